@@ -1,0 +1,21 @@
+"""What a user did wrong, in one sentence: who refuses, what it got, the rule, what to do instead."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(Exception):
+    """A mistake the user can mend. The command line prints it as one sentence, exit status 2."""
+
+
+class HeadMismatch(UserError):
+    """A head was asked for an outcome it has no reading for."""
+
+
+def near_matches(word: str, known: Iterable[str]) -> str:
+    """A sentence part naming the closest known words, or all of them when none is close."""
+    names = sorted(known)
+    close = get_close_matches(word, names, n=3, cutoff=0.5)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    return f"known are {', '.join(names)}"

@@ -1,0 +1,66 @@
+"""The contract every head keeps, and the refusal it owes the rest of the program.
+
+A head holds every consequence of choosing it. Nothing outside this package may ask which head
+it handles: whoever needs to know something new about heads extends this contract instead.
+"""
+
+from typing import Literal, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from lossheads.errors import HeadMismatch
+from lossheads.outcomes import Outcome
+
+FrameworkLoss = Literal["categorical_crossentropy", "binary_crossentropy", "other"]
+
+
+@runtime_checkable
+class Head(Protocol):
+    """What stands between the last features and the decision.
+
+    Heads are frozen dataclasses: built from an outcome (and options), they refuse an outcome
+    they cannot serve with `HeadMismatch` before any data is read. All methods are pure and take
+    any number N of rows; a row's result never depends on its neighbours, so rows of several
+    members can be stacked.
+    """
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the labels can be."""
+
+    @property
+    def units(self) -> int:
+        """U, the number of logits per example."""
+
+    @property
+    def framework_loss(self) -> FrameworkLoss:
+        """Name of the loss in Keras's words; old Keras chose its accuracy by this name."""
+
+    def encode(self, labels: Tensor) -> Tensor:
+        """Labels -> target, first dimension N: what `loss` eats."""
+
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """(N, U), target -> (N,): nats per example, never reduced over examples."""
+
+    def outputs(self, logits: Tensor) -> Tensor:
+        """(N, U) -> (N, U) in [0, 1]: what the model's last layer would print in a framework."""
+
+    def framework_target(self, labels: Tensor) -> Tensor:
+        """Labels -> (N, U) float: the target a framework user would pass beside `outputs`."""
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """(N, U) -> (N, *outcome.columns) in [0, 1]: the head's per-class score."""
+
+    def log_probs(self, logits: Tensor) -> Tensor:
+        """(N, U) -> (N, *outcome.events) float64; exp sums to 1 over the last dimension."""
+
+    def decide(self, logits: Tensor) -> Tensor:
+        """(N, U) -> decisions shaped and typed like hard labels."""
+
+    def prior_bias(self, base_rates: Tensor) -> Tensor:
+        """Base rates (outcome.columns) -> (U,): logits whose `log_probs` are those rates."""
+
+
+def refuse(head: object, outcome: Outcome, rule: str, instead: str) -> HeadMismatch:
+    """The one sentence for a head and an outcome that do not fit; the caller raises it."""
+    return HeadMismatch(f"{type(head).__name__} cannot serve {outcome}: {rule}; {instead}")

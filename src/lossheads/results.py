@@ -1,0 +1,193 @@
+"""A run is a folder. This module names it, writes it and reads it back; it never imports torch.
+
+outputs/runs/<dataset>-<head>-s<seed>-<key>/
+    config.yaml        the resolved configuration
+    environment.json   git commit, package versions, device
+    status.json        running | finished | interrupted | diverged | failed
+    metrics.jsonl      one line per measuring step
+    result.json        written last and atomically: its presence *is* "finished"
+    events.out.…       TensorBoard
+"""
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+Status = Literal["running", "finished", "interrupted", "diverged", "failed"]
+
+# What a run does, not where or how loudly: everything else in the configuration enters the key.
+NOT_IN_KEY = ("outputs", "force", "trust", "data_dir", "recording", "cohort", "console")
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One split under every ruler: name -> value; NaN where a ruler is undefined.
+
+    Attributes:
+        rulers: Scalars.
+        floors: What the best answer that ignores the input scores, same names.
+        classes: Per-class rulers: name -> one value per class (or label, or flattened set·class).
+        undefined: How many values are NaN, and why in a word or two: name -> count.
+        n: Examples measured.
+    """
+
+    rulers: Mapping[str, float]
+    floors: Mapping[str, float]
+    classes: Mapping[str, list[float]]
+    undefined: Mapping[str, int]
+    n: int
+
+
+@dataclass(frozen=True)
+class Lap:
+    """One measuring step of one member.
+
+    Attributes:
+        step: Optimizer steps taken so far; 0 is before training.
+        epoch: `step` in passes over the training split, fractional.
+        own_loss: Mean training loss since the last lap, in the head's own nats per example.
+            Never comparable between heads. NaN at step 0.
+        learning_rate: At this step.
+        val: The validation split under the rulers.
+        test: The test split; only at the last lap.
+    """
+
+    step: int
+    epoch: float
+    own_loss: float
+    learning_rate: float
+    val: Measurement
+    test: Measurement | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """All that is known about a run when it is over: plain data, readable without torch."""
+
+    key: str
+    name: str
+    status: Status
+    config: Mapping[str, Any]
+    class_names: list[str]
+    laps: list[Lap]
+    seconds: float
+    environment: Mapping[str, Any]
+    first_step: Mapping[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    diverged_at: Mapping[str, float] | None = None
+
+    @property
+    def test(self) -> Measurement:
+        """The test split at the last lap."""
+        last = self.laps[-1].test if self.laps else None
+        if last is None:
+            raise ValueError(f"run {self.name} ({self.status}) has no test measurement")
+        return last
+
+    @property
+    def val(self) -> Measurement:
+        """The validation split at the last lap."""
+        return self.laps[-1].val
+
+
+def run_key(config: Mapping[str, Any]) -> str:
+    """Ten hex digits naming what a resolved configuration computes."""
+    kept = {name: value for name, value in config.items() if name not in NOT_IN_KEY}
+    text = json.dumps(kept, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write aside, flush, rename: the file is whole or absent. NaN is written as null."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with aside.open("w", encoding="utf-8") as file:
+            json.dump(_nan_to_null(data), file, indent=1, allow_nan=False)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_result(folder: Path, result: Result) -> None:
+    """Write `result.json`, the last act of a run."""
+    write_json(folder / "result.json", asdict(result))
+
+
+def read_result(folder: Path) -> Result | None:
+    """The folder's result, or None when it has none. Missing numbers come back as NaN."""
+    path = folder / "result.json"
+    if not path.is_file():
+        return None
+    data = json.loads(path.read_text(encoding="utf-8"))
+    laps = [_lap(entry) for entry in data.pop("laps")]
+    return Result(**data, laps=laps)
+
+
+def read_results(runs: Path) -> Iterator[tuple[Path, Result]]:
+    """Every finished run below `runs`, by folder name."""
+    if runs.is_dir():
+        for folder in sorted(runs.iterdir()):
+            result = read_result(folder)
+            if result is not None:
+                yield folder, result
+
+
+def select(results: Iterable[Result], **wanted: Any) -> list[Result]:
+    """Results whose configuration holds `wanted`, keys written with `__` for a dot."""
+
+    def holds(result: Result) -> bool:
+        return all(_dig(result.config, key) == value for key, value in wanted.items())
+
+    return [result for result in results if holds(result)]
+
+
+def _dig(config: Mapping[str, Any], key: str) -> Any:
+    value: Any = config
+    for part in key.split("__"):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _lap(data: dict[str, Any]) -> Lap:
+    val, test = data.pop("val"), data.pop("test")
+    return Lap(
+        step=data["step"],
+        epoch=data["epoch"],
+        own_loss=_null_to_nan(data["own_loss"]),
+        learning_rate=data["learning_rate"],
+        val=_measurement(val),
+        test=None if test is None else _measurement(test),
+    )
+
+
+def _measurement(data: dict[str, Any]) -> Measurement:
+    return Measurement(
+        rulers={name: _null_to_nan(value) for name, value in data["rulers"].items()},
+        floors={name: _null_to_nan(value) for name, value in data["floors"].items()},
+        classes={
+            name: [_null_to_nan(value) for value in row] for name, row in data["classes"].items()
+        },
+        undefined=data["undefined"],
+        n=data["n"],
+    )
+
+
+def _null_to_nan(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _nan_to_null(data: Any) -> Any:
+    if isinstance(data, float) and not math.isfinite(data):
+        return None
+    if isinstance(data, Mapping):
+        return {key: _nan_to_null(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_nan_to_null(value) for value in data]
+    return data

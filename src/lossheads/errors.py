@@ -1,4 +1,4 @@
-"""What a user did wrong, in one sentence: who refuses, what it got, the rule, what to do instead."""
+"""What a user did wrong, in one sentence: who refuses, what it got, the rule, the remedy."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches

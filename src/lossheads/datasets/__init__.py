@@ -1,0 +1,9 @@
+"""Data sets: what each file in configs/dataset builds."""
+
+from lossheads.datasets.dataset import Dataset as Dataset
+from lossheads.datasets.dataset import DatasetSource as DatasetSource
+from lossheads.datasets.dataset import Provenance as Provenance
+from lossheads.datasets.dataset import Split as Split
+from lossheads.datasets.digits import Digits as Digits
+from lossheads.datasets.fashion_mnist import FashionMNIST as FashionMNIST
+from lossheads.datasets.fashion_mnist import FashionMNISTPair as FashionMNISTPair

@@ -1,0 +1,96 @@
+"""One decoded array per data set, kept in the cache folder, checked whenever it is read."""
+
+import os
+import re
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from lossheads.errors import UserError
+
+Bytes = NDArray[np.uint8]
+
+# Longer than the slowest way of getting a data set (see fetching.py), shorter than for ever.
+LOCK_SECONDS = 1800.0
+
+
+def stored(cache: Path, name: str, decode: Callable[[], Bytes]) -> Bytes:
+    """The array that `decode` gives, from its copy in `cache` where there is one.
+
+    The file name carries the checksum of the content, so a copy and its checksum are replaced
+    together, in one rename. A copy that does not match its name is made again.
+
+    Raises:
+        UserError: If the folder cannot be written, or another process holds it for too long;
+            and whatever `decode` raises.
+    """
+    kept = _find(cache, name)
+    if kept is not None:
+        return kept
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(cache / f".{name}.lock", timeout=LOCK_SECONDS)
+        lock.acquire()
+    except Timeout:
+        raise UserError(
+            f"{name} waited {LOCK_SECONDS:.0f} s for {cache / f'.{name}.lock'}: another process "
+            f"is preparing the same data; end that process, then try again"
+        ) from None
+    except OSError as error:
+        raise _unwritable(cache, name, error) from error
+    with lock:
+        # Whoever held the lock before us has probably done the work.
+        kept = _find(cache, name)
+        if kept is not None:
+            return kept
+        array = decode()
+        _keep(cache, name, array)
+        return array
+
+
+def _checksum(array: Bytes) -> str:
+    # Guards against torn and altered copies, not against malice: 0.05 s for 55 MB, md5 takes 0.1.
+    return f"{zlib.crc32(np.ascontiguousarray(array).data):08x}"
+
+
+def _copies(cache: Path, name: str) -> list[Path]:
+    named = re.compile(rf"{re.escape(name)}-[0-9a-f]{{8}}\.npy")
+    return sorted(path for path in cache.glob(f"{name}-*.npy") if named.fullmatch(path.name))
+
+
+def _find(cache: Path, name: str) -> Bytes | None:
+    for path in _copies(cache, name):
+        try:
+            array: Bytes = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            continue
+        if path.stem.endswith(_checksum(array)):
+            return array
+    return None
+
+
+def _keep(cache: Path, name: str, array: Bytes) -> None:
+    part = cache / f".{name}.part"  # one fixed name: the lock is ours, and a dead one is replaced
+    try:
+        for torn in _copies(cache, name):
+            torn.unlink()
+        with part.open("wb") as file:
+            np.save(file, array)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(cache / f"{name}-{_checksum(array)}.npy")
+    except OSError as error:
+        raise _unwritable(cache, name, error) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _unwritable(cache: Path, name: str, error: OSError) -> UserError:
+    return UserError(
+        f"{name} cannot keep its decoded copy in {cache} ({error.strerror or error}): free some "
+        f"space there, or choose a cache folder that can be written"
+    )

@@ -1,0 +1,118 @@
+"""How logits are read, apart from any loss: scores, log-probabilities, decision, prior bias.
+
+A link is the half of a head that several losses share. Heads inherit one and add their loss.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lossheads.heads.functional import sigmoid
+from lossheads.outcomes import AnyOf, Outcome
+
+# A class that no training example shows still needs a finite bias.
+_RAREST = 1e-6
+
+
+class Link:
+    """What every link has: the outcome, and presence as the target of loss and framework."""
+
+    outcome: Outcome
+
+    def encode(self, labels: Tensor) -> Tensor:
+        """Labels -> how present each class is: (N, *outcome.columns) float in [0, 1]."""
+        return self.outcome.presence(labels)
+
+    def framework_target(self, labels: Tensor) -> Tensor:
+        """Labels -> (N, U) float: one-hot rows, or multi-hot rows for several labels."""
+        return self.outcome.presence(labels).flatten(1)
+
+
+class SoftmaxLink(Link):
+    """C logits, read as one distribution over C classes (OneOf)."""
+
+    @property
+    def units(self) -> int:
+        """C."""
+        return self.outcome.n
+
+    def outputs(self, logits: Tensor) -> Tensor:
+        """(N, C) -> (N, C): the softmax layer."""
+        return F.softmax(logits, dim=-1)
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """(N, C) -> (N, C): the softmax probabilities."""
+        return F.softmax(logits, dim=-1)
+
+    def log_probs(self, logits: Tensor) -> Tensor:
+        """(N, C) -> (N, C) float64."""
+        return F.log_softmax(logits.double(), dim=-1)
+
+    def decide(self, logits: Tensor) -> Tensor:
+        """(N, C) -> (N,) int64: the largest logit; a tie goes to the lower class."""
+        return logits.argmax(dim=-1)
+
+    def prior_bias(self, base_rates: Tensor) -> Tensor:
+        """(C,) -> (C,): log rates."""
+        return safe_rates(self.outcome, base_rates).log()
+
+
+class SigmoidLink(Link):
+    """One logit per class or label, each read on its own (OneOf or AnyOf)."""
+
+    @property
+    def units(self) -> int:
+        """C or L."""
+        return self.outcome.n
+
+    def outputs(self, logits: Tensor) -> Tensor:
+        """(N, U) -> (N, U): the sigmoid layer."""
+        return sigmoid(logits)
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """(N, U) -> (N, U): the sigmoids; for OneOf they need not sum to 1."""
+        return sigmoid(logits)
+
+    def log_probs(self, logits: Tensor) -> Tensor:
+        """(N, U) -> (N, C), or (N, L, 2) holding [off, on]; float64.
+
+        For OneOf this is "given that exactly one unit is on": p_k is proportional to
+        s_k prod_{j != k} (1 - s_j), that is to s_k / (1 - s_k) = exp(z_k), the softmax.
+        """
+        z = logits.double()
+        if isinstance(self.outcome, AnyOf):
+            return F.logsigmoid(torch.stack([-z, z], dim=-1))
+        return F.log_softmax(z, dim=-1)
+
+    def decide(self, logits: Tensor) -> Tensor:
+        """(N, C) -> (N,) int64, the largest logit; or (N, L) -> bool, on above zero."""
+        return logits > 0 if isinstance(self.outcome, AnyOf) else logits.argmax(dim=-1)
+
+    def prior_bias(self, base_rates: Tensor) -> Tensor:
+        """(U,) -> (U,): log-odds of each label; for OneOf log rates, shifted.
+
+        The log-probabilities of OneOf leave one shift free. It is chosen so that the scores sum
+        to 1, as base rates do: at equal rates every bias is then -ln(C - 1).
+        """
+        rates = safe_rates(self.outcome, base_rates)
+        if isinstance(self.outcome, AnyOf):
+            return torch.logit(rates)
+        return rates.log() + _shift_to_unit_sum(rates.log())
+
+
+def safe_rates(outcome: Outcome, base_rates: Tensor) -> Tensor:
+    """Base rates moved off 0 (and 1, for labels), so that their logarithms are finite."""
+    if isinstance(outcome, AnyOf):
+        return base_rates.clamp(_RAREST, 1 - _RAREST)
+    rates = base_rates.clamp(min=_RAREST)
+    return rates / rates.sum(dim=-1, keepdim=True)
+
+
+def _shift_to_unit_sum(logits: Tensor) -> Tensor:
+    """The scalar c with sum_k sigmoid(z_k + c) = 1, for logs of rates z; by bisection."""
+    low, high = torch.zeros_like(logits[0]), -logits.min()  # at `high` every sigmoid is >= 1/2
+    for _ in range(60):
+        middle = (low + high) / 2
+        enough = torch.sigmoid(logits + middle).sum() >= 1
+        low, high = torch.where(enough, low, middle), torch.where(enough, middle, high)
+    return high

@@ -1,0 +1,124 @@
+"""Heads with one logit per class, for one-of-C outcomes (and, for sigmoids, any-of-L)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from lossheads.errors import UserError
+from lossheads.heads.base import FrameworkLoss, refuse
+from lossheads.heads.functional import (
+    OverUnits,
+    check_over_units,
+    clipped_cross_entropy,
+    over_units,
+    sigmoid_cross_entropy,
+    softmax_cross_entropy,
+)
+from lossheads.heads.links import SigmoidLink, SoftmaxLink
+from lossheads.outcomes import AnyOf, EachOneOf, Outcome
+
+_ONE_TRUE = "a softmax makes its classes compete for one truth"
+
+
+def refuse_unless_one_of(head: object, outcome: Outcome) -> None:
+    """Refuse several labels and several sets on behalf of a softmax head.
+
+    Raises:
+        HeadMismatch: Naming the heads that do serve the outcome.
+    """
+    if isinstance(outcome, AnyOf):
+        raise refuse(head, outcome, _ONE_TRUE, "use head=sigmoid_bce or head=multilabel_cce")
+    if isinstance(outcome, EachOneOf):
+        raise refuse(head, outcome, _ONE_TRUE, "use head=grouped_cce, one softmax per set")
+
+
+@dataclass(frozen=True)
+class SoftmaxCCE(SoftmaxLink):
+    """C logits, one distribution: softmax + categorical cross-entropy, from logits.
+
+    The negative log-likelihood of one-of-C labels, hard or soft. Not for several labels at once.
+
+    Args:
+        outcome: OneOf(C).
+    """
+
+    outcome: Outcome
+
+    framework_loss: ClassVar[FrameworkLoss] = "categorical_crossentropy"
+
+    def __post_init__(self) -> None:
+        refuse_unless_one_of(self, self.outcome)
+
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """(N, C), (N, C) -> (N,) nats."""
+        return softmax_cross_entropy(logits, target)
+
+
+@dataclass(frozen=True)
+class SoftmaxBCE(SoftmaxLink):
+    """Softmax scores, binary cross-entropy on each: the mixture behind "97 % against 90 %".
+
+    Trained in probability space with Keras's clip, as Keras 2.3 did for a softmax layer and
+    `binary_crossentropy` when the loss saw probabilities. At equal probabilities its `mean` has
+    1/(C - 1) of the gradient of `SoftmaxCCE`.
+
+    Args:
+        outcome: OneOf(C).
+        over_units: Keras averages over units. The default follows it because this head exists
+            to repeat what was trained there; `sum` makes gradients C times larger.
+    """
+
+    outcome: Outcome
+    over_units: OverUnits = "mean"
+
+    framework_loss: ClassVar[FrameworkLoss] = "binary_crossentropy"
+
+    def __post_init__(self) -> None:
+        refuse_unless_one_of(self, self.outcome)
+        check_over_units(self, self.over_units)
+
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """(N, C), (N, C) -> (N,) nats (nats / C under `mean`)."""
+        per_unit = clipped_cross_entropy(F.softmax(logits, dim=-1), target)
+        return over_units(per_unit, self.over_units)
+
+
+@dataclass(frozen=True)
+class SigmoidBCE(SigmoidLink):
+    """One logit per class or label, each its own Bernoulli: sigmoid + binary cross-entropy.
+
+    For `AnyOf` this is the likelihood of independent labels. For `OneOf` it is the
+    one-versus-rest reading: the units do not know that exactly one of them is true, and the
+    sigmoids need not sum to 1.
+
+    Args:
+        outcome: OneOf(C) or AnyOf(L).
+        over_units: `sum` is the negative log-likelihood, in nats per example. `mean` divides it,
+            and every gradient, by U, as `torch.nn.BCEWithLogitsLoss` and Keras do by default.
+        pos_weight: Factor on the term of present classes; moves the optimal logit by its
+            logarithm, which neither scores nor log-probabilities undo.
+    """
+
+    outcome: Outcome
+    over_units: OverUnits = "sum"
+    pos_weight: float = 1.0
+
+    framework_loss: ClassVar[FrameworkLoss] = "binary_crossentropy"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.outcome, EachOneOf):
+            rule = "independent sigmoids do not know that each set has one truth"
+            raise refuse(self, self.outcome, rule, "use head=grouped_cce")
+        check_over_units(self, self.over_units)
+        if not self.pos_weight > 0:
+            raise UserError(
+                f"SigmoidBCE got pos_weight={self.pos_weight}: a weight is above 0; "
+                "1.0 weighs present and absent alike"
+            )
+
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """(N, U), (N, U) -> (N,) nats (nats / U under `mean`)."""
+        per_unit = sigmoid_cross_entropy(logits, target, self.pos_weight)
+        return over_units(per_unit, self.over_units)

@@ -1,0 +1,85 @@
+"""Every head in configs/head with every outcome it serves, and examples to put through them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from torch import Tensor
+
+from lossheads import heads
+from lossheads.errors import HeadMismatch
+from lossheads.heads.base import Head
+from lossheads.outcomes import AnyOf, EachOneOf, OneOf, Outcome
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "head"
+NAMES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+OUTCOMES: list[Outcome] = [
+    kind
+    for soft in (False, True)
+    for kind in (
+        OneOf(2, soft),
+        OneOf(3, soft),
+        OneOf(10, soft),
+        AnyOf(1, soft),
+        AnyOf(6, soft),
+        EachOneOf(1, 2, soft),
+        EachOneOf(3, 4, soft),
+    )
+]
+
+
+def config(name: str) -> dict[str, Any]:
+    """The options that configs/head/<name>.yaml gives, and its target."""
+    return yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+
+
+def build(name: str, outcome: Outcome) -> Head:
+    """The head that configs/head/<name>.yaml makes for `outcome`."""
+    options = config(name)
+    package, _, cls = options.pop("_target_").rpartition(".")
+    assert package == "lossheads.heads"
+    assert options.pop("_partial_") is True
+    return getattr(heads, cls)(outcome=outcome, **options)
+
+
+def pairings() -> list[Any]:
+    """One pytest parameter per fitting pair, called name-outcome."""
+    return [pytest.param(head, id=f"{name}-{head.outcome}") for name, head in _fitting()]
+
+
+def _fitting() -> Iterator[tuple[str, Head]]:
+    for name in NAMES:
+        for outcome in OUTCOMES:
+            try:
+                yield name, build(name, outcome)
+            except HeadMismatch:
+                continue
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def draw_labels(outcome: Outcome, n: int, seed: int = 0) -> Tensor:
+    """Labels of n examples, typed as the outcome wants them."""
+    noise = 2 * torch.randn(n, *outcome.columns, generator=generator(seed))
+    if isinstance(outcome, AnyOf):
+        return noise.sigmoid() if outcome.soft else noise > 0
+    return noise.softmax(dim=-1) if outcome.soft else noise.argmax(dim=-1)
+
+
+def draw(head: Head, n: int = 33, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Logits (n, U) of a natural size, and labels."""
+    logits = 3 * torch.randn(n, head.units, generator=generator(seed + 1))
+    return logits, draw_labels(head.outcome, n, seed)
+
+
+def loss_and_gradient(head: Head, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Loss per example, and the gradient of their sum with respect to the logits."""
+    logits = logits.detach().clone().requires_grad_()
+    loss = head.loss(logits, target)
+    (gradient,) = torch.autograd.grad(loss.sum(), logits)
+    return loss.detach(), gradient

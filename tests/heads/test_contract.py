@@ -1,0 +1,171 @@
+"""What every head owes the rest of the program, for every YAML and every outcome it serves."""
+
+from dataclasses import fields, replace
+
+import pytest
+import torch
+
+from lossheads.errors import HeadMismatch
+from lossheads.heads import SigmoidBCE, SingleLogitSoftmaxCCE, SoftmaxBCE
+from lossheads.heads.base import Head
+from lossheads.outcomes import AnyOf, OneOf
+
+from .pairings import NAMES, OUTCOMES, build, config, draw, draw_labels, loss_and_gradient, pairings
+
+PAIRS = pairings()
+# One unit of softmax says "class 1" whatever the labels are: nothing can give base rates back.
+LEARNING = [pair for pair in PAIRS if not isinstance(pair.values[0], SingleLogitSoftmaxCCE)]
+
+each_pair = pytest.mark.parametrize("head", PAIRS)
+each_learning_pair = pytest.mark.parametrize("head", LEARNING)
+
+ANY_CLASSES = [OneOf(2), OneOf(3), OneOf(10)]
+SERVES = {
+    "softmax_cce": ANY_CLASSES,
+    "softmax_bce": ANY_CLASSES,
+    "sigmoid_bce": [*ANY_CLASSES, AnyOf(1), AnyOf(6)],
+    "sigmoid_bce_mean": [*ANY_CLASSES, AnyOf(1), AnyOf(6)],
+    "single_logit_bce": [OneOf(2)],
+    "two_logit_cce": [OneOf(2)],
+    "single_logit_softmax_cce": [OneOf(2)],
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_head_serves_what_it_says_and_refuses_the_rest(name):
+    for outcome in OUTCOMES:
+        if any(type(o) is type(outcome) and o.columns == outcome.columns for o in SERVES[name]):
+            assert isinstance(build(name, outcome), Head)
+        else:
+            with pytest.raises(HeadMismatch, match=r" cannot serve .*: .*; .*head="):
+                build(name, outcome)
+
+
+@each_pair
+def test_loss_is_one_finite_value_per_example(head):
+    logits, labels = draw(head)
+    loss, gradient = loss_and_gradient(head, logits, head.encode(labels))
+    assert loss.shape == (len(logits),)
+    assert loss.dtype == logits.dtype
+    assert loss.isfinite().all()
+    assert gradient.isfinite().all()
+
+
+@each_pair
+def test_loss_and_gradient_survive_logits_of_ten_thousand(head):
+    logits, labels = draw(head)
+    loss, gradient = loss_and_gradient(head, logits.sign() * 1e4, head.encode(labels))
+    assert loss.isfinite().all()
+    assert (loss >= 0).all()
+    assert gradient.isfinite().all()
+
+
+@each_pair
+def test_a_row_does_not_feel_its_neighbours(head):
+    logits, labels = draw(head, n=70)
+    target = head.encode(labels)
+    together = (*loss_and_gradient(head, logits, target), head.scores(logits))
+    for first, n in [(0, 1), (1, 2), (3, 4), (5, 7), (8, 8), (11, 31), (37, 33)]:
+        part = slice(first, first + n)
+        alone = (*loss_and_gradient(head, logits[part], target[part]), head.scores(logits[part]))
+        for whole, piece in zip(together, alone, strict=True):
+            assert torch.equal(whole[part], piece)
+
+
+@each_pair
+def test_log_probs_are_distributions_over_the_events(head):
+    logits, _ = draw(head)
+    log_probs = head.log_probs(logits)
+    assert log_probs.dtype == torch.float64
+    assert log_probs.shape == (len(logits), *head.outcome.events)
+    ones = torch.ones(log_probs.shape[:-1], dtype=torch.float64)
+    torch.testing.assert_close(log_probs.exp().sum(-1), ones, atol=1e-12, rtol=0)
+
+
+@each_pair
+def test_scores_lie_between_zero_and_one(head):
+    logits, _ = draw(head)
+    for z in (logits, 1e4 * logits):
+        scores = head.scores(z)
+        assert scores.shape == (len(logits), *head.outcome.columns)
+        assert ((scores >= 0) & (scores <= 1)).all()
+
+
+@each_pair
+def test_decision_is_the_likeliest_event(head):
+    logits, _ = draw(head)
+    decisions = head.decide(logits)
+    hard = draw_labels(replace(head.outcome, soft=False), len(logits))
+    assert decisions.dtype == hard.dtype
+    assert decisions.shape == hard.shape
+    assert torch.equal(decisions.long(), head.log_probs(logits).argmax(-1))
+
+
+@each_learning_pair
+def test_a_tie_goes_to_the_lower_class_or_to_off(head):
+    assert not head.decide(torch.zeros(2, head.units)).any()
+
+
+@each_pair
+def test_framework_view_has_one_column_per_unit(head):
+    logits, labels = draw(head)
+    outputs, target = head.outputs(logits), head.framework_target(labels)
+    assert outputs.shape == target.shape == logits.shape
+    assert target.is_floating_point()
+    assert ((outputs >= 0) & (outputs <= 1)).all()
+
+
+@each_learning_pair
+def test_prior_bias_gives_the_base_rates_back(head):
+    rates = draw_labels(replace(head.outcome, soft=True), 1).double()[0]
+    if not isinstance(head.outcome, AnyOf):
+        rates = rates / rates.sum(dim=-1, keepdim=True)  # drawn in float32, wanted to 1e-12
+    bias = head.prior_bias(rates)
+    assert bias.shape == (head.units,)
+    probabilities = head.log_probs(bias[None]).exp()[0]
+    if isinstance(head.outcome, AnyOf):
+        probabilities = probabilities[:, 1]
+    torch.testing.assert_close(probabilities, rates, atol=1e-12, rtol=1e-9)
+
+
+@each_learning_pair
+def test_prior_bias_is_finite_for_a_class_nobody_saw(head):
+    rates = torch.zeros(head.outcome.columns, dtype=torch.float64)
+    rates[..., 0] = 1.0
+    assert head.prior_bias(rates).isfinite().all()
+
+
+@each_pair
+def test_gradient_is_that_of_finite_differences(head):
+    logits, labels = draw(head, n=4)
+    target = head.encode(labels).double()
+    assert torch.autograd.gradcheck(
+        lambda z: head.loss(z, target), logits.double().requires_grad_(), atol=1e-6
+    )
+
+
+@each_learning_pair
+def test_a_hard_label_costs_less_once_it_is_decided(head):
+    """Some gradient steps on hard labels lead to the right decision: the loss learns."""
+    plain = replace(head.outcome, soft=False)
+    hard = draw_labels(plain, 8)
+    target = head.encode(plain.presence(hard) if head.outcome.soft else hard)
+    logits, _ = draw(head, n=8)
+    for _ in range(200):
+        _, gradient = loss_and_gradient(head, logits, target)
+        logits = logits - gradient.sign() * 0.1
+    assert torch.equal(head.decide(logits), hard)
+
+
+def test_units_follow_the_outcome():
+    assert SigmoidBCE(OneOf(10)).units == 10
+    assert SoftmaxBCE(OneOf(3)).units == 3
+    assert build("single_logit_bce", OneOf(2)).units == 1
+    assert build("two_logit_cce", OneOf(2)).units == 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_yaml_file_gives_every_option_its_value(name):
+    keys = set(config(name)) - {"_target_", "_partial_"}
+    (outcome, *_) = SERVES[name]
+    assert keys == {field.name for field in fields(build(name, outcome))} - {"outcome"}

@@ -1,0 +1,39 @@
+"""Rulers: numbers about predictions, each with its floor.
+
+`measure` lays all of them on one member's predictions; a single ruler is called like a function:
+`accuracy_score(predictions)`, `accuracy_score.floor(predictions)`.
+"""
+
+from lossheads.rulers.accuracy import accuracy_score as accuracy_score
+from lossheads.rulers.accuracy import balanced_accuracy_score as balanced_accuracy_score
+from lossheads.rulers.accuracy import elementwise_accuracy_score as elementwise_accuracy_score
+from lossheads.rulers.accuracy import exact_match_score as exact_match_score
+from lossheads.rulers.accuracy import hamming_error as hamming_error
+from lossheads.rulers.accuracy import macro_f1_score as macro_f1_score
+from lossheads.rulers.core import ClassRuler as ClassRuler
+from lossheads.rulers.core import Ruler as Ruler
+from lossheads.rulers.core import skill as skill
+from lossheads.rulers.curves import PRCurves as PRCurves
+from lossheads.rulers.curves import ScoreHistograms as ScoreHistograms
+from lossheads.rulers.curves import confusion as confusion
+from lossheads.rulers.curves import histograms as histograms
+from lossheads.rulers.curves import pr_curve as pr_curve
+from lossheads.rulers.dialects import fastai_accuracy_multi as fastai_accuracy_multi
+from lossheads.rulers.dialects import keras_2_3_accuracy as keras_2_3_accuracy
+from lossheads.rulers.dialects import keras_3_accuracy as keras_3_accuracy
+from lossheads.rulers.dialects import sklearn_accuracy_score as sklearn_accuracy_score
+from lossheads.rulers.dialects import torchmetrics_accuracy as torchmetrics_accuracy
+from lossheads.rulers.measuring import class_rulers_for as class_rulers_for
+from lossheads.rulers.measuring import find_ruler as find_ruler
+from lossheads.rulers.measuring import measure as measure
+from lossheads.rulers.measuring import rulers_for as rulers_for
+from lossheads.rulers.per_class import average_precision_score as average_precision_score
+from lossheads.rulers.per_class import f1_score as f1_score
+from lossheads.rulers.per_class import precision_score as precision_score
+from lossheads.rulers.per_class import recall_score as recall_score
+from lossheads.rulers.per_class import roc_auc_score as roc_auc_score
+from lossheads.rulers.per_class import score_when_absent as score_when_absent
+from lossheads.rulers.per_class import score_when_present as score_when_present
+from lossheads.rulers.probabilistic import brier_loss as brier_loss
+from lossheads.rulers.probabilistic import calibration_error as calibration_error
+from lossheads.rulers.probabilistic import nll_loss as nll_loss

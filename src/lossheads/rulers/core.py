@@ -1,0 +1,127 @@
+"""A ruler: one number about predictions, with the number that knowing nothing would get."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from lossheads.errors import UserError
+from lossheads.outcomes import AnyOf, EachOneOf, OneOf, Outcome
+from lossheads.predictions import Predictions
+from lossheads.rulers.facts import Facts
+
+EVERY_OUTCOME: tuple[type, ...] = (OneOf, AnyOf, EachOneOf)
+Rule = Callable[[Facts], Tensor]
+
+
+@dataclass(frozen=True)
+class Ruler:
+    """A named pure function of predictions, beside its floor. Call it on `Predictions`.
+
+    Attributes:
+        name: Ends in `_score` or `_accuracy` (higher is better), `_loss` or `_error` (lower).
+        says: One sentence for dashboards: what it counts and on what.
+        rule: The computation, a float64 tensor of one or more parts (say, one per class).
+        floor_rule: What the best answer that never looks at an input scores on these labels.
+        perfect: The value of perfect predictions.
+        serves: The outcomes it has a meaning for.
+        cheap: Measured at every lap (under about 1 ms at N = 5,000, C = 10), or only at the last.
+        over_parts: How the defined parts become one number.
+    """
+
+    name: str
+    says: str
+    rule: Rule
+    floor_rule: Rule
+    perfect: float = 1.0
+    serves: tuple[type, ...] = EVERY_OUTCOME
+    cheap: bool = True
+    over_parts: Literal["mean", "min"] = "mean"
+
+    def __call__(self, predictions: Predictions) -> float:
+        """The score; NaN where it is undefined.
+
+        Raises:
+            UserError: If the ruler has no meaning for the outcome.
+        """
+        return self._ask(self.rule, predictions)
+
+    def floor(self, predictions: Predictions) -> float:
+        """What the best answer that never looks at an input scores on the same labels."""
+        return self._ask(self.floor_rule, predictions)
+
+    def joined(self, parts: list[float]) -> float:
+        """The defined parts as one number; NaN when none is defined."""
+        defined = [part for part in parts if not math.isnan(part)]
+        if not defined:
+            return math.nan
+        return min(defined) if self.over_parts == "min" else math.fsum(defined) / len(defined)
+
+    def _ask(self, rule: Rule, predictions: Predictions) -> float:
+        refuse_outcome(self, predictions.outcome)
+        return self.joined(as_parts(rule(_sound(predictions))))
+
+
+@dataclass(frozen=True)
+class ClassRuler:
+    """A ruler with one value per column: class, label, or class of each set, flattened.
+
+    Attributes are those of `Ruler`; `rule` and `floor_rule` give K values.
+    """
+
+    name: str
+    says: str
+    rule: Rule
+    floor_rule: Rule
+    perfect: float = 1.0
+    serves: tuple[type, ...] = EVERY_OUTCOME
+    cheap: bool = True
+
+    def __call__(self, predictions: Predictions) -> list[float]:
+        """K values; NaN where a class has nothing to be measured on."""
+        refuse_outcome(self, predictions.outcome)
+        return as_parts(self.rule(_sound(predictions)))
+
+    def floor(self, predictions: Predictions) -> list[float]:
+        """What the best answer that never looks at an input scores, for each column."""
+        refuse_outcome(self, predictions.outcome)
+        return as_parts(self.floor_rule(_sound(predictions)))
+
+
+def skill(score: float, floor: float, perfect: float = 1.0) -> float:
+    """How far a score has come from its floor to perfection: 0 at the floor, 1 at perfect.
+
+    Negative below the floor. NaN where the floor is perfect already (calibration errors, splits
+    with a single class): there is nothing to gain, hence no skill to state.
+    """
+    return (score - floor) / (perfect - floor) if perfect != floor else math.nan
+
+
+def refuse_outcome(ruler: Ruler | ClassRuler, outcome: Outcome) -> None:
+    """Raise unless the ruler has a meaning for the outcome."""
+    if not isinstance(outcome, ruler.serves):
+        known = " or ".join(kind.__name__ for kind in ruler.serves)
+        raise UserError(
+            f"{ruler.name} does not serve {outcome}: it has a meaning for {known} alone; "
+            f"`lossheads.rulers.rulers_for(outcome)` lists what serves it"
+        )
+
+
+def as_parts(value: Tensor) -> list[float]:
+    """A rule's tensor as Python floats: one transfer from the device."""
+    parts: list[float] = value.double().reshape(-1).tolist()
+    return parts
+
+
+def constant(value: float) -> Rule:
+    """A floor that does not depend on the labels."""
+    return lambda facts: torch.tensor(value, dtype=torch.float64, device=facts.p.labels.device)
+
+
+def _sound(predictions: Predictions) -> Facts:
+    if len(predictions.labels) == 0:
+        raise UserError("rulers got 0 examples: a split needs at least one to be measured")
+    return Facts(predictions)

@@ -1,0 +1,136 @@
+"""What named frameworks would have printed as "accuracy" for the same last layer.
+
+Each dialect reads the raw last layer (`outputs`) and the target a user of that framework would
+pass (`framework_target`), never the head's decisions: the same model gets several numbers, and
+which one is printed depends on shapes, on the name of the loss, and on the version.
+"""
+
+import torch
+from torch import Tensor
+
+from lossheads.outcomes import AnyOf, EachOneOf
+from lossheads.rulers.accuracy import constant_cells
+from lossheads.rulers.core import Ruler
+from lossheads.rulers.facts import Facts
+
+
+def _binary(facts: Facts) -> Tensor:
+    # Equality with the target itself: a soft target is never equal to a yes or a no.
+    outputs, target = facts.p.outputs, facts.p.framework_target
+    return ((outputs > 0.5).to(target.dtype) == target).mean(dtype=torch.float64)
+
+
+def _binary_floor(facts: Facts) -> Tensor:
+    target = facts.p.framework_target
+    yes, no = (target == 1).double().mean(dim=0), (target == 0).double().mean(dim=0)
+    return torch.maximum(yes, no).mean()
+
+
+def _categorical(facts: Facts) -> Tensor:
+    outputs, target = facts.p.outputs, facts.p.framework_target
+    return (outputs.argmax(dim=1) == target.argmax(dim=1)).double().mean()
+
+
+def _categorical_floor(facts: Facts) -> Tensor:
+    target = facts.p.framework_target
+    return torch.bincount(target.argmax(dim=1)).max().double() / facts.n
+
+
+def _by_shape(facts: Facts) -> bool:
+    return facts.p.outputs.shape[1] == 1
+
+
+def _by_shape_or_loss(facts: Facts) -> bool:
+    return _by_shape(facts) or facts.p.framework_loss == "binary_crossentropy"
+
+
+keras_2_3_accuracy = Ruler(
+    name="keras_2_3_accuracy",
+    says="What Keras 1.0.6 to 2.3.1 and tf.keras up to 2.1 print: cells at ½ when there is one "
+    "unit or the loss is binary cross-entropy, else argmax.",
+    rule=lambda facts: _binary(facts) if _by_shape_or_loss(facts) else _categorical(facts),
+    floor_rule=lambda facts: (
+        _binary_floor(facts) if _by_shape_or_loss(facts) else _categorical_floor(facts)
+    ),
+)
+
+keras_3_accuracy = Ruler(
+    name="keras_3_accuracy",
+    says="What tf.keras from 2.2 and Keras 3 print (and Keras before 1.0.6): cells at ½ for one "
+    "unit, else argmax of the outputs against argmax of the target row, whatever the loss.",
+    rule=lambda facts: _binary(facts) if _by_shape(facts) else _categorical(facts),
+    floor_rule=lambda facts: (
+        _binary_floor(facts) if _by_shape(facts) else _categorical_floor(facts)
+    ),
+)
+
+
+def _fastai(facts: Facts) -> Tensor:
+    # fastai applies the sigmoid itself, to whatever the model returns: here, the logits.
+    said = torch.sigmoid(facts.p.logits) > 0.5
+    return (said == facts.p.framework_target.bool()).mean(dtype=torch.float64)
+
+
+fastai_accuracy_multi = Ruler(
+    name="fastai_accuracy_multi",
+    says="What fastai's accuracy_multi prints: cells with the sigmoid of the logit on the right "
+    "side of ½, whatever the head.",
+    rule=_fastai,
+    floor_rule=lambda facts: constant_cells(facts.p.framework_target.bool().double().mean(dim=0)),
+)
+
+
+def _rows_equal(facts: Facts) -> Tensor:
+    target = facts.p.framework_target
+    hard = ((target == 0) | (target == 1)).all()
+    equal = ((facts.p.outputs > 0.5) == target.bool()).all(dim=1).double().mean()
+    return torch.where(hard, equal, torch.nan)  # scikit-learn refuses continuous targets
+
+
+sklearn_accuracy_score = Ruler(
+    name="sklearn_accuracy_score",
+    says="What scikit-learn's accuracy_score(target, outputs > 0.5) prints on multi-hot rows: "
+    "rows that match in every cell.",
+    rule=_rows_equal,
+    floor_rule=lambda facts: facts.said.commonest_share,
+)
+
+
+def _torchmetrics(facts: Facts) -> Tensor:
+    if isinstance(facts.outcome, AnyOf) or _by_shape(facts):
+        said = (facts.p.outputs > 0.5) == facts.p.framework_target.bool()
+        return said.mean(dtype=torch.float64)
+    if isinstance(facts.outcome, EachOneOf):
+        likeliest = facts.p.scores.argmax(dim=-1)
+    else:
+        likeliest = facts.p.outputs.argmax(dim=1)
+    labels, n = facts.said.hard.flatten(), facts.outcome.n
+    pairs = torch.bincount(labels * n + likeliest.flatten(), minlength=n * n).reshape(n, n)
+    seen, named, hits = pairs.sum(dim=1), pairs.sum(dim=0), pairs.diagonal()
+    # A class that is named but never occurs enters the mean as 0; torchmetrics drops it only
+    # when it is neither.
+    return torch.where(seen + named > 0, hits.double() / seen.clamp(min=1), torch.nan)
+
+
+def _torchmetrics_floor(facts: Facts) -> Tensor:
+    if isinstance(facts.outcome, AnyOf) or _by_shape(facts):
+        return constant_cells(facts.p.framework_target.bool().double().mean(dim=0))
+    counts = torch.bincount(facts.said.hard.flatten(), minlength=facts.outcome.n)
+    return 1 / (counts > 0).sum().double()
+
+
+torchmetrics_accuracy = Ruler(
+    name="torchmetrics_accuracy",
+    says="What torchmetrics' MulticlassAccuracy prints by default: the mean over classes of the "
+    "share recalled; for labels and for one unit, cells at ½.",
+    rule=_torchmetrics,
+    floor_rule=_torchmetrics_floor,
+)
+
+RULERS = (
+    keras_2_3_accuracy,
+    keras_3_accuracy,
+    fastai_accuracy_multi,
+    sklearn_accuracy_score,
+    torchmetrics_accuracy,
+)

@@ -1,0 +1,161 @@
+"""What several rulers need of the same predictions, counted once.
+
+A ruler reads `Facts`, never raw predictions, so that thirty rulers cost little more than one.
+Per-class tensors are flattened to K columns: C classes, L labels, or S·M classes of all sets.
+"""
+
+from dataclasses import replace
+from functools import cached_property, lru_cache
+
+import torch
+from torch import Tensor
+
+from lossheads.outcomes import AnyOf, OneOf, Outcome
+from lossheads.predictions import Predictions
+from lossheads.rulers.sweep import order_rulers
+
+
+class LabelFacts:
+    """All that the labels of a split say before any model has answered; floors come from here."""
+
+    def __init__(self, outcome: Outcome, labels: Tensor) -> None:
+        self.outcome = outcome
+        self.labels = labels
+        self.n = len(labels)
+
+    @cached_property
+    def hard(self) -> Tensor:
+        """Labels as decisions: int64 (N,) or (N, S), or bool (N, L)."""
+        return self.outcome.hard(self.labels)
+
+    @cached_property
+    def presence(self) -> Tensor:
+        """(N, K) float32 in [0, 1]: soft labels keep their fractions."""
+        presence: Tensor = self.outcome.presence(self.labels).flatten(1)
+        return presence
+
+    @cached_property
+    def present(self) -> Tensor:
+        """(N, K) bool: which classes the hardened labels hold."""
+        return as_columns(self.outcome, self.hard)
+
+    @cached_property
+    def positives(self) -> Tensor:
+        """(K,) float64: examples in which each class is present."""
+        return count(self.present)
+
+    @cached_property
+    def rates(self) -> Tensor:
+        """(K,) float64: share of examples in which each class is present."""
+        return self.positives / self.n
+
+    @cached_property
+    def base_rates(self) -> Tensor:
+        """(K,) float64: mean presence; differs from `rates` for soft labels alone."""
+        return self.presence.mean(dim=0, dtype=torch.float64) if self.outcome.soft else self.rates
+
+    @cached_property
+    def commonest_share(self) -> Tensor:
+        """Share of the commonest whole label: one class, one subset, or one choice per set."""
+        if isinstance(self.outcome, OneOf):
+            return self.rates.max()
+        _, counts = torch.unique(self.hard, dim=0, return_counts=True)
+        share: Tensor = counts.max().double() / self.n
+        return share
+
+    def by_set(self, columns: Tensor) -> Tensor:
+        """(K,) -> (S, M): one row per exclusive choice; a OneOf is a single set."""
+        return columns.reshape(-1, self.outcome.n)
+
+
+class Facts:
+    """One member's predictions beside the facts of their labels.
+
+    `p` holds the predictions as they came. Everything else is computed when first asked for and
+    kept as long as this object lives, which is one call of `measure`.
+    """
+
+    def __init__(self, p: Predictions) -> None:
+        self.p = p
+        self.outcome = p.outcome
+        self.said = _label_facts(_Same(p.labels), p.outcome)
+        self.n = self.said.n
+
+    @cached_property
+    def scores(self) -> Tensor:
+        """(N, K) the head's per-class scores."""
+        return self.p.scores.flatten(1)
+
+    @cached_property
+    def over_half(self) -> Tensor:
+        """(N, K) bool: scores above 1/2. Exactly 1/2 is negative."""
+        return self.scores > 0.5
+
+    @cached_property
+    def decided(self) -> Tensor:
+        """(N, K) bool: the head's decisions, one column per class."""
+        return as_columns(self.outcome, self.p.decisions)
+
+    @cached_property
+    def right(self) -> Tensor:
+        """Bool, shaped like hard labels: decisions that agree with them."""
+        return torch.eq(self.p.decisions, self.said.hard)
+
+    @cached_property
+    def hits(self) -> Tensor:
+        """(K,) float64: examples in which the class is present and decided."""
+        return count(self.decided & self.said.present)
+
+    @cached_property
+    def decided_counts(self) -> Tensor:
+        """(K,) float64: examples in which the class is decided."""
+        return count(self.decided)
+
+    @cached_property
+    def probs(self) -> Tensor:
+        """Probabilities of the outcome's events: float64, shaped like `log_probs`."""
+        return self.p.log_probs.exp()
+
+    @cached_property
+    def order(self) -> tuple[Tensor, Tensor]:
+        """(K,), (K,) float64: area under the ROC curve and average precision of the scores."""
+        return order_rulers(self.scores, self.said.present)
+
+    @cached_property
+    def broken(self) -> Tensor:
+        """Bool 0-d: some score is NaN, so no ruler may give a number."""
+        return self.p.scores.isnan().any() | self.p.log_probs.isnan().any()
+
+
+class _Same:
+    """A tensor compared by identity and, where torch counts them, by changes made in place."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+        self.version = -1 if tensor.is_inference() else tensor._version
+
+    def __hash__(self) -> int:
+        return id(self.tensor)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Same):
+            return NotImplemented
+        return self.tensor is other.tensor and self.version == other.version
+
+
+# Every lap of every member meets the same few splits: counting their labels once halves a lap.
+@lru_cache(maxsize=8)
+def _label_facts(labels: _Same, outcome: Outcome) -> LabelFacts:
+    return LabelFacts(outcome, labels.tensor)
+
+
+def as_columns(outcome: Outcome, decisions: Tensor) -> Tensor:
+    """Hard labels or decisions -> bool (N, K), one column per class."""
+    if isinstance(outcome, AnyOf):
+        return decisions
+    return replace(outcome, soft=False).presence(decisions).flatten(1) > 0
+
+
+def count(cells: Tensor) -> Tensor:
+    """Bool (N, K) -> (K,) float64: how many are true in each column."""
+    return cells.sum(dim=0).double()

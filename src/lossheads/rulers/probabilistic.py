@@ -1,0 +1,119 @@
+"""Rulers of probabilities: how good, and how honest, the likelihood of the outcome's events is."""
+
+import torch
+from torch import Tensor
+
+from lossheads.outcomes import AnyOf
+from lossheads.rulers.core import Ruler, constant
+from lossheads.rulers.facts import Facts
+
+BINS = 15
+
+
+def _nll(facts: Facts) -> Tensor:
+    log_probs = facts.p.log_probs
+    if facts.outcome.soft:
+        # An event with target 0 costs nothing, even where its log-probability is -inf.
+        shares = event_shares(facts)
+        return -torch.where(shares > 0, shares * log_probs, 0).sum() / facts.n
+    truth = facts.said.labels.long().unsqueeze(-1)
+    return -log_probs.gather(-1, truth).sum() / facts.n
+
+
+def event_shares(facts: Facts) -> Tensor:
+    """The labels as a distribution over events: float64, shaped like `log_probs`."""
+    presence = facts.said.presence.double()
+    if isinstance(facts.outcome, AnyOf):
+        return torch.stack([1 - presence, presence], dim=-1)
+    return presence.reshape(facts.p.log_probs.shape)
+
+
+def constant_events(facts: Facts) -> Tensor:
+    """Base rates as a distribution over events: float64, one example of `log_probs`."""
+    rates = facts.said.base_rates
+    if isinstance(facts.outcome, AnyOf):
+        return torch.stack([1 - rates, rates], dim=-1)
+    return rates.reshape(facts.p.log_probs.shape[1:])
+
+
+nll_loss = Ruler(
+    name="nll_loss",
+    says="Minus the log-probability of the truth, in nats per example, summed over labels or sets.",
+    rule=_nll,
+    floor_rule=lambda facts: torch.special.entr(constant_events(facts)).sum(),
+    perfect=0.0,
+)
+
+
+def _variables(facts: Facts) -> int:
+    """Random variables in one example: 1, L or S."""
+    return facts.p.log_probs[0].numel() // facts.p.log_probs.shape[-1]
+
+
+def _brier(facts: Facts) -> Tensor:
+    if isinstance(facts.outcome, AnyOf):
+        gaps = facts.probs[..., 1] - facts.said.presence
+        return 2 * gaps.square().mean()
+    gaps = facts.probs.flatten(1) - facts.said.presence
+    return gaps.square().sum() / (facts.n * _variables(facts))
+
+
+def _constant_brier(facts: Facts) -> Tensor:
+    # E (t - mean t)^2, summed over events; for hard labels E t^2 is the rate itself.
+    if not facts.outcome.soft:
+        events = constant_events(facts)
+        return (events * (1 - events)).sum() / _variables(facts)
+    shares = event_shares(facts)
+    return (shares - constant_events(facts)).square().sum() / (facts.n * _variables(facts))
+
+
+brier_loss = Ruler(
+    name="brier_loss",
+    says="Squared error of the probabilities summed over events (0 to 2), mean of labels or sets.",
+    rule=_brier,
+    floor_rule=_constant_brier,
+    perfect=0.0,
+)
+
+
+def _calibration_parts(facts: Facts) -> Tensor:
+    if isinstance(facts.outcome, AnyOf):
+        return calibration_gaps(facts.probs[..., 1], facts.said.presence)
+    decided = facts.p.decisions.unsqueeze(-1)
+    confidence = facts.probs.gather(-1, decided).reshape(-1, 1)
+    truth = facts.said.presence.reshape(facts.p.log_probs.shape)
+    return calibration_gaps(confidence, truth.gather(-1, decided).reshape(-1, 1))
+
+
+def calibration_gaps(confidence: Tensor, right: Tensor) -> Tensor:
+    """Gap between confidence and truth, averaged over 15 bins of equal width, for each column.
+
+    Args:
+        confidence: (N, K) float64 in [0, 1].
+        right: (N, K) in [0, 1].
+
+    Returns:
+        (K,) float64 in [0, 1].
+
+    Source: Naeini, Cooper and Hauskrecht (2015), "Obtaining well calibrated probabilities using
+    Bayesian binning".
+    """
+    columns = confidence.shape[1]
+    which = (confidence * BINS).long().clamp(max=BINS - 1)  # confidence 1 joins the last bin
+    which += BINS * torch.arange(columns, device=which.device)
+    gaps = torch.zeros(columns * BINS, dtype=torch.float64, device=which.device)
+    gaps.index_add_(0, which.flatten(), (right - confidence).flatten())
+    return gaps.abs().reshape(columns, BINS).sum(dim=1) / len(confidence)
+
+
+calibration_error = Ruler(
+    name="calibration_error",
+    says="Gap between the probability of the decided class and how often it is right, over 15 "
+    "bins; for labels, between the probability of on and its frequency, mean of labels.",
+    rule=_calibration_parts,
+    # Saying the base rates is perfectly calibrated: this ruler has no skill to state.
+    floor_rule=constant(0.0),
+    perfect=0.0,
+)
+
+RULERS = (nll_loss, brier_loss, calibration_error)

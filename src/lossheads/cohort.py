@@ -1,0 +1,245 @@
+"""K members trained as one program.
+
+A cohort takes batches and moves its members one optimizer step; it knows nothing of epochs,
+rulers or files. `StackedCohort` serves trunks that can be stacked, `LoneCohort` every other trunk,
+one member at a time; both keep the same interface.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from lossheads.heads.base import Head
+from lossheads.members import Member, Net, Trunk, initial_net
+from lossheads.stacking import StackedNet, stackable
+
+# Stacked products keep a member's bits only from this many on (measured on one kind of CPU);
+# smaller cohorts are padded with copies that nobody reads.
+LEAST_STACKED = 4
+
+# Rows per pass when a whole split is measured: fixed, so that logits do not depend on memory.
+_ROWS = 4096
+
+OptimizerBuilder = partial[torch.optim.Optimizer]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's rows. S is 1 when all members see the same rows, K when each has its own.
+
+    Attributes:
+        index: (S, B) rows of the training split.
+        weights: (B,), 1 / (number of true rows), 0 where the row only fills up the last batch.
+    """
+
+    index: Tensor
+    weights: Tensor
+
+
+class Cohort(Protocol):
+    """What the training loop asks of its members."""
+
+    members: Sequence[Member]
+
+    def step(self, inputs: Tensor, batch: Batch) -> Tensor:
+        """Move every member one step; returns (K,) mean losses in each head's own nats.
+
+        Args:
+            inputs: The resident training inputs (N, ...).
+        """
+
+    def scale_rates(self, factor: float) -> None:
+        """Multiply every member's learning rate, as configured, by `factor`."""
+
+    def logits(self, inputs: Tensor) -> Tensor:
+        """(N, ...) -> (K, N, U), without gradients."""
+
+    def weights(self, k: int) -> dict[str, Tensor]:
+        """Member k's weights on the CPU, under the names of a plain `Net`."""
+
+    def restore(self, k: int, weights: dict[str, Tensor]) -> None:
+        """Put back what `weights` gave."""
+
+
+def build_cohort(
+    trunk: Trunk,
+    input_shape: tuple[int, ...],
+    members: Sequence[Member],
+    labels: Tensor,
+    optimizer: OptimizerBuilder,
+    device: torch.device,
+) -> Cohort:
+    """The cohort of `members`, which must have equal numbers of units.
+
+    Args:
+        labels: The resident training labels; every head encodes them once.
+
+    Raises:
+        ValueError: If several members share a trunk that cannot be stacked.
+    """
+    nets = [initial_net(trunk, input_shape, member) for member in members]
+    if stackable(nets[0]) and elementwise(optimizer):
+        return StackedCohort(nets, members, labels, optimizer, device)
+    if len(members) > 1:
+        raise ValueError("members of a trunk that cannot be stacked train one by one")
+    return LoneCohort(nets[0], members, labels, optimizer, device)
+
+
+def can_stack(trunk: Trunk, input_shape: tuple[int, ...], optimizer: OptimizerBuilder) -> bool:
+    """Whether members of this trunk and optimizer can train side by side."""
+
+    class _AnyHead:
+        units = 1
+
+    probe = Member(head=_AnyHead(), seed=0, data_seed=0, rates={})  # type: ignore[arg-type]
+    return elementwise(optimizer) and stackable(initial_net(trunk, input_shape, probe))
+
+
+def elementwise(optimizer: OptimizerBuilder) -> bool:
+    """Whether the optimizer treats each weight alone, so that stacked members walk as if alone."""
+    kinds = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop)
+    return optimizer.func in kinds
+
+
+class StackedCohort:
+    """Members side by side in one flat buffer; padded to at least four."""
+
+    def __init__(
+        self,
+        nets: Sequence[Net],
+        members: Sequence[Member],
+        labels: Tensor,
+        optimizer: OptimizerBuilder,
+        device: torch.device,
+    ) -> None:
+        self.members = members
+        padding = max(0, LEAST_STACKED - len(members))
+        seats = [*range(len(members)), *[len(members) - 1] * padding]
+        # Members of one head sit together, so that its loss is one call.
+        kinds = list(dict.fromkeys(member.head for member in members))
+        seats.sort(key=lambda k: kinds.index(members[k].head))
+        self._seats = seats
+        self._seat_of = {k: seat for seat, k in reversed(list(enumerate(seats)))}
+        self._order = torch.tensor([self._seat_of[k] for k in range(len(members))], device=device)
+        self._net = StackedNet([nets[k] for k in seats], device)
+        self._plain = nets[0]
+        self._losses = [
+            _HeadLoss(head, [seat for seat, _ in group], labels)
+            for head, group in groupby(enumerate(seats), key=lambda pair: members[pair[1]].head)
+        ]
+        self._optimizer = self._build_optimizer(optimizer)
+        self._rates = [group["lr"] for group in self._optimizer.param_groups]
+        self._own_rows = torch.tensor(seats, device=device)
+
+    def step(self, inputs: Tensor, batch: Batch) -> Tensor:
+        index = (
+            batch.index if len(batch.index) == 1 else batch.index.index_select(0, self._own_rows)
+        )
+        rows = inputs.index_select(0, index.reshape(-1)).view(*index.shape, *inputs.shape[1:])
+        logits = self._net(rows)
+        losses = torch.cat([part(logits, index, batch.weights) for part in self._losses])
+        losses.sum().backward()
+        self._optimizer.step()
+        return losses.detach().index_select(0, self._order)
+
+    def scale_rates(self, factor: float) -> None:
+        for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = rate * factor
+
+    @torch.no_grad()
+    def logits(self, inputs: Tensor) -> Tensor:
+        parts = [self._net(rows.unsqueeze(0)) for rows in inputs.split(_ROWS)]
+        return torch.cat(parts, dim=1).index_select(0, self._order)
+
+    def weights(self, k: int) -> dict[str, Tensor]:
+        net = self._net.unstack(self._seat_of[k], self._plain)
+        return {name: value.detach().clone() for name, value in net.state_dict().items()}
+
+    def restore(self, k: int, weights: dict[str, Tensor]) -> None:
+        self._plain.load_state_dict(weights)
+        self._net.fill(self._seat_of[k], self._plain)
+
+    def _build_optimizer(self, optimizer: OptimizerBuilder) -> torch.optim.Optimizer:
+        rates = [dict(self.members[k].rates) for k in self._seats]
+        if all(rate == rates[0] for rate in rates):
+            flat = nn.Parameter(self._net.parameters)
+            flat.grad = self._net.gradients
+            return optimizer([flat], **rates[0])
+        groups = [
+            {"params": [_leaf(*pair) for pair in self._net.slices(seat)], **rate}
+            for seat, rate in enumerate(rates)
+        ]
+        return optimizer(groups, **rates[0])
+
+
+class LoneCohort:
+    """One member and any trunk, by plain autograd."""
+
+    def __init__(
+        self,
+        net: Net,
+        members: Sequence[Member],
+        labels: Tensor,
+        optimizer: OptimizerBuilder,
+        device: torch.device,
+    ) -> None:
+        self.members = members
+        self._net = net.to(device)
+        self._loss = _HeadLoss(members[0].head, [0], labels)
+        self._optimizer = optimizer(self._net.parameters(), **members[0].rates)
+        self._rates = [group["lr"] for group in self._optimizer.param_groups]
+
+    def step(self, inputs: Tensor, batch: Batch) -> Tensor:
+        self._net.train()
+        logits = self._net(inputs.index_select(0, batch.index[0])).unsqueeze(0)
+        losses = self._loss(logits, batch.index, batch.weights)
+        self._optimizer.zero_grad(set_to_none=True)
+        losses.sum().backward()
+        self._optimizer.step()
+        return losses.detach()
+
+    def scale_rates(self, factor: float) -> None:
+        for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = rate * factor
+
+    @torch.no_grad()
+    def logits(self, inputs: Tensor) -> Tensor:
+        self._net.eval()
+        return torch.cat([self._net(rows) for rows in inputs.split(_ROWS // 4)]).unsqueeze(0)
+
+    def weights(self, k: int) -> dict[str, Tensor]:
+        return {
+            name: value.detach().cpu().clone() for name, value in self._net.state_dict().items()
+        }
+
+    def restore(self, k: int, weights: dict[str, Tensor]) -> None:
+        self._net.load_state_dict(weights)
+
+
+class _HeadLoss:
+    """The mean loss of the members that share a head, seated next to each other."""
+
+    def __init__(self, head: Head, seats: Sequence[int], labels: Tensor) -> None:
+        self._head = head
+        self._start, self._stop = seats[0], seats[-1] + 1
+        self._targets = head.encode(labels)
+
+    def __call__(self, logits: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+        """(G, B, U), (S, B), (B,) -> one mean loss per seat."""
+        own = logits[self._start : self._stop]
+        count, rows, units = own.shape
+        which = index.expand(count, -1) if len(index) == 1 else index[self._start : self._stop]
+        targets = self._targets.index_select(0, which.reshape(-1))
+        per_row = self._head.loss(own.reshape(count * rows, units), targets)
+        return (per_row.view(count, rows) * weights).sum(dim=1)
+
+
+def _leaf(parameter: Tensor, gradient: Tensor) -> nn.Parameter:
+    leaf = nn.Parameter(parameter.detach())
+    leaf.grad = gradient
+    return leaf

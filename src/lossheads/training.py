@@ -1,0 +1,219 @@
+"""The one training loop: n + 1 laps, so that the last state is measured by the same code as all.
+
+The loop walks a cohort; a single run is a cohort of one. Nothing inside a step asks the device
+for a number: losses are summed where they are and read at measuring steps.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from lossheads.batches import steps_per_epoch, stream
+from lossheads.cohort import Cohort
+from lossheads.datasets.dataset import Dataset, Split
+from lossheads.predictions import Predictions, predict
+from lossheads.recording import Recorder
+from lossheads.results import Lap, Measurement, Status
+from lossheads.rulers import measure
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long, how often measured, when to stop.
+
+    Attributes:
+        steps: Optimizer steps.
+        batch_size: Examples per step.
+        laps: Steps at which to measure; 0 and `steps` always are.
+        schedule: Progress in [0, 1] -> factor on the learning rate.
+        patience: Laps without a better `watch` on validation before a member stops; None: never.
+        watch: Ruler that early stopping watches.
+    """
+
+    steps: int
+    batch_size: int
+    laps: frozenset[int]
+    schedule: Callable[[float], float]
+    patience: int | None = None
+    watch: str = "accuracy_score"
+
+
+@dataclass
+class Walk:
+    """What one member leaves behind."""
+
+    laps: list[Lap] = field(default_factory=list)
+    status: Status = "running"
+    diverged_at: dict[str, float] | None = None
+    best: float = -math.inf
+    best_step: int = 0
+    best_weights: dict[str, Tensor] | None = None
+    stopped: bool = False
+    waited: int = 0
+
+
+def train(
+    cohort: Cohort,
+    dataset: Dataset,
+    plan: Plan,
+    recorders: Sequence[Recorder],
+    tell: Callable[[int, float], None],
+) -> list[Walk]:
+    """Train every member of `cohort` on `dataset` (both on one device) and measure it.
+
+    Args:
+        recorders: One per member.
+        tell: Called at each lap with the step and the mean validation `watch` of the cohort.
+
+    Returns:
+        One walk per member, in order. Status is `finished` or `diverged`.
+    """
+    walks = [Walk() for _ in cohort.members]
+    data_seeds = [member.data_seed for member in cohort.members]
+    device = dataset.train.inputs.device
+    batches = stream(len(dataset.train), plan.batch_size, data_seeds, device)
+    tally = _Tally(len(walks), device)
+    for step in range(plan.steps + 1):
+        if step in plan.laps or step in (0, plan.steps):
+            _lap(cohort, dataset, plan, step, tally, walks, recorders)
+            tell(step, _mean_watched(walks, plan.watch))
+        if step == plan.steps or all(walk.stopped for walk in walks):
+            break
+        cohort.scale_rates(plan.schedule(step / plan.steps))
+        tally.add(step, cohort.step(dataset.train.inputs, next(batches)))
+    _finish(cohort, dataset, plan, walks, recorders)
+    return walks
+
+
+def first_step(cohort: Cohort, split: Split) -> list[dict[str, float]]:
+    """Where each head starts: mean loss and mean L2 norm of the gradient on one example's logits.
+
+    "The same learning rate" is a choice: heads start with gradients of different lengths. Taken
+    over the first 1,024 training examples, before any step.
+    """
+    inputs, labels = split.inputs[:1024], split.labels[:1024]
+    rows = []
+    for member, logits in zip(cohort.members, cohort.logits(inputs), strict=True):
+        leaf = logits.detach().clone().requires_grad_()
+        losses = member.head.loss(leaf, member.head.encode(labels))
+        (gradient,) = torch.autograd.grad(losses.sum(), leaf)
+        norm = gradient.norm(dim=1).mean()
+        rows.append({"loss": float(losses.detach().mean()), "gradient_norm": float(norm)})
+    return rows
+
+
+class _Tally:
+    """Losses since the last lap and the first bad step, kept on the device."""
+
+    def __init__(self, size: int, device: torch.device) -> None:
+        self._sum = torch.zeros(size, dtype=torch.float64, device=device)
+        self._count = 0
+        self._bad_step = torch.full((size,), -1, dtype=torch.int64, device=device)
+
+    def add(self, step: int, losses: Tensor) -> None:
+        self._sum += losses
+        self._count += 1
+        fresh = ~losses.isfinite() & (self._bad_step < 0)
+        self._bad_step.masked_fill_(fresh, step)
+
+    def read(self) -> tuple[list[float], list[int]]:
+        """Mean loss per member (NaN before the first step) and first bad step (-1: none)."""
+        means = (self._sum / self._count).tolist() if self._count else [math.nan] * len(self._sum)
+        self._sum.zero_()
+        self._count = 0
+        return means, self._bad_step.tolist()
+
+
+def _lap(
+    cohort: Cohort,
+    dataset: Dataset,
+    plan: Plan,
+    step: int,
+    tally: _Tally,
+    walks: Sequence[Walk],
+    recorders: Sequence[Recorder],
+) -> None:
+    means, bad_steps = tally.read()
+    logits = cohort.logits(dataset.val.inputs)
+    factor = plan.schedule(min(step / plan.steps, 1.0)) if plan.steps else 1.0
+    epoch_steps = steps_per_epoch(len(dataset.train), plan.batch_size)
+    for k, walk in enumerate(walks):
+        if walk.stopped:
+            continue
+        rate = float(cohort.members[k].rates["lr"]) * factor
+        if bad_steps[k] >= 0 or not bool(logits[k].isfinite().all()):
+            at = bad_steps[k] if bad_steps[k] >= 0 else step
+            walk.status, walk.stopped = "diverged", True
+            walk.diverged_at = {"step": at, "learning_rate": rate}
+            continue
+        val = _measure(cohort, k, logits[k], dataset.val, full=False)
+        lap = Lap(step, step / epoch_steps, means[k], rate, val)
+        walk.laps.append(lap)
+        # The last lap is recorded once, by _finish, under every ruler.
+        if step < plan.steps or plan.patience is not None:
+            recorders[k].lap(lap)
+        if plan.patience is not None:
+            sign = -1 if plan.watch.endswith(("_loss", "_error")) else 1
+            _watch(cohort, k, walk, step, sign * val.rulers[plan.watch], plan.patience)
+
+
+def _watch(cohort: Cohort, k: int, walk: Walk, step: int, value: float, patience: int) -> None:
+    """Early stopping: keep the best weights so far, stop when patience is spent."""
+    if value > walk.best:
+        walk.best, walk.best_step, walk.waited = value, step, 0
+        walk.best_weights = cohort.weights(k)
+        return
+    walk.waited += 1
+    walk.stopped = walk.waited >= patience
+
+
+def _finish(
+    cohort: Cohort,
+    dataset: Dataset,
+    plan: Plan,
+    walks: Sequence[Walk],
+    recorders: Sequence[Recorder],
+) -> None:
+    """Measure the state each member keeps on validation and test under every ruler."""
+    for k, walk in enumerate(walks):
+        if walk.best_weights is not None and walk.status != "diverged":
+            cohort.restore(k, walk.best_weights)
+    val_logits = cohort.logits(dataset.val.inputs)
+    test_logits = cohort.logits(dataset.test.inputs)
+    for k, walk in enumerate(walks):
+        if walk.status == "diverged":
+            continue
+        walk.status = "finished"
+        test = predict(
+            cohort.members[k].head, test_logits[k], dataset.test.labels, dataset.test.truth
+        )
+        last = replace(
+            walk.laps[-1],
+            val=_measure(cohort, k, val_logits[k], dataset.val, full=True),
+            test=measure(test, full=True),
+        )
+        if walk.best_weights is not None:
+            kept = next(lap for lap in walk.laps if lap.step == walk.best_step)
+            last = replace(kept, val=last.val, test=last.test)
+        _replace_lap(walk, last)
+        recorders[k].lap(last)
+        recorders[k].pictures(last.step, test, dataset.class_names)
+
+
+def _replace_lap(walk: Walk, last: Lap) -> None:
+    """The measured end replaces the lap of the same step and stands last."""
+    walk.laps = [lap for lap in walk.laps if lap.step != last.step] + [last]
+
+
+def _measure(cohort: Cohort, k: int, logits: Tensor, split: Split, full: bool) -> Measurement:
+    predictions: Predictions = predict(cohort.members[k].head, logits, split.labels, split.truth)
+    return measure(predictions, full=full)
+
+
+def _mean_watched(walks: Sequence[Walk], watch: str) -> float:
+    values = [walk.laps[-1].val.rulers.get(watch, math.nan) for walk in walks if walk.laps]
+    return sum(values) / len(values) if values else math.nan

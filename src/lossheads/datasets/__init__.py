@@ -7,3 +7,6 @@ from lossheads.datasets.dataset import Split as Split
 from lossheads.datasets.digits import Digits as Digits
 from lossheads.datasets.fashion_mnist import FashionMNIST as FashionMNIST
 from lossheads.datasets.fashion_mnist import FashionMNISTPair as FashionMNISTPair
+from lossheads.datasets.synthetic_blobs import SyntheticBlobs as SyntheticBlobs
+from lossheads.datasets.synthetic_multilabel import SyntheticMultilabel as SyntheticMultilabel
+from lossheads.datasets.synthetic_tree import SyntheticTree as SyntheticTree

@@ -1,0 +1,153 @@
+"""Drawn multi-label data: linear scores, logistic noise, known posteriors."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import expit, ndtr
+
+from lossheads.datasets.dataset import Dataset, Split
+from lossheads.datasets.drawing import check_at_least, check_between, drawn, stream
+from lossheads.datasets.gaussians import Floats
+from lossheads.errors import UserError
+from lossheads.outcomes import AnyOf
+
+NAME = "synthetic_multilabel"
+
+
+@dataclass(frozen=True)
+class SyntheticMultilabel:
+    """Any subset of L labels, each on where a linear score plus noise passes its threshold.
+
+    Inputs x are D standard normal numbers. Label l has a unit vector w_l, and is on when
+    w_l·x + noise · (a standard logistic number) > threshold_l. So P(l on | x) =
+    sigmoid((w_l·x − threshold_l) / noise): linear logits, labels independent given x.
+
+    `bayes_score` is the best `elementwise_accuracy_score` of the distribution: the mean over
+    labels of E max(P, 1 − P), a one-dimensional integral over w_l·x. It needs no joint
+    probability. The best exact match is not known in closed form; on the test split it is the
+    mean over rows of the product over labels of max(truth, 1 − truth).
+
+    Args:
+        labels: L, 1 to 1,000.
+        dimensions: D, inputs per example, at least 2.
+        prevalence: Share of examples in which a label is on, 0.001 to 0.999: one number for all
+            labels, or the two ends of a range that the labels divide geometrically. Thresholds
+            are solved for it, so it is the prevalence of the distribution.
+        correlation: Of the scores of two labels, 0 to 1, on average over pairs of labels: a
+            common direction has this share of every score's variance.
+        noise: Scale of the logistic noise beside scores of standard deviation 1: 0 (labels are
+            a function of the inputs; the Bayes score is 1), or 0.01 to 10.
+        train, val, test: Examples per split.
+        seed: Of the directions and of the examples.
+    """
+
+    labels: int
+    dimensions: int
+    prevalence: float | Sequence[float]
+    correlation: float
+    noise: float
+    train: int
+    val: int
+    test: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        check_between(NAME, 1, 1_000, labels=self.labels)
+        check_at_least(NAME, 2, dimensions=self.dimensions)
+        check_at_least(NAME, 1, train=self.train, val=self.val, test=self.test)
+        check_at_least(NAME, 0, seed=self.seed)
+        check_between(NAME, 0, 1, correlation=self.correlation)
+        if self.noise != 0:
+            check_between(NAME, 0.01, 10, noise=self.noise)
+        self.prevalences()
+
+    @property
+    def outcome(self) -> AnyOf:
+        return AnyOf(self.labels)
+
+    def prevalences(self) -> Floats:
+        """P(label on) of the distribution, float64 (L,), rising where a range was given."""
+        given = self.prevalence
+        ends = (given, given) if isinstance(given, int | float) else tuple(given)
+        if len(ends) != 2 or not 0.001 <= ends[0] <= ends[1] <= 0.999:
+            raise UserError(
+                f"{NAME} got prevalence={given}: it needs one number, or the lower and the upper "
+                f"end of a range, within 0.001 … 0.999"
+            )
+        return np.geomspace(ends[0], ends[1], self.labels)
+
+    def load(self, data_dir: Path | None, cache: Path) -> Dataset:
+        """See `DatasetSource.load`; draws, and touches neither folder."""
+        thresholds = _thresholds(self.prevalences(), self.noise)
+        directions = self._directions()
+        train, val, test = (
+            self._split(directions, thresholds, rows, stream(self.seed, part))
+            for part, rows in (("train", self.train), ("val", self.val), ("test", self.test))
+        )
+        return Dataset(
+            outcome=self.outcome,
+            train=train,
+            val=val,
+            test=test,
+            class_names=tuple(f"label {k}" for k in range(self.labels)),
+            provenance=drawn(NAME, self.seed, (train, val, test)),
+            bayes_score=_bayes_elementwise(thresholds, self.noise),
+        )
+
+    def _directions(self) -> Floats:
+        """Unit vectors (L, D): a common one and one's own at right angles to it."""
+        draws = stream(self.seed, "structure").standard_normal((self.labels + 1, self.dimensions))
+        common = draws[0] / np.linalg.norm(draws[0])
+        own = draws[1:] - np.outer(draws[1:] @ common, common)
+        own /= np.linalg.norm(own, axis=1, keepdims=True)
+        return np.asarray(np.sqrt(self.correlation) * common + np.sqrt(1 - self.correlation) * own)
+
+    def _split(
+        self, directions: Floats, thresholds: Floats, rows: int, rng: np.random.Generator
+    ) -> Split:
+        inputs = rng.standard_normal((rows, self.dimensions)).astype(np.float32)
+        truth = _on(inputs.astype(np.float64) @ directions.T - thresholds, self.noise)
+        labels = rng.random(truth.shape) < truth
+        return Split(torch.from_numpy(inputs), torch.from_numpy(labels), torch.from_numpy(truth))
+
+
+def _on(excess: Floats, noise: float) -> Floats:
+    """P(label on), given how far its score lies above its threshold."""
+    return np.asarray(expit(excess / noise) if noise else (excess > 0).astype(np.float64))
+
+
+def _thresholds(prevalences: Floats, noise: float) -> Floats:
+    """Thresholds (L,) that a standard normal score plus noise passes with these probabilities."""
+    logistic, step = np.linspace(-40, 40, 1601, retstep=True)
+    weights = expit(logistic) * expit(-logistic) * step  # density of the logistic distribution
+
+    def too_often(threshold: float, prevalence: float) -> float:
+        return float(weights @ ndtr(noise * logistic - threshold)) - prevalence
+
+    far = 10 + 40 * noise
+    solved = {p: brentq(too_often, -far, far, args=(p,), xtol=1e-12) for p in set(prevalences)}
+    return np.array([solved[p] for p in prevalences])
+
+
+def _bayes_elementwise(thresholds: Floats, noise: float) -> float:
+    """Mean over labels of E max(P, 1 − P), by Gauss-Legendre on either side of the threshold."""
+    if noise == 0:
+        return 1.0
+    nodes, weights = np.polynomial.legendre.leggauss(256)
+    turn = thresholds.clip(-12, 12)
+
+    def side(low: NDArray[np.float64], high: NDArray[np.float64], sign: int) -> Floats:
+        half = (high - low) / 2
+        score = (low + high) / 2 + np.outer(nodes, half)
+        density = np.exp(-(score**2) / 2) / np.sqrt(2 * np.pi)
+        # Beyond the threshold "on" is the better bet, before it "off".
+        right = expit(sign * (score - thresholds) / noise)
+        return np.asarray(half * (weights @ (density * right)))
+
+    ends = np.full_like(turn, 12)
+    return float((side(turn, ends, 1) + side(-ends, turn, -1)).mean())

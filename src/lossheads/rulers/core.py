@@ -18,18 +18,17 @@ Rule = Callable[[Facts], Tensor]
 
 
 @dataclass(frozen=True)
-class Ruler:
-    """A named pure function of predictions, beside its floor. Call it on `Predictions`.
+class AnyRuler:
+    """What rulers with one number and rulers with one value per class have in common.
 
     Attributes:
         name: Ends in `_score` or `_accuracy` (higher is better), `_loss` or `_error` (lower).
         says: One sentence for dashboards: what it counts and on what.
         rule: The computation, a float64 tensor of one or more parts (say, one per class).
         floor_rule: What the best answer that never looks at an input scores on these labels.
-        perfect: The value of perfect predictions.
+        perfect: The value of perfect predictions of hard labels.
         serves: The outcomes it has a meaning for.
         cheap: Measured at every lap (under about 1 ms at N = 5,000, C = 10), or only at the last.
-        over_parts: How the defined parts become one number.
     """
 
     name: str
@@ -39,19 +38,47 @@ class Ruler:
     perfect: float = 1.0
     serves: tuple[type, ...] = EVERY_OUTCOME
     cheap: bool = True
+
+    def refuse(self, outcome: Outcome) -> None:
+        """Raise `UserError` unless the ruler has a meaning for the outcome."""
+        if not isinstance(outcome, self.serves):
+            known = " or ".join(kind.__name__ for kind in self.serves)
+            raise UserError(
+                f"{self.name} does not serve {outcome}: it has a meaning for {known} alone; "
+                f"`lossheads.rulers.rulers_for(outcome)` lists what serves it"
+            )
+
+    def parts(self, facts: Facts) -> Tensor:
+        """The rule's parts as a float64 row: all NaN if the predictions hold a NaN."""
+        # Every comparison with NaN is false, so a broken head would score like one that says no.
+        return torch.where(facts.broken, torch.nan, self.rule(facts).double().reshape(-1))
+
+    def _examine(self, predictions: Predictions) -> Facts:
+        self.refuse(predictions.outcome)
+        return examined(predictions)
+
+
+@dataclass(frozen=True)
+class Ruler(AnyRuler):
+    """A named pure function of predictions, beside its floor. Call it on `Predictions`.
+
+    Attributes:
+        over_parts: How the defined parts become one number.
+    """
+
     over_parts: Literal["mean", "min"] = "mean"
 
     def __call__(self, predictions: Predictions) -> float:
         """The score; NaN where it is undefined.
 
         Raises:
-            UserError: If the ruler has no meaning for the outcome.
+            UserError: If the ruler has no meaning for the outcome, or there are no examples.
         """
-        return self._ask(self.rule, predictions)
+        return self.joined(as_parts(self.parts(self._examine(predictions))))
 
     def floor(self, predictions: Predictions) -> float:
         """What the best answer that never looks at an input scores on the same labels."""
-        return self._ask(self.floor_rule, predictions)
+        return self.joined(as_parts(self.floor_rule(self._examine(predictions))))
 
     def joined(self, parts: list[float]) -> float:
         """The defined parts as one number; NaN when none is defined."""
@@ -60,35 +87,18 @@ class Ruler:
             return math.nan
         return min(defined) if self.over_parts == "min" else math.fsum(defined) / len(defined)
 
-    def _ask(self, rule: Rule, predictions: Predictions) -> float:
-        refuse_outcome(self, predictions.outcome)
-        return self.joined(as_parts(rule(_sound(predictions))))
-
 
 @dataclass(frozen=True)
-class ClassRuler:
-    """A ruler with one value per column: class, label, or class of each set, flattened.
-
-    Attributes are those of `Ruler`; `rule` and `floor_rule` give K values.
-    """
-
-    name: str
-    says: str
-    rule: Rule
-    floor_rule: Rule
-    perfect: float = 1.0
-    serves: tuple[type, ...] = EVERY_OUTCOME
-    cheap: bool = True
+class ClassRuler(AnyRuler):
+    """A ruler with one value per column: class, label, or class of each set, flattened."""
 
     def __call__(self, predictions: Predictions) -> list[float]:
         """K values; NaN where a class has nothing to be measured on."""
-        refuse_outcome(self, predictions.outcome)
-        return as_parts(self.rule(_sound(predictions)))
+        return as_parts(self.parts(self._examine(predictions)))
 
     def floor(self, predictions: Predictions) -> list[float]:
         """What the best answer that never looks at an input scores, for each column."""
-        refuse_outcome(self, predictions.outcome)
-        return as_parts(self.floor_rule(_sound(predictions)))
+        return as_parts(self.floor_rule(self._examine(predictions)))
 
 
 def skill(score: float, floor: float, perfect: float = 1.0) -> float:
@@ -98,16 +108,6 @@ def skill(score: float, floor: float, perfect: float = 1.0) -> float:
     with a single class): there is nothing to gain, hence no skill to state.
     """
     return (score - floor) / (perfect - floor) if perfect != floor else math.nan
-
-
-def refuse_outcome(ruler: Ruler | ClassRuler, outcome: Outcome) -> None:
-    """Raise unless the ruler has a meaning for the outcome."""
-    if not isinstance(outcome, ruler.serves):
-        known = " or ".join(kind.__name__ for kind in ruler.serves)
-        raise UserError(
-            f"{ruler.name} does not serve {outcome}: it has a meaning for {known} alone; "
-            f"`lossheads.rulers.rulers_for(outcome)` lists what serves it"
-        )
 
 
 def as_parts(value: Tensor) -> list[float]:
@@ -121,7 +121,12 @@ def constant(value: float) -> Rule:
     return lambda facts: torch.tensor(value, dtype=torch.float64, device=facts.p.labels.device)
 
 
-def _sound(predictions: Predictions) -> Facts:
+def examined(predictions: Predictions) -> Facts:
+    """Predictions as rulers read them.
+
+    Raises:
+        UserError: If there are no examples.
+    """
     if len(predictions.labels) == 0:
         raise UserError("rulers got 0 examples: a split needs at least one to be measured")
     return Facts(predictions)

@@ -80,11 +80,15 @@ fastai_accuracy_multi = Ruler(
 )
 
 
-def _rows_equal(facts: Facts) -> Tensor:
+def _where_hard(facts: Facts, value: Tensor) -> Tensor:
+    # scikit-learn refuses targets other than 0 and 1.
     target = facts.p.framework_target
-    hard = ((target == 0) | (target == 1)).all()
-    equal = ((facts.p.outputs > 0.5) == target.bool()).all(dim=1).double().mean()
-    return torch.where(hard, equal, torch.nan)  # scikit-learn refuses continuous targets
+    return torch.where(((target == 0) | (target == 1)).all(), value, torch.nan)
+
+
+def _rows_equal(facts: Facts) -> Tensor:
+    equal = (facts.p.outputs > 0.5) == facts.p.framework_target.bool()
+    return _where_hard(facts, equal.all(dim=1).double().mean())
 
 
 sklearn_accuracy_score = Ruler(
@@ -92,7 +96,7 @@ sklearn_accuracy_score = Ruler(
     says="What scikit-learn's accuracy_score(target, outputs > 0.5) prints on multi-hot rows: "
     "rows that match in every cell.",
     rule=_rows_equal,
-    floor_rule=lambda facts: facts.said.commonest_share,
+    floor_rule=lambda facts: _where_hard(facts, facts.said.commonest_share),
 )
 
 
@@ -115,8 +119,11 @@ def _torchmetrics(facts: Facts) -> Tensor:
 def _torchmetrics_floor(facts: Facts) -> Tensor:
     if isinstance(facts.outcome, AnyOf) or _by_shape(facts):
         return constant_cells(facts.p.framework_target.bool().double().mean(dim=0))
-    counts = torch.bincount(facts.said.hard.flatten(), minlength=facts.outcome.n)
-    return 1 / (counts > 0).sum().double()
+    by_set = facts.said.by_set(facts.said.positives)
+    seen = by_set.sum(dim=0)
+    # Each set says the class of which it holds the largest part; one set alone scores 1 of seen.
+    best = (by_set / seen.clamp(min=1)).amax(dim=1).sum()
+    return best / (seen > 0).sum()
 
 
 torchmetrics_accuracy = Ruler(

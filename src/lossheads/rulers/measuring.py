@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -11,8 +12,7 @@ from lossheads.outcomes import Outcome
 from lossheads.predictions import Predictions
 from lossheads.results import Measurement
 from lossheads.rulers import accuracy, dialects, per_class, probabilistic
-from lossheads.rulers.core import ClassRuler, Ruler, as_parts, refuse_outcome
-from lossheads.rulers.facts import Facts
+from lossheads.rulers.core import AnyRuler, ClassRuler, Ruler, as_parts, examined
 
 ALL_RULERS: tuple[Ruler, ...] = accuracy.RULERS + dialects.RULERS + probabilistic.RULERS
 ALL_CLASS_RULERS: tuple[ClassRuler, ...] = per_class.CLASS_RULERS
@@ -37,7 +37,7 @@ def find_ruler(name: str, outcome: Outcome) -> Ruler:
     """
     for ruler in ALL_RULERS:
         if ruler.name == name:
-            refuse_outcome(ruler, outcome)
+            ruler.refuse(outcome)
             return ruler
     if any(ruler.name == name for ruler in ALL_CLASS_RULERS):
         raise UserError(
@@ -48,7 +48,7 @@ def find_ruler(name: str, outcome: Outcome) -> Ruler:
 
 
 def measure(predictions: Predictions, full: bool) -> Measurement:
-    """Predictions under every ruler of their outcome; all numbers leave the device together.
+    """Predictions under every ruler of their outcome.
 
     Args:
         full: All rulers; otherwise only the cheap ones, for measuring steps while training.
@@ -62,38 +62,29 @@ def measure(predictions: Predictions, full: bool) -> Measurement:
     Raises:
         UserError: If there are no examples.
     """
-    if len(predictions.labels) == 0:
-        raise UserError("measure got 0 examples: a split needs at least one to be measured")
-    facts = Facts(predictions)
-    rulers = [ruler for ruler in rulers_for(predictions.outcome) if full or ruler.cheap]
+    facts = examined(predictions)
+    rulers = [r for r in rulers_for(predictions.outcome) if full or r.cheap]
     class_rulers = [r for r in class_rulers_for(predictions.outcome) if full or r.cheap]
-    values = [r.rule(facts) for r in rulers] + [r.rule(facts) for r in class_rulers]
-    floors = [ruler.floor_rule(facts) for ruler in rulers]
-    numbers = _to_host([facts.broken, *values, *floors])
-    broken, parts, floor_parts = numbers[0][0], numbers[1 : -len(rulers)], numbers[-len(rulers) :]
-    if broken:
-        parts = [[math.nan] * len(row) for row in parts]
-    names = _names(rulers) + _names(class_rulers)
-    named = list(zip(names, parts, strict=True))
-    undefined = {name: sum(map(math.isnan, row)) for name, row in named}
+    floors = _to_host([ruler.floor_rule(facts) for ruler in rulers])
+    every: list[AnyRuler] = [*rulers, *class_rulers]
+    parts = _to_host([ruler.parts(facts) for ruler in every])
+    named = dict(zip(_names(every), parts, strict=True))
+    undefined = {name: sum(map(math.isnan, row)) for name, row in named.items()}
     return Measurement(
-        rulers={r.name: r.joined(row) for r, row in zip(rulers, parts, strict=False)},
-        floors={r.name: r.joined(row) for r, row in zip(rulers, floor_parts, strict=True)},
-        classes=dict(named[len(rulers) :]),
+        rulers={ruler.name: ruler.joined(named[ruler.name]) for ruler in rulers},
+        floors={r.name: r.joined(row) for r, row in zip(rulers, floors, strict=True)},
+        classes={ruler.name: named[ruler.name] for ruler in class_rulers},
         undefined={name: n for name, n in undefined.items() if n},
         n=facts.n,
     )
 
 
 def _to_host(values: list[Tensor]) -> list[list[float]]:
-    flat = [value.double().reshape(-1) for value in values]
-    numbers = as_parts(torch.cat(flat))
-    rows, start = [], 0
-    for value in flat:
-        rows.append(numbers[start : start + len(value)])
-        start += len(value)
-    return rows
+    """One transfer for all: each would otherwise wait for the device."""
+    rows = [value.double().reshape(-1) for value in values]
+    numbers = iter(as_parts(torch.cat(rows)))
+    return [list(islice(numbers, len(row))) for row in rows]
 
 
-def _names(rulers: Iterable[Ruler | ClassRuler]) -> list[str]:
+def _names(rulers: Iterable[AnyRuler]) -> list[str]:
     return [ruler.name for ruler in rulers]

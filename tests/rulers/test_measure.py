@@ -1,0 +1,256 @@
+"""What holds for all rulers at once: perfection, floors, gaps in the data, names."""
+
+import math
+from dataclasses import replace
+from itertools import product
+
+import pytest
+import torch
+from torch import Tensor
+
+from lossheads.errors import UserError
+from lossheads.outcomes import AnyOf, EachOneOf, OneOf, Outcome
+from lossheads.predictions import Predictions
+from lossheads.rulers import (
+    accuracy_score,
+    average_precision_score,
+    class_rulers_for,
+    find_ruler,
+    measure,
+    rulers_for,
+    skill,
+)
+from lossheads.rulers.measuring import ALL_CLASS_RULERS, ALL_RULERS
+
+from .making import draw, draw_labels, from_logits, generator
+
+OUTCOMES: list[Outcome] = [
+    OneOf(2),
+    OneOf(3),
+    AnyOf(1),
+    AnyOf(3),
+    EachOneOf(1, 3),
+    EachOneOf(2, 2),
+    EachOneOf(2, 3),
+]
+SOFT: list[Outcome] = [replace(outcome, soft=True) for outcome in OUTCOMES]
+
+
+def perfect(outcome: Outcome) -> Predictions:
+    labels = draw_labels(outcome, 60, generator(1))
+    presence = outcome.presence(labels).flatten(1)
+    # 60: far enough for every probability to be 0 or 1 in the twelfth digit.
+    return from_logits(outcome, 60 * (2 * presence - 1), labels)
+
+
+def constants(outcome: Outcome, labels: Tensor) -> list[Predictions]:
+    """Every answer that never looks: all decisions, all yes/no rows, the base rates as events."""
+    template = draw(outcome, len(labels))
+    hard = replace(outcome, soft=False)
+    width = math.prod(outcome.columns)
+    if isinstance(outcome, AnyOf):
+        decisions = torch.tensor(list(product([False, True], repeat=width)))
+    else:
+        decisions = torch.tensor(list(product(range(outcome.n), repeat=width // outcome.n)))
+        decisions = decisions.reshape(-1, *outcome.columns[:-1])
+    yes_no = torch.tensor(list(product([0.0, 1.0], repeat=width)))
+    rates = outcome.presence(labels).double().mean(dim=0)
+    rates = torch.stack([1 - rates, rates], dim=-1) if isinstance(outcome, AnyOf) else rates
+    target = outcome.presence(labels).flatten(1)
+    everywhere = (len(labels),)
+
+    def said(decision: Tensor, row: Tensor, events: Tensor) -> Predictions:
+        return replace(
+            template,
+            labels=labels,
+            scores=row.reshape(outcome.columns).expand(*everywhere, *outcome.columns),
+            log_probs=events.log().expand(*everywhere, *outcome.events),
+            decisions=decision.expand(*everywhere, *decision.shape),
+            outputs=row.expand(len(labels), width),
+            framework_target=target,
+            logits=(2 * row - 1).expand(len(labels), width),
+        )
+
+    likeliest = (rates if not isinstance(outcome, AnyOf) else rates[..., 1:] - 0.5).double()
+    wise = likeliest[..., 0] > 0 if isinstance(outcome, AnyOf) else likeliest.argmax(dim=-1)
+    answers = [said(d, hard.presence(d[None]).flatten(), rates) for d in decisions]
+    answers += [said(wise, row, rates) for row in yes_no]
+    g = generator(5)
+    noise = [torch.rand(rates.shape, generator=g).double() for _ in range(20)]
+    tilted = [(rates + 0.3 * n) / (rates + 0.3 * n).sum(-1, keepdim=True) for n in noise]
+    return answers + [said(wise, yes_no[0], events) for events in tilted]
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=str)
+def test_perfect_predictions_get_the_perfect_value_of_every_ruler(outcome):
+    seen = measure(perfect(outcome), full=True)
+    for ruler in rulers_for(outcome):
+        assert seen.rulers[ruler.name] == pytest.approx(ruler.perfect, abs=1e-9), ruler.name
+    for ruler in class_rulers_for(outcome):
+        for value in seen.classes[ruler.name]:
+            assert value == pytest.approx(ruler.perfect, abs=1e-9), ruler.name
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES + SOFT, ids=str)
+def test_each_floor_is_the_best_score_of_all_answers_that_never_look(outcome):
+    labels = draw_labels(outcome, 50, generator(2))
+    tables = [measure(p, full=True) for p in constants(outcome, labels)]
+    for ruler in rulers_for(outcome):
+        reached = [table.rulers[ruler.name] for table in tables]
+        floor = tables[0].floors[ruler.name]
+        if all(math.isnan(score) for score in reached):
+            assert math.isnan(floor), ruler.name
+            continue
+        best = max(reached) if ruler.perfect == 1 else min(reached)
+        assert floor == pytest.approx(best, abs=1e-6), ruler.name
+
+
+@pytest.mark.parametrize("outcome", [OneOf(4), AnyOf(3), EachOneOf(2, 3)], ids=str)
+def test_floors_still_hold_when_a_class_never_occurs(outcome):
+    labels = draw_labels(outcome, 50, generator(3))
+    labels = (
+        labels & torch.tensor([False, True, True])
+        if isinstance(outcome, AnyOf)
+        else (labels.clamp(min=1))
+    )
+    tables = [measure(p, full=True) for p in constants(outcome, labels)]
+    for ruler in rulers_for(outcome):
+        reached = [table.rulers[ruler.name] for table in tables]
+        best = max(reached) if ruler.perfect == 1 else min(reached)
+        assert tables[0].floors[ruler.name] == pytest.approx(best, abs=1e-6), ruler.name
+
+
+def test_tenth_classes_leave_nine_tenths_of_cells_to_a_predictor_that_says_nothing():
+    labels = torch.arange(10).repeat(5)
+    silent = from_logits(OneOf(10), torch.zeros(50, 10), labels)
+    seen = measure(silent, full=False)
+    assert seen.rulers["elementwise_accuracy_score"] == pytest.approx(0.9)
+    assert seen.floors["elementwise_accuracy_score"] == pytest.approx(0.9)
+    assert seen.floors["accuracy_score"] == pytest.approx(0.1)
+    assert seen.floors["nll_loss"] == pytest.approx(math.log(10))
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=str)
+def test_a_measurement_holds_what_single_rulers_say(outcome):
+    p = draw(outcome)
+    seen = measure(p, full=True)
+    assert seen.n == 200
+    assert list(seen.rulers) == list(seen.floors) == [r.name for r in rulers_for(outcome)]
+    for ruler in rulers_for(outcome):
+        assert seen.rulers[ruler.name] == ruler(p)
+        assert seen.floors[ruler.name] == ruler.floor(p)
+    for ruler in class_rulers_for(outcome):
+        assert seen.classes[ruler.name] == ruler(p)
+        assert len(ruler.floor(p)) == math.prod(outcome.columns)
+
+
+def test_a_cheap_measurement_is_a_part_of_the_full_one():
+    p = draw(OneOf(5))
+    cheap, full = measure(p, full=False), measure(p, full=True)
+    assert cheap.rulers.items() <= full.rulers.items()
+    assert cheap.classes.items() < full.classes.items()
+    assert "roc_auc_score" in full.classes.keys() - cheap.classes.keys()
+
+
+def test_a_class_that_never_occurs_is_counted_and_left_out_of_means():
+    labels = torch.tensor([0, 0, 1, 1, 1, 0])
+    logits = torch.tensor([[3.0, 0, 0, 0]] * 3 + [[0, 3.0, 0, 0]] * 3)
+    seen = measure(from_logits(OneOf(4), logits, labels), full=True)
+    assert seen.classes["recall_score"][:2] == pytest.approx([2 / 3, 2 / 3])
+    assert all(math.isnan(value) for value in seen.classes["recall_score"][2:])
+    assert seen.rulers["balanced_accuracy_score"] == pytest.approx(2 / 3)
+    for name in ("recall_score", "precision_score", "roc_auc_score", "balanced_accuracy_score"):
+        assert seen.undefined[name] == 2, name
+    assert "accuracy_score" not in seen.undefined
+
+
+def test_a_single_nan_score_leaves_every_ruler_undefined():
+    p = draw(OneOf(3))
+    scores = p.scores.clone()
+    scores[17, 1] = math.nan
+    seen = measure(replace(p, scores=scores), full=True)
+    assert all(math.isnan(value) for value in seen.rulers.values())
+    assert all(math.isnan(v) for row in seen.classes.values() for v in row)
+    assert seen.undefined["accuracy_score"] == 1
+    assert seen.undefined["recall_score"] == 3
+    assert math.isnan(accuracy_score(replace(p, scores=scores)))
+
+
+def test_labels_changed_in_place_are_counted_again():
+    p = draw(OneOf(3))
+    measure(p, full=True)
+    p.labels.fill_(1)
+    assert measure(p, full=True).floors["accuracy_score"] == 1.0
+
+
+def test_labels_made_in_inference_mode_are_measured():
+    p = draw(AnyOf(3))
+    with torch.inference_mode():
+        inside = replace(p, labels=p.labels.clone())
+    assert measure(inside, full=True) == measure(p, full=True)
+
+
+def test_infinite_losses_stay_infinite_instead_of_vanishing():
+    p = draw(OneOf(2), n=2)
+    log_probs = torch.tensor([[0.0, -math.inf], [-math.inf, 0.0]], dtype=torch.float64)
+    p = replace(p, labels=torch.tensor([1, 1]), log_probs=log_probs)
+    assert measure(p, full=False).rulers["nll_loss"] == math.inf
+
+
+def test_no_examples_are_refused():
+    p = draw(OneOf(2))
+    empty = replace(p, labels=p.labels[:0], scores=p.scores[:0], log_probs=p.log_probs[:0])
+    for ask in (lambda: measure(empty, full=False), lambda: accuracy_score(empty)):
+        with pytest.raises(UserError, match="0 examples"):
+            ask()
+
+
+def test_names_are_unique_and_tell_which_way_is_better():
+    rulers = [*ALL_RULERS, *ALL_CLASS_RULERS]
+    names = [ruler.name for ruler in rulers]
+    assert len(names) == len(set(names))
+    for ruler in rulers:
+        lower = ruler.name.endswith(("_loss", "_error"))
+        assert ruler.perfect == (0.0 if lower or ruler.name == "score_when_absent" else 1.0)
+        assert ruler.says.endswith(".")
+
+
+def test_an_unknown_ruler_is_refused_with_its_neighbours():
+    with pytest.raises(UserError, match="no ruler 'acuracy_score': did you mean accuracy_score"):
+        find_ruler("acuracy_score", OneOf(3))
+
+
+def test_a_ruler_without_meaning_for_the_outcome_is_refused():
+    with pytest.raises(UserError, match=r"accuracy_score does not serve AnyOf\(n=3\).*OneOf or"):
+        find_ruler("accuracy_score", AnyOf(3))
+    with pytest.raises(UserError, match="accuracy_score does not serve"):
+        accuracy_score(draw(AnyOf(3)))
+
+
+def test_a_ruler_per_class_cannot_be_asked_for_one_number():
+    with pytest.raises(UserError, match=r"'f1_score' gives one value per class.*macro_f1_score"):
+        find_ruler("f1_score", OneOf(3))
+
+
+def test_found_rulers_are_the_listed_ones():
+    for outcome in OUTCOMES:
+        for ruler in rulers_for(outcome):
+            assert find_ruler(ruler.name, outcome) is ruler
+
+
+@pytest.mark.parametrize(
+    ("score", "floor", "top", "expected"),
+    [(0.9, 0.9, 1.0, 0.0), (0.95, 0.9, 1.0, 0.5), (0.5, 2.0, 0.0, 0.75), (0.8, 0.9, 1.0, -1.0)],
+)
+def test_skill_is_the_way_from_floor_to_perfection(score, floor, top, expected):
+    assert skill(score, floor, top) == pytest.approx(expected)
+
+
+def test_there_is_no_skill_where_the_floor_is_perfect():
+    assert math.isnan(skill(0.0, 0.0, 0.0))
+
+
+def test_the_floor_of_average_precision_is_the_prevalence():
+    p = draw(OneOf(4))
+    flat = replace(p, scores=torch.full_like(p.scores, 0.25))
+    assert average_precision_score(flat) == pytest.approx(average_precision_score.floor(p))

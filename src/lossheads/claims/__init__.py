@@ -1,0 +1,1 @@
+"""What people said, what was run, and the word that follows from it."""

@@ -1,0 +1,97 @@
+"""Arms × seeds: from a claim to configurations, to results, to a verdict.
+
+The engine below is handed in: `compose` resolves overrides into a configuration, `execute`
+trains what has no result yet and returns all results in order. Runs are known by the key of
+their configuration, never by a folder, so an interrupted claim resumes by being run again.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Literal
+
+from lossheads.claims.claim import Claim
+from lossheads.claims.identities import refuse_unknown, run_checks
+from lossheads.claims.runs import AllowRuler, Compose, Execute, Runs
+from lossheads.claims.statistics import Word
+from lossheads.claims.verdict import CheckRow, Finding, Verdict, decide, judge
+from lossheads.errors import UserError
+
+ALPHA = 0.05
+# seeds=auto looks after so many seeds; fixed beforehand, or the interval would not keep its word.
+LOOKS = (5, 10, 20, 40, 80)
+
+
+def run_claim(
+    claim: Claim,
+    compose: Compose,
+    execute: Execute,
+    seeds: int | Literal["auto"] | None = None,
+    allow_ruler: AllowRuler | None = None,
+    most_seeds: int = 20,
+) -> Verdict:
+    """Train what is missing and judge.
+
+    Args:
+        seeds: How many; None takes the claim's own number. "auto" looks after 5, 10, 20, …
+            seeds up to `most_seeds` and stops when the verdict is decided. Each of the K looks
+            (K is fixed by `most_seeds`) judges at alpha / K, so by Bonferroni the intervals of
+            all looks cover together with probability 0.95, whenever it stops.
+        allow_ruler: Asked once per arm and ruler before training.
+
+    Raises:
+        UserError: When arms do not differ, a ruler or computation does not exist, or a
+            configuration key is unknown; before anything is trained.
+    """
+    started = time.monotonic()
+    runs = Runs(claim, compose, execute)
+    looks = _looks(claim, seeds, most_seeds)
+    refuse_unknown(claim.checks)
+    runs.refuse_equal_arms()
+    if allow_ruler is not None:
+        runs.refuse_rulers(allow_ruler)
+    checks = run_checks(claim.checks)
+    alpha = ALPHA / max(1, len(looks))
+    findings: tuple[Finding, ...] = ()
+    word, why = _decided(claim, checks, findings)
+    for look in looks:
+        runs.train(look)
+        findings = judge(claim.predictions, runs.measured(), runs.seeds, alpha)
+        word, why = _decided(claim, checks, findings)
+        if word != "undecided" or runs.failed():
+            break
+    return Verdict(
+        claim=claim,
+        word=word,
+        why=why,
+        findings=findings,
+        checks=checks,
+        cells=runs.cells(),
+        arms=runs.reports(),
+        seeds=runs.seeds,
+        alpha=alpha,
+        looks=looks,
+        failed=runs.failed(),
+        notes=runs.notes(),
+        environment=runs.environment(),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _looks(claim: Claim, seeds: int | Literal["auto"] | None, most_seeds: int) -> tuple[int, ...]:
+    if not claim.arms:
+        return ()
+    if seeds == "auto":
+        return (*(look for look in LOOKS if look < most_seeds), max(2, most_seeds))
+    n = claim.seeds if seeds is None else seeds
+    if n < 2:
+        raise UserError(f"claim {claim.slug} got seeds={n}: an interval needs at least 2")
+    return (n,)
+
+
+def _decided(
+    claim: Claim, checks: Sequence[CheckRow], findings: Sequence[Finding]
+) -> tuple[str, str]:
+    words: dict[str, Word] = {prediction.name: "undecided" for prediction in claim.predictions}
+    words |= {row.check.name: row.word for row in checks}
+    words |= {finding.prediction.name: finding.word for finding in findings}
+    return decide(claim.verdict, words)

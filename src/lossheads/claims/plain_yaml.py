@@ -1,0 +1,204 @@
+"""YAML read as plain data that remembers its lines.
+
+A claim file may come from a stranger. Nothing here builds an object from a tag, follows an
+alias or reads a variable: nodes are looked at, one expected type at a time, and whatever is not
+expected is refused by file, line and key.
+"""
+
+import math
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import yaml
+
+from lossheads.errors import UserError, near_matches
+
+Scalar = str | int | float | bool | None
+
+_PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null")} | {
+    # Unquoted dates; they are read as the text they are.
+    "tag:yaml.org,2002:timestamp",
+    "tag:yaml.org,2002:seq",
+    "tag:yaml.org,2002:map",
+}
+
+
+class _NoAliases(yaml.SafeLoader):
+    """Composes nodes only; an alias could make a small file endless."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(
+                problem="an alias (*name) stands here: write the value itself",
+                problem_mark=event.start_mark,
+            )
+        return super().compose_node(parent, index)
+
+
+@dataclass(frozen=True)
+class Item:
+    """A node with its place. Every reader refuses what it does not expect.
+
+    Attributes:
+        file: Name of the file, for sentences.
+        path: Keys from the top, dotted; empty at the top.
+        node: The YAML node.
+    """
+
+    file: str
+    path: str
+    node: yaml.Node
+
+    @property
+    def place(self) -> str:
+        """File, line and key, as an error names them."""
+        line = self.node.start_mark.line + 1
+        return f"{self.file}, line {line}" + (f", {self.path}" if self.path else "")
+
+    def refuse(self, rule: str) -> NoReturn:
+        """Raise the one sentence: where, and the rule that is broken."""
+        raise UserError(f"{self.place}: {rule}")
+
+    @property
+    def is_list(self) -> bool:
+        """Whether a list stands here."""
+        return isinstance(self.node, yaml.SequenceNode)
+
+    def mapping(self) -> "dict[str, Item]":
+        """Any keys, each a string that stands once."""
+        if not isinstance(self.node, yaml.MappingNode):
+            self.refuse(f"a mapping (key: value) belongs here, not {_shown(self.node)}")
+        found: dict[str, Item] = {}
+        for key, value in self.node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag not in _PLAIN:
+                Item(self.file, self.path, key).refuse(f"{_shown(key)} is no key: a plain word is")
+            name = f"{self.path}.{key.value}" if self.path else key.value
+            item = Item(self.file, name, value)
+            if key.value in found:
+                Item(self.file, name, key).refuse("this key stands twice: keep one")
+            if value.tag not in _PLAIN:
+                item.refuse(f"the tag {_short(value.tag)} names a type: a claim holds plain data")
+            found[key.value] = item
+        return found
+
+    def fields(
+        self, required: Collection[str], optional: Collection[str] = ()
+    ) -> "dict[str, Item]":
+        """The keys that are allowed here, all of `required` among them."""
+        found, allowed = self.mapping(), [*required, *optional]
+        for name, item in found.items():
+            if name not in allowed:
+                item.refuse(
+                    f"{name!r} is not a key here; {near_matches(name, allowed)} "
+                    f"(allowed: {', '.join(allowed)})"
+                )
+        missing = [name for name in required if name not in found]
+        if missing:
+            self.refuse(f"{' and '.join(missing)} missing; allowed are {', '.join(allowed)}")
+        return found
+
+    def items(self) -> "list[Item]":
+        """A list's entries."""
+        if not isinstance(self.node, yaml.SequenceNode):
+            self.refuse(f"a list ([a, b]) belongs here, not {_shown(self.node)}")
+        entries = [Item(self.file, f"{self.path}[{i}]", n) for i, n in enumerate(self.node.value)]
+        for entry in entries:
+            if entry.node.tag not in _PLAIN:
+                entry.refuse(f"the tag {_short(entry.node.tag)} names a type: a claim holds data")
+        return entries
+
+    def text(self) -> str:
+        """One line of text, not empty; numbers and dates are read as they are written."""
+        node = self.node
+        if not isinstance(node, yaml.ScalarNode) or node.tag.endswith((":null", ":bool")):
+            self.refuse(f"text belongs here, not {_shown(node)}")
+        words = " ".join(node.value.split())
+        if not words:
+            self.refuse("text belongs here, it is empty")
+        return words
+
+    def one_of(self, allowed: Iterable[str]) -> str:
+        """One of the `allowed` words."""
+        word, known = self.text(), list(allowed)
+        if word not in known:
+            self.refuse(f"got {word!r}; {near_matches(word, known)} (known: {', '.join(known)})")
+        return word
+
+    def number(self) -> float:
+        """A finite number; `1e-3` counts, though YAML 1.1 calls it text."""
+        value = self.scalar()
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            self.refuse(f"a number belongs here, not {_shown(self.node)}")
+        return float(value)
+
+    def whole(self, least: int) -> int:
+        """A whole number of at least `least`."""
+        value = self.scalar()
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            self.refuse(f"a whole number of at least {least} belongs here, not {_shown(self.node)}")
+        return value
+
+    def scalar(self) -> Scalar:
+        """Text, a finite decimal number, true, false or null."""
+        node = self.node
+        if not isinstance(node, yaml.ScalarNode):
+            self.refuse(f"a single value belongs here, not {_shown(node)}")
+        if node.style is not None:
+            return str(node.value)
+        if node.tag.endswith(":null"):
+            return None
+        if node.tag.endswith(":bool"):
+            if node.value.lower() not in ("true", "false"):
+                self.refuse(f"write true, false, or quote the word {node.value!r}")
+            return bool(node.value.lower() == "true")
+        return self._number_or_text(node.value)
+
+    def _number_or_text(self, written: str) -> Scalar:
+        for kind in (int, float):
+            try:
+                value = kind(written)
+            except ValueError:
+                continue
+            if not math.isfinite(value):
+                self.refuse(f"{written} is no finite number")
+            return value
+        return written
+
+
+def read(path: Path) -> Item:
+    """The file's top item.
+
+    Raises:
+        UserError: When the file cannot be read, is not YAML, or holds aliases.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+    try:
+        node = yaml.compose(text, Loader=_NoAliases)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        raise UserError(f"{path.name}{line}: {error.problem or 'not YAML'}") from error
+    except (yaml.YAMLError, RecursionError) as error:
+        raise UserError(f"{path.name}: not YAML ({type(error).__name__})") from error
+    if node is None:
+        raise UserError(f"{path.name}, line 1: the file is empty")
+    top = Item(path.name, "", node)
+    if node.tag not in _PLAIN:
+        top.refuse(f"the tag {_short(node.tag)} names a type: a claim holds plain data")
+    return top
+
+
+def _shown(node: yaml.Node) -> str:
+    if isinstance(node, yaml.ScalarNode):
+        return repr(node.value) if len(node.value) < 60 else f"{node.value[:57]!r}…"
+    return "a list" if isinstance(node, yaml.SequenceNode) else "a mapping"
+
+
+def _short(tag: str) -> str:
+    return tag.replace("tag:yaml.org,2002:", "!!")

@@ -1,0 +1,187 @@
+"""From differences per seed to an interval and a word. No torch here.
+
+One rule serves every relation: a prediction names the *region* its true mean must lie in; the
+interval inside the region means `holds`, outside it `fails`, across a border `undecided`.
+p-values are two-sided throughout, so that "p at most alpha" and "the (1 - alpha) interval does
+not touch a border" are the same statement.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+
+Word = Literal["holds", "fails", "undecided"]
+
+MOST_SEEDS = 1000
+_EXACT_UP_TO = 14  # 2**14 sign flips take milliseconds
+_RANDOM_FLIPS = 9_999
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its t interval over n seeds.
+
+    Attributes:
+        mean: In the unit of the values.
+        low, high: Ends; infinite when n = 1, equal to the mean when all values are.
+        level: Confidence, 0.95 unless corrected for several looks or predictions.
+        deviation: Sample standard deviation (n - 1); NaN when n = 1.
+        n: Seeds.
+    """
+
+    mean: float
+    low: float
+    high: float
+    level: float
+    deviation: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where a prediction says the true mean lies; `open` when its borders do not belong to it."""
+
+    low: float
+    high: float
+    open: bool = False
+
+    def word(self, interval: Interval) -> Word:
+        """What an interval says about the region."""
+        low, high = interval.low, interval.high
+        if math.isnan(interval.mean):
+            return "undecided"
+        if self.open:
+            inside, outside = (
+                low > self.low and high < self.high,
+                high <= self.low or low >= self.high,
+            )
+        else:
+            inside, outside = (
+                low >= self.low and high <= self.high,
+                high < self.low or low > self.high,
+            )
+        return "holds" if inside else "fails" if outside else "undecided"
+
+    @property
+    def borders(self) -> tuple[float, ...]:
+        """The finite ends."""
+        return tuple(end for end in (self.low, self.high) if math.isfinite(end))
+
+
+@dataclass(frozen=True)
+class SecondOpinion:
+    """The same question asked without assuming a normal distribution.
+
+    Attributes:
+        word: At the same level as the first opinion.
+        p: Two-sided p of the better supported side.
+        smallest_p: What n seeds can reach at best, 2**(1 - n); above alpha, `word` cannot decide.
+    """
+
+    word: Word
+    p: float
+    smallest_p: float
+
+
+def t_interval(values: Sequence[float], level: float = 0.95) -> Interval:
+    """Student's interval of the mean of independent values (for pairs: of their differences)."""
+    x = np.asarray(values, dtype=float)
+    if x.size == 0 or np.isnan(x).any():
+        return Interval(math.nan, -math.inf, math.inf, level, math.nan, int(x.size))
+    mean = float(x.mean())
+    if x.size == 1:
+        return Interval(mean, -math.inf, math.inf, level, math.nan, 1)
+    if x.min() == x.max():
+        return Interval(float(x[0]), float(x[0]), float(x[0]), level, 0.0, int(x.size))
+    deviation = float(x.std(ddof=1))
+    half = float(stats.t.isf((1 - level) / 2, x.size - 1)) * deviation / math.sqrt(x.size)
+    return Interval(mean, mean - half, mean + half, level, deviation, int(x.size))
+
+
+def two_sided_p(values: Sequence[float], region: Region) -> float:
+    """The largest alpha at which the (1 - alpha) t interval still leaves `region` undecided.
+
+    For one border this is the two-sided t test against it; for two borders and a mean between
+    them, two one-sided tests (the larger p), doubled: equivalence at 95 % asks each for 0.025.
+    """
+    interval = t_interval(values)
+    if math.isnan(interval.mean) or interval.n < 2:
+        return 1.0
+    if interval.deviation == 0:
+        return 0.0 if region.word(interval) != "undecided" else 1.0
+    error = interval.deviation / math.sqrt(interval.n)
+    nearest = min(abs(interval.mean - border) for border in region.borders)
+    return float(2 * stats.t.sf(nearest / error, interval.n - 1))
+
+
+def holm_levels(p_values: Sequence[float], alpha: float = 0.05) -> list[float]:
+    """The confidence level at which Holm's procedure looks at each of several predictions.
+
+    The smallest p is held against alpha / m, the next against alpha / (m - 1), …; the first
+    that is not decided stops the walk, and it and all later ones are judged at its level.
+    The chance of any wrong word among the m is at most alpha.
+
+    Source: Holm (1979), "A simple sequentially rejective multiple test procedure".
+    """
+    m, levels, stopped = len(p_values), [0.0] * len(p_values), None
+    for rank, which in enumerate(sorted(range(m), key=lambda i: p_values[i])):
+        threshold = stopped or alpha / (m - rank)
+        levels[which] = 1 - threshold
+        if p_values[which] > threshold:
+            stopped = threshold
+    return levels
+
+
+def further_seeds(values: Sequence[float], region: Region, level: float) -> int | None:
+    """Seeds still needed for the interval to leave the nearest border, mean and spread as seen.
+
+    None when that takes more than `MOST_SEEDS`, or when there is no spread to extrapolate from.
+    """
+    now = t_interval(values, level)
+    if not now.deviation > 0:
+        return None
+    nearest = min(abs(now.mean - border) for border in region.borders)
+    for n in range(now.n + 1, MOST_SEEDS + 1):
+        half = float(stats.t.isf((1 - level) / 2, n - 1)) * now.deviation / math.sqrt(n)
+        if half < nearest:
+            return n - now.n
+    return None
+
+
+def second_opinion(values: Sequence[float], region: Region, level: float) -> SecondOpinion:
+    """Sign-flip permutation test against each border; exact up to 14 seeds.
+
+    It assumes only that a difference is as likely to fall short of the border as to exceed it by
+    the same amount. Beyond 14 seeds 9,999 random flips from a fixed generator stand in.
+    """
+    x = np.asarray(values, dtype=float)
+    smallest = 2.0 ** (1 - x.size)
+    if x.size < 2 or np.isnan(x).any():
+        return SecondOpinion("undecided", 1.0, min(1.0, smallest))
+    # Per border: p of lying above it, p of lying below it.
+    above = {b: _flip_p(x - b, "greater") for b in region.borders}
+    below = {b: _flip_p(x - b, "less") for b in region.borders}
+    inside = [above[b] if b == region.low else below[b] for b in region.borders]
+    outside = [below[b] if b == region.low else above[b] for b in region.borders]
+    holds, fails = 2 * max(inside), 2 * min(outside)
+    word: Word = "holds" if holds <= fails else "fails"
+    p = min(1.0, holds, fails)
+    return SecondOpinion(word if p <= 1 - level else "undecided", p, smallest)
+
+
+def _flip_p(x: "np.ndarray[tuple[int], np.dtype[np.float64]]", side: str) -> float:
+    exact = x.size <= _EXACT_UP_TO
+    test = stats.permutation_test(
+        (x,),
+        lambda sample, axis: sample.mean(axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        alternative=side,
+        n_resamples=np.inf if exact else _RANDOM_FLIPS,
+        rng=np.random.default_rng(0),
+    )
+    return float(test.pvalue)

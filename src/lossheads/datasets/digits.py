@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lossheads.datasets.checks import check_whole
 from lossheads.datasets.dataset import Dataset, Provenance, Split
-from lossheads.datasets.fashion_mnist import check_first_classes
 from lossheads.outcomes import OneOf
 
 
@@ -41,7 +41,7 @@ class Digits:
     classes: int
 
     def __post_init__(self) -> None:
-        check_first_classes("digits", self.classes, 10)
+        check_whole("digits", 2, 10, classes=self.classes)
 
     @property
     def outcome(self) -> OneOf:

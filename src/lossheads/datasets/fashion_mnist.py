@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from lossheads.datasets import garments
+from lossheads.datasets.checks import check_number, check_whole, check_word
 from lossheads.datasets.dataset import Dataset, Provenance, Split
 from lossheads.datasets.garments import Garments, read_garments
 from lossheads.datasets.storing import Bytes
-from lossheads.errors import UserError, near_matches
+from lossheads.errors import UserError
 from lossheads.outcomes import OneOf
 
 
@@ -40,7 +41,7 @@ class FashionMNIST:
     classes: int
 
     def __post_init__(self) -> None:
-        check_first_classes("fashion_mnist", self.classes, len(garments.NAMES))
+        check_whole("fashion_mnist", 2, len(garments.NAMES), classes=self.classes)
 
     @property
     def outcome(self) -> OneOf:
@@ -73,8 +74,8 @@ class FashionMNISTPair:
     Args:
         negative: Garment that becomes class 0.
         positive: Garment that becomes class 1.
-        positive_rate: Share of `positive` in every split, strictly between 0 and 1; met to
-            within half an example.
+        positive_rate: Share of `positive` in every split, 0.001 to 0.999; met to within
+            half an example.
     """
 
     negative: str
@@ -82,17 +83,14 @@ class FashionMNISTPair:
     positive_rate: float
 
     def __post_init__(self) -> None:
-        for name in (self.negative, self.positive):
-            check_garment("fashion_mnist_pair", name)
+        check_word(
+            "fashion_mnist_pair", garments.NAMES, negative=self.negative, positive=self.positive
+        )
         if self.negative == self.positive:
             raise UserError(
                 f"fashion_mnist_pair got {self.positive} twice: it needs two different garments"
             )
-        if not 0 < self.positive_rate < 1:
-            raise UserError(
-                f"fashion_mnist_pair got positive_rate={self.positive_rate}: it must lie "
-                f"between 0 and 1, both excluded, so that both garments remain"
-            )
+        check_number("fashion_mnist_pair", 0.001, 0.999, positive_rate=self.positive_rate)
 
     @property
     def outcome(self) -> OneOf:
@@ -126,15 +124,3 @@ class FashionMNISTPair:
         rows = np.sort(np.concatenate([negatives, positives]))
         labels = part.classes[rows] == garments.NAMES.index(self.positive)
         return Split(pixels(part.images[rows]), torch.from_numpy(labels).long())
-
-
-def check_first_classes(name: str, classes: int, most: int) -> None:
-    if not 2 <= classes <= most:
-        raise UserError(f"{name} got classes={classes}: it can keep its first 2 to {most} classes")
-
-
-def check_garment(name: str, garment: str) -> None:
-    if garment not in garments.NAMES:
-        raise UserError(
-            f"{name} got the garment {garment!r}: {near_matches(garment, garments.NAMES)}"
-        )

@@ -97,7 +97,7 @@ def _normal(t: Floats, mean: float, deviation: float) -> Floats:
 def _add_normal(values: Floats, step: float, mean: float, deviation: float) -> Floats:
     """The function of X + N(mean, deviation²), given that of X on a grid wide enough for both."""
     half = math.ceil((mean + 10 * deviation) / step)
-    offsets: Floats = np.arange(-half, half + 1) * step
+    offsets = np.linspace(-half * step, half * step, 2 * half + 1)
     kernel = _normal(offsets, mean, deviation) * step
     # Beyond the grid a distribution function stays what it is at the border: 0 or 1.
     wide = np.pad(values, half, mode="edge")

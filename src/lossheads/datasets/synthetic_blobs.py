@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from lossheads.datasets.dataset import Dataset, Split
-from lossheads.datasets.drawing import check_at_least, check_between, drawn, shares_of, stream
+from lossheads.datasets.checks import check_number, check_whole, shares_of
+from lossheads.datasets.drawing import drawn, stream
 from lossheads.datasets.gaussians import Floats, draw, equidistant_bayes, orthogonal, posterior
 from lossheads.errors import UserError
 from lossheads.outcomes import OneOf
@@ -41,10 +42,10 @@ class SyntheticBlobs:
 
     def __post_init__(self) -> None:
         name = "synthetic_blobs"
-        check_at_least(name, 2, classes=self.classes)
-        check_at_least(name, 1, train=self.train, val=self.val, test=self.test)
-        check_at_least(name, 0, seed=self.seed)
-        check_between(name, 0.01, 40, separation=self.separation)
+        check_whole(name, 2, classes=self.classes, dimensions=self.dimensions)
+        check_whole(name, 1, train=self.train, val=self.val, test=self.test)
+        check_whole(name, 0, seed=self.seed)
+        check_number(name, 0.01, 40, separation=self.separation)
         if self.dimensions < self.classes:
             raise UserError(
                 f"{name} got dimensions={self.dimensions} for {self.classes} classes: each "

@@ -11,7 +11,8 @@ from scipy.optimize import brentq
 from scipy.special import expit, ndtr
 
 from lossheads.datasets.dataset import Dataset, Split
-from lossheads.datasets.drawing import check_at_least, check_between, drawn, stream
+from lossheads.datasets.checks import check_number, check_whole
+from lossheads.datasets.drawing import drawn, stream
 from lossheads.datasets.gaussians import Floats
 from lossheads.errors import UserError
 from lossheads.outcomes import AnyOf
@@ -57,13 +58,13 @@ class SyntheticMultilabel:
     seed: int
 
     def __post_init__(self) -> None:
-        check_between(NAME, 1, 1_000, labels=self.labels)
-        check_at_least(NAME, 2, dimensions=self.dimensions)
-        check_at_least(NAME, 1, train=self.train, val=self.val, test=self.test)
-        check_at_least(NAME, 0, seed=self.seed)
-        check_between(NAME, 0, 1, correlation=self.correlation)
+        check_whole(NAME, 1, 1_000, labels=self.labels)
+        check_whole(NAME, 2, dimensions=self.dimensions)
+        check_whole(NAME, 1, train=self.train, val=self.val, test=self.test)
+        check_whole(NAME, 0, seed=self.seed)
+        check_number(NAME, 0, 1, correlation=self.correlation)
         if self.noise != 0:
-            check_between(NAME, 0.01, 10, noise=self.noise)
+            check_number(NAME, 0.01, 10, noise=self.noise)
         self.prevalences()
 
     @property
@@ -74,10 +75,11 @@ class SyntheticMultilabel:
         """P(label on) of the distribution, float64 (L,), rising where a range was given."""
         given = self.prevalence
         ends = (given, given) if isinstance(given, int | float) else tuple(given)
-        if len(ends) != 2 or not 0.001 <= ends[0] <= ends[1] <= 0.999:
+        check_number(NAME, 0.001, 0.999, **{f"prevalence[{k}]": end for k, end in enumerate(ends)})
+        if len(ends) != 2 or ends[0] > ends[1]:
             raise UserError(
-                f"{NAME} got prevalence={given}: it needs one number, or the lower and the upper "
-                f"end of a range, within 0.001 … 0.999"
+                f"{NAME} got prevalence={list(ends)}: it needs one number, or the lower and the "
+                f"upper end of a range"
             )
         return np.geomspace(ends[0], ends[1], self.labels)
 

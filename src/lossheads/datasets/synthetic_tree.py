@@ -7,8 +7,9 @@ from typing import Literal
 import numpy as np
 from scipy.optimize import brentq
 
+from lossheads.datasets.checks import check_number, check_whole, check_word
 from lossheads.datasets.dataset import Dataset
-from lossheads.datasets.drawing import check_at_least, check_between, drawn, stream
+from lossheads.datasets.drawing import drawn, stream
 from lossheads.datasets.gaussians import (
     Floats,
     equidistant_bayes,
@@ -21,6 +22,8 @@ from lossheads.errors import UserError
 from lossheads.outcomes import OneOf
 
 NAME = "synthetic_tree"
+LONGEST = 100  # standard deviations; beyond, nothing is ever confused
+MOST_CLASSES = 1_000
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,8 @@ class SyntheticTree:
         depth: Levels below the root, 1 to 10.
         branching: Children of each node, 2 to 10; there are branching ** depth classes.
         separation: Distance of two sibling leaves of the tree, in standard deviations.
-        growth: How much longer the branches of each level are than those below, 1 to 10.
+        growth: How much longer the branches of each level are than those below, 1 to 10; the
+            top ones stay within 100 standard deviations.
         train, val, test: Examples per split.
         seed: Of the rotation and of the examples.
     """
@@ -53,18 +57,22 @@ class SyntheticTree:
     seed: int
 
     def __post_init__(self) -> None:
-        if self.shape not in ("tree", "flat"):
-            raise UserError(f"{NAME} got shape={self.shape}: known are tree and flat")
-        check_between(NAME, 1, 10, depth=self.depth)
-        check_between(NAME, 2, 10, branching=self.branching)
-        check_between(NAME, 0.1, 10, separation=self.separation)
-        check_between(NAME, 1, 10, growth=self.growth)
-        check_at_least(NAME, 1, train=self.train, val=self.val, test=self.test)
-        check_at_least(NAME, 0, seed=self.seed)
-        if self.classes > 1_000:
+        check_word(NAME, ("tree", "flat"), shape=self.shape)
+        check_whole(NAME, 1, 10, depth=self.depth)
+        check_whole(NAME, 2, 10, branching=self.branching)
+        check_number(NAME, 0.1, 10, separation=self.separation)
+        check_number(NAME, 1, 10, growth=self.growth)
+        check_whole(NAME, 1, train=self.train, val=self.val, test=self.test)
+        check_whole(NAME, 0, seed=self.seed)
+        if self.separation * self.growth ** (self.depth - 1) > LONGEST:
+            raise UserError(
+                f"{NAME} got growth={self.growth} over depth={self.depth}: its top branches would "
+                f"be over {LONGEST} standard deviations long; lower one of the two"
+            )
+        if self.classes > MOST_CLASSES:
             raise UserError(
                 f"{NAME} got branching={self.branching} and depth={self.depth}, so "
-                f"{self.classes:,} classes: it draws at most 1,000; lower one of them"
+                f"{self.classes:,} classes: it draws at most {MOST_CLASSES:,}; lower one of them"
             )
 
     @property
@@ -86,7 +94,7 @@ class SyntheticTree:
             train=train,
             val=val,
             test=test,
-            class_names=tuple(self._path(leaf) for leaf in range(self.classes)),
+            class_names=tuple(self._name(leaf) for leaf in range(self.classes)),
             provenance=drawn(NAME, self.seed, (train, val, test)),
             bayes_score=tree_bayes(self._amplitudes(), self.branching),
         )
@@ -107,11 +115,15 @@ class SyntheticTree:
         """Distance of any two means of the flat twin, in standard deviations."""
         shares = np.full(self.classes, 1 / self.classes)
         wanted = tree_bayes(self._amplitudes(), self.branching)
-        # Moving tree classes apart to the longest distance, or together to the shortest, bounds it.
-        return float(
-            brentq(lambda apart: equidistant_bayes(apart, shares) - wanted, 1e-3, 100, xtol=1e-12)
-        )
 
-    def _path(self, leaf: int) -> str:
+        def excess(apart: float) -> float:
+            return equidistant_bayes(apart, shares) - wanted
+
+        # No settings allowed above make a task harder than the one end or easier than the other.
+        return float(brentq(excess, 1e-3, 100, xtol=1e-12))
+
+    def _name(self, leaf: int) -> str:
+        if self.shape == "flat":
+            return f"class {leaf}"
         digits = [leaf // self.branching**power % self.branching for power in range(self.depth)]
         return "leaf " + ".".join(str(digit) for digit in reversed(digits))

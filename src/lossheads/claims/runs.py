@@ -90,8 +90,8 @@ class Runs:
         missing = {key: config for key, config in wanted.items() if key not in self._results}
         results = self.execute(list(missing.values())) if missing else []
         for key, result in zip(missing, results, strict=True):
-            # A result under the wrong name would swap arms or seeds without a sound.
-            if run_key(result.config) != key:
+            # Results out of order would swap arms or seeds without a sound.
+            if _asked(result.config) != _asked(missing[key]):
                 raise RuntimeError(f"asked for run {key}, was given {result.name} ({result.key})")
             self._results[key] = result
 
@@ -215,6 +215,11 @@ def read(run: Result, ruler: str, split: Literal["val", "test"]) -> float:
     if ruler not in known:
         raise UserError(f"run {run.name} has no ruler {ruler!r}; {near_matches(ruler, known)}")
     return known[ruler]
+
+
+def _asked(config: Mapping[str, Any]) -> str:
+    # The engine resolves device=auto, so a result may name another device than was asked for.
+    return run_key({name: value for name, value in config.items() if name != "device"})
 
 
 def _rulers(run: Result) -> dict[str, float]:

@@ -20,8 +20,8 @@ from typing import Any, Literal
 
 Status = Literal["running", "finished", "interrupted", "diverged", "failed"]
 
-# What a run does, not where or how loudly: everything else in the configuration enters the key.
-NOT_IN_KEY = ("outputs", "force", "trust", "data_dir", "recording", "cohort", "console")
+# A key names what a run computes, not where, how loudly or in what company.
+NOT_IN_KEY = ("outputs", "force", "trust", "data_dir", "recording", "cohort", "choices")
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,13 @@ class Result:
 
 
 def run_key(config: Mapping[str, Any]) -> str:
-    """Ten hex digits naming what a resolved configuration computes."""
+    """Ten hex digits naming what a resolved configuration computes.
+
+    Threads are left out with the rest: a member's bits do not depend on their number.
+    """
     kept = {name: value for name, value in config.items() if name not in NOT_IN_KEY}
+    if isinstance(kept.get("device"), Mapping):
+        kept["device"] = {k: v for k, v in kept["device"].items() if k != "threads"}
     text = json.dumps(kept, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 

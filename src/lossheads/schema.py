@@ -21,7 +21,6 @@ class Precision(Enum):
 
     float32 = "float32"
     tf32 = "tf32"
-    bfloat16 = "bfloat16"
 
 
 @dataclass
@@ -29,6 +28,7 @@ class Device:
     kind: DeviceKind = MISSING
     threads: int | None = MISSING
     precision: Precision = MISSING
+    deterministic: bool = MISSING
 
 
 @dataclass

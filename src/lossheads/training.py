@@ -5,7 +5,6 @@ for a number: losses are summed where they are and read at measuring steps.
 """
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 

@@ -1,0 +1,71 @@
+"""The launcher itself. Torch is imported when jobs are launched, not when plugins are found."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, JobStatus, setup_globals
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
+
+
+@dataclass
+class CohortLauncherConf:
+    _target_: str = "hydra_plugins.lossheads_cohort.CohortLauncher"
+
+
+ConfigStore.instance().store(
+    group="hydra/launcher", name="cohort", node=CohortLauncherConf, provider="lossheads"
+)
+
+
+class CohortLauncher(Launcher):
+    """Hands all jobs of a sweep to the engine at once, which trains them side by side.
+
+    Each job keeps its own run folder, exactly as if it had run alone.
+    """
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        self._context = hydra_context
+        self._config = config
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        from lossheads.experiment import execute
+        from lossheads.report.announcing import announce
+
+        setup_globals()
+        jobs = [
+            self._job(list(overrides), initial_job_idx + number)
+            for number, overrides in enumerate(job_overrides)
+        ]
+        results = execute([job["config"] for job in jobs])
+        announce(results)
+        return [_returned(job, result) for job, result in zip(jobs, results, strict=True)]
+
+    def _job(self, overrides: list[str], number: int) -> dict[str, Any]:
+        from lossheads.configuration import plain
+
+        config = self._context.config_loader.load_sweep_config(self._config, overrides)
+        with open_dict(config):
+            config.hydra.job.id = str(number)
+            config.hydra.job.num = number
+        HydraConfig.instance().set_config(config)
+        return {
+            "overrides": overrides,
+            "hydra": config.hydra,
+            "config": plain(config, config.hydra.runtime.choices),
+        }
+
+
+def _returned(job: dict[str, Any], result: Any) -> JobReturn:
+    done = JobReturn(overrides=job["overrides"], cfg=job["config"], hydra_cfg=job["hydra"])
+    done.status = JobStatus.COMPLETED
+    done.return_value = result
+    return done

@@ -1,0 +1,5 @@
+"""`python -m lossheads`."""
+
+from lossheads.cli import main
+
+main()

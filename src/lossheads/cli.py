@@ -1,0 +1,143 @@
+"""The command line: lossheads train | claim | report | board | heads.
+
+Nothing heavy is imported before a command needs it. Mistakes end in one sentence and exit status
+2; `--debug` brings the traceback back.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from lossheads import __version__
+from lossheads.errors import UserError, near_matches
+
+HELP = """\
+lossheads compares loss heads honestly: one trunk, every ruler, paired seeds, a verdict.
+
+  lossheads train [KEY=VALUE ...]       train one run; -m sweeps (train may be left out)
+  lossheads claim list                  the claims, and where they were made
+  lossheads claim run NAME|FILE|all     train what is missing, print the verdict
+  lossheads heads [NAME ...]            what each head does, with a tiny worked example
+  lossheads board [OUTPUTS]             TensorBoard on 127.0.0.1
+  lossheads report [OUTPUTS]            a table of all finished runs
+
+Every command explains itself: lossheads COMMAND --help. --debug shows tracebacks.
+Exit status: 0 done, 1 a run failed or diverged, 2 a mistake in the call, 3 a verdict changed.
+"""
+
+Command = Callable[[list[str]], int]
+
+
+def main() -> None:
+    """Entry point of the console script and of `python -m lossheads`."""
+    words = sys.argv[1:]
+    if "--debug" in words:
+        words.remove("--debug")
+        os.environ["HYDRA_FULL_ERROR"] = "1"
+        sys.exit(run(words))
+    if os.environ.get("HYDRA_FULL_ERROR") == "1":
+        sys.exit(run(words))
+    sys.exit(_guarded(words))
+
+
+def run(words: list[str]) -> int:
+    """Carry out one command; returns the exit status, lets exceptions through."""
+    if not words or words[0] in ("-h", "--help", "help"):
+        sys.stdout.write(HELP)
+        return 0
+    if words[0] == "--version":
+        sys.stdout.write(f"lossheads {__version__}\n")
+        return 0
+    commands = _commands()
+    if words[0] in commands:
+        return commands[words[0]](words[1:])
+    if words[0].startswith(("-", "+", "~")) or "=" in words[0]:
+        return _train(words)
+    raise UserError(
+        f"lossheads has no command {words[0]!r}; {near_matches(words[0], commands)} "
+        f"(see lossheads --help)"
+    )
+
+
+def _commands() -> dict[str, Command]:
+    return {
+        "train": _train,
+        "claim": _claim,
+        "heads": _heads,
+        "board": _board,
+        "report": _report,
+    }
+
+
+def _guarded(words: list[str]) -> int:
+    # Hydra prints its own wrapped report unless told not to; ours is one sentence.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        return run(words)
+    except KeyboardInterrupt:
+        return _say("interrupted; finished runs are kept, the same call goes on from there", 130)
+    except BrokenPipeError:
+        # The reader of our output left (`| head`): not an error, and nothing more to say to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        from lossheads.refusals import sentence_of
+
+        sentence, status = sentence_of(error)
+        return _say(sentence, status)
+
+
+def _say(sentence: str, status: int) -> int:
+    sys.stderr.write(f"lossheads: {sentence}\n")
+    return status
+
+
+def _train(words: list[str]) -> int:
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import DictConfig
+
+    from lossheads import schema
+    from lossheads.configuration import HYDRA_VERSION, config_folder, plain
+    from lossheads.refusals import tidy_completion, without_empty_sweep
+
+    def task(config: DictConfig) -> Any:
+        from lossheads.experiment import execute
+        from lossheads.report.announcing import announce
+
+        results = execute([plain(config, HydraConfig.get().runtime.choices)])
+        announce(results)
+        return None
+
+    schema.register()
+    tidy_completion(_commands())
+    sys.argv = [sys.argv[0], *words]
+    train = hydra.main(str(config_folder()), "config", version_base=HYDRA_VERSION)(task)
+    with without_empty_sweep():
+        train()
+    return 0
+
+
+def _claim(words: list[str]) -> int:
+    from lossheads.claims.command import claim_command
+
+    return claim_command(words)
+
+
+def _heads(words: list[str]) -> int:
+    from lossheads.heads.command import heads_command
+
+    return heads_command(words)
+
+
+def _board(words: list[str]) -> int:
+    from lossheads.board import board_command
+
+    return board_command(words)
+
+
+def _report(words: list[str]) -> int:
+    from lossheads.report.command import report_command
+
+    return report_command(words)

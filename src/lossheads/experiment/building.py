@@ -1,0 +1,155 @@
+"""The one call site that turns YAML into objects, and admits only what it should.
+
+A stranger's configuration must be safe to run: `_target_` may only name what a role is made of,
+unless the user trusts a package by name on the command line.
+"""
+
+import inspect
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import get_object
+from torch import nn
+
+from lossheads.cohort import OptimizerBuilder
+from lossheads.datasets.dataset import DatasetSource
+from lossheads.errors import UserError, near_matches
+from lossheads.heads.base import Head
+from lossheads.members import Trunk
+
+# Where the parts of a run come from. Nothing else is called for a configuration.
+ROLES = {
+    "dataset": "lossheads.datasets",
+    "head": "lossheads.heads",
+    "model": "lossheads.models",
+    "optimizer": "torch.optim",
+    "schedule": "lossheads.schedules",
+}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The objects of one run, built before any data is read."""
+
+    source: DatasetSource
+    head: Head
+    trunk: Trunk
+    optimizer: OptimizerBuilder
+    rates: Mapping[str, Any]
+    schedule: Callable[[float], float]
+
+
+def build_parts(config: Mapping[str, Any]) -> Parts:
+    """Build what `config` names; heads that do not fit the dataset's outcome refuse here.
+
+    Raises:
+        UserError: A target outside its role, an unknown option, an unfit pair.
+    """
+    trust = config["trust"]
+    made = {role: build(role, config[role], trust) for role in ROLES}
+    source: DatasetSource = made["dataset"]
+    optimizer, rates = _split_optimizer(made["optimizer"])
+    schedule = made["schedule"]
+    schedule(0.0)  # a schedule that refuses its options does so now
+    return Parts(source, _fit(made["head"], source), made["model"], optimizer, rates, schedule)
+
+
+def build(role: str, node: Mapping[str, Any], trust: Sequence[str]) -> Any:
+    """The object a YAML node describes: its target called, or partly applied, with its options."""
+    if not isinstance(node, Mapping) or "_target_" not in node:
+        raise UserError(
+            f"{role} got {node!r}: it needs a mapping with a _target_; choose one with {role}=NAME"
+        )
+    options = {key: value for key, value in node.items() if key not in ("_target_", "_partial_")}
+    target = _admit(role, str(node["_target_"]), trust)
+    _refuse_nested(role, options)
+    _refuse_unknown(role, target, options)
+    if node.get("_partial_", False):
+        return partial(target, **options)
+    try:
+        return target(**options)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{role} {_name(target)} refuses {_said(options)}: {error}") from error
+
+
+def _admit(role: str, path: str, trust: Sequence[str]) -> Callable[..., Any]:
+    allowed = [ROLES[role], *trust]
+    if not any(path.startswith(f"{package}.") for package in allowed):
+        raise UserError(
+            f"{role} names _target_ {path}: a {role} comes from {ROLES[role]}; if you trust "
+            f"the package, say so on the command line with trust=[{path.split('.')[0]}]"
+        )
+    if trust and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # a user's own module lies where they stand
+    try:
+        target = get_object(path)
+    except Exception as error:
+        raise UserError(
+            f"{role} names _target_ {path}, which cannot be imported: {error}"
+        ) from error
+    # `lossheads.heads.base.os` starts well and is not ours: what counts is where it was written.
+    home = getattr(target, "__module__", None) or ""
+    if not callable(target) or not any(f"{home}.".startswith(f"{pkg}.") for pkg in allowed):
+        raise UserError(
+            f"{role} names _target_ {path}, which is not defined in {' or '.join(allowed)}"
+        )
+    return target  # type: ignore[no-any-return]
+
+
+def _refuse_nested(role: str, options: Any) -> None:
+    values = options.values() if isinstance(options, Mapping) else options
+    if isinstance(options, Mapping) and "_target_" in options:
+        raise UserError(f"{role} holds a nested _target_: options are plain values here")
+    for value in values:
+        if isinstance(value, Mapping | list):
+            _refuse_nested(role, value)
+
+
+def _refuse_unknown(role: str, target: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    known = inspect.signature(target).parameters
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values()):
+        return
+    for name in options:
+        if name not in known:
+            raise UserError(
+                f"{role} {_name(target)} has no option {name!r}; {near_matches(name, known)}"
+            )
+
+
+def _fit(head: Callable[..., Head], source: DatasetSource) -> Head:
+    try:
+        return head(outcome=source.outcome)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"head {_name(head)} refuses its options: {error}") from error
+
+
+def _split_optimizer(made: partial[Any]) -> tuple[OptimizerBuilder, dict[str, Any]]:
+    """The bare optimizer and its settings, tried once on a single weight."""
+    if not isinstance(made, partial) or "lr" not in made.keywords:
+        raise UserError("optimizer needs _partial_: true and a learning rate lr in its YAML")
+    rates = {k: tuple(v) if isinstance(v, list) else v for k, v in made.keywords.items()}
+    try:
+        made.func([nn.Parameter(torch.zeros(1))], **rates)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"optimizer {_name(made)} refuses {_said(rates)}: {_first_line(error)}"
+        ) from error
+    return partial(made.func), rates
+
+
+def _name(target: Any) -> str:
+    inner = target.func if isinstance(target, partial) else target
+    return str(getattr(inner, "__name__", inner))
+
+
+def _said(options: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={value!r}" for key, value in options.items()) or "no options"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]

@@ -1,0 +1,54 @@
+"""Which device a run is on, how many threads it may use, how exactly it multiplies."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from lossheads.errors import UserError
+
+
+def resolve_kind(kind: str) -> str:
+    """`auto` becomes what is there; asking for CUDA where there is none is refused."""
+    there = torch.cuda.is_available()
+    if kind == "auto":
+        return "cuda" if there else "cpu"
+    if kind == "cuda" and not there:
+        raise UserError(
+            "device=cuda finds no CUDA device that this torch can use: choose device=cpu or "
+            "device=auto, or check the driver with nvidia-smi"
+        )
+    return kind
+
+
+def cores() -> int:
+    """Processors this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def prepare(settings: Mapping[str, Any]) -> torch.device:
+    """Set threads, products and denormals for this process; returns the device.
+
+    Raises:
+        UserError: On threads that are not between 1 and the cores, or a precision without a card.
+    """
+    kind, threads, precision = settings["kind"], settings["threads"], settings["precision"]
+    most = cores()
+    if threads is not None and not 1 <= threads <= most:
+        raise UserError(
+            f"device.threads={threads}: it lies between 1 and the {most} cores of this machine, "
+            f"because more threads than cores wait for each other"
+        )
+    if precision == "tf32" and kind != "cuda":
+        raise UserError("device.precision=tf32 needs device=cuda; on a CPU choose float32")
+    torch.set_num_threads(threads or min(most, torch.get_num_threads()))
+    # Adam's moments of dead inputs decay into denormals, which cost far more than numbers do.
+    torch.set_flush_denormal(True)
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    if settings["deterministic"]:
+        # cuBLAS reads this once, when it starts; it is the price of repeatable products there.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.use_deterministic_algorithms(bool(settings["deterministic"]))
+    return torch.device(kind)

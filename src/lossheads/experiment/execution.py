@@ -1,0 +1,259 @@
+"""One engine for single runs, sweeps and claims: train what has no result yet, as cohorts."""
+
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lossheads.batches import steps_per_epoch
+from lossheads.cohort import Cohort, build_cohort, can_stack
+from lossheads.console import Reporter
+from lossheads.datasets.dataset import Dataset
+from lossheads.errors import UserError
+from lossheads.experiment.building import Parts, build_parts
+from lossheads.experiment.devices import prepare, resolve_kind
+from lossheads.experiment.environment import describe
+from lossheads.experiment.folders import RunFolder, refusing_to_write, run_path
+from lossheads.members import Member
+from lossheads.outcomes import base_rates
+from lossheads.recording import NullRecorder, Recorder
+from lossheads.recording_tensorboard import TensorBoardRecorder
+from lossheads.results import Result, run_key
+from lossheads.rulers import find_ruler
+from lossheads.training import Plan, Walk, first_step, train
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A configuration on its way to a result."""
+
+    config: Mapping[str, Any]
+    parts: Parts
+    folder: RunFolder
+
+    @cached_property
+    def key(self) -> str:
+        return run_key(self.config)
+
+    @cached_property
+    def company(self) -> str:
+        """Runs with equal words here can train side by side."""
+        shared = {
+            name: self.config[name]
+            for name in ("dataset", "model", "schedule", "device", "training", "data_dir")
+        }
+        optimizer = self.config["optimizer"]["_target_"]
+        return json.dumps([shared, optimizer, self.parts.head.units], sort_keys=True, default=str)
+
+
+def execute(configs: Sequence[Mapping[str, Any]], reporter: Reporter | None = None) -> list[Result]:
+    """The results of `configs`, in order; what has none yet is trained first.
+
+    A cohort that fails does not take the others with it; an interruption keeps what is finished.
+
+    Raises:
+        UserError: What a configuration asks cannot be done. Before anything is written where the
+            configuration alone tells; after the other cohorts are done otherwise.
+    """
+    runs = [_plan(config) for config in configs]
+    todo = _unfinished(runs)
+    failures: list[Exception] = []
+    datasets = _DatasetShelf()
+    with reporter or Reporter() as told:
+        for cohort in _cohorts(todo):
+            try:
+                _train(cohort, datasets, told)
+            except Exception as error:
+                failures.append(error)
+                for run in cohort:
+                    run.folder.abandon("failed", f"{type(error).__name__}: {error}")
+            except KeyboardInterrupt:
+                for run in cohort:
+                    run.folder.abandon("interrupted", "stopped by the user")
+                raise
+    if failures:
+        raise failures[0]
+    return [_finished(run) for run in runs]
+
+
+def _plan(config: Mapping[str, Any]) -> Run:
+    kind = resolve_kind(config["device"]["kind"])
+    config = {**config, "device": {**config["device"], "kind": kind}}
+    _check_training(config["training"])
+    parts = build_parts(config)
+    find_ruler(config["training"]["watch"], parts.head.outcome)
+    return Run(config, parts, RunFolder(run_path(config)))
+
+
+def _check_training(training: Mapping[str, Any]) -> None:
+    rules = {"batch_size": 1, "laps_per_epoch": 1, "patience": 1, "steps": 0, "epochs": 0}
+    for name, least in rules.items():
+        value = training[name]
+        if value is not None and value < least:
+            raise UserError(f"training.{name}={value}: it is at least {least}")
+
+
+def _unfinished(runs: Iterable[Run]) -> list[Run]:
+    """Runs to train: no result yet or `force`, each key once."""
+    todo: dict[str, Run] = {}
+    for run in runs:
+        if run.config["force"] or run.folder.result() is None:
+            todo.setdefault(run.key, run)
+    return list(todo.values())
+
+
+def _cohorts(runs: Sequence[Run]) -> list[list[Run]]:
+    """Runs that can train side by side, in parts of at most `cohort.max_members`."""
+    companies: dict[str, list[Run]] = {}
+    for run in runs:
+        companies.setdefault(run.company, []).append(run)
+    parts = []
+    for company in companies.values():
+        size = int(company[0].config["cohort"]["max_members"])
+        if size < 1:
+            raise UserError(f"cohort.max_members={size}: it is at least 1")
+        parts += [company[at : at + size] for at in range(0, len(company), size)]
+    return parts
+
+
+class _DatasetShelf:
+    """Datasets of this call, loaded once each."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Dataset] = {}
+
+    def get(self, run: Run, device: torch.device) -> Dataset:
+        named = json.dumps(
+            [run.config["dataset"], run.config["data_dir"], str(device)], default=str
+        )
+        if named not in self._loaded:
+            data_dir = run.config["data_dir"]
+            cache = Path(run.config["outputs"]) / "cache"
+            with refusing_to_write(cache):
+                loaded = run.parts.source.load(Path(data_dir) if data_dir else None, cache)
+            self._loaded[named] = loaded.to(device)
+        return self._loaded[named]
+
+
+def _train(runs: Sequence[Run], datasets: _DatasetShelf, told: Reporter) -> None:
+    device = prepare(runs[0].config["device"])
+    dataset = datasets.get(runs[0], device)
+    parts = runs[0].parts
+    if len(runs) > 1 and not can_stack(parts.trunk, dataset.input_shape, parts.optimizer):
+        for run in runs:
+            _train_together([run], dataset, device, told)
+        return
+    _train_together(runs, dataset, device, told)
+
+
+def _train_together(
+    runs: Sequence[Run], dataset: Dataset, device: torch.device, told: Reporter
+) -> None:
+    started = time.perf_counter()
+    cohort = _build(runs, dataset, device)
+    plan = _make_plan(runs[0], len(dataset.train))
+    environment = describe(device) | {"members": len(runs)}
+    for run in runs:
+        run.folder.open(run.config, environment)
+    recorders = [_recorder(run, dataset) for run in runs]
+    told.cohort(_title(runs), len(runs), plan.steps)
+    epoch = steps_per_epoch(len(dataset.train), plan.batch_size)
+    starts = first_step(cohort, dataset.train)
+    walks = train(
+        cohort,
+        dataset,
+        plan,
+        recorders,
+        lambda step, value: told.lap(step, step / epoch, plan.watch, value),
+    )
+    seconds = (time.perf_counter() - started) / len(runs)
+    for k, (run, walk, recorder) in enumerate(zip(runs, walks, recorders, strict=True)):
+        result = _result(run, walk, dataset, environment, seconds, starts[k])
+        recorder.close(result)
+        if run.config["recording"]["weights"]:
+            torch.save(cohort.weights(k), run.folder.path / "weights.pt")
+        run.folder.close(result)
+
+
+def _build(runs: Sequence[Run], dataset: Dataset, device: torch.device) -> Cohort:
+    parts = runs[0].parts
+    members = [_member(run, dataset) for run in runs]
+    try:
+        return build_cohort(
+            parts.trunk, dataset.input_shape, members, dataset.train.labels, parts.optimizer, device
+        )
+    except (TypeError, RuntimeError) as error:
+        raise UserError(
+            f"model {runs[0].config['model']['_target_']} cannot be built for inputs of shape "
+            f"{dataset.input_shape}: {str(error).splitlines()[0]}"
+        ) from error
+
+
+def _member(run: Run, dataset: Dataset) -> Member:
+    head, config = run.parts.head, run.config
+    start = None
+    if config["readout"]["prior_bias"]:
+        start = head.prior_bias(base_rates(head.outcome, dataset.train.labels)).float().cpu()
+    return Member(head, config["seed"], config["data_seed"], run.parts.rates, start)
+
+
+def _make_plan(run: Run, n: int) -> Plan:
+    training = run.config["training"]
+    epoch = steps_per_epoch(n, training["batch_size"])
+    steps = training["steps"]
+    if steps is None:
+        steps = round(training["epochs"] * epoch)
+    between = max(1, epoch // training["laps_per_epoch"])
+    return Plan(
+        steps=steps,
+        batch_size=training["batch_size"],
+        laps=frozenset(range(0, steps + 1, between)),
+        schedule=run.parts.schedule,
+        patience=training["patience"],
+        watch=training["watch"],
+    )
+
+
+def _recorder(run: Run, dataset: Dataset) -> Recorder:
+    if not run.config["recording"]["tensorboard"]:
+        return NullRecorder()
+    return TensorBoardRecorder(run.folder.path, dataset.class_names, dataset.outcome)
+
+
+def _result(
+    run: Run,
+    walk: Walk,
+    dataset: Dataset,
+    environment: Mapping[str, Any],
+    seconds: float,
+    start: Mapping[str, float],
+) -> Result:
+    return Result(
+        key=run.key,
+        name=run.folder.path.name,
+        status=walk.status,
+        config=dict(run.config),
+        class_names=list(dataset.class_names),
+        laps=walk.laps,
+        seconds=seconds,
+        environment=environment,
+        first_step=start,
+        diverged_at=walk.diverged_at,
+    )
+
+
+def _title(runs: Sequence[Run]) -> str:
+    heads = dict.fromkeys(run.config["choices"]["head"] for run in runs)
+    return f"{runs[0].config['choices']['dataset']} · {', '.join(heads)}"
+
+
+def _finished(run: Run) -> Result:
+    result = run.folder.result()
+    if result is None:
+        raise RuntimeError(f"run {run.folder.path.name} has no result after training")
+    return result

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lossheads.datasets.dataset import Dataset, Split
 from lossheads.datasets.checks import check_number, check_whole, shares_of
+from lossheads.datasets.dataset import Dataset, Split
 from lossheads.datasets.drawing import drawn, stream
 from lossheads.datasets.gaussians import Floats, draw, equidistant_bayes, orthogonal, posterior
 from lossheads.errors import UserError

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import expit, ndtr
 
-from lossheads.datasets.dataset import Dataset, Split
 from lossheads.datasets.checks import check_number, check_whole
+from lossheads.datasets.dataset import Dataset, Split
 from lossheads.datasets.drawing import drawn, stream
 from lossheads.datasets.gaussians import Floats
 from lossheads.errors import UserError
@@ -74,14 +74,16 @@ class SyntheticMultilabel:
     def prevalences(self) -> Floats:
         """P(label on) of the distribution, float64 (L,), rising where a range was given."""
         given = self.prevalence
-        ends = (given, given) if isinstance(given, int | float) else tuple(given)
-        check_number(NAME, 0.001, 0.999, **{f"prevalence[{k}]": end for k, end in enumerate(ends)})
-        if len(ends) != 2 or ends[0] > ends[1]:
+        ends = tuple(given) if isinstance(given, Sequence) else (given,)
+        if len(ends) not in (1, 2):
             raise UserError(
-                f"{NAME} got prevalence={list(ends)}: it needs one number, or the lower and the "
+                f"{NAME} got {len(ends)} numbers as prevalence: it needs one, or the lower and the "
                 f"upper end of a range"
             )
-        return np.geomspace(ends[0], ends[1], self.labels)
+        low, high = ends[0], ends[-1]
+        check_number(NAME, 0.001, 0.999, prevalence=low)
+        check_number(NAME, low, 0.999, prevalence=high)
+        return np.geomspace(low, high, self.labels)
 
     def load(self, data_dir: Path | None, cache: Path) -> Dataset:
         """See `DatasetSource.load`; draws, and touches neither folder."""

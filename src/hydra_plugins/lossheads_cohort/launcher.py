@@ -14,7 +14,7 @@ from omegaconf import DictConfig, open_dict
 
 @dataclass
 class CohortLauncherConf:
-    _target_: str = "hydra_plugins.lossheads_cohort.CohortLauncher"
+    _target_: str = "hydra_plugins.lossheads_cohort.launcher.CohortLauncher"
 
 
 ConfigStore.instance().store(

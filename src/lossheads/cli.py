@@ -106,7 +106,7 @@ def _train(words: list[str]) -> int:
         from lossheads.experiment import execute
         from lossheads.report.announcing import announce
 
-        results = execute([plain(config, HydraConfig.get().runtime.choices)])
+        results = execute([plain(config, dict(HydraConfig.get().runtime.choices))])
         announce(results)
         return None
 

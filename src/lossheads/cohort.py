@@ -5,11 +5,11 @@ rulers or files. `StackedCohort` serves trunks that can be stacked, `LoneCohort`
 one member at a time; both keep the same interface.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,7 @@ LEAST_STACKED = 4
 _ROWS = 4096
 
 OptimizerBuilder = partial[torch.optim.Optimizer]
+Rates = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -83,27 +84,25 @@ def build_cohort(
         ValueError: If several members share a trunk that cannot be stacked.
     """
     nets = [initial_net(trunk, input_shape, member) for member in members]
-    if stackable(nets[0]) and elementwise(optimizer):
+    if can_stack(trunk, input_shape, optimizer, members[0].rates):
         return StackedCohort(nets, members, labels, optimizer, device)
     if len(members) > 1:
         raise ValueError("members of a trunk that cannot be stacked train one by one")
     return LoneCohort(nets[0], members, labels, optimizer, device)
 
 
-def can_stack(trunk: Trunk, input_shape: tuple[int, ...], optimizer: OptimizerBuilder) -> bool:
-    """Whether members of this trunk and optimizer can train side by side."""
+def can_stack(
+    trunk: Trunk, input_shape: tuple[int, ...], optimizer: OptimizerBuilder, rates: Rates
+) -> bool:
+    """Whether members of this trunk and optimizer can train side by side.
 
-    class _AnyHead:
-        units = 1
-
-    probe = Member(head=_AnyHead(), seed=0, data_seed=0, rates={})  # type: ignore[arg-type]
-    return elementwise(optimizer) and stackable(initial_net(trunk, input_shape, probe))
-
-
-def elementwise(optimizer: OptimizerBuilder) -> bool:
-    """Whether the optimizer treats each weight alone, so that stacked members walk as if alone."""
-    kinds = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop)
-    return optimizer.func in kinds
+    The optimizer must treat each number alone, by one kernel for all of them: SGD, Adam and AdamW
+    with `fused=True`. The trunk must be a chain of what `stacking` knows.
+    """
+    kinds = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
+    if optimizer.func not in kinds or not rates.get("fused", False):
+        return False
+    return stackable(trunk(input_shape))
 
 
 class StackedCohort:

@@ -3,7 +3,7 @@
 Never imports torch: `--help` and completion come through here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ def compose(overrides: Sequence[str], config_dirs: Sequence[Path] = ()) -> dict[
         return plain(config, config.hydra.runtime.choices)
 
 
-def plain(config: DictConfig, choices: DictConfig) -> dict[str, Any]:
+def plain(config: DictConfig, choices: Mapping[str, Any]) -> dict[str, Any]:
     """Every interpolation resolved, enums by name, Hydra's own section left out.
 
     The names chosen from the groups come along under `choices`; they name folders and arms, and

@@ -16,8 +16,9 @@ from lossheads.members import Net
 # Modules that act on each number alone: stacked, they are themselves.
 ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Identity)
 
-# Elements a parameter is padded to in the flat buffer, so that vector loops have no ragged end.
-_LANE = 64
+# Numbers a member's part of a layer is padded to in the flat buffer: one cache line of float32.
+# Vector loops then have no ragged end, which would be computed differently by seat.
+_LANE = 16
 
 
 class _DenseProduct(torch.autograd.Function):
@@ -63,10 +64,10 @@ class Dense:
         return torch.baddbmm(self.bias, x, self.weight)
 
 
-def stackable(net: Net) -> bool:
+def stackable(trunk: nn.Module) -> bool:
     """Whether the trunk is a chain of Flatten, Linear and elementwise modules."""
-    return isinstance(net.trunk, nn.Sequential) and all(
-        isinstance(layer, (nn.Flatten, nn.Linear, *ELEMENTWISE)) for layer in net.trunk
+    return isinstance(trunk, nn.Sequential) and all(
+        isinstance(layer, (nn.Flatten, nn.Linear, *ELEMENTWISE)) for layer in trunk
     )
 
 
@@ -80,17 +81,14 @@ class StackedNet:
 
     def __init__(self, nets: Sequence[Net], device: torch.device) -> None:
         self.size = len(nets)
-        columns = [torch.stack(c) for c in zip(*map(_columns_of, nets), strict=True)]
-        shapes = [column.shape for column in columns]
-        offsets = [0]
-        for shape in shapes:
-            offsets.append(offsets[-1] + -(-shape.numel() // _LANE) * _LANE)
-        self.parameters = torch.zeros(offsets[-1], device=device)
+        shapes = [column.shape for column in _columns_of(nets[0])]
+        self._strides = [-(-shape.numel() // _LANE) * _LANE for shape in shapes]
+        self.parameters = torch.zeros(self.size * sum(self._strides), device=device)
         self.gradients = torch.zeros_like(self.parameters)
-        self._views = _carve(self.parameters, shapes, offsets)
-        self._grad_views = _carve(self.gradients, shapes, offsets)
-        for view, column in zip(self._views, columns, strict=True):
-            view.copy_(column)
+        self._views = self._carve(self.parameters, shapes)
+        self._grad_views = self._carve(self.gradients, shapes)
+        for k, net in enumerate(nets):
+            self.fill(k, net)
         self._layers = self._assemble(_chain(nets[0]))
 
     def __call__(self, inputs: Tensor) -> Tensor:
@@ -101,8 +99,11 @@ class StackedNet:
         return x
 
     def slices(self, k: int) -> list[tuple[Tensor, Tensor]]:
-        """Member k's own (parameter, gradient) views."""
-        return [(p[k], g[k]) for p, g in zip(self._views, self._grad_views, strict=True)]
+        """Member k's own (parameter, gradient), flat views with their padding."""
+        return [
+            (p[k], g[k])
+            for p, g in zip(self._rows(self.parameters), self._rows(self.gradients), strict=True)
+        ]
 
     @torch.no_grad()
     def unstack(self, k: int, into: Net) -> Net:
@@ -116,6 +117,17 @@ class StackedNet:
         """Copy a net's weights into member k."""
         for plain, own in zip(_columns_of(source), self._views, strict=True):
             own[k].copy_(plain)
+
+    def _rows(self, flat: Tensor) -> list[Tensor]:
+        """The flat buffer layer by layer, one padded row per member."""
+        parts = flat.split([self.size * stride for stride in self._strides])
+        return [part.view(self.size, -1) for part in parts]
+
+    def _carve(self, flat: Tensor, shapes: list[torch.Size]) -> list[Tensor]:
+        return [
+            rows[:, : shape.numel()].unflatten(1, shape)
+            for rows, shape in zip(self._rows(flat), shapes, strict=True)
+        ]
 
     def _assemble(self, chain: list[nn.Module]) -> list[Any]:
         views, grads = iter(self._views), iter(self._grad_views)
@@ -144,13 +156,6 @@ def _columns_of(net: Net) -> list[Tensor]:
         if isinstance(layer, nn.Linear):
             columns += [layer.weight.detach().T, layer.bias.detach().unsqueeze(0)]
     return columns
-
-
-def _carve(flat: Tensor, shapes: list[torch.Size], offsets: list[int]) -> list[Tensor]:
-    return [
-        flat[start : start + shape.numel()].view(shape)
-        for start, shape in zip(offsets, shapes, strict=False)
-    ]
 
 
 def _flatten_rows(x: Tensor) -> Tensor:

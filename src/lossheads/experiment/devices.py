@@ -49,6 +49,6 @@ def prepare(settings: Mapping[str, Any]) -> torch.device:
     if settings["deterministic"]:
         # cuBLAS reads this once, when it starts; it is the price of repeatable products there.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.use_deterministic_algorithms(bool(settings["deterministic"]))
     return torch.device(kind)

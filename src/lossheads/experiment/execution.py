@@ -144,7 +144,9 @@ def _train(runs: Sequence[Run], datasets: _DatasetShelf, told: Reporter) -> None
     device = prepare(runs[0].config["device"])
     dataset = datasets.get(runs[0], device)
     parts = runs[0].parts
-    if len(runs) > 1 and not can_stack(parts.trunk, dataset.input_shape, parts.optimizer):
+    if len(runs) > 1 and not can_stack(
+        parts.trunk, dataset.input_shape, parts.optimizer, parts.rates
+    ):
         for run in runs:
             _train_together([run], dataset, device, told)
         return

@@ -5,7 +5,7 @@
 # with venv, and a package registry. PYTHON=/path/to/python chooses another Python than the first that
 # fits. Exit status 2 and one sentence when it cannot; it works with macOS's bash 3.2 as well.
 #
-# The dev extra is always installed: 70 MB beside the 6 GB of torch, and in exchange there is one .venv
+# The dev extra is always installed: 100 MB beside the 6 GB of torch, and in exchange there is one .venv
 # and one stamp, and changing from reproduce.sh to test.sh installs nothing.
 
 root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
@@ -190,7 +190,7 @@ prepare_venv() {
   version=$(version_of "$chosen")
   { mkdir -p "$venv" && write_stamp "$(stamp_head "$version" scratch)" && empty_venv; } ||
     refuse "cannot write $venv: make room or mend its permissions, then start again"
-  say "installing torch and the rest into .venv: minutes, and about 6 GB (log: $log)"
+  say "installing torch and the rest into .venv: minutes, 6 GB (9 GB meanwhile; log: $log)"
   step scratch "make the virtual environment with $chosen -m venv" "$chosen" -m venv "$venv"
 }
 

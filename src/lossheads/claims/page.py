@@ -206,11 +206,16 @@ def _arm_row(arm: Arm, report: ArmReport) -> tuple[str, ...]:
 
 
 def _cells_table(cells: Sequence[Cell]) -> str:
-    rows = [
-        (c.arm, c.ruler, interval_text(c.interval), number(c.floor), str(c.interval.n))
-        for c in cells
-    ]
-    return table(("arm", "ruler", "mean [95 %]", "floor", "n"), rows)
+    rulers = list(dict.fromkeys(cell.ruler for cell in cells))
+    arms = list(dict.fromkeys(cell.arm for cell in cells))
+    filled = {(cell.arm, cell.ruler): _cell(cell) for cell in cells}
+    rows = [(arm, *(filled.get((arm, ruler), "–") for ruler in rulers)) for arm in arms]
+    return table(("arm", *rulers), rows)
+
+
+def _cell(cell: Cell) -> str:
+    floor = "" if math.isnan(cell.floor) else f" · floor {number(cell.floor)}"
+    return f"{interval_text(cell.interval)}{floor}"
 
 
 def _levels_text(verdict: Verdict) -> str:

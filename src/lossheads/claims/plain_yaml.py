@@ -46,17 +46,18 @@ class Item:
         file: Name of the file, for sentences.
         path: Keys from the top, dotted; empty at the top.
         node: The YAML node.
+        line: Where it is announced, from 1: the line of its key if it has one.
     """
 
     file: str
     path: str
     node: yaml.Node
+    line: int
 
     @property
     def place(self) -> str:
         """File, line and key, as an error names them."""
-        line = self.node.start_mark.line + 1
-        return f"{self.file}, line {line}" + (f", {self.path}" if self.path else "")
+        return f"{self.file}, line {self.line}" + (f", {self.path}" if self.path else "")
 
     def refuse(self, rule: str) -> NoReturn:
         """Raise the one sentence: where, and the rule that is broken."""
@@ -73,12 +74,15 @@ class Item:
             self.refuse(f"a mapping (key: value) belongs here, not {_shown(self.node)}")
         found: dict[str, Item] = {}
         for key, value in self.node.value:
+            line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode) or key.tag not in _PLAIN:
-                Item(self.file, self.path, key).refuse(f"{_shown(key)} is no key: a plain word is")
+                Item(self.file, self.path, key, line).refuse(
+                    f"{_shown(key)} is no key: a plain word is"
+                )
             name = f"{self.path}.{key.value}" if self.path else key.value
-            item = Item(self.file, name, value)
+            item = Item(self.file, name, value, line)
             if key.value in found:
-                Item(self.file, name, key).refuse("this key stands twice: keep one")
+                item.refuse("this key stands twice: keep one")
             if value.tag not in _PLAIN:
                 item.refuse(f"the tag {_short(value.tag)} names a type: a claim holds plain data")
             found[key.value] = item
@@ -104,7 +108,10 @@ class Item:
         """A list's entries."""
         if not isinstance(self.node, yaml.SequenceNode):
             self.refuse(f"a list ([a, b]) belongs here, not {_shown(self.node)}")
-        entries = [Item(self.file, f"{self.path}[{i}]", n) for i, n in enumerate(self.node.value)]
+        entries = [
+            Item(self.file, f"{self.path}[{i}]", node, node.start_mark.line + 1)
+            for i, node in enumerate(self.node.value)
+        ]
         for entry in entries:
             if entry.node.tag not in _PLAIN:
                 entry.refuse(f"the tag {_short(entry.node.tag)} names a type: a claim holds data")
@@ -188,7 +195,7 @@ def read(path: Path) -> Item:
         raise UserError(f"{path.name}: not YAML ({type(error).__name__})") from error
     if node is None:
         raise UserError(f"{path.name}, line 1: the file is empty")
-    top = Item(path.name, "", node)
+    top = Item(path.name, "", node, node.start_mark.line + 1)
     if node.tag not in _PLAIN:
         top.refuse(f"the tag {_short(node.tag)} names a type: a claim holds plain data")
     return top

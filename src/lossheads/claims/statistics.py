@@ -162,11 +162,10 @@ def second_opinion(values: Sequence[float], region: Region, level: float) -> Sec
     smallest = 2.0 ** (1 - x.size)
     if x.size < 2 or np.isnan(x).any():
         return SecondOpinion("undecided", 1.0, min(1.0, smallest))
-    # Per border: p of lying above it, p of lying below it.
-    above = {b: _flip_p(x - b, "greater") for b in region.borders}
-    below = {b: _flip_p(x - b, "less") for b in region.borders}
-    inside = [above[b] if b == region.low else below[b] for b in region.borders]
-    outside = [below[b] if b == region.low else above[b] for b in region.borders]
+    sides = [(region.low, "greater", "less"), (region.high, "less", "greater")]
+    finite = [side for side in sides if math.isfinite(side[0])]
+    inside = [_flip_p(x - border, inward) for border, inward, _ in finite]
+    outside = [_flip_p(x - border, outward) for border, _, outward in finite]
     holds, fails = 2 * max(inside), 2 * min(outside)
     word: Word = "holds" if holds <= fails else "fails"
     p = min(1.0, holds, fails)

@@ -1,0 +1,215 @@
+"""Contests against an engine that trains nothing: what is asked for, and what is read."""
+
+import math
+
+import pytest
+
+from lossheads.claims.contest import run_claim
+from lossheads.errors import UserError
+from lossheads.results import Result
+
+from .making import Engine, claim, compose, result
+
+# By seed, what arm a (softmax_cce) and b (sigmoid_bce) score. Seeds differ far more than arms.
+LEVELS = [0.50, 0.90, 0.70, 0.60, 0.80, 0.55, 0.75, 0.65, 0.85, 0.95]
+WOBBLE = [0.001, -0.001, 0.002, -0.002, 0.0, 0.001, -0.001, 0.002, -0.002, 0.0]
+
+
+def score(config, gap=0.03):
+    seed = int(config["seed"])
+    lead = gap + WOBBLE[seed % 10] if config["head"] == "softmax_cce" else 0.0
+    return LEVELS[seed % 10] + lead
+
+
+def steady(config, gap=0.03) -> Result:
+    return result(config, {"accuracy_score": score(config, gap)})
+
+
+def test_every_arm_is_asked_for_at_every_seed_in_one_call(tmp_path):
+    engine = Engine(steady)
+    verdict = run_claim(claim(tmp_path), compose, engine)
+    assert len(engine.calls) == 1
+    heads = ("softmax_cce", "sigmoid_bce")
+    assert sorted(engine.asked) == sorted((head, seed) for head in heads for seed in range(4))
+    assert (verdict.word, verdict.seeds) == ("reproduced", (0, 1, 2, 3))
+    assert verdict.findings[0].numbers == pytest.approx((0.031, 0.029, 0.032, 0.028))
+
+
+def test_swapping_two_arms_is_seen(tmp_path):
+    swapped = claim(tmp_path, ("arms: [a, b]", "arms: [b, a]"))
+    assert run_claim(swapped, compose, Engine(steady)).word == "refuted"
+
+
+def test_an_engine_that_mixes_up_its_results_is_caught(tmp_path):
+    class Mixed(Engine):
+        def __call__(self, configs):
+            return super().__call__(configs)[::-1]
+
+    with pytest.raises(RuntimeError, match="asked for run"):
+        run_claim(claim(tmp_path), compose, Mixed(steady))
+
+
+def test_a_result_that_names_the_resolved_device_is_taken(tmp_path):
+    engine = Engine(lambda config: steady({**config, "device": "cpu"}))
+    on_auto = claim(tmp_path, ("{dataset: digits}", "{dataset: digits, device: auto}"))
+    assert run_claim(on_auto, compose, engine).word == "reproduced"
+
+
+def test_the_test_split_judges_and_validation_does_not(tmp_path):
+    def misleading(config):
+        ahead = 0.9 if config["head"] == "sigmoid_bce" else 0.1
+        return result(config, {"accuracy_score": score(config)}, {"accuracy_score": ahead})
+
+    verdict = run_claim(claim(tmp_path), compose, Engine(misleading))
+    assert verdict.word == "reproduced"
+    assert verdict.cells[0].interval.mean == pytest.approx(0.675 + 0.03)
+
+
+def test_dropping_the_pairing_would_be_seen(tmp_path):
+    # The seeds' own spread (0.17) is 100 times the spread of differences: only pairs decide.
+    finding = run_claim(claim(tmp_path), compose, Engine(steady)).findings[0]
+    assert finding.interval.deviation < 0.002
+    assert finding.word == "holds"
+
+
+TUNED = (
+    ("same_rate", "tuned_rate\ngrid: {optimizer.lr: [0.1, 0.3, 1.0]}\nchoose_by: nll_loss"),
+    ("head: softmax_cce", "head: softmax_cce"),
+)
+
+
+def tuned(config) -> Result:
+    """Arm a is best on validation at 0.3, b at 1.0; on test each is best elsewhere."""
+    rate, is_a = float(config["optimizer.lr"]), config["head"] == "softmax_cce"
+    loss = {0.1: 2.0, 0.3: 1.0 if is_a else 1.5, 1.0: 1.8 if is_a else 1.2}[rate]
+    test = {0.1: 0.99, 0.3: 0.7 if is_a else 0.2, 1.0: 0.1 if is_a else 0.5}[rate]
+    wobble = WOBBLE[int(config["seed"])] * is_a
+    numbers = {"accuracy_score": test + wobble, "nll_loss": 0.0}
+    return result(config, numbers, {"accuracy_score": 0.0, "nll_loss": loss})
+
+
+def test_tuned_rate_chooses_on_validation_and_judges_on_test(tmp_path):
+    engine = Engine(tuned)
+    verdict = run_claim(claim(tmp_path, *TUNED), compose, engine)
+    assert len(engine.asked) == 2 * 3 * 4
+    assert [report.chosen for report in verdict.arms] == [{"0.3": 4}, {"1.0": 4}]
+    assert verdict.findings[0].numbers == pytest.approx((0.201, 0.199, 0.202, 0.198))
+    assert any("b chose an end of the grid in 4 of 4" in note for note in verdict.notes)
+
+
+def test_a_diverged_rate_is_not_chosen_and_fails_nothing(tmp_path):
+    def wild(config):
+        if config["optimizer.lr"] == "0.3":
+            return result(config, {"accuracy_score": 1.0, "nll_loss": 0.0}, status="diverged")
+        return tuned(config)
+
+    verdict = run_claim(claim(tmp_path, *TUNED), compose, Engine(wild))
+    assert [report.chosen for report in verdict.arms] == [{"1.0": 4}, {"1.0": 4}]
+    assert verdict.failed == ()
+    assert "8 of 24 runs diverged" in verdict.notes
+
+
+def test_a_higher_score_is_chosen_and_a_lower_loss(tmp_path):
+    by_score = claim(tmp_path, *TUNED, ("choose_by: nll_loss", "choose_by: accuracy_score"))
+
+    def rising(config):
+        rate = float(config["optimizer.lr"])
+        return result(config, {"accuracy_score": 0.5}, {"accuracy_score": rate})
+
+    verdict = run_claim(by_score, compose, Engine(rising))
+    assert verdict.arms[0].chosen == {"1.0": 4}
+
+
+def test_a_failed_run_leaves_the_verdict_open_and_is_named(tmp_path):
+    def flaky(config):
+        status = "diverged" if config["seed"] == "2" else "finished"
+        return result(config, {"accuracy_score": score(config)}, status=status)
+
+    verdict = run_claim(claim(tmp_path), compose, Engine(flaky))
+    assert verdict.word == "undecided"
+    assert len(verdict.failed) == 2
+    assert all(line.endswith("diverged") for line in verdict.failed)
+
+
+def test_auto_stops_at_the_first_look_that_decides(tmp_path):
+    engine = Engine(steady)
+    verdict = run_claim(claim(tmp_path), compose, engine, seeds="auto", most_seeds=20)
+    assert len(verdict.seeds) == 5
+    assert verdict.alpha == pytest.approx(0.05 / 3)
+    assert verdict.findings[0].tested.level == pytest.approx(1 - 0.05 / 3)
+
+
+def test_auto_asks_only_for_the_seeds_it_has_not_seen(tmp_path):
+    engine = Engine(lambda config: steady(config, gap=0.0105))
+    verdict = run_claim(claim(tmp_path), compose, engine, seeds="auto", most_seeds=20)
+    assert [len(call) for call in engine.calls] == [10, 10, 20]
+    assert len(set(engine.asked)) == len(engine.asked) == 40
+    assert verdict.word == "undecided"
+    assert verdict.looks == (5, 10, 20)
+    assert verdict.further_seeds is not None
+
+
+def test_seeds_on_the_command_line_win_over_the_file(tmp_path):
+    assert len(run_claim(claim(tmp_path), compose, Engine(steady), seeds=6).seeds) == 6
+    with pytest.raises(UserError, match="got seeds=1: an interval needs at least 2"):
+        run_claim(claim(tmp_path), compose, Engine(steady), seeds=1)
+
+
+def test_arms_that_resolve_to_the_same_are_refused_before_training(tmp_path):
+    def blind(arguments):
+        return {k: v for k, v in compose(arguments).items() if k != "head"}
+
+    engine = Engine(steady)
+    with pytest.raises(UserError, match="arms a and b differ in nothing once resolved"):
+        run_claim(claim(tmp_path), blind, engine)
+    assert engine.calls == []
+
+
+def test_a_ruler_the_outcome_lacks_is_refused_by_line_before_training(tmp_path):
+    def allow(config, ruler):
+        if ruler == "accuracy_score" and config["head"] == "sigmoid_bce":
+            raise UserError("no ruler 'accuracy_score'")
+
+    engine = Engine(steady)
+    with pytest.raises(UserError, match=r"line 13, predictions\.better\.ruler: no ruler"):
+        run_claim(claim(tmp_path), compose, engine, allow_ruler=allow)
+    assert engine.calls == []
+
+
+def test_an_unknown_key_names_the_arm(tmp_path):
+    def strict(arguments):
+        raise UserError("no key 'head'")
+
+    with pytest.raises(UserError, match="claim a-claim, arm a: no key 'head'"):
+        run_claim(claim(tmp_path), strict, Engine(steady))
+
+
+def test_first_step_numbers_are_rulers_and_need_no_permission(tmp_path):
+    changed = claim(
+        tmp_path,
+        (
+            "ruler: accuracy_score, arms: [a, b], relation: greater, margin: 0.01",
+            "ruler: first_step/gradient_norm, arms: [a], relation: equals, value: 0.9, "
+            "tolerance: 0",
+        ),
+    )
+
+    def allow(config, ruler):
+        raise UserError(ruler)
+
+    verdict = run_claim(changed, compose, Engine(steady), allow_ruler=allow)
+    assert verdict.word == "reproduced"
+    assert verdict.arms[1].gradient_ratio == 1.0
+
+
+def test_a_run_measured_without_the_ruler_says_so(tmp_path):
+    engine = Engine(lambda config: result(config, {"other_score": 0.1}))
+    with pytest.raises(UserError, match="has no ruler 'accuracy_score'; did you mean other_score"):
+        run_claim(claim(tmp_path), compose, engine)
+
+
+def test_an_undefined_ruler_stays_undefined(tmp_path):
+    engine = Engine(lambda config: result(config, {"accuracy_score": math.nan}))
+    verdict = run_claim(claim(tmp_path), compose, engine)
+    assert verdict.word == "undecided"
+    assert math.isnan(verdict.cells[0].interval.mean)

@@ -1,0 +1,109 @@
+"""verdict.json, verdict.md and the exit status."""
+
+import json
+import math
+
+import pytest
+
+from lossheads.claims import page
+from lossheads.claims.contest import run_claim
+from lossheads.claims.page import exit_status, write_page
+from lossheads.errors import UserError
+
+from .making import Engine, claim, compose, result
+
+
+def scored(config):
+    wobble = [0.001, -0.001, 0.002, -0.002][int(config["seed"])]
+    lead = 0.05 + wobble if config["head"] == "softmax_cce" else 0.0
+    return result(config, {"accuracy_score": 0.8 + lead})
+
+
+@pytest.fixture
+def verdict(tmp_path):
+    return run_claim(claim(tmp_path), compose, Engine(scored))
+
+
+def test_json_holds_word_rule_numbers_and_environment(verdict, tmp_path):
+    write_page(verdict, tmp_path / "out")
+    data = json.loads((tmp_path / "out" / "verdict.json").read_text())
+    assert data["verdict"] == "reproduced"
+    assert data["rule"] == {"reproduced": ["better"]}
+    assert data["predictions"]["better"]["numbers"] == pytest.approx([0.051, 0.049, 0.052, 0.048])
+    assert data["environment"] == {"torch": "x"}
+    assert data["table"][0]["floor"] == pytest.approx(0.1)
+
+
+def test_undefined_and_infinite_numbers_are_null_in_json(tmp_path):
+    engine = Engine(lambda config: result(config, {"accuracy_score": math.nan}))
+    write_page(run_claim(claim(tmp_path), compose, engine), tmp_path)
+    text = (tmp_path / "verdict.json").read_text()
+    assert json.loads(text)["table"][0]["interval"]["low"] is None
+    assert "NaN" not in text
+    assert "Infinity" not in text
+
+
+def test_the_page_says_what_was_said_run_found_and_how_to_repeat(verdict, tmp_path):
+    text = write_page(verdict, tmp_path, figures=["arms.png"]).read_text()
+    assert text.startswith("# a-claim: reproduced\n")
+    for part in (
+        "A is better than B.",
+        "d.txt, <https://example.org/1>, 2019-11; Keras 2.3",
+        "| a | 0.8500 [0.8471, 0.8529] · floor 0.1000 |",
+        "| b | 0.8000 [0.8000, 0.8000] · floor 0.1000 |",
+        "accuracy_score: a - b > 0.01",
+        "0.0500 [0.0471, 0.0529]",
+        "**holds**",
+        "**reproduced**, because better holds.",
+        "![arms](arms.png)",
+        "More seeds.",
+        "lossheads claim run a-claim",
+        "lossheads train dataset=digits head=softmax_cce seed=0",
+        "n = 4 seeds",
+    ):
+        assert part in text
+
+
+def test_an_undecided_page_says_how_many_seeds_are_missing(tmp_path):
+    close = claim(tmp_path, ("margin: 0.01", "margin: 0.0495"))
+    text = page.as_text(run_claim(close, compose, Engine(scored)))
+    # Mean 0.05, deviation 0.0018257, distance 0.0005: t * 0.0018257 / sqrt n < 0.0005 needs
+    # t / sqrt n < 0.27386, first at n = 54: 2.0057 / 7.348 = 0.27294; at 53 it is 0.27563.
+    assert "About 50 more seeds would decide it" in text
+
+
+def test_a_page_is_whole_or_absent(verdict, tmp_path, monkeypatch):
+    def broken(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(page, "as_data", broken)
+    with pytest.raises(KeyboardInterrupt):
+        write_page(verdict, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def reference(tmp_path, text):
+    folder = tmp_path / "reference" / "a-claim"
+    folder.mkdir(parents=True)
+    (folder / "verdict.json").write_text(text)
+    return folder.parent
+
+
+def test_status_0_without_reference_and_with_an_equal_one(verdict, tmp_path):
+    assert exit_status(verdict, tmp_path) == 0
+    assert exit_status(verdict, reference(tmp_path, '{"verdict": "reproduced"}')) == 0
+
+
+def test_status_3_when_the_verdict_changed(verdict, tmp_path):
+    assert exit_status(verdict, reference(tmp_path, '{"verdict": "refuted"}')) == 3
+
+
+def test_status_1_when_runs_failed_whatever_the_reference(tmp_path):
+    engine = Engine(lambda config: result(config, {"accuracy_score": 0.5}, status="diverged"))
+    verdict = run_claim(claim(tmp_path), compose, engine)
+    assert exit_status(verdict, reference(tmp_path, '{"verdict": "undecided"}')) == 1
+
+
+def test_a_broken_reference_is_named(verdict, tmp_path):
+    with pytest.raises(UserError, match="is no verdict"):
+        exit_status(verdict, reference(tmp_path, "{}"))

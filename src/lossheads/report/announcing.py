@@ -1,14 +1,16 @@
-"""What a finished run or sweep says on the terminal."""
+"""What finished runs say on the terminal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import isnan
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from lossheads.report.arms import arms_of
+from lossheads.report.spread import perfect, skill
+from lossheads.report.tables import rich_table, table
 from lossheads.results import Result
-
-_FIRST = ("accuracy_score", "elementwise_accuracy_score", "keras_2_3_accuracy")
 
 
 class Diverged(Exception):
@@ -16,51 +18,51 @@ class Diverged(Exception):
 
 
 def announce(results: Sequence[Result], console: Console | None = None) -> None:
-    """Print one run's rulers, or one line per run of a sweep, and where the folders lie.
+    """Print one run's rulers, or a table arm × ruler of a sweep, and where the folders lie.
 
     Raises:
         Diverged: If any run did, after everything is printed.
     """
-    console = console or Console(highlight=False)
+    console = console or wide_console()
     finished = [result for result in results if result.status == "finished"]
     if len(results) == 1 and finished:
-        console.print(_one(finished[0]))
+        console.print(rulers_of(finished[0]))
     elif finished:
-        console.print(_many(finished))
-    for result in results[:1]:
-        folder = f"{result.config['outputs']}/runs"
-        console.print(f"{len(results)} run(s) in {folder}; see them with: lossheads board")
+        print_arms(finished, console)
+    outputs = results[0].config["outputs"]
+    word = "run" if len(results) == 1 else "runs"
+    where = Path(outputs) / "runs" / (results[0].name if len(results) == 1 else "")
+    console.print(f"{len(results)} {word} in {where}; to see more: lossheads board {outputs}")
     _refuse_diverged(results)
 
 
-def _one(result: Result) -> Table:
+def print_arms(results: Sequence[Result], console: Console) -> None:
+    """One table arm × ruler per dataset."""
+    datasets = dict.fromkeys(result.config["choices"]["dataset"] for result in results)
+    for dataset in datasets:
+        here = [result for result in results if result.config["choices"]["dataset"] == dataset]
+        measured = here[0].test
+        title = f"{dataset}, test, n = {measured.n} examples"
+        console.print(rich_table(table(arms_of(here), list(measured.rulers)), title=title))
+
+
+def wide_console() -> Console:
+    """Stdout; at least 100 columns when it is a pipe, which has no width of its own."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=120)
+
+
+def rulers_of(result: Result) -> Table:
+    """Every ruler of one run with floor and skill."""
     measured = result.test
-    table = Table(title=f"{result.name}  (test, n = {measured.n})", title_justify="left")
+    shown = Table(title=f"{result.name} · test, n = {measured.n}", title_justify="left")
     for name in ("ruler", "value", "floor", "skill"):
-        table.add_column(name, justify="left" if name == "ruler" else "right")
+        shown.add_column(name, justify="left" if name == "ruler" else "right")
     for name, value in measured.rulers.items():
         floor = measured.floors.get(name, float("nan"))
-        table.add_row(name, _number(value), _number(floor), _skill(name, value, floor))
-    return table
-
-
-def _many(results: Sequence[Result]) -> Table:
-    rulers = [name for name in _FIRST if name in results[0].test.rulers]
-    rulers += [name for name in ("nll_loss",) if name in results[0].test.rulers]
-    table = Table(title=f"test, n = {results[0].test.n} each", title_justify="left")
-    for name in ("head", "seed", "rate", *rulers, "run"):
-        table.add_column(
-            name, overflow="fold", justify="left" if name in ("head", "run") else "right"
-        )
-    for result in results:
-        table.add_row(
-            _choice(result.config, "head"),
-            str(result.config["seed"]),
-            f"{result.config['optimizer']['lr']:g}",
-            *(_number(result.test.rulers[name]) for name in rulers),
-            result.key,
-        )
-    return table
+        gained = skill(value, floor, perfect(name))
+        shown.add_row(name, _number(value), _number(floor), _number(gained))
+    return shown
 
 
 def _refuse_diverged(results: Sequence[Result]) -> None:
@@ -74,17 +76,5 @@ def _refuse_diverged(results: Sequence[Result]) -> None:
         )
 
 
-def _choice(config: Mapping[str, Mapping[str, str]], role: str) -> str:
-    return config["choices"][role]
-
-
 def _number(value: float) -> str:
-    return "undefined" if isnan(value) else f"{value:.4f}"
-
-
-def _skill(name: str, value: float, floor: float) -> str:
-    """(value - floor) / (perfect - floor); perfect is 0 for losses and errors, else 1."""
-    perfect = 0.0 if name.endswith(("_loss", "_error")) else 1.0
-    if isnan(value) or isnan(floor) or floor == perfect:
-        return "undefined"
-    return f"{(value - floor) / (perfect - floor):.3f}"
+    return "–" if isnan(value) else f"{value:.4f}"

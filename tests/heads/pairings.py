@@ -1,6 +1,7 @@
 """Every head in configs/head with every outcome it serves, and examples to put through them."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,13 @@ def config(name: str) -> dict[str, Any]:
 
 
 def build(name: str, outcome: Outcome) -> Head:
-    """The head that configs/head/<name>.yaml makes for `outcome`."""
+    """The head that configs/head/<name>.yaml makes for `outcome`, told some base rates."""
     options = config(name)
     package, _, cls = options.pop("_target_").rpartition(".")
     assert package == "lossheads.heads"
     assert options.pop("_partial_") is True
-    return getattr(heads, cls)(outcome=outcome, **options)
+    head = getattr(heads, cls)(outcome=outcome, **options)
+    return head.with_base_rates(draw_labels(replace(outcome, soft=True), 1, seed=9)[0].double())
 
 
 def pairings() -> list[Any]:

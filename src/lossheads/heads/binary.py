@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from lossheads.heads.base import FrameworkLoss, refuse
 from lossheads.heads.functional import sigmoid, sigmoid_cross_entropy, softmax_cross_entropy
-from lossheads.heads.links import safe_rates
+from lossheads.heads.links import Link, safe_rates
 from lossheads.heads.multiclass import SoftmaxCCE
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf, Outcome
 
@@ -25,10 +25,8 @@ def _refuse_unless_two_classes(head: object, outcome: Outcome, logits: str) -> N
     raise refuse(head, outcome, f"{logits} two classes apart, no more", instead)
 
 
-class _OneColumn:
+class _OneColumn(Link):
     """One logit for OneOf(2); the target is the 0/1 column that says how present class 1 is."""
-
-    outcome: Outcome
 
     @property
     def units(self) -> int:

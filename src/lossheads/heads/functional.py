@@ -20,6 +20,9 @@ OverUnits = Literal["sum", "mean"]
 
 KERAS_EPSILON = 1e-7
 
+# Below every probability that matters, above the smallest normal float32: its log is finite.
+_TINY = 1e-30
+
 
 def sigmoid(logits: Tensor) -> Tensor:
     """1 / (1 + exp(-z)), with bits that do not depend on an element's place in the tensor."""
@@ -67,3 +70,56 @@ def clipped_cross_entropy(
     """
     p = probabilities.clamp(epsilon, 1 - epsilon)
     return -(target * torch.log(p) + (1 - target) * torch.log(1 - p))
+
+
+def log1p_sum_exp(exponents: Tensor, dim: int, factors: Tensor | None = None) -> Tensor:
+    """log(1 + sum_i f_i exp(x_i)) over `dim`, at any size of x; small values keep their digits.
+
+    Args:
+        exponents: May hold -inf, a summand of 0 whose gradient is 0.
+        factors: Optional f in [0, 1]; f_i must be at least 1 - exp(-x_i).
+    """
+    # The shift is a constant of the derivative: the value does not depend on it.
+    shift = exponents.detach().amax(dim=dim, keepdim=True).clamp(min=0)
+    summands = (exponents - shift).exp()
+    if factors is not None:
+        summands = summands * factors
+    total = torch.expm1(-shift).squeeze(dim) + summands.sum(dim=dim)
+    return shift.squeeze(dim) + torch.log1p(total)
+
+
+def log_sum_of_others(logits: Tensor) -> Tensor:
+    """log sum_{k != j} exp(z_k) for each j of the last dimension (at least 2); shape unchanged.
+
+    Leaves one out without an (M, M) table: the largest summand is held apart, so that taking any
+    other from the total loses at most one bit.
+    """
+    peak, top = logits.detach().max(dim=-1, keepdim=True)
+    is_top = torch.zeros_like(logits, dtype=torch.bool).scatter_(-1, top, True)
+    summands = (logits - peak).exp()
+    rest = summands.sum(dim=-1, keepdim=True) - summands
+    # Where the top is left out, `rest` is a difference of near equals: summed afresh instead.
+    below_top = torch.logsumexp(logits.masked_fill(is_top, -torch.inf), dim=-1, keepdim=True)
+    return torch.where(is_top, below_top, rest.masked_fill(is_top, 1).log() + peak)
+
+
+def multilabel_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """log(1 + sum t exp(-s)) + log(1 + sum (1 - t) exp(s)): (N, L), (N, L) -> (N,)."""
+    present = log1p_sum_exp(target.log() - logits, dim=-1)
+    absent = log1p_sum_exp((1 - target).log() + logits, dim=-1)
+    return present + absent
+
+
+def focal_cost(logits: Tensor, gamma: float) -> Tensor:
+    """-(1 - p)^gamma log p, the focal cost of a present unit; shape unchanged.
+
+    An absent unit costs the same with its logit negated. The power is an exponential of a
+    log-sigmoid because `pow` rounds by place too.
+    """
+    return -(gamma * F.logsigmoid(-logits)).exp() * F.logsigmoid(logits)
+
+
+def shifted_focal_cost(logits: Tensor, gamma: float, margin: float) -> Tensor:
+    """-q^gamma log(1 - q) with q = max(p - margin, 0), margin > 0: an absent unit's cost in ASL."""
+    shifted = (sigmoid(logits) - margin).clamp(min=_TINY)
+    return -(gamma * shifted.log()).exp() * torch.log1p(-shifted)

@@ -3,6 +3,9 @@
 A link is the half of a head that several losses share. Heads inherit one and add their loss.
 """
 
+import math
+from typing import Self
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -18,6 +21,14 @@ class Link:
     """What every link has: the outcome, and presence as the target of loss and framework."""
 
     outcome: Outcome
+
+    def with_base_rates(self, base_rates: Tensor) -> Self:
+        """The head that knows how often each class is present: itself, unless its loss cares.
+
+        Args:
+            base_rates: outcome.columns, from the training split.
+        """
+        return self
 
     def encode(self, labels: Tensor) -> Tensor:
         """Labels -> how present each class is: (N, *outcome.columns) float in [0, 1]."""
@@ -98,6 +109,39 @@ class SigmoidLink(Link):
         if isinstance(self.outcome, AnyOf):
             return torch.logit(rates)
         return rates.log() + _shift_to_unit_sum(rates.log())
+
+
+class GroupedLink(Link):
+    """S * M logits, read as one distribution over M classes in each of S sets (EachOneOf)."""
+
+    @property
+    def units(self) -> int:
+        """S * M."""
+        return math.prod(self.outcome.columns)
+
+    def in_sets(self, logits: Tensor) -> Tensor:
+        """(N, S * M) -> (N, S, M)."""
+        return logits.reshape(*logits.shape[:-1], *self.outcome.columns)
+
+    def outputs(self, logits: Tensor) -> Tensor:
+        """(N, S * M) -> (N, S * M): a softmax layer per set, side by side."""
+        return self.scores(logits).flatten(1)
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """(N, S * M) -> (N, S, M): the softmax probabilities of each set."""
+        return F.softmax(self.in_sets(logits), dim=-1)
+
+    def log_probs(self, logits: Tensor) -> Tensor:
+        """(N, S * M) -> (N, S, M) float64."""
+        return F.log_softmax(self.in_sets(logits).double(), dim=-1)
+
+    def decide(self, logits: Tensor) -> Tensor:
+        """(N, S * M) -> (N, S) int64: each set's largest logit; a tie goes to the lower class."""
+        return self.in_sets(logits).argmax(dim=-1)
+
+    def prior_bias(self, base_rates: Tensor) -> Tensor:
+        """(S, M) -> (S * M,): log rates."""
+        return safe_rates(self.outcome, base_rates).log().flatten()
 
 
 def safe_rates(outcome: Outcome, base_rates: Tensor) -> Tensor:

@@ -1,0 +1,184 @@
+"""Heads for any subset of L labels (and focal, which reads one-of-C as C questions too)."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from lossheads.errors import HeadMismatch, UserError
+from lossheads.heads.base import FrameworkLoss, refuse
+from lossheads.heads.functional import (
+    OverUnits,
+    check_over_units,
+    focal_cost,
+    multilabel_cross_entropy,
+    over_units,
+    shifted_focal_cost,
+)
+from lossheads.heads.links import SigmoidLink
+from lossheads.outcomes import AnyOf, EachOneOf, OneOf, Outcome
+
+
+def mismatch(head: object, outcome: Outcome, rule: str) -> HeadMismatch:
+    """The refusal that names the plain head for `outcome`; the caller raises it."""
+    kept = "grouped_cce" if isinstance(outcome, EachOneOf) else "sigmoid_bce"
+    if isinstance(outcome, OneOf):
+        kept = "softmax_cce or head=sigmoid_bce"
+    return refuse(head, outcome, rule, f"use head={kept}")
+
+
+def refuse_unless_any_of(head: object, outcome: Outcome) -> None:
+    """Refuse one-of-C and grouped outcomes on behalf of a head that thresholds each label.
+
+    Raises:
+        HeadMismatch: Naming a head that serves the outcome.
+    """
+    if not isinstance(outcome, AnyOf):
+        raise mismatch(head, outcome, "it asks of each label alone whether it is on")
+
+
+def _refuse_soft(head: object, outcome: Outcome) -> None:
+    if outcome.soft:
+        raise mismatch(head, outcome, "it is defined for labels that are on or off")
+
+
+def _refuse_negative(head: object, **options: float | None) -> None:
+    for name, value in options.items():
+        if value is not None and not 0 <= value < math.inf:
+            raise UserError(
+                f"{type(head).__name__} got {name}={value}: it is finite and not below 0"
+            )
+
+
+@dataclass(frozen=True)
+class MultilabelCCE(SigmoidLink):
+    """Log-sum loss over all labels at once: every absent logit below 0, every present one above.
+
+    The sums stand inside the logarithms, so a thousand absent labels weigh about as much as a
+    few present ones: it balances them by itself. Hard labels: predict s > 0. Soft labels t: the
+    optimum is t = sigmoid(2 s).
+
+    Args:
+        outcome: AnyOf(L).
+        score_scale: Scores are sigmoid(score_scale * s). 1 leaves the logits as they are; with
+            hard labels it is under-confident, the more so the larger L is. 2 is the soft optimum.
+
+    Source: Su, kexue.fm 7359 and 9064; Su et al. (2022), "ZLPR", arXiv 2208.02955.
+    """
+
+    outcome: Outcome
+    score_scale: float = 1.0
+
+    framework_loss: ClassVar[FrameworkLoss] = "other"
+
+    def __post_init__(self) -> None:
+        refuse_unless_any_of(self, self.outcome)
+        if not 0 < self.score_scale < math.inf:
+            raise UserError(
+                f"MultilabelCCE got score_scale={self.score_scale}: it multiplies logits and is "
+                "above 0; use 1.0, or 2.0 for soft labels"
+            )
+
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """(N, L), (N, L) -> (N,) nats."""
+        return multilabel_cross_entropy(logits, target)
+
+    def outputs(self, logits: Tensor) -> Tensor:
+        """(N, L) -> (N, L): the sigmoid layer of the scaled logits."""
+        return super().outputs(self.score_scale * logits)
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """(N, L) -> (N, L): sigmoid(score_scale * s)."""
+        return super().scores(self.score_scale * logits)
+
+    def log_probs(self, logits: Tensor) -> Tensor:
+        """(N, L) -> (N, L, 2), holding [off, on]; float64."""
+        return super().log_probs(self.score_scale * logits.double())
+
+    def prior_bias(self, base_rates: Tensor) -> Tensor:
+        """(L,) -> (L,): log-odds over score_scale."""
+        return super().prior_bias(base_rates) / self.score_scale
+
+
+@dataclass(frozen=True)
+class Focal(SigmoidLink):
+    """Sigmoid cross-entropy that forgives: each unit's cost times (1 - p of the truth)^gamma.
+
+    Not a proper score: the optimum is less confident than the truth. For hard labels only.
+
+    Args:
+        outcome: OneOf(C), one question per class, or AnyOf(L).
+        gamma: 0 is sigmoid cross-entropy; the paper settles on 2.
+        alpha: None leaves both sides as they are. Otherwise present units weigh alpha and absent
+            ones 1 - alpha (torchvision's default, 0.25, thus weighs *present* ones down).
+        over_units: `sum`, or `mean` for 1/U of it.
+
+    Source: Lin et al. (2017), "Focal Loss for Dense Object Detection", arXiv 1708.02002.
+    """
+
+    outcome: Outcome
+    gamma: float = 2.0
+    alpha: float | None = None
+    over_units: OverUnits = "sum"
+
+    framework_loss: ClassVar[FrameworkLoss] = "other"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.outcome, EachOneOf):
+            raise mismatch(self, self.outcome, "it asks of each class alone whether it is on")
+        _refuse_soft(self, self.outcome)
+        _refuse_negative(self, gamma=self.gamma)
+        check_over_units(self, self.over_units)
+        if self.alpha is not None and not 0 < self.alpha < 1:
+            raise UserError(
+                f"Focal got alpha={self.alpha}: it is the weight of present units, between 0 and "
+                "1; use alpha=null for no weights"
+            )
+
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """(N, U), (N, U) -> (N,) nats (nats / U under `mean`)."""
+        present, absent = (1.0, 1.0) if self.alpha is None else (self.alpha, 1 - self.alpha)
+        per_unit = present * target * focal_cost(logits, self.gamma)
+        per_unit = per_unit + absent * (1 - target) * focal_cost(-logits, self.gamma)
+        return over_units(per_unit, self.over_units)
+
+
+@dataclass(frozen=True)
+class Asymmetric(SigmoidLink):
+    """Focal costs with a focus per side, and absent labels below a margin free of charge (ASL).
+
+    Not a proper score. For hard labels only.
+
+    Args:
+        outcome: AnyOf(L).
+        gamma_on: Focus on present labels.
+        gamma_off: Focus on absent labels.
+        margin: Probability below which an absent label costs nothing; in [0, 1).
+
+    Source: Ridnik et al. (2021), "Asymmetric Loss For Multi-Label Classification",
+    arXiv 2009.14119.
+    """
+
+    outcome: Outcome
+    gamma_on: float = 1.0
+    gamma_off: float = 4.0
+    margin: float = 0.05
+
+    framework_loss: ClassVar[FrameworkLoss] = "other"
+
+    def __post_init__(self) -> None:
+        refuse_unless_any_of(self, self.outcome)
+        _refuse_soft(self, self.outcome)
+        _refuse_negative(self, gamma_on=self.gamma_on, gamma_off=self.gamma_off)
+        if not 0 <= self.margin < 1:
+            raise UserError(f"Asymmetric got margin={self.margin}: a probability lies in [0, 1)")
+
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """(N, L), (N, L) -> (N,) nats."""
+        present = focal_cost(logits, self.gamma_on)
+        if self.margin > 0:
+            absent = shifted_focal_cost(logits, self.gamma_off, self.margin)
+        else:
+            absent = focal_cost(-logits, self.gamma_off)
+        return (target * present + (1 - target) * absent).sum(dim=-1)

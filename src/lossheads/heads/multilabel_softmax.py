@@ -1,0 +1,140 @@
+"""Softmaxes for any subset of L labels: the one that works, and the one people try."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lossheads.heads.base import FrameworkLoss
+from lossheads.heads.functional import log_sum_of_others, sigmoid, softmax_cross_entropy
+from lossheads.heads.links import Link, safe_rates
+from lossheads.heads.multilabel import mismatch, refuse_unless_any_of
+from lossheads.outcomes import Outcome
+
+
+@dataclass(frozen=True)
+class PerLabelCCE(Link):
+    """Two logits per label, off and on, each pair its own softmax + cross-entropy.
+
+    The same likelihood as `SigmoidBCE` of the pair's difference, with twice the units.
+
+    Args:
+        outcome: AnyOf(L).
+    """
+
+    outcome: Outcome
+
+    # A framework shapes this as (L, 2) and takes the softmax of the last axis; laid flat, as
+    # `outputs` is, no Keras loss name describes it.
+    framework_loss: ClassVar[FrameworkLoss] = "other"
+
+    def __post_init__(self) -> None:
+        refuse_unless_any_of(self, self.outcome)
+
+    @property
+    def units(self) -> int:
+        """2 L."""
+        return 2 * self.outcome.n
+
+    def encode(self, labels: Tensor) -> Tensor:
+        """(N, L) -> (N, L, 2) float: how absent and how present each label is."""
+        present = self.outcome.presence(labels)
+        return torch.stack([1 - present, present], dim=-1)
+
+    def framework_target(self, labels: Tensor) -> Tensor:
+        """(N, L) -> (N, 2 L) float: off, on, off, on …"""
+        return self.encode(labels).flatten(1)
+
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """(N, 2 L), (N, L, 2) -> (N,) nats."""
+        return softmax_cross_entropy(_pairs(logits), target).sum(dim=-1)
+
+    def outputs(self, logits: Tensor) -> Tensor:
+        """(N, 2 L) -> (N, 2 L): the pairs' softmaxes, side by side."""
+        return F.softmax(_pairs(logits), dim=-1).flatten(1)
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """(N, 2 L) -> (N, L): the probability of "on"."""
+        off, on = _pairs(logits).unbind(dim=-1)
+        return sigmoid(on - off)
+
+    def log_probs(self, logits: Tensor) -> Tensor:
+        """(N, 2 L) -> (N, L, 2), holding [off, on]; float64."""
+        return F.log_softmax(_pairs(logits).double(), dim=-1)
+
+    def decide(self, logits: Tensor) -> Tensor:
+        """(N, 2 L) -> (N, L) bool: on where its logit is the larger; a tie is off."""
+        off, on = _pairs(logits).unbind(dim=-1)
+        return on > off
+
+    def prior_bias(self, base_rates: Tensor) -> Tensor:
+        """(L,) -> (2 L,): log of absence and presence."""
+        rates = safe_rates(self.outcome, base_rates)
+        return torch.stack([1 - rates, rates], dim=-1).log().flatten()
+
+
+@dataclass(frozen=True)
+class SoftmaxMultihot(Link):
+    """Softmax + categorical cross-entropy on multi-hot rows divided by their sum: a mistake, kept.
+
+    Forum threads do this to labels that may be true together. The optimum spreads probability 1
+    evenly over the labels that are on, so with k of them no score passes 1/k, a threshold of one
+    half misses all of them from k = 2 on, and an example without labels teaches nothing. Use it
+    to see that failure.
+
+    Args:
+        outcome: AnyOf(L) with L of at least 2.
+    """
+
+    outcome: Outcome
+
+    framework_loss: ClassVar[FrameworkLoss] = "categorical_crossentropy"
+
+    def __post_init__(self) -> None:
+        refuse_unless_any_of(self, self.outcome)
+        if self.outcome.n < 2:
+            raise mismatch(self, self.outcome, "a softmax over one unit is always 1")
+
+    @property
+    def units(self) -> int:
+        """L."""
+        return self.outcome.n
+
+    def encode(self, labels: Tensor) -> Tensor:
+        """(N, L) -> (N, L) float: rows that sum to 1, or to 0 where no label is on."""
+        presence = self.outcome.presence(labels)
+        return presence / presence.sum(dim=-1, keepdim=True).clamp(min=1e-12)
+
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """(N, L), (N, L) -> (N,) nats."""
+        return softmax_cross_entropy(logits, target)
+
+    def outputs(self, logits: Tensor) -> Tensor:
+        """(N, L) -> (N, L): the softmax layer."""
+        return F.softmax(logits, dim=-1)
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """(N, L) -> (N, L): the softmax, which sums to 1 over labels."""
+        return F.softmax(logits, dim=-1)
+
+    def log_probs(self, logits: Tensor) -> Tensor:
+        """(N, L) -> (N, L, 2), holding [off, on]: each softmax taken at its word; float64."""
+        z = logits.double()
+        on = F.log_softmax(z, dim=-1)
+        off = log_sum_of_others(z) - z.logsumexp(dim=-1, keepdim=True)
+        return torch.stack([off, on], dim=-1)
+
+    def decide(self, logits: Tensor) -> Tensor:
+        """(N, L) -> (N, L) bool: on above one half, so never two labels at once."""
+        return self.log_probs(logits).argmax(dim=-1).bool()
+
+    def prior_bias(self, base_rates: Tensor) -> Tensor:
+        """(L,) -> (L,): log of the rates divided by their sum, for no softmax holds more."""
+        rates = safe_rates(self.outcome, base_rates)
+        return (rates / rates.sum()).log()
+
+
+def _pairs(logits: Tensor) -> Tensor:
+    return logits.reshape(*logits.shape[:-1], -1, 2)

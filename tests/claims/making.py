@@ -73,7 +73,8 @@ def result(
 
 def compose(arguments: list[str]) -> dict[str, Any]:
     """Overrides as a flat configuration."""
-    return dict(argument.split("=", 1) for argument in arguments)
+    pairs = (argument.split("=", 1) for argument in arguments)
+    return {key: int(value) if key == "seed" else value for key, value in pairs}
 
 
 class Engine:

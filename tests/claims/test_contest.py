@@ -122,7 +122,7 @@ def test_a_higher_score_is_chosen_and_a_lower_loss(tmp_path):
 
 def test_a_failed_run_leaves_the_verdict_open_and_is_named(tmp_path):
     def flaky(config):
-        status = "diverged" if config["seed"] == "2" else "finished"
+        status = "diverged" if config["seed"] == 2 else "finished"
         return result(config, {"accuracy_score": score(config)}, status=status)
 
     verdict = run_claim(claim(tmp_path), compose, Engine(flaky))
@@ -213,3 +213,27 @@ def test_an_undefined_ruler_stays_undefined(tmp_path):
     verdict = run_claim(claim(tmp_path), compose, engine)
     assert verdict.word == "undecided"
     assert math.isnan(verdict.cells[0].interval.mean)
+
+
+def test_an_arm_is_composed_twice_however_many_seeds_it_has(tmp_path):
+    asked = []
+
+    def counting(arguments):
+        asked.append(arguments)
+        return compose(arguments)
+
+    engine = Engine(steady)
+    run_claim(claim(tmp_path), counting, engine, seeds=10)
+    assert len(asked) == 4
+    assert {seed for _, seed in engine.asked} == set(range(10))
+
+
+def test_a_configuration_that_computes_with_the_seed_is_composed_for_each(tmp_path):
+    def computing(arguments):
+        config = compose(arguments)
+        return config | {"dataset_seed": config["seed"] + 100}
+
+    engine = Engine(steady)
+    run_claim(claim(tmp_path), computing, engine)
+    asked = [(config["seed"], config["dataset_seed"]) for config in engine.calls[0]]
+    assert set(asked) == {(seed, seed + 100) for seed in range(4)}

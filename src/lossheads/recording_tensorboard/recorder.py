@@ -1,0 +1,204 @@
+"""A member's laps and last predictions as one TensorBoard event file.
+
+One event per lap holds all its scalars: one call per scalar costs 75 µs, and a lap of ten classes
+has more than a hundred. torch.utils.tensorboard is imported here alone, so that programs without
+a recorder start without it.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tensorboard.compat.proto.summary_pb2 import Summary
+from torch.utils.tensorboard import FileWriter, summary
+
+from lossheads import rulers
+from lossheads.outcomes import AnyOf, Outcome
+from lossheads.predictions import Predictions
+from lossheads.recording_tensorboard.pictures import Png, accuracies_figure, counts_figure, draw
+from lossheads.recording_tensorboard.words import (
+    about,
+    column_names,
+    flat,
+    group,
+    safe_names,
+    silences,
+    table,
+)
+from lossheads.results import Lap, Result
+
+CLASSES_SHOWN = 50  # more columns than this would bury the other charts; rulers still see all
+
+
+class TensorBoardRecorder:
+    """Writes `events.out.tfevents.…` in a run folder; a `Recorder`.
+
+    Tags: `accuracy/<ruler>` and `error/<ruler>` (validation split, every lap) with
+    `floor/<ruler>`; `test/<ruler>` at the last lap; `loss/own`, the head's own nats, never
+    comparable between heads; `training/learning_rate`, `training/epoch`;
+    `class/<name>/<ruler>`; and after the last lap `pr/<name>`, `scores/<name>/when_present` and
+    `…/when_absent`, `picture/…` and texts under `about/`. Values that are not finite are not
+    written; `about/undefined` counts them.
+
+    Args:
+        folder: The run folder, without event files: a second one would be drawn as a zigzag.
+        class_names: As the dataset gives them; made safe for tags here.
+        outcome: Whose rulers are explained in `about/rulers`.
+    """
+
+    def __init__(self, folder: Path, class_names: Sequence[str], outcome: Outcome) -> None:
+        self._writer = FileWriter(str(folder))
+        self._names = class_names
+        self._unwritten: Counter[str] = Counter()
+        self._step = 0
+        self._text("about/rulers", _explained(outcome))
+
+    def lap(self, lap: Lap) -> None:
+        """All scalars of a measuring step, as one event; on disk when this returns."""
+        self._step = lap.step
+        values = []
+        for tag, value in self._scalars(lap):
+            if math.isfinite(value):
+                values.append(Summary.Value(tag=tag, simple_value=value))
+            else:
+                self._unwritten[tag] += 1
+        self._write(Summary(value=values))
+        self._writer.flush()
+
+    def pictures(self, step: int, predictions: Predictions, class_names: tuple[str, ...]) -> None:
+        """Curves, histograms and two figures of the last lap's predictions."""
+        self._step = step
+        self._curves(predictions, class_names)
+        self._histograms(predictions, class_names)
+        self._image("picture/same_predictions", _accuracies(predictions))
+        self._image("picture/confusion", _confusion(predictions, class_names))
+
+    def close(self, result: Result) -> None:
+        """Hyper-parameters, how the run ended, what was undefined; then the file is closed."""
+        self._text("about/run", about(result))
+        self._text("about/undefined", silences(self._unwritten, result))
+        end = result.laps[-1].test if result.laps else None
+        shown = {f"test/{name}": 0.0 for name in end.rulers} if end else {}
+        for part in summary.hparams(flat(result.config), shown):
+            self._write(part)
+        self._writer.close()
+
+    def _scalars(self, lap: Lap) -> Iterator[tuple[str, float]]:
+        if lap.step > 0:  # before the first step there is no training loss to speak of
+            yield "loss/own", lap.own_loss
+        yield "training/learning_rate", lap.learning_rate
+        yield "training/epoch", lap.epoch
+        for name, value in lap.val.rulers.items():
+            yield f"{group(name)}/{name}", value
+        for name, value in lap.val.floors.items():
+            yield f"floor/{name}", value
+        for ruler, row in lap.val.classes.items():
+            names = safe_names(column_names(self._names, len(row)))
+            for name, value in zip(names[:CLASSES_SHOWN], row, strict=False):
+                yield f"class/{name}/{ruler}", value
+        if lap.test is not None:
+            for name, value in lap.test.rulers.items():
+                yield f"test/{name}", value
+
+    def _curves(self, predictions: Predictions, class_names: Sequence[str]) -> None:
+        curves = rulers.pr_curve(predictions)
+        names = safe_names(column_names(class_names, len(curves.recall)))
+        for k, name in enumerate(names[:CLASSES_SHOWN]):
+            if curves.recall[k].isnan().any():
+                self._unwritten[f"pr/{name}"] += 1
+                continue
+            # Precision is undefined above the highest score; TensorBoard cuts that tail off.
+            self._write(
+                summary.pr_curve_raw(
+                    f"pr/{name}",
+                    curves.true_positives[k].numpy(),
+                    curves.false_positives[k].numpy(),
+                    curves.true_negatives[k].numpy(),
+                    curves.false_negatives[k].numpy(),
+                    curves.precision[k].nan_to_num(0.0).numpy(),
+                    curves.recall[k].numpy(),
+                    num_thresholds=len(curves.thresholds),
+                )
+            )
+
+    def _histograms(self, predictions: Predictions, class_names: Sequence[str]) -> None:
+        spread = rulers.histograms(predictions)
+        names = safe_names(column_names(class_names, len(spread.present)))
+        middles = (spread.edges[1:] + spread.edges[:-1]) / 2
+        for when, rows in (("present", spread.present), ("absent", spread.absent)):
+            for name, counts in zip(names[:CLASSES_SHOWN], rows, strict=False):
+                tag, n = f"scores/{name}/when_{when}", int(counts.sum())
+                if n == 0:
+                    self._unwritten[tag] += 1
+                    continue
+                total, squares = (counts * middles).sum(), (counts * middles**2).sum()
+                limits = spread.edges[1:].tolist()
+                self._write(
+                    summary.histogram_raw(
+                        tag, 0.0, 1.0, n, float(total), float(squares), limits, counts.tolist()
+                    )
+                )
+
+    def _image(self, tag: str, png: Png) -> None:
+        image = Summary.Image(
+            encoded_image_string=png.data, width=png.width, height=png.height, colorspace=4
+        )
+        self._write(Summary(value=[Summary.Value(tag=tag, image=image)]))
+
+    def _text(self, tag: str, markdown: str) -> None:
+        self._write(summary.text(tag, markdown))
+
+    def _write(self, part: Any) -> None:
+        self._writer.add_summary(part, self._step)
+
+
+def _accuracies(predictions: Predictions) -> Png:
+    measured = rulers.measure(predictions, full=False)
+    drawn = [
+        name
+        for name, value in measured.rulers.items()
+        if group(name) == "accuracy" and math.isfinite(value)
+    ]
+    return draw(
+        accuracies_figure(
+            drawn,
+            [measured.rulers[name] for name in drawn],
+            [measured.floors[name] for name in drawn],
+            f"Same predictions, many accuracies (test, n = {measured.n})",
+        )
+    )
+
+
+def _confusion(predictions: Predictions, class_names: Sequence[str]) -> Png:
+    n = len(predictions.labels)
+    if isinstance(predictions.outcome, AnyOf):
+        said, true = predictions.decisions, predictions.outcome.hard(predictions.labels)
+        pairs = ((true, said), (true, ~said), (~true, said), (~true, ~said))
+        counts = torch.stack([(a & b).sum(dim=0) for a, b in pairs], dim=1).cpu()
+        columns = ("found", "missed", "invented", "rightly off")
+        title = f"What was said of each label (test, n = {n})"
+        return draw(counts_figure(counts, class_names, columns, title))
+    counts = rulers.confusion(predictions)
+    title = f"Who is taken for whom (test, n = {n})"
+    if counts.ndim > 2:
+        title = f"Who is taken for whom, {len(counts)} sets together (test, n = {n})"
+        counts = counts.sum(dim=0)
+    return draw(counts_figure(counts, class_names, class_names, title))
+
+
+def _explained(outcome: Outcome) -> str:
+    rows = [(f"`{r.name}`", r.says, r.perfect) for r in rulers.rulers_for(outcome)]
+    rows += [
+        (f"`{r.name}` (per class)", r.says, r.perfect) for r in rulers.class_rulers_for(outcome)
+    ]
+    lines = [
+        "Every ruler measures the same predictions. `floor/…` is what the best answer that never "
+        "looks at the input scores on the same labels: read no score without it. `loss/own` is "
+        "this head's own training loss in nats per example and says nothing about another head.",
+        "",
+        table(("ruler", "what it says", "perfect"), rows),
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,5 @@
+"""Tables, figures and overview runs, made from run folders alone; nothing here imports torch."""
+
+# Where the runs of a puzzle page lie below the outputs, and the one tag they share.
+OVERVIEWS = "_overview"
+PUZZLE_TAG = "puzzle/accuracy"

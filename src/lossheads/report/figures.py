@@ -1,0 +1,254 @@
+"""Figures for README and verdict pages, drawn from results alone."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from lossheads.errors import UserError
+from lossheads.report.sheet import (
+    COLOURS,
+    DASHES,
+    GREY,
+    INK,
+    MARKERS,
+    PALE,
+    finish,
+    note,
+    sheet,
+)
+from lossheads.report.sheet import save as save
+from lossheads.report.spread import (
+    Arms,
+    Split,
+    Spread,
+    check,
+    curve,
+    final,
+    floor_of,
+    nothing_said,
+    perfect,
+)
+
+SPLIT_WORDS = {"val": "validation", "test": "test"}
+
+
+def puzzle_figure(
+    arms: Arms,
+    rulers: Sequence[str],
+    split: Split = "test",
+    title: str = "Same predictions, several accuracies",
+    told: Sequence[tuple[str, str]] = (),
+) -> Figure:
+    """One row per ruler, one mark per arm: mean over seeds, 95 % interval, floors as ticks.
+
+    Args:
+        arms: Arm name -> one result per seed; at most seven.
+        rulers: From top to bottom; higher must be better.
+        told: (arm, ruler) pairs whose numbers somebody compared; ringed.
+
+    Raises:
+        UserError: Without arms or rulers, with more arms than colours, for a loss or error, or
+            for a ruler that no run was measured under.
+    """
+    _check(arms, rulers, "puzzle_figure")
+    figure, axes = sheet(7.6, 1.4 + len(rulers) * (0.2 + 0.19 * len(arms)))
+    spreads = {(a, r): final(arms[a], r, split) for r in rulers for a in arms}
+    lowest = min((at.mean for at in spreads.values() if at.n), default=0.0)
+    # To the next twentieth below; floors that lie further down are written at the edge.
+    left = max(0.0, math.floor(20 * lowest - 0.3) / 20)
+    axes.set_xlim(left, 1.0 + 0.11 * (1.0 - left))
+    heights = _heights(list(arms), rulers)
+    _draw_floors(axes, arms, rulers, split, heights)
+    _draw_marks(axes, spreads, heights, told)
+    _draw_nothing(axes, arms, rulers, split, across="rows")
+    axes.set_yticks(range(len(rulers)), rulers)
+    axes.set_ylim(len(rulers) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", color=PALE, linewidth=0.6)
+    seeds = _seeds([at.n for at in spreads.values()])
+    axes.set_xlabel(f"{SPLIT_WORDS[split]} split, mean and 95 % interval over {seeds}")
+    keys = [_mark(marker, colour, arm) for arm, marker, colour in _styled(arms)]
+    finish(figure, title, keys + [_ring(label="the numbers that were compared")] * bool(told))
+    return figure
+
+
+def epochs_figure(
+    arms: Arms,
+    rulers: Sequence[str],
+    title: str = "Both rulers while the same models train",
+) -> Figure:
+    """Mean over seeds with its 95 % band against epochs; colour is the arm, dash the ruler.
+
+    Args:
+        arms: Arm name -> one result per seed; at most seven.
+        rulers: At most four (dashes); higher must be better.
+
+    Raises:
+        UserError: As `puzzle_figure`, and for more rulers than dashes.
+    """
+    _check(arms, rulers, "epochs_figure")
+    if len(rulers) > len(DASHES):
+        raise UserError(
+            f"epochs_figure got {len(rulers)} rulers: it has {len(DASHES)} dashes to tell them "
+            "apart; draw two figures"
+        )
+    figure, axes = sheet(7.6, 4.4)
+    curves = {
+        (arm, ruler): [(lap.epoch, at) for lap, at in curve(arms[arm], ruler) if at.n]
+        for arm in arms
+        for ruler in rulers
+    }
+    _draw_bands(axes, curves)
+    # The first steps climb from chance; the end is where rulers part, so the axis serves the end.
+    worst_end = min((points[-1][1].mean for points in curves.values() if points), default=0.0)
+    axes.set_ylim(max(0.0, 1 - 2.5 * (1 - min(worst_end, 0.99))), 1.0)
+    _draw_nothing(axes, arms, rulers, "val", across="columns")
+    axes.grid(axis="y", color=PALE, linewidth=0.6)
+    seeds = _seeds([at.n for points in curves.values() for _, at in points])
+    axes.set_xlabel(f"epochs; mean and 95 % band over {seeds}")
+    axes.set_ylabel("validation split")
+    keys = [Line2D([], [], color=colour, label=arm) for arm, _, colour in _styled(arms)]
+    for dash, ruler in zip(DASHES, rulers, strict=False):
+        keys.append(Line2D([], [], color=GREY, linestyle=dash, label=ruler))
+    finish(figure, title, keys)
+    return figure
+
+
+def _check(arms: Arms, rulers: Sequence[str], who: str) -> None:
+    check(arms, rulers, who)
+    if len(arms) > len(COLOURS):
+        raise UserError(
+            f"{who} got {len(arms)} arms: it has {len(COLOURS)} colours to tell them apart; "
+            "draw two figures"
+        )
+    for ruler in rulers:
+        if perfect(ruler) != 1.0:
+            raise UserError(
+                f"{who} got {ruler}: it draws rulers whose best value is 1 on one axis; "
+                "show losses and errors in a table"
+            )
+
+
+def _styled(arms: Arms) -> list[tuple[str, str, str]]:
+    return list(zip(arms, MARKERS, COLOURS, strict=False))
+
+
+def _heights(arms: Sequence[str], rulers: Sequence[str]) -> dict[tuple[str, str], float]:
+    """Where each mark stands: rulers one apart, arms spread over 0.7 of a row."""
+    middle = (len(arms) - 1) / 2
+    return {
+        (arm, ruler): row + 0.7 * (index - middle) / len(arms)
+        for row, ruler in enumerate(rulers)
+        for index, arm in enumerate(arms)
+    }
+
+
+def _draw_marks(
+    axes: Axes,
+    spreads: Mapping[tuple[str, str], Spread],
+    heights: Mapping[tuple[str, str], float],
+    told: Sequence[tuple[str, str]],
+) -> None:
+    order = list(dict.fromkeys(arm for arm, _ in spreads))
+    for (arm, ruler), at in spreads.items():
+        if not at.n:
+            continue
+        y, index = heights[arm, ruler], order.index(arm)
+        axes.errorbar(
+            at.mean,
+            y,
+            xerr=None if math.isnan(at.half_width) else at.half_width,
+            fmt=MARKERS[index],
+            color=COLOURS[index],
+            markersize=5,
+            capsize=2.5,
+            linewidth=1.2,
+        )
+        right = axes.get_yaxis_transform()
+        note(axes, f"{at.mean:.3f}", (1.0, y), frame=right, ha="right", color=COLOURS[index])
+        if (arm, ruler) in told:
+            axes.add_line(_ring(at.mean, y))
+
+
+def _draw_floors(
+    axes: Axes,
+    arms: Arms,
+    rulers: Sequence[str],
+    split: Split,
+    heights: Mapping[tuple[str, str], float],
+) -> None:
+    """One tick over a row where the arms share a floor, else one tick an arm.
+
+    Arms need not share it: what Keras 2.3 printed, and so its floor, depends on the loss.
+    """
+    for row, ruler in enumerate(rulers):
+        floors = {arm: floor_of(results, ruler, split) for arm, results in arms.items()}
+        least, most = min(floors.values()), max(floors.values())
+        if math.isclose(least, most, abs_tol=1e-9):
+            _draw_floor(axes, row, 0.4, most)
+            continue
+        for arm, floor in floors.items():
+            _draw_floor(axes, heights[arm, ruler], 0.35 / len(arms), floor)
+
+
+def _draw_floor(axes: Axes, y: float, half: float, floor: float) -> None:
+    left = axes.get_xlim()[0]
+    if math.isnan(floor):
+        return
+    if floor < left:
+        note(axes, f"◂ floor {floor:.3f}", (left, y), shift=(3, 0), color=GREY)
+        return
+    axes.vlines(floor, y - half, y + half, color=INK, linewidth=2.2)
+    note(axes, f"floor {floor:.3f}", (floor, y), shift=(-5, 0), ha="right", color=GREY)
+
+
+def _draw_bands(
+    axes: Axes, curves: Mapping[tuple[str, str], Sequence[tuple[float, Spread]]]
+) -> None:
+    arms = list(dict.fromkeys(arm for arm, _ in curves))
+    rulers = list(dict.fromkeys(ruler for _, ruler in curves))
+    for (arm, ruler), points in curves.items():
+        colour, dash = COLOURS[arms.index(arm)], DASHES[rulers.index(ruler)]
+        epochs = [epoch for epoch, _ in points]
+        axes.plot(epochs, [at.mean for _, at in points], color=colour, linestyle=dash, lw=1.6)
+        low, high = [at.low for _, at in points], [at.high for _, at in points]
+        axes.fill_between(epochs, low, high, color=colour, alpha=0.2, linewidth=0)
+
+
+def _draw_nothing(
+    axes: Axes, arms: Arms, rulers: Sequence[str], split: Split, *, across: str
+) -> None:
+    """The highest floor as a line across the sheet: what a model that says nothing prints."""
+    floors = [(floor_of(arms[arm], ruler, split), arm) for arm in arms for ruler in rulers]
+    known = [(floor, arm) for floor, arm in floors if not math.isnan(floor)]
+    if not known:
+        return
+    floor, arm = max(known)
+    text = f"a model that says nothing: {nothing_said(arms[arm], floor)}"
+    if across == "rows":
+        axes.axvline(floor, color=INK, linewidth=1.0, linestyle=(0, (2, 2)), zorder=1)
+        top = axes.get_xaxis_transform()
+        note(axes, text, (floor, 1.0), frame=top, shift=(0, 2), ha="center", va="bottom")
+    else:
+        axes.axhline(floor, color=INK, linewidth=1.0, linestyle=(0, (2, 2)), zorder=1)
+        right = axes.get_yaxis_transform()
+        note(axes, text, (1.0, floor), frame=right, shift=(0, 2), ha="right", va="bottom")
+
+
+def _mark(marker: str, colour: str, label: str) -> Line2D:
+    return Line2D([], [], color=colour, linestyle="", marker=marker, label=label)
+
+
+def _ring(*at: float, label: str = "_") -> Line2D:
+    xs, ys = ([at[0]], [at[1]]) if at else ([], [])
+    ring = Line2D(xs, ys, linestyle="", marker="o", markersize=12, markerfacecolor="none")
+    ring.set(markeredgecolor=INK, markeredgewidth=1.1, label=label)
+    return ring
+
+
+def _seeds(counts: Sequence[int]) -> str:
+    least, most = min(counts, default=0), max(counts, default=0)
+    return f"n = {most} seeds" if least == most else f"n = {least} to {most} seeds"

@@ -1,0 +1,127 @@
+"""Arms under rulers over seeds: means, 95 % intervals, floors, and what had to be left out."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+
+from lossheads.errors import UserError, near_matches
+from lossheads.results import Lap, Measurement, Result
+
+Arms = Mapping[str, Sequence[Result]]  # arm name -> one result per seed
+Split = Literal["val", "test"]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A mean over seeds with its 95 % interval (Student's t).
+
+    Attributes:
+        mean: NaN when n = 0.
+        half_width: Of the interval; NaN when n < 2, where a spread is unknown.
+        n: Seeds with a defined value.
+        left_out: Seeds without one: undefined for this ruler, or the run ended early.
+    """
+
+    mean: float
+    half_width: float
+    n: int
+    left_out: int
+
+    @property
+    def low(self) -> float:
+        return self.mean - self.half_width
+
+    @property
+    def high(self) -> float:
+        return self.mean + self.half_width
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Mean and 95 % interval of the values that are not NaN."""
+    known = np.array([value for value in values if not math.isnan(value)])
+    n = len(known)
+    mean = float(known.mean()) if n else math.nan
+    half_width = math.nan
+    if n > 1:
+        half_width = float(stats.t.ppf(0.975, n - 1) * known.std(ddof=1) / math.sqrt(n))
+    return Spread(mean, half_width, n, len(values) - n)
+
+
+def last(result: Result, split: Split) -> Measurement | None:
+    """The split at the last lap, or None when the run ended before it was measured."""
+    if not result.laps:
+        return None
+    lap = result.laps[-1]
+    return lap.test if split == "test" else lap.val
+
+
+def final(results: Sequence[Result], ruler: str, split: Split) -> Spread:
+    """One arm under one ruler at the end of training."""
+    ends = [last(result, split) for result in results]
+    return spread([math.nan if end is None else end.rulers.get(ruler, math.nan) for end in ends])
+
+
+def floor_of(results: Sequence[Result], ruler: str, split: Split) -> float:
+    """What the best answer that ignores the input scores, averaged over seeds; NaN if unknown."""
+    ends = [last(result, split) for result in results]
+    return spread([end.floors.get(ruler, math.nan) for end in ends if end is not None]).mean
+
+
+def perfect(ruler: str) -> float:
+    """What perfect predictions score: 0 where the name ends in _loss or _error, else 1."""
+    return 0.0 if ruler.endswith(("_loss", "_error")) else 1.0
+
+
+def skill(score: float, floor: float, best: float) -> float:
+    """0 at the floor, 1 at perfect; NaN where the floor is perfect already."""
+    return (score - floor) / (best - floor) if best != floor else math.nan
+
+
+def curve(results: Sequence[Result], ruler: str) -> list[tuple[Lap, Spread]]:
+    """One arm under one ruler over training, on the validation split.
+
+    Only steps that every run reached are kept: a mean whose members change along the axis
+    would show who stopped early, not what was learned. Runs without a lap do not count.
+    """
+    by_step = [{lap.step: lap for lap in result.laps} for result in results if result.laps]
+    if not by_step:
+        return []
+    shared = sorted(set(by_step[0]).intersection(*by_step[1:]))
+    return [
+        (by_step[0][step], spread([laps[step].val.rulers.get(ruler, math.nan) for laps in by_step]))
+        for step in shared
+    ]
+
+
+def check(arms: Arms, rulers: Sequence[str], who: str) -> None:
+    """Refuse what cannot be shown: no arm, no ruler, or a ruler that no run was measured under."""
+    if not arms or not rulers:
+        raise UserError(
+            f"{who} got {len(arms)} arms and {len(rulers)} rulers: it needs at least one of each"
+        )
+    known = {
+        name
+        for runs in arms.values()
+        for run in runs
+        for lap in run.laps[-1:]
+        for name in lap.val.rulers
+    }
+    if not known:
+        raise UserError(f"{who} got no run with a measurement: train the arms first")
+    for ruler in rulers:
+        if ruler not in known:
+            raise UserError(
+                f"{who} got ruler {ruler!r}: no run was measured under it; "
+                f"{near_matches(ruler, known)}"
+            )
+
+
+def nothing_said(results: Sequence[Result], floor: float) -> str:
+    """A floor in words; names 1 − 1/C where the floor is that number to nine digits."""
+    classes = {len(result.class_names) for result in results}
+    share = [c for c in classes if c > 1 and math.isclose(floor, 1 - 1 / c, abs_tol=1e-9)]
+    return f"{floor:.3f} = 1 − 1/{share[0]}" if share else f"{floor:.3f}"

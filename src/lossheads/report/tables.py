@@ -1,0 +1,101 @@
+"""The table arm × ruler, long for machines, wide for eyes: pandas, rich, Markdown, CSV."""
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+from rich.table import Table
+
+from lossheads.report.spread import Arms, Split, check, final, floor_of, perfect, skill
+
+COLUMNS = ["arm", "ruler", "mean", "low", "high", "n", "left_out", "floor", "skill", "split"]
+
+
+def table(arms: Arms, rulers: Sequence[str], split: Split = "test") -> pd.DataFrame:
+    """One row per arm and ruler, in the order given.
+
+    Columns: `mean`, `low` and `high` (95 % interval by Student's t over seeds; NaN for n < 2),
+    `n` seeds, `left_out` seeds without a value, `floor` (what the best answer that ignores the
+    input scores), `skill` (of the mean: 0 at the floor, 1 at perfect), `split`.
+
+    Raises:
+        UserError: Without arms or rulers, or for a ruler that no run was measured under.
+    """
+    check(arms, rulers, "table")
+    rows = []
+    for arm, results in arms.items():
+        for ruler in rulers:
+            at = final(results, ruler, split)
+            floor = floor_of(results, ruler, split)
+            gained = skill(at.mean, floor, perfect(ruler))
+            rows.append(
+                (arm, ruler, at.mean, at.low, at.high, at.n, at.left_out, floor, gained, split)
+            )
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def csv(data: pd.DataFrame) -> str:
+    """The long form, every digit kept; an unknown number is an empty field."""
+    text: str = data.to_csv(index=False)
+    return text
+
+
+def markdown(data: pd.DataFrame) -> str:
+    """A table for README and verdict pages, with its conditions in the line below."""
+    head, *rows = _wide(data)
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    body = ["| " + " | ".join(_escape(cell) for cell in line) + " |" for line in lines]
+    return "\n".join([*body, "", caption(data) + "."]) + "\n"
+
+
+def rich_table(data: pd.DataFrame, title: str | None = None) -> Table:
+    """The same table for a terminal."""
+    head, *rows = _wide(data)
+    shown = Table(title=title, caption=caption(data), caption_justify="left")
+    shown.add_column(head[0], overflow="fold")
+    for name in head[1:]:
+        shown.add_column(name, justify="right", overflow="fold")
+    for row in rows:
+        shown.add_row(*row, end_section=True)
+    return shown
+
+
+def caption(data: pd.DataFrame) -> str:
+    """The conditions under which the numbers hold."""
+    text = (
+        f"{'/'.join(data['split'].unique())} split; mean ± half of the 95 % interval over n seeds; "
+        "floor: the best answer that never looks at the input"
+    )
+    left_out = data.groupby("arm", sort=False)["left_out"].max()
+    missing = [f"{count} of {arm}" for arm, count in left_out.items() if count]
+    return f"{text}; seeds left out, no value: {', '.join(missing)}" if missing else text
+
+
+def _wide(data: pd.DataFrame) -> list[list[str]]:
+    """Header and one line per ruler; a cell holds mean ± half-width and, below it, its floor.
+
+    Rulers go down although they are the columns of the argument: there are more of them than
+    arms and their names are long, so the table still fits 100 characters.
+    """
+    seeds = data.groupby("arm", sort=False)["n"].max()
+    lines = [["ruler", *(f"{arm} (n = {n})" for arm, n in seeds.items())]]
+    for ruler, rows in data.groupby("ruler", sort=False):
+        by_arm = rows.set_index("arm")
+        cells = [_cell(by_arm.loc[arm], int(n)) for arm, n in seeds.items()]
+        lines.append([str(ruler), *cells])
+    return lines
+
+
+def _cell(row: "pd.Series[float]", seeds: int) -> str:
+    if row["n"] == 0:
+        return "undefined"
+    text = f"{row['mean']:.4f}"
+    if not math.isnan(row["high"]):
+        text += f" ± {row['high'] - row['mean']:.4f}"
+    if row["n"] != seeds:
+        text += f" (n = {row['n']:.0f})"
+    return text if math.isnan(row["floor"]) else f"{text}\nfloor {row['floor']:.4f}"
+
+
+def _escape(cell: str) -> str:
+    return cell.replace("|", "\\|").replace("\n", "<br>")

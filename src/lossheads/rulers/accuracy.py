@@ -6,7 +6,7 @@ from torch import Tensor
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf
 from lossheads.rulers.core import Ruler
 from lossheads.rulers.facts import Facts
-from lossheads.rulers.per_class import f1_parts, recall_parts
+from lossheads.rulers.per_class import always_f1, f1_parts, precision_parts, recall_parts
 
 
 def _decisions_right(facts: Facts) -> Tensor:
@@ -57,43 +57,77 @@ exact_match_score = Ruler(
 
 def _balanced_parts(facts: Facts) -> Tensor:
     if not isinstance(facts.outcome, AnyOf):
-        return recall_parts(facts)
+        return pooled_recalls(facts)
     absent = facts.n - facts.said.positives
     false_alarms = facts.decided_counts - facts.hits
     # A label that is always on (or never) has one recall only: undefined, not half right.
     return (recall_parts(facts) + (absent - false_alarms) / absent) / 2
 
 
-def _one_class_recalled(facts: Facts) -> Tensor:
-    # Whatever the constant decision, it recalls one class of each set fully and the others not.
-    if isinstance(facts.outcome, AnyOf):
-        return torch.full_like(facts.said.rates, 0.5)
-    seen = facts.said.by_set(facts.said.positives > 0)
-    return torch.tensor(len(seen), dtype=torch.float64, device=seen.device) / seen.sum()
+def pooled_recalls(facts: Facts) -> Tensor:
+    """(C,) or (M,): share recalled of each class, the sets counted together."""
+    positives = facts.said.by_set(facts.said.positives).sum(dim=0)
+    return facts.said.by_set(facts.hits).sum(dim=0) / positives
+
+
+def constant_recalls(facts: Facts) -> Tensor:
+    """Mean of pooled recalls when each set says the class of which it holds the largest part."""
+    by_set = facts.said.by_set(facts.said.positives)
+    seen = by_set.sum(dim=0)
+    best = (by_set / seen.clamp(min=1)).amax(dim=1).sum()
+    return best / (seen > 0).sum()
 
 
 balanced_accuracy_score = Ruler(
     name="balanced_accuracy_score",
-    says="Mean over classes of the share recalled; for labels, of the mean of on and off recalled.",
+    says="Mean over classes of the share recalled, sets counted together; for labels, mean of "
+    "the shares of on and of off recalled.",
     rule=_balanced_parts,
-    floor_rule=_one_class_recalled,
+    floor_rule=lambda facts: (
+        facts.said.coin if isinstance(facts.outcome, AnyOf) else constant_recalls(facts)
+    ),
 )
 
 
-def _best_constant_f1(facts: Facts) -> Tensor:
-    rates = facts.said.rates
-    always = 2 * rates / (1 + rates)
+def _even_guess(facts: Facts) -> Tensor:
+    return 1 / (facts.said.by_set(facts.said.positives).sum(dim=0) > 0).sum().double()
+
+
+worst_recall_score = Ruler(
+    name="worst_recall_score",
+    says="Share recalled of the class that is recalled least, sets counted together.",
+    rule=pooled_recalls,
+    # Any one answer forgets the other classes; an even guess recalls 1/C of each.
+    floor_rule=_even_guess,
+    serves=(OneOf, EachOneOf),
+    over_parts="min",
+)
+
+
+def _best_blind_f1(facts: Facts) -> Tensor:
     if isinstance(facts.outcome, AnyOf):
-        return torch.where(rates > 0, always, torch.nan)
-    best = facts.said.by_set(always).amax(dim=1).sum()
-    return best / (rates > 0).sum()
+        return always_f1(facts)
+    # Guessing classes with probabilities q gives F1 = 2qr / (q + r), concave in q: the mean is
+    # largest at q = r, where each F1 is r and the rates of a set add up to 1.
+    by_set = facts.said.by_set(facts.said.positives > 0)
+    return len(by_set) / by_set.sum().double()
 
 
 macro_f1_score = Ruler(
     name="macro_f1_score",
     says="Mean over classes of F1, the harmonic mean of precision and recall of the decisions.",
     rule=f1_parts,
-    floor_rule=_best_constant_f1,
+    floor_rule=_best_blind_f1,
+)
+
+macro_precision_score = Ruler(
+    name="macro_precision_score",
+    says="Mean of precision over the classes that are decided at all.",
+    rule=precision_parts,
+    # Naming nothing but the commonest class is enough: precision alone can be had by silence.
+    floor_rule=lambda facts: (
+        facts.said.rates.max() if isinstance(facts.outcome, AnyOf) else _commonest_class(facts)
+    ),
 )
 
 
@@ -119,6 +153,8 @@ RULERS = (
     elementwise_accuracy_score,
     exact_match_score,
     balanced_accuracy_score,
+    worst_recall_score,
     macro_f1_score,
+    macro_precision_score,
     hamming_error,
 )

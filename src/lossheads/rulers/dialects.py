@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lossheads.outcomes import AnyOf, EachOneOf
-from lossheads.rulers.accuracy import constant_cells
+from lossheads.rulers.accuracy import constant_cells, constant_recalls
 from lossheads.rulers.core import Ruler
 from lossheads.rulers.facts import Facts
 
@@ -119,11 +119,7 @@ def _torchmetrics(facts: Facts) -> Tensor:
 def _torchmetrics_floor(facts: Facts) -> Tensor:
     if isinstance(facts.outcome, AnyOf) or _by_shape(facts):
         return constant_cells(facts.p.framework_target.bool().double().mean(dim=0))
-    by_set = facts.said.by_set(facts.said.positives)
-    seen = by_set.sum(dim=0)
-    # Each set says the class of which it holds the largest part; one set alone scores 1 of seen.
-    best = (by_set / seen.clamp(min=1)).amax(dim=1).sum()
-    return best / (seen > 0).sum()
+    return constant_recalls(facts)
 
 
 torchmetrics_accuracy = Ruler(

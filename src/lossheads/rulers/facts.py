@@ -50,6 +50,12 @@ class LabelFacts:
         return self.positives / self.n
 
     @cached_property
+    def coin(self) -> Tensor:
+        """(K,) float64: 1/2, the floor of telling present from absent; NaN where there is one."""
+        varies = (self.positives > 0) & (self.positives < self.n)
+        return torch.where(varies, 0.5, torch.nan).double()
+
+    @cached_property
     def base_rates(self) -> Tensor:
         """(K,) float64: mean presence; differs from `rates` for soft labels alone."""
         return self.presence.mean(dim=0, dtype=torch.float64) if self.outcome.soft else self.rates
@@ -115,6 +121,11 @@ class Facts:
     def probs(self) -> Tensor:
         """Probabilities of the outcome's events: float64, shaped like `log_probs`."""
         return self.p.log_probs.exp()
+
+    @cached_property
+    def class_probs(self) -> Tensor:
+        """(N, K) float64: the probability that each class is present."""
+        return self.probs[..., 1] if isinstance(self.outcome, AnyOf) else self.probs.flatten(1)
 
     @cached_property
     def order(self) -> tuple[Tensor, Tensor]:

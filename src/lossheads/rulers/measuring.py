@@ -11,10 +11,18 @@ from lossheads.errors import UserError, near_matches
 from lossheads.outcomes import Outcome
 from lossheads.predictions import Predictions
 from lossheads.results import Measurement
-from lossheads.rulers import accuracy, dialects, per_class, probabilistic
+from lossheads.rulers import accuracy, dialects, multilabel, order, per_class, probabilistic
 from lossheads.rulers.core import AnyRuler, ClassRuler, Ruler, as_parts, examined
+from lossheads.rulers.temperature import fitted_temperature
 
-ALL_RULERS: tuple[Ruler, ...] = accuracy.RULERS + dialects.RULERS + probabilistic.RULERS
+ALL_RULERS: tuple[Ruler, ...] = (
+    *accuracy.RULERS,
+    *multilabel.RULERS,
+    *dialects.RULERS,
+    *probabilistic.RULERS,
+    *order.RULERS,
+    fitted_temperature,
+)
 ALL_CLASS_RULERS: tuple[ClassRuler, ...] = per_class.CLASS_RULERS
 
 
@@ -54,7 +62,8 @@ def measure(predictions: Predictions, full: bool) -> Measurement:
         full: All rulers; otherwise only the cheap ones, for measuring steps while training.
 
     Returns:
-        A `Measurement`. NaN where a ruler is undefined. `undefined` counts, for each ruler that
+        A `Measurement`. NaN where a ruler is undefined; rulers of the true posterior are left out
+        where it is unknown. `undefined` counts, for each ruler that
         has any, its undefined parts: a macro ruler is the mean over the classes that have a
         value, and the count says how many it had to leave out. If any score or log-probability
         is NaN, every ruler is undefined.
@@ -63,8 +72,8 @@ def measure(predictions: Predictions, full: bool) -> Measurement:
         UserError: If there are no examples.
     """
     facts = examined(predictions)
-    rulers = [r for r in rulers_for(predictions.outcome) if full or r.cheap]
-    class_rulers = [r for r in class_rulers_for(predictions.outcome) if full or r.cheap]
+    rulers = [r for r in ALL_RULERS if r.fits(predictions) and (full or r.cheap)]
+    class_rulers = [r for r in ALL_CLASS_RULERS if r.fits(predictions) and (full or r.cheap)]
     floors = _to_host([ruler.floor_rule(facts) for ruler in rulers])
     every: list[AnyRuler] = [*rulers, *class_rulers]
     parts = _to_host([ruler.parts(facts) for ruler in every])

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lossheads.rulers.core import ClassRuler
 from lossheads.rulers.facts import Facts
+from lossheads.rulers.probabilistic import calibration_gaps
 
 
 def recall_parts(facts: Facts) -> Tensor:
@@ -26,7 +27,8 @@ def f1_parts(facts: Facts) -> Tensor:
     return 2 * facts.hits / (facts.said.positives + facts.decided_counts)
 
 
-def _always_f1(facts: Facts) -> Tensor:
+def always_f1(facts: Facts) -> Tensor:
+    """(K,) F1 of an answer that always names the class: the best blind one for a single class."""
     rates = facts.said.rates
     return torch.where(rates > 0, 2 * rates / (1 + rates), torch.nan)
 
@@ -42,15 +44,15 @@ recall_score = ClassRuler(
     name="recall_score",
     says="Of the examples of the class, the share decided to be of it.",
     rule=recall_parts,
-    # Always saying yes recalls everything: of one class alone, no useful floor can be stated.
-    floor_rule=lambda facts: torch.full_like(facts.said.rates, torch.nan),
+    # Always saying yes recalls everything: recall alone can be had by talking.
+    floor_rule=lambda facts: torch.where(facts.said.rates > 0, 1.0, torch.nan),
 )
 
 f1_score = ClassRuler(
     name="f1_score",
     says="Harmonic mean of the class's precision and recall.",
     rule=f1_parts,
-    floor_rule=_always_f1,
+    floor_rule=always_f1,
 )
 
 
@@ -79,7 +81,7 @@ roc_auc_score = ClassRuler(
     name="roc_auc_score",
     says="Chance that an example of the class scores above one that is not of it; ties count half.",
     rule=lambda facts: facts.order[0],
-    floor_rule=lambda facts: torch.full_like(facts.said.rates, 0.5),
+    floor_rule=lambda facts: facts.said.coin,
     cheap=False,
 )
 
@@ -91,6 +93,15 @@ average_precision_score = ClassRuler(
     cheap=False,
 )
 
+label_calibration_error = ClassRuler(
+    name="label_calibration_error",
+    says="Gap between the probability of the class and its frequency, over 15 equal bins.",
+    rule=lambda facts: calibration_gaps(facts.class_probs, facts.said.presence),
+    floor_rule=lambda facts: torch.zeros_like(facts.said.rates),
+    perfect=0.0,
+    cheap=False,
+)
+
 CLASS_RULERS = (
     precision_score,
     recall_score,
@@ -99,4 +110,5 @@ CLASS_RULERS = (
     score_when_absent,
     roc_auc_score,
     average_precision_score,
+    label_calibration_error,
 )

@@ -13,19 +13,31 @@ BINS = 15
 def _nll(facts: Facts) -> Tensor:
     log_probs = facts.p.log_probs
     if facts.outcome.soft:
-        # An event with target 0 costs nothing, even where its log-probability is -inf.
-        shares = event_shares(facts)
-        return -torch.where(shares > 0, shares * log_probs, 0).sum() / facts.n
+        return _cross_entropy(event_shares(facts), log_probs) / facts.n
     truth = facts.said.labels.long().unsqueeze(-1)
     return -log_probs.gather(-1, truth).sum() / facts.n
 
 
+def _cross_entropy(shares: Tensor, log_probs: Tensor) -> Tensor:
+    # An event with share 0 costs nothing, even where its log-probability is -inf.
+    return -torch.where(shares > 0, shares * log_probs, 0).sum()
+
+
+def _entropy(shares: Tensor) -> Tensor:
+    nats: Tensor = torch.special.entr(shares).sum()
+    return nats
+
+
 def event_shares(facts: Facts) -> Tensor:
     """The labels as a distribution over events: float64, shaped like `log_probs`."""
-    presence = facts.said.presence.double()
+    return _as_events(facts, facts.said.presence.double())
+
+
+def _as_events(facts: Facts, shares: Tensor) -> Tensor:
+    """(N, K) or (N, *columns) -> shaped like `log_probs`."""
     if isinstance(facts.outcome, AnyOf):
-        return torch.stack([1 - presence, presence], dim=-1)
-    return presence.reshape(facts.p.log_probs.shape)
+        return torch.stack([1 - shares, shares], dim=-1)
+    return shares.reshape(facts.p.log_probs.shape)
 
 
 def constant_events(facts: Facts) -> Tensor:
@@ -40,7 +52,7 @@ nll_loss = Ruler(
     name="nll_loss",
     says="Minus the log-probability of the truth, in nats per example, summed over labels or sets.",
     rule=_nll,
-    floor_rule=lambda facts: torch.special.entr(constant_events(facts)).sum(),
+    floor_rule=lambda facts: _entropy(constant_events(facts)),
     perfect=0.0,
 )
 
@@ -51,11 +63,9 @@ def _variables(facts: Facts) -> int:
 
 
 def _brier(facts: Facts) -> Tensor:
-    if isinstance(facts.outcome, AnyOf):
-        gaps = facts.probs[..., 1] - facts.said.presence
-        return 2 * gaps.square().mean()
-    gaps = facts.probs.flatten(1) - facts.said.presence
-    return gaps.square().sum() / (facts.n * _variables(facts))
+    squares = (facts.class_probs - facts.said.presence).square().sum()
+    events = 2 if isinstance(facts.outcome, AnyOf) else 1  # off misses by as much as on
+    return events * squares / (facts.n * _variables(facts))
 
 
 def _constant_brier(facts: Facts) -> Tensor:
@@ -78,7 +88,7 @@ brier_loss = Ruler(
 
 def _calibration_parts(facts: Facts) -> Tensor:
     if isinstance(facts.outcome, AnyOf):
-        return calibration_gaps(facts.probs[..., 1], facts.said.presence)
+        return calibration_gaps(facts.class_probs, facts.said.presence)
     decided = facts.p.decisions.unsqueeze(-1)
     confidence = facts.probs.gather(-1, decided).reshape(-1, 1)
     truth = facts.said.presence.reshape(facts.p.log_probs.shape)
@@ -116,4 +126,31 @@ calibration_error = Ruler(
     perfect=0.0,
 )
 
-RULERS = (nll_loss, brier_loss, calibration_error)
+
+def _true_events(facts: Facts) -> Tensor:
+    if facts.p.truth is None:
+        raise ValueError("posterior_kl_loss was asked without a true posterior")
+    return _as_events(facts, facts.p.truth)
+
+
+def _posterior_kl(facts: Facts) -> Tensor:
+    truth = _true_events(facts)
+    return (_cross_entropy(truth, facts.p.log_probs) - _entropy(truth)) / facts.n
+
+
+def _constant_kl(facts: Facts) -> Tensor:
+    truth = _true_events(facts)
+    return _entropy(truth.mean(dim=0)) - _entropy(truth) / facts.n
+
+
+posterior_kl_loss = Ruler(
+    name="posterior_kl_loss",
+    says="Divergence KL(truth ‖ probabilities) from the known posterior, in nats per example, "
+    "summed over labels or sets.",
+    rule=_posterior_kl,
+    floor_rule=_constant_kl,
+    perfect=0.0,
+    needs_truth=True,
+)
+
+RULERS = (nll_loss, brier_loss, calibration_error, posterior_kl_loss)

@@ -3,10 +3,12 @@
 Shapes are fixed whatever the ties, so nothing here waits for a GPU.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
-# Columns are swept in slices of this many cells: five int64 tensors of it are 40 MB.
+# Rows are swept in slices of this many cells: five int64 tensors of it are 40 MB.
 CELLS_AT_ONCE = 1 << 20
 
 
@@ -21,22 +23,31 @@ def order_rulers(scores: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         Two float64 tensors (K,). The area is NaN for a column that is never or always present;
         average precision is NaN for one that is never present.
     """
-    step = max(1, CELLS_AT_ONCE // len(scores))
-    slices = zip(scores.T.split(step), present.T.split(step), strict=True)
-    areas, precisions = zip(*(_sweep(s, y) for s, y in slices), strict=True)
+    sweeps = _sliced(scores.T, present.T)
+    areas, precisions = zip(*(_area_and_precision(s, y) for s, y in sweeps), strict=True)
     return torch.cat(areas), torch.cat(precisions)
 
 
-def _sweep(scores: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-    """(K, N), (K, N) -> (K,), (K,)."""
-    ranked, order = scores.sort(dim=1, descending=True)
-    hit = present.gather(1, order)
-    passed = torch.arange(1, ranked.shape[1] + 1, device=scores.device)
-    last = torch.ones_like(hit)
-    last[:, :-1] = ranked[:, :-1] != ranked[:, 1:]
-    # Equal scores pass a threshold together: each position takes the counts at its group's end.
-    passed = _group_ends(passed.expand_as(order), last)
-    hits = _group_ends(hit.cumsum(dim=1), last)
+def misordered_pairs(scores: Tensor, present: Tensor) -> Tensor:
+    """Share of (present, absent) pairs of each row in which the absent column scores no lower.
+
+    Args:
+        scores: (N, L).
+        present: (N, L) bool.
+
+    Returns:
+        (N,) float64; NaN for a row with nothing, or everything, present.
+    """
+    return torch.cat([_misordered(s, y) for s, y in _sliced(scores, present)])
+
+
+def _sliced(scores: Tensor, present: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    step = max(1, CELLS_AT_ONCE // scores.shape[1])
+    return zip(scores.split(step), present.split(step), strict=True)
+
+
+def _area_and_precision(scores: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+    hit, passed, hits = _sweep(scores, present)
     positives = hit.sum(dim=1)
     pairs = positives * (hit.shape[1] - positives)
     # Summed over ranks, hits - hit·passed is (pairs won) - (pairs lost): exact in integers.
@@ -44,6 +55,29 @@ def _sweep(scores: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
     area = (1 + lead.double() / pairs) / 2
     precision = (hit * (hits.double() / passed)).sum(dim=1) / positives
     return area, precision
+
+
+def _misordered(scores: Tensor, present: Tensor) -> Tensor:
+    hit, passed, hits = _sweep(scores, present)
+    positives = hit.sum(dim=1)
+    lost = (hit * (passed - hits)).sum(dim=1)
+    return lost.double() / (positives * (hit.shape[1] - positives))
+
+
+def _sweep(scores: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Lower a threshold through each row.
+
+    Returns:
+        Three (R, M) tensors by falling score: whether this one is present; how many have passed
+        the threshold; how many of those are present. Equal scores pass together: each position
+        takes the counts at the end of its group.
+    """
+    ranked, order = scores.sort(dim=1, descending=True)
+    hit = present.gather(1, order)
+    passed = torch.arange(1, ranked.shape[1] + 1, device=scores.device).expand_as(order)
+    last = torch.ones_like(hit)
+    last[:, :-1] = ranked[:, :-1] != ranked[:, 1:]
+    return hit, _group_ends(passed, last), _group_ends(hit.cumsum(dim=1), last)
 
 
 def _group_ends(counts: Tensor, last: Tensor) -> Tensor:

@@ -7,7 +7,6 @@ Nothing heavy is imported before a command needs it. Mistakes end in one sentenc
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
 
 from lossheads import __version__
 from lossheads.errors import UserError, near_matches
@@ -102,20 +101,30 @@ def _train(words: list[str]) -> int:
     from lossheads.configuration import HYDRA_VERSION, config_folder, plain
     from lossheads.refusals import tidy_completion, without_empty_sweep
 
-    def task(config: DictConfig) -> Any:
+    here = os.getpid()
+    failures: list[Exception] = []
+
+    def task(config: DictConfig) -> None:
         from lossheads.experiment import execute
         from lossheads.report.announcing import announce
 
-        results = execute([plain(config, dict(HydraConfig.get().runtime.choices))])
-        announce(results)
-        return None
+        try:
+            announce(execute([plain(config, dict(HydraConfig.get().runtime.choices))]))
+        except Exception as error:
+            if os.getpid() != here:  # another launcher's worker: its error must travel
+                raise
+            failures.append(error)  # let the other jobs of a sweep go on
 
     schema.register()
     tidy_completion(_commands())
-    sys.argv = [sys.argv[0], *words]
+    # Hydra's parser wants its flags before the overrides; people write -m anywhere.
+    sweeps = [word for word in words if word in ("-m", "--multirun")]
+    sys.argv = [sys.argv[0], *sweeps, *(word for word in words if word not in sweeps)]
     train = hydra.main(str(config_folder()), "config", version_base=HYDRA_VERSION)(task)
     with without_empty_sweep():
         train()
+        if failures:
+            raise failures[0]
     return 0
 
 

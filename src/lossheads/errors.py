@@ -12,9 +12,15 @@ class HeadMismatch(UserError):
     """A head was asked for an outcome it has no reading for."""
 
 
+class RunsFailed(Exception):
+    """Runs were made as asked and ended badly (diverged). Exit status 1."""
+
+
 def near_matches(word: str, known: Iterable[str]) -> str:
     """A sentence part naming the closest known words, or all of them when none is close."""
     names = sorted(known)
+    if not names:
+        return "nothing is known here"
     close = get_close_matches(word, names, n=3, cutoff=0.5)
     if close:
         return f"did you mean {' or '.join(close)}?"

@@ -5,11 +5,19 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
-from omegaconf.errors import ConfigKeyError, OmegaConfBaseException, ValidationError
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf import DictConfig
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from lossheads.errors import UserError, near_matches
+from lossheads.errors import RunsFailed, UserError, near_matches
 
 
 def sentence_of(error: BaseException) -> tuple[str, int]:
@@ -17,53 +25,64 @@ def sentence_of(error: BaseException) -> tuple[str, int]:
     chain = list(_causes(error))
     for cause in chain:
         if isinstance(cause, UserError):
-            return str(cause), 2
+            return _one_line(cause), 2
     for cause in chain:
-        if type(cause).__name__ == "Diverged":
-            return str(cause), 1
-    for cause in reversed(chain):
-        said = _hydra_sentence(cause, error)
+        if isinstance(cause, RunsFailed):
+            return _one_line(cause), 1
+    for cause in chain:
+        said = _composing(cause)
         if said:
             return said, 2
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return _one_line(error), 2
     return f"{type(error).__name__}: {_one_line(error)} (the whole story: --debug)", 1
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
+    """From the outermost error to the first cause."""
     seen: BaseException | None = error
     while seen is not None:
         yield seen
         seen = seen.__cause__ or seen.__context__
 
 
-def _hydra_sentence(cause: BaseException, outer: BaseException) -> str:
+def _composing(cause: BaseException) -> str:
+    """What does not compose, where Hydra or OmegaConf say enough; else nothing."""
     if isinstance(cause, MissingConfigException):
         return _missing(cause)
-    if isinstance(cause, ConfigKeyError):
-        return _unknown_key(cause, outer)
-    if isinstance(cause, ValidationError):
-        return f"{cause.full_key}: {_one_line(cause)}"
-    if isinstance(cause, ConfigCompositionException | HydraException | OmegaConfBaseException):
-        return _one_line(cause)
+    if isinstance(cause, OverrideParseException):
+        return f"the words {cause.override!r} cannot be read: settings are KEY=VALUE"
+    if isinstance(cause, ConfigCompositionException) and "Ambiguous value" in str(cause):
+        words = str(cause).split("'")[1]
+        return f"{words} names several values: to sweep over them add -m; a list is KEY=[A,B]"
+    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
+        return _unknown_key(cause) if _is_unknown(cause) else f"{cause.full_key}: {_first(cause)}"
     return ""
 
 
 def _missing(error: MissingConfigException) -> str:
     name = str(error.missing_cfg_file or "")
-    if error.options:
-        group, _, choice = name.rpartition("/")
+    group, _, choice = name.rpartition("/")
+    if error.options and group:
         return f"{group} has no {choice!r}; {near_matches(choice, error.options)}"
     return _one_line(error)
 
 
-def _unknown_key(error: ConfigKeyError, outer: BaseException) -> str:
-    full = str(error.full_key or error.key or "")
-    parent, _, key = full.rpartition(".")
-    node = error.parent_node
-    known = [str(name) for name in node] if node is not None and hasattr(node, "keys") else []
-    if not known:
-        return _one_line(outer)
-    where = f"{parent} has no key" if parent else "there is no key"
-    return f"{where} {key!r}; {near_matches(key, known)}"
+def _is_unknown(error: OmegaConfBaseException) -> bool:
+    return isinstance(error, ConfigKeyError | ConfigAttributeError)
+
+
+def _unknown_key(error: OmegaConfBaseException) -> str:
+    parent, _, key = str(error.full_key).rpartition(".")
+    node: Any = error.parent_node
+    names = map(str, node) if isinstance(node, DictConfig) else ()
+    known = [name for name in names if name != "hydra" and not name.startswith("_")]
+    where = f"{parent} has" if parent else "a run has"
+    return f"{where} no key {key!r}; {near_matches(key, known)}"
+
+
+def _first(error: BaseException) -> str:
+    return str(error).splitlines()[0]
 
 
 def _one_line(error: BaseException) -> str:
@@ -73,8 +92,6 @@ def _one_line(error: BaseException) -> str:
 @contextmanager
 def without_empty_sweep() -> Iterator[None]:
     """Take away what Hydra's sweeper writes before it looks at the jobs, when none was launched."""
-    from hydra.core.hydra_config import HydraConfig
-
     try:
         yield
     except BaseException:

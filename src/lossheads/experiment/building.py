@@ -4,6 +4,7 @@ A stranger's configuration must be safe to run: `_target_` may only name what a 
 unless the user trusts a package by name on the command line.
 """
 
+import importlib
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import get_object
 from torch import nn
 
 from lossheads.cohort import OptimizerBuilder
@@ -86,12 +86,11 @@ def _admit(role: str, path: str, trust: Sequence[str]) -> Callable[..., Any]:
         )
     if trust and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # a user's own module lies where they stand
+    module, _, name = path.rpartition(".")
     try:
-        target = get_object(path)
-    except Exception as error:
-        raise UserError(
-            f"{role} names _target_ {path}, which cannot be imported: {error}"
-        ) from error
+        target = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"{role} names _target_ {path}, which cannot be imported") from error
     # `lossheads.heads.base.os` starts well and is not ours: what counts is where it was written.
     home = getattr(target, "__module__", None) or ""
     if not callable(target) or not any(f"{home}.".startswith(f"{pkg}.") for pkg in allowed):

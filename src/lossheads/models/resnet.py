@@ -1,5 +1,7 @@
 """torchvision's ResNet-18 as a trunk. In a module of its own: importing torchvision is slow."""
 
+from functools import partial
+
 from torch import nn
 from torchvision.models import resnet18 as torchvision_resnet18
 
@@ -25,7 +27,7 @@ def resnet18(input_shape: tuple[int, ...], groups: int) -> nn.Module:
         )
     if groups < 1 or 64 % groups:
         raise UserError(f"resnet18 got groups={groups}: it must divide 64; the usual value is 32")
-    net: nn.Module = torchvision_resnet18(norm_layer=lambda channels: nn.GroupNorm(groups, channels))
+    net: nn.Module = torchvision_resnet18(norm_layer=partial(nn.GroupNorm, groups))
     net.conv1 = nn.Conv2d(input_shape[0], 64, 7, stride=2, padding=3, bias=False)
     net.fc = nn.Identity()
     return net

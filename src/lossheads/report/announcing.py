@@ -7,21 +7,18 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from lossheads.errors import RunsFailed
 from lossheads.report.arms import arms_of
 from lossheads.report.spread import perfect, skill
 from lossheads.report.tables import rich_table, table
 from lossheads.results import Result
 
 
-class Diverged(Exception):
-    """A run's loss left the finite numbers; exit status 1."""
-
-
 def announce(results: Sequence[Result], console: Console | None = None) -> None:
     """Print one run's rulers, or a table arm × ruler of a sweep, and where the folders lie.
 
     Raises:
-        Diverged: If any run did, after everything is printed.
+        RunsFailed: If any run diverged, after everything is printed.
     """
     console = console or wide_console()
     finished = [result for result in results if result.status == "finished"]
@@ -69,7 +66,7 @@ def _refuse_diverged(results: Sequence[Result]) -> None:
     lost = [result for result in results if result.status == "diverged"]
     if lost:
         at = lost[0].diverged_at or {}
-        raise Diverged(
+        raise RunsFailed(
             f"{len(lost)} of {len(results)} run(s) diverged, first {lost[0].name}: the loss was "
             f"not finite at step {at.get('step')} with learning rate "
             f"{at.get('learning_rate'):g}; try a smaller optimizer.lr"

@@ -59,6 +59,14 @@ def build_parts(config: Mapping[str, Any]) -> Parts:
     return Parts(source, _fit(made["head"], source), made["model"], optimizer, rates, schedule)
 
 
+def build_head(config: Mapping[str, Any]) -> Head:
+    """The head alone, for whoever needs to know its outcome without any data."""
+    return _fit(
+        build("head", config["head"], config["trust"]),
+        build("dataset", config["dataset"], config["trust"]),
+    )
+
+
 def build(role: str, node: Mapping[str, Any], trust: Sequence[str]) -> Any:
     """The object a YAML node describes: its target called, or partly applied, with its options."""
     if not isinstance(node, Mapping) or "_target_" not in node:

@@ -1,0 +1,207 @@
+"""lossheads claim list | run: the claims from the command line."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+from rich.console import Console
+from rich.table import Table
+
+from lossheads.claims.claim import Claim
+from lossheads.claims.contest import run_claim
+from lossheads.claims.page import (
+    exit_status,
+    interval_text,
+    number,
+    relation_text,
+    spoken,
+    write_page,
+)
+from lossheads.claims.reading import find_claim, list_claims
+from lossheads.claims.verdict import Verdict
+from lossheads.configuration import compose, config_folder
+from lossheads.errors import UserError
+from lossheads.experiment import execute
+from lossheads.experiment.building import build_head
+from lossheads.report.announcing import wide_console
+from lossheads.report.arms import arms_of
+from lossheads.report.figures import epochs_figure, puzzle_figure
+from lossheads.report.overview import write_overview
+from lossheads.report.sheet import save
+from lossheads.report.tables import rich_table, table
+from lossheads.results import Result
+from lossheads.rulers import find_ruler
+
+# Settings that change where or on what a claim runs, but not what it asks.
+_ALLOWED = ("device", "device.threads", "outputs", "data_dir", "force", "cohort.max_members")
+
+# The dashboard and the curve show these two where the claim asks for them: the puzzle itself.
+_PUZZLE = ("accuracy_score", "elementwise_accuracy_score")
+
+
+def claim_command(words: list[str]) -> int:
+    """Carry out `lossheads claim …`; returns the exit status."""
+    asked = _parser().parse_args(words)
+    folder = Path(asked.claims) if asked.claims else config_folder() / "claim"
+    if asked.verb == "list":
+        _list(list_claims(folder))
+        return 0
+    claims = list_claims(folder) if asked.name == "all" else [find_claim(asked.name, folder)]
+    extra = _settings(asked.settings)
+    statuses = [_run(claim, asked.seeds, extra, Path(asked.reference)) for claim in claims]
+    return max(statuses, key=lambda status: (status == 1, status))
+
+
+def _run(claim: Claim, seeds: Any, extra: list[str], reference: Path) -> int:
+    console = wide_console()
+    seen: dict[str, Result] = {}
+
+    def train(configs: list[dict[str, Any]]) -> list[Result]:
+        results = execute(configs)
+        seen.update({result.key: result for result in results})
+        return results
+
+    verdict = run_claim(
+        claim,
+        compose=lambda words: compose([*words, *extra]),
+        execute=train,
+        seeds=seeds,
+        allow_ruler=lambda config, name: find_ruler(name, build_head(config).outcome),
+    )
+    outputs = Path(compose(extra)["outputs"])
+    folder = outputs / "claims" / claim.slug
+    results = [result for result in seen.values() if result.status == "finished"]
+    figures = _draw(claim, results, outputs, folder) if results else []
+    page = write_page(verdict, folder, figures)
+    _print(verdict, results, console)
+    console.print(f"Written: {page}")
+    if results:
+        console.print(f"Dashboard: lossheads board {outputs}")
+    status = exit_status(verdict, reference)
+    if status == 3:
+        console.print(f"This is not the verdict in {reference / claim.slug}.")
+    return status
+
+
+def _draw(claim: Claim, results: Sequence[Result], outputs: Path, folder: Path) -> list[str]:
+    """The figures of a contest and its overview on the dashboard; names of the figures."""
+    arms = arms_of(results)
+    shown = [ruler for ruler in claim.rulers if _drawable(ruler, results)]
+    if not shown or len(arms) > 7:
+        return []
+    puzzle = [ruler for ruler in _PUZZLE if ruler in shown] or shown[:2]
+    save(puzzle_figure(arms, shown), folder / "rulers")
+    save(epochs_figure(arms, puzzle), folder / "epochs")
+    write_overview(outputs, claim.slug, arms, puzzle)
+    return ["rulers.png", "epochs.png"]
+
+
+def _drawable(ruler: str, results: Sequence[Result]) -> bool:
+    higher_is_better = not ruler.endswith(("_loss", "_error"))
+    return higher_is_better and all(
+        ruler in measured.rulers
+        for result in results
+        for measured in (result.test, result.laps[0].val)
+    )
+
+
+def _print(verdict: Verdict, results: Sequence[Result], console: Console) -> None:
+    claim = verdict.claim
+    console.print(f"\n[bold]{claim.slug}[/bold]  {claim.source.document}, {claim.source.date}")
+    console.print(claim.says, markup=False)
+    if results:
+        measured = results[0].test.rulers
+        shown = [ruler for ruler in claim.rulers if ruler in measured]
+        console.print(rich_table(table(arms_of(results), shown)))
+    if verdict.findings:
+        console.print(_findings(verdict))
+    if verdict.checks:
+        console.print(_checks(verdict))
+    console.print(f"Verdict: [bold]{spoken(verdict.word)}[/bold], because {verdict.why}.")
+    for line in verdict.failed:
+        console.print(f"Failed: {line}", markup=False)
+    console.print(claim.explanation.strip(), markup=False)
+
+
+def _findings(verdict: Verdict) -> Table:
+    shown = Table(
+        title="Predictions, judged by paired differences over seeds", title_justify="left"
+    )
+    for name in ("prediction", "mean difference, 95 % interval", "n", "asked", "word"):
+        shown.add_column(name, overflow="fold")
+    for finding in verdict.findings:
+        asked = finding.prediction
+        more = f" ({finding.more_seeds} more seeds)" if finding.more_seeds else ""
+        shown.add_row(
+            asked.name,
+            interval_text(finding.interval),
+            str(len(finding.numbers)),
+            relation_text(asked),
+            finding.word + more,
+        )
+    return shown
+
+
+def _checks(verdict: Verdict) -> Table:
+    shown = Table(title="Numbers, computed", title_justify="left")
+    for name in ("check", "computed", "stated", "word"):
+        shown.add_column(name, overflow="fold")
+    for row in verdict.checks:
+        stated = row.check.printed or number(row.check.value)
+        word = row.word if row.reading in (None, "right") else f"{row.word} ({row.reading})"
+        shown.add_row(row.check.name, number(row.computed), stated, word)
+    return shown
+
+
+def _list(claims: Sequence[Claim]) -> None:
+    shown = Table(title=f"{len(claims)} claims; run one with: lossheads claim run NAME")
+    for name in ("claim", "made in", "date", "what was said"):
+        shown.add_column(name, overflow="fold")
+    for claim in claims:
+        shown.add_row(claim.slug, claim.source.document, claim.source.date, claim.says)
+    wide_console().print(shown)
+
+
+def _settings(words: Sequence[str]) -> list[str]:
+    for word in words:
+        key, equals, _ = word.partition("=")
+        if not equals or key not in _ALLOWED:
+            raise UserError(
+                f"claim run got {word!r}: a claim fixes what it asks; only where it runs can be "
+                f"set, by {', '.join(_ALLOWED)}"
+            )
+    return list(words)
+
+
+def _seeds(word: str) -> int | Literal["auto"]:
+    if word == "auto":
+        return "auto"
+    try:
+        return int(word)
+    except ValueError:
+        raise UserError(f"claim run got --seeds {word}: it is a number or auto") from None
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{self.prog}: {message}; see {self.prog} --help")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="lossheads claim", description="Claims, and verdicts on them.")
+    parser.set_defaults(claims=None)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|run")
+    listed = verbs.add_parser("list", help="the claims, and where they were made")
+    run = verbs.add_parser("run", help="train what is missing, print the verdict")
+    run.add_argument("name", help="a claim's name, a claim file (.yaml), or all")
+    run.add_argument("settings", nargs="*", help=f"where it runs: {', '.join(_ALLOWED)}")
+    run.add_argument("--seeds", type=_seeds, help="how many, or auto; default: the claim's own")
+    run.add_argument(
+        "--reference",
+        default="outputs/reference",
+        help="folder of committed verdicts to compare with; default: %(default)s",
+    )
+    for verb in (listed, run):
+        verb.add_argument("--claims", metavar="FOLDER", help="claim files of your own")
+    return parser

@@ -3,7 +3,8 @@
 import os
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -31,25 +32,33 @@ def stored(cache: Path, name: str, decode: Callable[[], Bytes]) -> Bytes:
     kept = _find(cache, name)
     if kept is not None:
         return kept
+    with _alone(cache, name):
+        # Whoever was alone before us has probably done the work.
+        kept = _find(cache, name)
+        if kept is None:
+            kept = decode()
+            _keep(cache, name, kept)
+        return kept
+
+
+@contextmanager
+def _alone(cache: Path, name: str) -> Iterator[None]:
+    path = cache / f".{name}.lock"
+    lock = FileLock(path, timeout=LOCK_SECONDS)
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(cache / f".{name}.lock", timeout=LOCK_SECONDS)
         lock.acquire()
     except Timeout:
         raise UserError(
-            f"{name} waited {LOCK_SECONDS:.0f} s for {cache / f'.{name}.lock'}: another process "
-            f"is preparing the same data; end that process, then try again"
+            f"{name} waited {LOCK_SECONDS:.0f} s for {path}: another process is preparing the same "
+            f"data; end that process, then try again"
         ) from None
     except OSError as error:
         raise _unwritable(cache, name, error) from error
-    with lock:
-        # Whoever held the lock before us has probably done the work.
-        kept = _find(cache, name)
-        if kept is not None:
-            return kept
-        array = decode()
-        _keep(cache, name, array)
-        return array
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _checksum(array: Bytes) -> str:

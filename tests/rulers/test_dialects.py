@@ -73,6 +73,12 @@ def test_several_labels_lost_points_when_keras_began_to_read_shapes():
     assert keras_3_accuracy(p) == pytest.approx(1 / 3)
 
 
+def test_keras_reads_a_grouped_layer_set_by_set():
+    p = draw(EachOneOf(3, 4))
+    assert keras_3_accuracy(p) == keras_2_3_accuracy(p) == accuracy_score(p)
+    assert keras_3_accuracy.floor(p) == pytest.approx(accuracy_score.floor(p), abs=1e-12)
+
+
 def test_keras_compares_cells_with_the_target_itself():
     # Smoothed targets are never equal to a yes or a no: old Keras printed 0.
     p = draw(OneOf(3))

@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from lossheads import heads
 from lossheads.errors import UserError
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf, Outcome
-from lossheads.predictions import Predictions
+from lossheads.predictions import Predictions, predict
 from lossheads.rulers import (
     accuracy_score,
     class_rulers_for,
@@ -20,7 +21,7 @@ from lossheads.rulers import (
 )
 from lossheads.rulers.measuring import ALL_CLASS_RULERS, ALL_RULERS
 
-from .making import draw, from_logits
+from .making import draw, draw_labels, from_logits, generator
 
 OUTCOMES: list[Outcome] = [
     OneOf(2),
@@ -165,3 +166,25 @@ def test_rulers_of_the_truth_are_left_out_where_it_is_unknown():
     assert "posterior_kl_loss" in measure(known(OneOf(3)), full=True).rulers
     with pytest.raises(UserError, match="without a true posterior"):
         posterior_kl_loss(p)
+
+
+HEADS = [
+    heads.SoftmaxCCE(OneOf(4)),
+    heads.SoftmaxBCE(OneOf(4)),
+    heads.SigmoidBCE(OneOf(4)),
+    heads.SigmoidBCE(AnyOf(4)),
+    heads.TwoLogitCCE(OneOf(2)),
+    heads.SingleLogitBCE(OneOf(2)),
+]
+
+
+@pytest.mark.parametrize("head", HEADS, ids=lambda head: f"{type(head).__name__}-{head.outcome}")
+def test_every_ruler_of_its_outcome_measures_a_head(head):
+    g = generator(3)
+    labels = draw_labels(head.outcome, 200, g)
+    p = predict(head, torch.randn(200, head.units, generator=g), labels)
+    seen = measure(p, full=True)
+    missing = {r.name for r in rulers_for(head.outcome)} - set(seen.rulers)
+    assert missing == {"posterior_kl_loss"}
+    # Noise fits no positive temperature on some draws; everything else has a value.
+    assert set(seen.undefined) <= {"fitted_temperature"}

@@ -5,12 +5,12 @@ from torch import Tensor
 
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf
 from lossheads.rulers.core import Ruler
-from lossheads.rulers.facts import Facts
+from lossheads.rulers.facts import Facts, share
 from lossheads.rulers.per_class import always_f1, f1_parts, precision_parts, recall_parts
 
 
 def _decisions_right(facts: Facts) -> Tensor:
-    return facts.right.double().mean()
+    return share(facts.right)
 
 
 def _commonest_class(facts: Facts) -> Tensor:
@@ -27,7 +27,7 @@ accuracy_score = Ruler(
 
 
 def _cells_right(facts: Facts) -> Tensor:
-    return (facts.over_half == facts.said.present).mean(dtype=torch.float64)
+    return share(facts.over_half == facts.said.present)
 
 
 def constant_cells(rates: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ elementwise_accuracy_score = Ruler(
 
 
 def _whole_examples_right(facts: Facts) -> Tensor:
-    return facts.right.reshape(facts.n, -1).all(dim=1).mean(dtype=torch.float64)
+    return share(facts.right.reshape(facts.n, -1).all(dim=1))
 
 
 exact_match_score = Ruler(

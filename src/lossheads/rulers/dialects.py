@@ -8,32 +8,32 @@ which one is printed depends on shapes, on the name of the loss, and on the vers
 import torch
 from torch import Tensor
 
-from lossheads.outcomes import AnyOf, EachOneOf
+from lossheads.outcomes import AnyOf
 from lossheads.rulers.accuracy import constant_cells, constant_recalls
 from lossheads.rulers.core import Ruler
-from lossheads.rulers.facts import Facts
+from lossheads.rulers.facts import Facts, count, share
 
 
 def _binary(facts: Facts) -> Tensor:
     # Equality with the target itself: a soft target is never equal to a yes or a no.
-    outputs, target = facts.p.outputs, facts.p.framework_target
-    return ((outputs > 0.5).to(target.dtype) == target).mean(dtype=torch.float64)
+    return share(facts.output_over_half == facts.p.framework_target)
 
 
 def _binary_floor(facts: Facts) -> Tensor:
     target = facts.p.framework_target
-    yes, no = (target == 1).double().mean(dim=0), (target == 0).double().mean(dim=0)
-    return torch.maximum(yes, no).mean()
+    return torch.maximum(count(target == 1), count(target == 0)).mean() / facts.n
 
 
 def _categorical(facts: Facts) -> Tensor:
-    outputs, target = facts.p.outputs, facts.p.framework_target
-    return (outputs.argmax(dim=1) == target.argmax(dim=1)).double().mean()
+    return share(facts.likeliest_output == facts.likeliest_target)
 
 
 def _categorical_floor(facts: Facts) -> Tensor:
-    target = facts.p.framework_target
-    return torch.bincount(target.argmax(dim=1)).max().double() / facts.n
+    target = facts.likeliest_target
+    sets, units = target.shape[1], facts.p.outputs.shape[1]
+    which = target + units * torch.arange(sets, device=target.device)
+    counts = torch.bincount(which.flatten(), minlength=sets * units).reshape(sets, units)
+    return counts.amax(dim=1).double().mean() / facts.n
 
 
 def _by_shape(facts: Facts) -> bool:
@@ -68,7 +68,11 @@ keras_3_accuracy = Ruler(
 def _fastai(facts: Facts) -> Tensor:
     # fastai applies the sigmoid itself, to whatever the model returns: here, the logits.
     said = torch.sigmoid(facts.p.logits) > 0.5
-    return (said == facts.p.framework_target.bool()).mean(dtype=torch.float64)
+    return share(said == facts.target_on)
+
+
+def _constant_output(facts: Facts) -> Tensor:
+    return constant_cells(count(facts.target_on) / facts.n)
 
 
 fastai_accuracy_multi = Ruler(
@@ -76,19 +80,18 @@ fastai_accuracy_multi = Ruler(
     says="What fastai's accuracy_multi prints: cells with the sigmoid of the logit on the right "
     "side of ½, whatever the head.",
     rule=_fastai,
-    floor_rule=lambda facts: constant_cells(facts.p.framework_target.bool().double().mean(dim=0)),
+    floor_rule=_constant_output,
 )
 
 
 def _where_hard(facts: Facts, value: Tensor) -> Tensor:
     # scikit-learn refuses targets other than 0 and 1.
-    target = facts.p.framework_target
-    return torch.where(((target == 0) | (target == 1)).all(), value, torch.nan)
+    return torch.where(facts.target_is_hard, value, torch.nan)
 
 
 def _rows_equal(facts: Facts) -> Tensor:
-    equal = (facts.p.outputs > 0.5) == facts.p.framework_target.bool()
-    return _where_hard(facts, equal.all(dim=1).double().mean())
+    equal = facts.output_over_half == facts.target_on
+    return _where_hard(facts, share(equal.all(dim=1)))
 
 
 sklearn_accuracy_score = Ruler(
@@ -102,23 +105,21 @@ sklearn_accuracy_score = Ruler(
 
 def _torchmetrics(facts: Facts) -> Tensor:
     if isinstance(facts.outcome, AnyOf) or _by_shape(facts):
-        said = (facts.p.outputs > 0.5) == facts.p.framework_target.bool()
-        return said.mean(dtype=torch.float64)
-    if isinstance(facts.outcome, EachOneOf):
-        likeliest = facts.p.scores.argmax(dim=-1)
-    else:
-        likeliest = facts.p.outputs.argmax(dim=1)
-    labels, n = facts.said.hard.flatten(), facts.outcome.n
-    pairs = torch.bincount(labels * n + likeliest.flatten(), minlength=n * n).reshape(n, n)
-    seen, named, hits = pairs.sum(dim=1), pairs.sum(dim=0), pairs.diagonal()
+        return share(facts.output_over_half == facts.target_on)
+    # Per-class scores, not units: a head may have another number of units than classes.
+    labels, named = facts.said.hard.flatten(), facts.p.scores.argmax(dim=-1).flatten()
+    n = facts.outcome.n
+    pairs = torch.bincount(labels * n + named, minlength=n * n).reshape(n, n)
+    seen, hits = pairs.sum(dim=1), pairs.diagonal()
     # A class that is named but never occurs enters the mean as 0; torchmetrics drops it only
     # when it is neither.
-    return torch.where(seen + named > 0, hits.double() / seen.clamp(min=1), torch.nan)
+    met = seen + pairs.sum(dim=0) > 0
+    return torch.where(met, hits.double() / seen.clamp(min=1), torch.nan)
 
 
 def _torchmetrics_floor(facts: Facts) -> Tensor:
     if isinstance(facts.outcome, AnyOf) or _by_shape(facts):
-        return constant_cells(facts.p.framework_target.bool().double().mean(dim=0))
+        return _constant_output(facts)
     return constant_recalls(facts)
 
 

@@ -10,7 +10,7 @@ from functools import cached_property, lru_cache
 import torch
 from torch import Tensor
 
-from lossheads.outcomes import AnyOf, OneOf, Outcome
+from lossheads.outcomes import AnyOf, EachOneOf, OneOf, Outcome
 from lossheads.predictions import Predictions
 from lossheads.rulers.sweep import order_rulers
 
@@ -128,6 +128,39 @@ class Facts:
         return self.probs[..., 1] if isinstance(self.outcome, AnyOf) else self.probs.flatten(1)
 
     @cached_property
+    def likeliest_output(self) -> Tensor:
+        """int64 (N, 1) or (N, S): the highest unit of the last layer, the first of equal ones.
+
+        A grouped layer is read set by set, as a framework reads one of shape (N, S, M).
+        """
+        return self.p.outputs.reshape(self._layer).argmax(dim=-1)
+
+    @cached_property
+    def likeliest_target(self) -> Tensor:
+        """int64 (N, 1) or (N, S): the highest cell of the target, the first of equal ones."""
+        return self.p.framework_target.reshape(self._layer).argmax(dim=-1)
+
+    @property
+    def _layer(self) -> tuple[int, int, int]:
+        sets = self.outcome.sets if isinstance(self.outcome, EachOneOf) else 1
+        return self.n, sets, self.p.outputs.shape[1] // sets
+
+    @cached_property
+    def target_on(self) -> Tensor:
+        """(N, U) bool: framework targets that are not 0."""
+        return self.p.framework_target != 0
+
+    @cached_property
+    def target_is_hard(self) -> Tensor:
+        """Bool 0-d: every cell of the framework target is 0 or 1."""
+        return (self.target_on == self.p.framework_target).all()
+
+    @cached_property
+    def output_over_half(self) -> Tensor:
+        """(N, U) bool: units of the last layer above 1/2."""
+        return self.p.outputs > 0.5
+
+    @cached_property
     def order(self) -> tuple[Tensor, Tensor]:
         """(K,), (K,) float64: area under the ROC curve and average precision of the scores."""
         return order_rulers(self.scores, self.said.present)
@@ -165,6 +198,11 @@ def as_columns(outcome: Outcome, decisions: Tensor) -> Tensor:
     if isinstance(outcome, AnyOf):
         return decisions
     return replace(outcome, soft=False).presence(decisions).flatten(1) > 0
+
+
+def share(cells: Tensor) -> Tensor:
+    """Bool of any shape -> float64 0-d: the part that is true, exact to the last example."""
+    return cells.count_nonzero().double() / cells.numel()
 
 
 def count(cells: Tensor) -> Tensor:

@@ -63,7 +63,8 @@ def _variables(facts: Facts) -> int:
 
 
 def _brier(facts: Facts) -> Tensor:
-    squares = (facts.class_probs - facts.said.presence).square().sum()
+    gaps = (facts.class_probs - facts.said.presence).flatten()
+    squares = gaps.dot(gaps)
     events = 2 if isinstance(facts.outcome, AnyOf) else 1  # off misses by as much as on
     return events * squares / (facts.n * _variables(facts))
 

@@ -13,6 +13,7 @@ from lossheads.datasets import garments, storing
 from lossheads.datasets.fetching import FetchFailed
 from lossheads.datasets.garments import TORCHVISION, read_garments
 from lossheads.errors import UserError
+
 from .conftest import TEST_FILE, TRAIN_FILE, VAL
 
 
@@ -134,7 +135,7 @@ def test_archives_with_another_compression_are_the_same_data(files, place, tmp_p
 
 
 def test_named_folder_without_the_files_is_refused_even_where_others_have_them(cache, tmp_path):
-    with pytest.raises(UserError, match="misses train-images-idx3-ubyte, .* in data_dir="):
+    with pytest.raises(UserError, match=r"misses train-images-idx3-ubyte, .* in data_dir="):
         read_garments(tmp_path / "nothing", cache)
 
 
@@ -224,7 +225,7 @@ def test_half_written_copy_of_a_killed_process_is_replaced(cache):
 
 def test_cache_that_cannot_be_a_folder_is_refused(files, tmp_path):
     (tmp_path / "cache").write_text("a file")
-    with pytest.raises(UserError, match="cannot keep its decoded copy in .*cache"):
+    with pytest.raises(UserError, match=r"cannot keep its decoded copy in .*cache"):
         read_garments(None, tmp_path / "cache")
 
 

@@ -94,7 +94,7 @@ def _sheet(
 
 
 def _name(axes: Axes, rows: Sequence[str], columns: Sequence[str]) -> None:
-    """Tick labels, or none where they would run into each other."""
+    """Names at the ticks, or a few plain numbers where names would run into each other."""
     if len(columns) <= NAMES_UP_TO:
         axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", fontsize=8)
     if len(rows) <= NAMES_UP_TO:

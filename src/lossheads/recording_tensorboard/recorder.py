@@ -53,14 +53,22 @@ class TensorBoardRecorder:
         self._writer = FileWriter(str(folder))
         self._names = class_names
         self._unwritten: Counter[str] = Counter()
+        self._reached: dict[str, int] = {}  # tag -> last step it has
         self._step = 0
         self._text("about/rulers", _explained(outcome))
 
     def lap(self, lap: Lap) -> None:
-        """All scalars of a measuring step, as one event; on disk when this returns."""
+        """All scalars of a measuring step, as one event; on disk when this returns.
+
+        A lap may come again (early stopping measures the state it keeps once more, on test too):
+        what a tag has at this step or later is not written twice, lest its line run backwards.
+        """
         self._step = lap.step
         values = []
         for tag, value in self._scalars(lap):
+            if self._reached.get(tag, -1) >= lap.step:
+                continue
+            self._reached[tag] = lap.step
             if math.isfinite(value):
                 values.append(Summary.Value(tag=tag, simple_value=value))
             else:

@@ -17,7 +17,7 @@ def safe_names(names: Sequence[str]) -> list[str]:
     safe: list[str] = []
     for index, name in enumerate(names):
         clean = re.sub(r"[\x00-\x1f\x7f]+", " ", re.sub(r"[/\\]+", "-", name)).strip()
-        if not clean or clean in safe:
+        while not clean or clean in safe:
             clean = f"{clean} {index}".strip()
         safe.append(clean)
     return safe

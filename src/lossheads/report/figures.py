@@ -109,7 +109,7 @@ def epochs_figure(
     axes.grid(axis="y", color=PALE, linewidth=0.6)
     seeds = _seeds([at.n for points in curves.values() for _, at in points])
     axes.set_xlabel(f"epochs; mean and 95 % band over {seeds}")
-    axes.set_ylabel("validation split")
+    axes.set_ylabel("accuracy, validation split")
     keys = [Line2D([], [], color=colour, label=arm) for arm, _, colour in _styled(arms)]
     for dash, ruler in zip(DASHES, rulers, strict=False):
         keys.append(Line2D([], [], color=GREY, linestyle=dash, label=ruler))
@@ -221,7 +221,10 @@ def _draw_bands(
 def _draw_nothing(
     axes: Axes, arms: Arms, rulers: Sequence[str], split: Split, *, across: str
 ) -> None:
-    """The highest floor as a line across the sheet: what a model that says nothing prints."""
+    """The highest floor as a line across the sheet: what a model that says nothing prints.
+
+    Off the axis it is only told: rows have their floors at the edge already, curves get a note.
+    """
     floors = [(floor_of(arms[arm], ruler, split), arm) for arm in arms for ruler in rulers]
     known = [(floor, arm) for floor, arm in floors if not math.isnan(floor)]
     if not known:
@@ -229,13 +232,19 @@ def _draw_nothing(
     floor, arm = max(known)
     text = f"a model that says nothing: {nothing_said(arms[arm], floor)}"
     if across == "rows":
-        axes.axvline(floor, color=INK, linewidth=1.0, linestyle=(0, (2, 2)), zorder=1)
-        top = axes.get_xaxis_transform()
-        note(axes, text, (floor, 1.0), frame=top, shift=(0, 2), ha="center", va="bottom")
-    else:
+        if floor >= axes.get_xlim()[0]:
+            axes.axvline(floor, color=INK, linewidth=1.0, linestyle=(0, (2, 2)), zorder=1)
+            top = axes.get_xaxis_transform()
+            note(axes, text, (floor, 1.0), frame=top, shift=(0, 2), ha="center", va="bottom")
+        return
+    bottom = axes.get_ylim()[0]
+    if floor >= bottom:
         axes.axhline(floor, color=INK, linewidth=1.0, linestyle=(0, (2, 2)), zorder=1)
-        right = axes.get_yaxis_transform()
-        note(axes, text, (1.0, floor), frame=right, shift=(0, 2), ha="right", va="bottom")
+    else:
+        text = f"▾ {text}"
+    right = axes.get_yaxis_transform()
+    at = (1.0, max(floor, bottom))
+    note(axes, text, at, frame=right, shift=(0, 2), ha="right", va="bottom")
 
 
 def _mark(marker: str, colour: str, label: str) -> Line2D:

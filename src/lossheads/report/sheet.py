@@ -67,7 +67,7 @@ def finish(figure: Figure, title: str, keys: Sequence[Line2D]) -> None:
     figure.legend(
         handles=list(keys),
         loc="outside lower left",
-        ncols=min(len(keys), 4),
+        ncols=min(len(keys), 5),
         frameon=False,
         fontsize=8.5,
     )

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean, stdev
 from typing import Literal
 
-import numpy as np
 from scipy import stats
 
 from lossheads.errors import UserError, near_matches
@@ -42,12 +42,14 @@ class Spread:
 
 def spread(values: Sequence[float]) -> Spread:
     """Mean and 95 % interval of the values that are not NaN."""
-    known = np.array([value for value in values if not math.isnan(value)])
+    known = [value for value in values if not math.isnan(value)]
     n = len(known)
-    mean = float(known.mean()) if n else math.nan
+    mean = fmean(known) if n else math.nan
     half_width = math.nan
+    if n and min(known) == max(known):
+        mean = known[0]  # a rounded sum divided by n would miss it by the last bit
     if n > 1:
-        half_width = float(stats.t.ppf(0.975, n - 1) * known.std(ddof=1) / math.sqrt(n))
+        half_width = float(stats.t.ppf(0.975, n - 1)) * stdev(known) / math.sqrt(n)
     return Spread(mean, half_width, n, len(values) - n)
 
 

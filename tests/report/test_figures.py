@@ -1,0 +1,183 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from matplotlib import colors
+
+from lossheads.errors import UserError
+from lossheads.report.figures import epochs_figure, puzzle_figure, save
+from lossheads.report.sheet import COLOURS, DASHES, MARKERS
+
+from .making import ARGMAX, CELLS, KERAS, puzzle, run
+
+NOTHING = "a model that says nothing: 0.900 = 1 − 1/10"
+
+
+def texts(axes):
+    return [text.get_text() for text in axes.texts]
+
+
+def legend(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def marks(axes):
+    """(x, y) of the data marks, without rings and cap ends."""
+    return [
+        tuple(float(part[0]) for part in line.get_data())
+        for line in axes.lines
+        if line.get_marker() in MARKERS and line.get_markerfacecolor() != "none"
+    ]
+
+
+def test_each_mark_stands_at_its_mean_in_the_row_of_its_ruler():
+    (axes,) = puzzle_figure(puzzle(), [ARGMAX, CELLS, KERAS]).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == [ARGMAX, CELLS, KERAS]
+    found = [(x, round(y)) for x, y in marks(axes)]
+    assert found == [
+        (pytest.approx(0.88), 0),
+        (pytest.approx(0.88), 0),
+        (pytest.approx(0.976), 1),
+        (pytest.approx(0.976), 1),
+        (pytest.approx(0.88), 2),
+        (pytest.approx(0.976), 2),
+    ]
+    assert axes.yaxis_inverted()
+    assert texts(axes).count("0.976") == 3
+
+
+def test_intervals_are_students():
+    (axes,) = puzzle_figure({"cce": puzzle()["cce"]}, [ARGMAX]).axes
+    (bar,) = [
+        segment
+        for collection in axes.collections
+        for segment in collection.get_segments()
+        if segment[0][1] == segment[1][1]
+    ]
+    np.testing.assert_allclose(bar[:, 0], [0.88 - 0.024841, 0.88 + 0.024841], atol=1e-6)
+
+
+def test_the_line_of_a_model_that_says_nothing_is_drawn_and_labelled():
+    (axes,) = puzzle_figure(puzzle(), [ARGMAX, CELLS]).axes
+    assert NOTHING in texts(axes)
+    lines = [list(line.get_xdata()) for line in axes.lines if len(line.get_xdata()) == 2]
+    assert [0.9, 0.9] in lines
+
+
+def test_floors_are_written_at_the_edge_when_they_lie_off_the_axis():
+    (axes,) = puzzle_figure(puzzle(), [ARGMAX, CELLS]).axes
+    assert axes.get_xlim()[0] == pytest.approx(0.85)
+    assert "◂ floor 0.100" in texts(axes)
+    assert "floor 0.900" in texts(axes)
+
+
+def test_arms_with_different_floors_get_one_each():
+    (axes,) = puzzle_figure(puzzle(), [KERAS]).axes
+    assert [text for text in texts(axes) if "floor" in text] == ["◂ floor 0.100", "floor 0.900"]
+
+
+def test_told_numbers_are_ringed():
+    figure = puzzle_figure(puzzle(), [ARGMAX, KERAS], told=[("cce", KERAS), ("bce", KERAS)])
+    rings = [line for line in figure.axes[0].lines if line.get_markerfacecolor() == "none"]
+    assert [ring.get_xdata()[0] for ring in rings] == pytest.approx([0.88, 0.976])
+    assert legend(figure) == ["cce", "bce", "the numbers that were compared"]
+
+
+def test_the_axis_says_split_and_n():
+    (axes,) = puzzle_figure(puzzle(), [ARGMAX]).axes
+    assert axes.get_xlabel() == "test split, mean and 95 % interval over n = 3 seeds"
+    short = {"cce": puzzle()["cce"], "bce": puzzle()["bce"][:2]}
+    (axes,) = puzzle_figure(short, [ARGMAX], split="val").axes
+    assert axes.get_xlabel() == "validation split, mean and 95 % interval over n = 2 to 3 seeds"
+
+
+def test_an_arm_without_a_value_leaves_its_place_empty():
+    lost = {"cce": puzzle()["cce"], "bce": [run(0, [{ARGMAX: 0.1}], status="diverged")]}
+    (axes,) = puzzle_figure(lost, [ARGMAX]).axes
+    assert [x for x, _ in marks(axes)] == pytest.approx([0.88])
+
+
+def test_curves_are_means_coloured_by_arm_and_dashed_by_ruler():
+    figure = epochs_figure(puzzle(), [ARGMAX, CELLS])
+    (axes,) = figure.axes
+    drawn = [line for line in axes.lines if len(line.get_xdata()) == 3]
+    assert [list(line.get_xdata()) for line in drawn] == [[0, 1, 2]] * 4
+    np.testing.assert_allclose(drawn[0].get_ydata(), [0.1, 0.7, 0.88])
+    np.testing.assert_allclose(drawn[1].get_ydata(), [0.82, 0.94, 0.976])
+    assert [colors.to_hex(line.get_color()).upper() for line in drawn] == [
+        *[COLOURS[0]] * 2,
+        *[COLOURS[1]] * 2,
+    ]
+    assert [line.is_dashed() for line in drawn] == [False, True, False, True]
+    assert legend(figure) == ["cce", "bce", ARGMAX, CELLS]
+
+
+def test_bands_are_the_intervals_around_the_curves():
+    (axes,) = epochs_figure({"cce": puzzle()["cce"]}, [ARGMAX]).axes
+    (band,) = axes.collections
+    ends = band.get_paths()[0].vertices
+    at_end = ends[ends[:, 0] == 2.0][:, 1]
+    assert (at_end.min(), at_end.max()) == pytest.approx((0.855159, 0.904841), abs=1e-6)
+
+
+def test_the_epochs_axis_serves_the_end_of_training():
+    (axes,) = epochs_figure(puzzle(), [ARGMAX, CELLS]).axes
+    assert axes.get_ylim() == pytest.approx((0.7, 1.0))
+    assert NOTHING in texts(axes)
+    assert axes.get_xlabel() == "epochs; mean and 95 % band over n = 3 seeds"
+
+
+def test_a_floor_below_the_axes_is_told_and_not_drawn():
+    (rows,) = puzzle_figure(puzzle(), [ARGMAX]).axes
+    assert [text for text in texts(rows) if "nothing" in text] == []
+    assert "◂ floor 0.100" in texts(rows)
+    (curves,) = epochs_figure(puzzle(), [ARGMAX]).axes
+    assert texts(curves) == ["▾ a model that says nothing: 0.100"]
+    assert all(len(line.get_xdata()) == 3 for line in curves.lines)
+
+
+def test_colours_are_as_many_as_markers():
+    assert len(COLOURS) == len(MARKERS) == len(set(COLOURS)) == len(set(MARKERS))
+
+
+@pytest.mark.parametrize("draw", [puzzle_figure, epochs_figure])
+@pytest.mark.parametrize(
+    ("rulers", "arms", "words"),
+    [
+        (["nll_loss"], 1, "show losses and errors in a table"),
+        ([ARGMAX], len(COLOURS) + 1, "draw two figures"),
+        (["acuracy_score"], 1, "did you mean"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(draw, rulers, arms, words):
+    many = {f"arm {number}": puzzle()["cce"] for number in range(arms)}
+    with pytest.raises(UserError, match=words):
+        draw(many, rulers)
+
+
+def test_more_rulers_than_dashes_are_refused():
+    with pytest.raises(UserError, match="got 5 rulers: it has 4 dashes"):
+        epochs_figure(puzzle(), [ARGMAX] * (len(DASHES) + 1))
+
+
+def test_the_same_figure_gives_the_same_files(tmp_path):
+    first = save(puzzle_figure(puzzle(), [ARGMAX]), tmp_path / "a" / "puzzle")
+    second = save(puzzle_figure(puzzle(), [ARGMAX]), tmp_path / "b" / "puzzle")
+    assert [path.name for path in first] == ["puzzle.png", "puzzle.svg"]
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def test_a_figure_that_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "taken").write_text("a file, not a folder")
+    with pytest.raises(UserError, match="puzzle cannot be written"):
+        save(puzzle_figure(puzzle(), [ARGMAX]), tmp_path / "taken" / "puzzle")
+
+
+def test_reports_start_without_torch_and_without_pyplot():
+    code = (
+        "import sys, lossheads.report.tables, lossheads.report.figures, lossheads.report.overview,"
+        " lossheads.board; print({'torch', 'matplotlib.pyplot'} & set(sys.modules))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "set()"

@@ -17,12 +17,12 @@ Relation = Literal["greater", "less", "equivalent", "equals"]
 
 @dataclass(frozen=True)
 class Source:
-    """Where a claim was made: document, address, date, and the framework it was made with."""
+    """Where a claim was made: document, framework; address and date where they are known."""
 
     document: str
-    url: str
-    date: str
     framework: str
+    url: str = ""
+    date: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,24 +1,32 @@
-"""Algebraic checks: numbers that need no training, by name, in float64.
+"""Algebraic checks: numbers that need no training, by name.
 
 A claim file names a computation and gives its arguments; it can name nothing else.
 """
 
-import math
 from collections.abc import Callable, Sequence
+from types import ModuleType
 
-import torch
-
+from lossheads.claims import arithmetic, head_identities, label_identities
 from lossheads.claims.claim import Check
 from lossheads.claims.verdict import CheckRow, judge_check
 from lossheads.errors import UserError, near_matches
 
-COMPUTATIONS: dict[str, Callable[..., float]] = {}
+Computation = Callable[..., float]
 
 
-def computation(function: Callable[..., float]) -> Callable[..., float]:
-    """Make a function nameable in a claim's `compute`."""
-    COMPUTATIONS[function.__name__] = function
-    return function
+def _public(module: ModuleType) -> dict[str, Computation]:
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if getattr(value, "__module__", None) == module.__name__ and not name.startswith("_")
+    }
+
+
+COMPUTATIONS: dict[str, Computation] = {
+    name: value
+    for module in (arithmetic, head_identities, label_identities)
+    for name, value in _public(module).items()
+}
 
 
 def refuse_unknown(checks: Sequence[Check]) -> None:
@@ -32,7 +40,11 @@ def refuse_unknown(checks: Sequence[Check]) -> None:
 
 
 def run_checks(checks: Sequence[Check]) -> tuple[CheckRow, ...]:
-    """Compute and judge each check."""
+    """Compute and judge each check.
+
+    Raises:
+        UserError: If a computation does not take its arguments.
+    """
     return tuple(judge_check(check, _computed(check)) for check in checks)
 
 
@@ -43,15 +55,3 @@ def _computed(check: Check) -> float:
         raise UserError(
             f"{check.place}: {check.compute} does not take {list(check.of)}: {error}"
         ) from error
-
-
-@computation
-def sigmoid(z: float) -> float:
-    """σ(z), exact to the last bits of float64 on both sides."""
-    return 1 / (1 + math.exp(-z)) if z >= 0 else math.exp(z) / (1 + math.exp(z))
-
-
-@computation
-def softmax(z: Sequence[float], k: int) -> float:
-    """The k-th probability of the softmax of z."""
-    return float(torch.tensor(z, dtype=torch.float64).softmax(dim=0)[k])

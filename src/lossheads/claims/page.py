@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lossheads.claims.claim import Arm, Prediction
+from lossheads.claims.claim import Arm, Prediction, Source
 from lossheads.claims.overrides import as_arguments
 from lossheads.claims.statistics import Interval
 from lossheads.claims.verdict import ArmReport, Cell, CheckRow, Finding, Verdict
@@ -135,8 +135,7 @@ def as_text(verdict: Verdict, figures: Sequence[str] = ()) -> str:
     parts = [
         f"# {claim.slug}: {spoken(verdict.word)}",
         f"**What was said.** {claim.says}",
-        f"Source: {claim.source.document}, <{claim.source.url}>, {claim.source.date}; "
-        f"{claim.source.framework}.",
+        _source_text(claim.source),
         f"**What is put to the test.** {claim.statement}",
     ]
     if claim.arms:
@@ -157,6 +156,11 @@ def as_text(verdict: Verdict, figures: Sequence[str] = ()) -> str:
         _environment(verdict.environment),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _source_text(source: Source) -> str:
+    where = [source.document, f"<{source.url}>" if source.url else "", source.date]
+    return f"Source: {', '.join(part for part in where if part)}; {source.framework}."
 
 
 def _contest_text(verdict: Verdict, figures: Sequence[str]) -> list[str]:
@@ -284,8 +288,8 @@ def _commands(verdict: Verdict) -> str:
     claim = verdict.claim
     lines = [f"lossheads claim run {claim.slug}"]
     if claim.arms:
-        lines.append(f"lossheads claim run {claim.slug} seeds={2 * len(verdict.seeds)}")
-        lines.append(f"lossheads claim run {claim.slug} seeds=auto")
+        lines.append(f"lossheads claim run {claim.slug} --seeds {2 * len(verdict.seeds)}")
+        lines.append(f"lossheads claim run {claim.slug} --seeds auto")
     grid = [f"{claim.grid[0]}={claim.grid[1][0]}"] if claim.grid else []
     for arm in list(claim.arms.values())[:2]:
         lines.append(" ".join(["lossheads train", *as_arguments(arm.overrides), *grid, "seed=0"]))

@@ -79,7 +79,7 @@ def find_claim(name: str, folder: Path) -> Claim:
 
 
 def _source(item: Item) -> Source:
-    fields = item.fields(("document", "url", "date", "framework"))
+    fields = item.fields(("document", "framework"), ("url", "date"))
     return Source(**{name: field.text() for name, field in fields.items()})
 
 

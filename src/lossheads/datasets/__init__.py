@@ -1,5 +1,7 @@
 """Data sets: what each file in configs/dataset builds."""
 
+from lossheads.datasets.compositions import Canvas as Canvas
+from lossheads.datasets.compositions import Quadrants as Quadrants
 from lossheads.datasets.dataset import Dataset as Dataset
 from lossheads.datasets.dataset import DatasetSource as DatasetSource
 from lossheads.datasets.dataset import Provenance as Provenance
@@ -7,6 +9,8 @@ from lossheads.datasets.dataset import Split as Split
 from lossheads.datasets.digits import Digits as Digits
 from lossheads.datasets.fashion_mnist import FashionMNIST as FashionMNIST
 from lossheads.datasets.fashion_mnist import FashionMNISTPair as FashionMNISTPair
+from lossheads.datasets.fashion_mnist_known import FashionMNISTKnown as FashionMNISTKnown
 from lossheads.datasets.synthetic_blobs import SyntheticBlobs as SyntheticBlobs
+from lossheads.datasets.synthetic_groups import SyntheticGroups as SyntheticGroups
 from lossheads.datasets.synthetic_multilabel import SyntheticMultilabel as SyntheticMultilabel
 from lossheads.datasets.synthetic_tree import SyntheticTree as SyntheticTree

@@ -11,8 +11,13 @@ from torch.nn import functional as F
 
 from lossheads.heads.functional import log1p_sum_exp, log_sum_of_others, softmax_cross_entropy
 
-# Rows of matrices that start on a cache line multiply to the same bits wherever they lie.
+# Matrices whose rows start on cache lines multiply to the same bits wherever they lie; others
+# do not (measured with MKL), and a row would feel its neighbours.
 _LINE = 16
+
+# Factors of a matrix product reach up to exp(40), so that as little as possible falls below
+# float32; the sum of a thousand of their products still fits.
+_HEADROOM = 40.0
 
 
 def grouped_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
@@ -58,19 +63,19 @@ def pairwise_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     """sum_{j != k} log(1 + sum_i t_ij exp((s_ik - s_ij) / 2)).
 
     The inner sum is a matrix product over sets, (M, S) by (S, M), so nothing of size S M^2 is
-    made. Exact as long as no class with t > 0 trails the top of its set by more than about 170
-    in float32; beyond, the pairs that such a set dwarfs drop out of value and gradient.
+    made. In float32 it is exact as long as no class with t > 0 trails the top of its set by more
+    than 250; beyond, value and gradient stay finite but pairs dwarfed by such a set drop out.
     """
     top = logits.detach().amax(dim=2, keepdim=True)
     pull = target.log() + (top - logits) / 2
     scale = pull.detach().amax(dim=1).clamp(min=0)
-    pulls = _on_cache_lines((pull - scale.unsqueeze(1)).exp())
-    pushes = _on_cache_lines(((logits - top) / 2).exp())
+    pulls = _on_cache_lines((pull - scale.unsqueeze(1) + _HEADROOM).exp())
+    pushes = _on_cache_lines(((logits - top) / 2 + _HEADROOM).exp())
     classes = logits.shape[2]
     sums = torch.bmm(pulls.transpose(1, 2), pushes)[:, :classes, :classes]
     sums = sums.masked_fill(torch.eye(classes, dtype=torch.bool, device=logits.device), 0)
     felt = sums > 0
-    exponents = scale.unsqueeze(2) + sums.masked_fill(~felt, 1).log()
+    exponents = scale.unsqueeze(2) - 2 * _HEADROOM + sums.masked_fill(~felt, 1).log()
     return torch.where(felt, -F.logsigmoid(-exponents), 0).sum(dim=(1, 2))
 
 

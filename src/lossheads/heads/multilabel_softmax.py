@@ -128,7 +128,7 @@ class SoftmaxMultihot(Link):
 
     def decide(self, logits: Tensor) -> Tensor:
         """(N, L) -> (N, L) bool: on above one half, so never two labels at once."""
-        return self.log_probs(logits).argmax(dim=-1).bool()
+        return F.softmax(logits.double(), dim=-1) > 0.5
 
     def prior_bias(self, base_rates: Tensor) -> Tensor:
         """(L,) -> (L,): log of the rates divided by their sum, for no softmax holds more."""

@@ -1,7 +1,11 @@
 import subprocess
 import sys
 
+import pytest
+
+from lossheads.outcomes import AnyOf, EachOneOf, OneOf
 from lossheads.recording_tensorboard.words import column_names, flat, group, safe_names, table
+from lossheads.rulers import rulers_for
 
 
 def test_safe_names_hold_no_slash_and_differ():
@@ -21,9 +25,14 @@ def test_columns_of_several_sets_repeat_the_class_names():
     assert column_names(("a", "b"), 4) == ["set 0 a", "set 0 b", "set 1 a", "set 1 b"]
 
 
-def test_losses_and_errors_form_their_own_section():
-    sections = [group(name) for name in ("nll_loss", "hamming_error", "fastai_accuracy_multi")]
-    assert sections == ["error", "error", "accuracy"]
+@pytest.mark.parametrize("outcome", [OneOf(3), AnyOf(3), EachOneOf(2, 3)], ids=str)
+def test_sections_follow_from_what_is_perfect(outcome):
+    sections = {ruler.name: group(ruler.name) for ruler in rulers_for(outcome)}
+    down = {ruler.name for ruler in rulers_for(outcome) if ruler.perfect == 0}
+    assert {name for name, section in sections.items() if section == "error"} == down
+    assert {name for name, section in sections.items() if section == "other"} == {
+        "fitted_temperature"
+    }
 
 
 def test_flat_keeps_what_changes_the_outcome():

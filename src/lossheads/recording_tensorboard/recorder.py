@@ -36,7 +36,7 @@ CLASSES_SHOWN = 50  # more columns than this would bury the other charts; rulers
 class TensorBoardRecorder:
     """Writes `events.out.tfevents.…` in a run folder; a `Recorder`.
 
-    Tags: `accuracy/<ruler>` and `error/<ruler>` (validation split, every lap) with
+    Tags: `accuracy/<ruler>`, `error/<ruler>`, `other/<ruler>` (validation split, every lap) with
     `floor/<ruler>`; `test/<ruler>` at the last lap; `loss/own`, the head's own nats, never
     comparable between heads; `training/learning_rate`, `training/epoch`;
     `class/<name>/<ruler>`; and after the last lap `pr/<name>`, `scores/<name>/when_present` and

@@ -34,8 +34,10 @@ def column_names(class_names: Sequence[str], columns: int) -> list[str]:
 
 
 def group(ruler: str) -> str:
-    """The dashboard section of a ruler: lower is better in `error`, higher in `accuracy`."""
-    return "error" if ruler.endswith(("_loss", "_error")) else "accuracy"
+    """The dashboard section of a ruler, by its name: `accuracy` up, `error` down, or `other`."""
+    if ruler.endswith(("_loss", "_error")):
+        return "error"
+    return "accuracy" if ruler.endswith("_score") or "accuracy" in ruler else "other"
 
 
 def flat(config: Mapping[str, Any], above: str = "") -> dict[str, float | str]:

@@ -10,6 +10,7 @@ from lossheads.datasets.digits import Digits as Digits
 from lossheads.datasets.fashion_mnist import FashionMNIST as FashionMNIST
 from lossheads.datasets.fashion_mnist import FashionMNISTPair as FashionMNISTPair
 from lossheads.datasets.fashion_mnist_known import FashionMNISTKnown as FashionMNISTKnown
+from lossheads.datasets.files import Files as Files
 from lossheads.datasets.synthetic_blobs import SyntheticBlobs as SyntheticBlobs
 from lossheads.datasets.synthetic_groups import SyntheticGroups as SyntheticGroups
 from lossheads.datasets.synthetic_multilabel import SyntheticMultilabel as SyntheticMultilabel

@@ -1,0 +1,197 @@
+"""The user's own data: an .npz, a folder of images, or a CSV of labels beside images."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lossheads.datasets.checks import check_number, check_whole, check_word
+from lossheads.datasets.dataset import Dataset, Provenance, Split
+from lossheads.datasets.tables import Kind, Table, read_csv, read_folder, read_npz
+from lossheads.errors import UserError
+from lossheads.outcomes import AnyOf, EachOneOf, OneOf, Outcome
+
+READS = "an .npz, a .csv beside images, or a folder with one folder of images per class"
+
+
+@dataclass(frozen=True)
+class Files:
+    """Examples from files, split at random, nothing guessed about what the labels mean.
+
+    Args:
+        path: What to read, by its name: `*.npz` (arrays `inputs` (N, D) or (N, channels, H, W),
+            `labels`, optional `class_names`; never pickled objects), `*.csv` (labels beside
+            images), or a folder (of one folder of images per class). `read_npz`, `read_csv` and
+            `read_folder` say more. None builds, but refuses to be read.
+        kind: What the labels mean: `one_of` int (N,), `any_of` 0 / 1 (N, L), `each_one_of`
+            int (N, S). A folder can only be `one_of`.
+        class_names: Names in the order of their numbers; None for those that the file gives, or
+            for the words found in it, sorted. An .npz brings its own.
+        channels: 1 reads images as grey, 3 as colour. Not for .npz.
+        resize: [height, width] to which images are resized, bilinear; None where all are alike.
+        val_share, test_share: Share of examples in either split, each above 0, below 1 together.
+        seed: Of the random order in which examples are dealt out: test, validation, training.
+    """
+
+    path: str | None
+    kind: Kind
+    class_names: Sequence[str] | None
+    channels: int
+    resize: Sequence[int] | None
+    val_share: float
+    test_share: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        check_word("files", ("one_of", "any_of", "each_one_of"), kind=self.kind)
+        check_word("files", ("1", "3"), channels=str(self.channels))
+        check_number("files", 0.001, 0.998, val_share=self.val_share, test_share=self.test_share)
+        check_number("files", 0.002, 0.999, both_shares=self.val_share + self.test_share)
+        check_whole("files", 0, seed=self.seed)
+        if isinstance(self.class_names, str):
+            raise UserError(f"files got class_names={self.class_names}: it needs a list of names")
+        if self.resize is not None:
+            if isinstance(self.resize, int | str) or len(self.resize) != 2:
+                raise UserError(f"files got resize={self.resize}: it needs [height,width]")
+            check_whole("files", 1, height=self.resize[0], width=self.resize[1])
+
+    @property
+    def outcome(self) -> Outcome:
+        """Reads labels and class names, but no inputs."""
+        return _outcome(self.kind, self._table())
+
+    def load(self, data_dir: Path | None, cache: Path) -> Dataset:
+        """See `DatasetSource.load`; reads `path` every time, and touches neither folder.
+
+        Raises:
+            UserError: On anything that cannot be read; on inputs of a wrong shape or not finite,
+                labels out of range, and classes without an example, by name and row.
+        """
+        table = self._table()
+        outcome = _outcome(self.kind, table)
+        _refuse_labels(table, outcome)
+        inputs = table.inputs()
+        _refuse_inputs(table, inputs)
+        order = np.random.default_rng(self.seed).permutation(len(inputs))
+        tests, vals = (round(len(inputs) * share) for share in (self.test_share, self.val_share))
+        parts = np.split(order, [tests, tests + vals])
+        _refuse_untrained(table, outcome, parts[2])
+        test, val, train = (_split(table, inputs, np.sort(rows)) for rows in parts)
+        return Dataset(
+            outcome=outcome,
+            train=train,
+            val=val,
+            test=test,
+            class_names=table.class_names,
+            provenance=Provenance(
+                name="files",
+                origin=f"the user's own {table.source}, split with seed {self.seed}",
+                checksum=_checksum(inputs, table.labels),
+                licence="the user's own",
+            ),
+        )
+
+    def _table(self) -> Table:
+        if self.path is None:
+            raise UserError(f"files got no path: it needs path=<{READS}>")
+        path = Path(self.path).expanduser()
+        if path.is_dir():
+            if self.kind != "one_of":
+                raise UserError(
+                    f"files got kind={self.kind} for the folder {path}: folders name one class per "
+                    f"image; use kind=one_of, or a .csv"
+                )
+            return read_folder(path, self.class_names, self.channels, self.resize)
+        if not path.is_file():
+            raise UserError(f"files found nothing at {path}: it needs path=<{READS}>")
+        if path.suffix == ".npz":
+            return read_npz(path, self.kind)
+        if path.suffix == ".csv":
+            return read_csv(path, self.kind, self.class_names, self.channels, self.resize)
+        raise UserError(f"files got path={path}: it needs path=<{READS}>")
+
+
+def _outcome(kind: Kind, table: Table) -> Outcome:
+    dimensions = 1 if kind == "one_of" else 2
+    if table.labels.ndim != dimensions or len(table.labels) == 0:
+        raise UserError(
+            f"{table.source} has labels of shape {table.labels.shape}: kind={kind} needs "
+            f"{'(N,)' if dimensions == 1 else '(N, columns)'} and at least one example"
+        )
+    names = table.class_names
+    if len(set(names)) < len(names):
+        raise UserError(f"{table.source} names classes {', '.join(names)}: each may occur once")
+    if kind == "any_of":
+        return AnyOf(table.labels.shape[1])
+    return OneOf(len(names)) if kind == "one_of" else EachOneOf(table.labels.shape[1], len(names))
+
+
+def _refuse_labels(table: Table, outcome: Outcome) -> None:
+    names = table.class_names
+    if len(names) != outcome.n:
+        raise UserError(f"{table.source} names {len(names)} classes: {outcome} has {outcome.n}")
+    if not isinstance(outcome, AnyOf):
+        wrong = (table.labels < 0) | (table.labels >= outcome.n)
+        if wrong.any():
+            row = int(np.argwhere(wrong)[0][0])
+            raise UserError(
+                f"{table.row(row)} has label {table.labels[row].tolist()}: labels lie in "
+                f"0 … {outcome.n - 1}, one per class ({', '.join(names)})"
+            )
+    empty = [
+        name for name, count in zip(names, _counts(table.labels, outcome), strict=True) if not count
+    ]
+    if empty:
+        raise UserError(
+            f"{table.source} has no example of {empty}: nothing can be learnt or "
+            f"measured about a class without examples; leave it out"
+        )
+
+
+def _without_example(labels: NDArray[Any], table: Table, outcome: Outcome) -> str:
+    """Names of the classes or labels that never occur in `labels`, over all sets."""
+    if isinstance(outcome, AnyOf):
+        counts = labels.sum(axis=0)
+    else:
+        counts = np.bincount(labels.reshape(-1), minlength=outcome.n)
+    return ", ".join(np.array(table.class_names)[counts == 0])
+
+
+def _refuse_inputs(table: Table, inputs: NDArray[np.float32]) -> None:
+    if len(inputs) != len(table.labels) or inputs.ndim not in (2, 4):
+        raise UserError(
+            f"{table.source} has inputs of shape {inputs.shape} for {len(table.labels)} labels: "
+            f"inputs are (N, D), or images (N, channels, H, W), one row per label"
+        )
+    finite = np.isfinite(inputs.reshape(len(inputs), -1)).all(axis=1)
+    if not finite.all():
+        row = int(np.flatnonzero(~finite)[0])
+        raise UserError(
+            f"{table.row(row)} has inputs that are not finite, as have {(~finite).sum() - 1} other "
+            f"rows: NaN and infinity would spoil every weight; remove or replace them"
+        )
+
+
+def _refuse_untrained(table: Table, outcome: Outcome, train: NDArray[np.int64]) -> None:
+    lost = _without_example(table.labels[train], table, outcome)
+    if lost:
+        raise UserError(
+            f"{table.source} has so few examples of {lost} that none is among the "
+            f"{len(train)} that train: add examples, lower val_share and test_share, or take "
+            f"another seed"
+        )
+
+
+def _split(table: Table, inputs: NDArray[np.float32], rows: NDArray[np.int64]) -> Split:
+    return Split(torch.from_numpy(inputs[rows]), torch.from_numpy(table.labels[rows]))
+
+
+def _checksum(inputs: NDArray[np.float32], labels: NDArray[Any]) -> str:
+    digest = hashlib.sha256(np.ascontiguousarray(inputs).data)
+    digest.update(np.ascontiguousarray(labels).data)
+    return f"sha256 {digest.hexdigest()}"

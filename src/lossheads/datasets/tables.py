@@ -1,0 +1,251 @@
+"""Labelled examples in the user's own files, read without trusting them.
+
+Each reader gives a `Table`: labels and class names at once, inputs when asked, and the name of
+each row as the user knows it, for sentences about what is wrong with it.
+"""
+
+import csv
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lossheads.errors import UserError, near_matches
+
+Kind = Literal["one_of", "any_of", "each_one_of"]
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Labels (N,), (N, S), or bool (N, L); `row(i)` names example i; `inputs()` reads them."""
+
+    source: str
+    labels: NDArray[Any]
+    class_names: tuple[str, ...]
+    row: Callable[[int], str]
+    inputs: Callable[[], NDArray[np.float32]]
+
+
+def read_npz(path: Path, kind: Kind) -> Table:
+    """Arrays `inputs`, `labels` and, if there, `class_names`, of an .npz without pickles.
+
+    Bytes are pixels and divided by 255; other inputs stay as they are, as float32.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in ("labels", "class_names") if name in archive}
+            has_inputs = "inputs" in archive
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        raise UserError(
+            f"{path} cannot be read as an .npz of plain arrays ({error}); write it with "
+            f"numpy.savez(path, inputs=…, labels=…), without objects"
+        ) from error
+    if not has_inputs or "labels" not in arrays:
+        raise UserError(f"{path} needs the arrays inputs and labels, it misses one or both")
+    labels: NDArray[Any] = np.atleast_1d(arrays["labels"])
+    if kind == "any_of":
+        labels = _as_switches(path, labels)
+    elif labels.dtype.kind not in "iu":
+        raise UserError(f"{path} holds labels of type {labels.dtype}: {kind} needs whole numbers")
+    else:
+        labels = labels.astype(np.int64)
+    names = _npz_names(path, kind, labels, arrays.get("class_names"))
+    return Table(str(path), labels, names, lambda i: f"{path}, row {i}", lambda: _npz_inputs(path))
+
+
+def read_folder(
+    path: Path, class_names: Sequence[str] | None, channels: int, resize: Sequence[int] | None
+) -> Table:
+    """Images in one folder per class; classes are the folders' names, sorted as words."""
+    folders = sorted(entry for entry in path.iterdir() if entry.is_dir())
+    names = tuple(class_names or (folder.name for folder in folders))
+    files, labels = [], []
+    for folder in folders:
+        number = _number_of(folder.name, names, str(folder))
+        found = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in SUFFIXES]
+        files += found
+        labels += [number] * len(found)
+    return Table(
+        str(path),
+        np.array(labels, dtype=np.int64),
+        names,
+        lambda i: str(files[i]),
+        lambda: _images(files, [str(file) for file in files], channels, resize),
+    )
+
+
+def read_csv(
+    path: Path,
+    kind: Kind,
+    class_names: Sequence[str] | None,
+    channels: int,
+    resize: Sequence[int] | None,
+) -> Table:
+    """A table of image files and labels, first line = names of the columns.
+
+    The first column is the image's path, from the table's folder. Then, for `one_of`, one
+    column of class names; for `any_of`, one column per label, 0 or 1; for `each_one_of`, one
+    column of class names per set. Classes are the words found, sorted, unless given.
+    """
+    lines = _lines(path)
+    header, rows = lines[0][1], lines[1:]
+    places = [f"{path}, line {number}" for number, _ in rows]
+    for place, (_, cells) in zip(places, rows, strict=True):
+        if len(cells) != len(header):
+            raise UserError(f"{place} has {len(cells)} cells: its header has {len(header)}")
+    words = np.array([cells[1:] for _, cells in rows], dtype=np.str_).reshape(len(rows), -1)
+    if kind == "one_of" and len(header) != 2:
+        raise UserError(
+            f"{path} has {len(header) - 1} label columns: one_of needs one; for several use "
+            f"kind=any_of or kind=each_one_of"
+        )
+    if kind == "any_of":
+        names = tuple(header[1:])
+    else:
+        names = tuple(class_names or np.unique(words).tolist())
+    labels: NDArray[Any]
+    labels = _switches(words, places) if kind == "any_of" else _numbers(words, names, places)
+    files = [path.parent / cells[0] for _, cells in rows]
+    _refuse_repeats(files, places)
+    return Table(
+        str(path),
+        labels[:, 0] if kind == "one_of" else labels,
+        names,
+        lambda i: places[i],
+        lambda: _images(files, places, channels, resize),
+    )
+
+
+def _npz_names(
+    path: Path, kind: Kind, labels: NDArray[Any], given: NDArray[Any] | None
+) -> tuple[str, ...]:
+    if given is not None:
+        return tuple(str(name) for name in given.reshape(-1))
+    count = labels.shape[-1] if kind == "any_of" else int(labels.max(initial=0)) + 1
+    if count > labels.size:
+        raise UserError(
+            f"{path} holds the label {count - 1} among {labels.size}: most classes below it have "
+            f"no example; number the classes 0, 1, 2 …"
+        )
+    return tuple(str(k) for k in range(count))
+
+
+def _npz_inputs(path: Path) -> NDArray[np.float32]:
+    with np.load(path, allow_pickle=False) as archive:
+        inputs = archive["inputs"]
+    if inputs.dtype == np.uint8:
+        return np.asarray(inputs.astype(np.float32) / 255)
+    if inputs.dtype.kind != "f":
+        raise UserError(
+            f"{path} holds inputs of type {inputs.dtype}: floats are taken as they are, uint8 as "
+            f"pixels; convert them to one of the two"
+        )
+    return np.asarray(inputs, dtype=np.float32)
+
+
+def _as_switches(path: Path, labels: NDArray[Any]) -> NDArray[np.bool_]:
+    wrong = ~np.isin(labels, (0, 1)) if labels.dtype.kind in "biuf" else np.ones(labels.shape, bool)
+    if wrong.any():
+        row = int(np.argwhere(wrong)[0][0])
+        raise UserError(
+            f"{path}, row {row} holds labels {labels[row].tolist()}: any_of needs 0 or 1"
+        )
+    return labels.astype(np.bool_)
+
+
+def _lines(path: Path) -> list[tuple[int, list[str]]]:
+    """The filled lines of a CSV file with their numbers, header first."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} cannot be read as a table in UTF-8 ({error})") from error
+    if len(lines) < 2 or len(lines[0][1]) < 2:
+        raise UserError(
+            f"{path} needs a header of two columns or more, the first of image files, and a line "
+            f"per image"
+        )
+    return lines
+
+
+def _switches(words: NDArray[np.str_], places: list[str]) -> NDArray[np.bool_]:
+    wrong = ~np.isin(words, ("0", "1"))
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise UserError(f"{places[row]} holds {str(words[row, column])!r}: any_of needs 0 or 1")
+    return np.asarray(words == "1")
+
+
+def _numbers(
+    words: NDArray[np.str_], names: tuple[str, ...], places: list[str]
+) -> NDArray[np.int64]:
+    labels = np.full(words.shape, -1, dtype=np.int64)
+    for number, name in enumerate(names):
+        labels[words == name] = number
+    if (labels < 0).any():
+        row, column = np.argwhere(labels < 0)[0]
+        _number_of(str(words[row, column]), names, places[row])
+    return labels
+
+
+def _number_of(word: str, names: tuple[str, ...], place: str) -> int:
+    if word not in names:
+        raise UserError(f"{place} is of class {word!r}: {near_matches(word, names)}")
+    return names.index(word)
+
+
+def _refuse_repeats(files: list[Path], places: list[str]) -> None:
+    first: dict[Path, str] = {}
+    for file, place in zip(files, places, strict=True):
+        if file in first:
+            raise UserError(
+                f"{place} names {file.name} again, after {first[file]}: an image may stand in one "
+                f"line only, or it could both train and test"
+            )
+        first[file] = place
+
+
+def _images(
+    files: list[Path], places: list[str], channels: int, resize: Sequence[int] | None
+) -> NDArray[np.float32]:
+    """(N, channels, H, W) in [0, 1]. Refuses images of another size than the first one's."""
+    pictures: list[NDArray[np.uint8]] = []
+    for file, place in zip(files, places, strict=True):
+        pictures.append(_image(file, place, channels, resize))
+        if pictures[-1].shape != pictures[0].shape:
+            (height, width), (first_height, first_width) = (
+                picture.shape[:2] for picture in (pictures[-1], pictures[0])
+            )
+            raise UserError(
+                f"{place} is {height} x {width} pixels, the first image {first_height} x "
+                f"{first_width}: all must be alike; give resize=[height,width]"
+            )
+    stacked = np.stack(pictures).reshape(len(files), *pictures[0].shape[:2], channels)
+    return np.asarray(stacked.transpose(0, 3, 1, 2).astype(np.float32) / 255)
+
+
+def _image(
+    file: Path, place: str, channels: int, resize: Sequence[int] | None
+) -> NDArray[np.uint8]:
+    try:
+        with Image.open(file) as image:
+            # Pillow would cut deeper pixels off at 255 without a word.
+            deep = image.mode.startswith(("I", "F"))
+            picture = image.convert("L" if channels == 1 else "RGB")
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"{place}: the image {file} cannot be read ({error})") from error
+    if deep:
+        raise UserError(
+            f"{place}: the image {file} has more than 8 bits per pixel: bring such data as an .npz "
+            f"of floats"
+        )
+    if resize is not None:
+        picture = picture.resize((resize[1], resize[0]), Image.Resampling.BILINEAR)
+    return np.asarray(picture)

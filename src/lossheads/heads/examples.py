@@ -1,0 +1,218 @@
+"""One tiny example per head name, computed by the heads themselves; `lossheads heads` prints it.
+
+Heads for the same kind of label share their logits, so the rows can be read against each other.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from lossheads.heads.base import Head
+from lossheads.heads.binary import SingleLogitBCE, SingleLogitSoftmaxCCE, TwoLogitCCE
+from lossheads.heads.grouped import (
+    GroupedBalancedCCE,
+    GroupedCCE,
+    GroupedCentredCCE,
+    GroupedKLExcess,
+    GroupedLogitAdjustedCCE,
+    GroupedLogSumCCE,
+    GroupedPairwiseCCE,
+)
+from lossheads.heads.multiclass import SigmoidBCE, SoftmaxBCE, SoftmaxCCE
+from lossheads.heads.multilabel import Asymmetric, Focal, MultilabelCCE
+from lossheads.heads.multilabel_softmax import PerLabelCCE, SoftmaxMultihot
+from lossheads.outcomes import AnyOf, EachOneOf, OneOf
+
+
+@dataclass(frozen=True)
+class HeadExample:
+    """What one head makes of one example.
+
+    Attributes:
+        name: As in `head=name` on the command line.
+        outcome: What the label can be, in words.
+        labels: The example's label: a class, a list of bools, or a class per set.
+        logits: The U numbers the head reads.
+        loss: Nats.
+        scores: Per class, label, or set and class; in [0, 1].
+        decision: Shaped like `labels`.
+        explanation: One line.
+    """
+
+    name: str
+    outcome: str
+    labels: Any
+    logits: list[float]
+    loss: float
+    scores: Any
+    decision: Any
+    explanation: str
+
+
+_TWO, _THREE, _TAGS, _SETS = OneOf(2), OneOf(3), AnyOf(3), EachOneOf(2, 3)
+_LABELS = {
+    _TWO: torch.tensor([1]),
+    _THREE: torch.tensor([0]),
+    _TAGS: torch.tensor([[True, False, True]]),
+    _SETS: torch.tensor([[0, 0]]),
+}
+_ONE_LOGIT = [0.8]
+_TWO_LOGITS = [-0.4, 0.4]
+_THREE_LOGITS = [2.0, -1.0, 0.5]
+_PAIRS = [-1.0, 1.0, 0.5, -0.5, -0.25, 0.25]  # on less off gives the three logits
+_SET_LOGITS = [2.0, -1.0, 0.5, 0.5, 1.0, -1.0]  # the first set is right, the second wrong
+_RATES = torch.tensor([[0.75, 0.125, 0.125]] * 2, dtype=torch.float64)
+
+
+def worked_examples() -> list[HeadExample]:
+    """One example per head name: multi-class, binary, multi-label, grouped."""
+    return _multiclass() + _binary() + _multilabel() + _grouped()
+
+
+def _example(name: str, head: Head, logits: list[float], explanation: str) -> HeadExample:
+    labels, row = _LABELS[head.outcome], torch.tensor([logits])
+    return HeadExample(
+        name=name,
+        outcome=str(head.outcome),
+        labels=labels[0].tolist(),
+        logits=logits,
+        loss=head.loss(row, head.encode(labels)).item() + 0.0,  # a loss of -0.0 prints badly
+        scores=head.scores(row)[0].tolist(),
+        decision=head.decide(row)[0].tolist(),
+        explanation=explanation,
+    )
+
+
+def _multiclass() -> list[HeadExample]:
+    return [
+        _example(
+            "softmax_cce",
+            SoftmaxCCE(_THREE),
+            _THREE_LOGITS,
+            "classes share a probability of 1; costs -ln of the true one's share",
+        ),
+        _example(
+            "softmax_bce",
+            SoftmaxBCE(_THREE),
+            _THREE_LOGITS,
+            "the same shares, each judged as a yes or no of its own, then averaged over classes",
+        ),
+        _example(
+            "sigmoid_bce",
+            SigmoidBCE(_THREE),
+            _THREE_LOGITS,
+            "each class says yes or no alone: scores need not sum to 1, every class costs",
+        ),
+        _example(
+            "sigmoid_bce_mean",
+            SigmoidBCE(_THREE, over_units="mean"),
+            _THREE_LOGITS,
+            "sigmoid_bce divided by the number of classes, as frameworks do by default",
+        ),
+    ]
+
+
+def _binary() -> list[HeadExample]:
+    return [
+        _example(
+            "single_logit_bce",
+            SingleLogitBCE(_TWO),
+            _ONE_LOGIT,
+            "one number for two classes: above zero is class 1",
+        ),
+        _example(
+            "two_logit_cce",
+            TwoLogitCCE(_TWO),
+            _TWO_LOGITS,
+            "two numbers, of which only the difference counts: the same loss as single_logit_bce",
+        ),
+        _example(
+            "single_logit_softmax_cce",
+            SingleLogitSoftmaxCCE(_TWO),
+            _ONE_LOGIT,
+            "broken on purpose: one unit's share is always 1: no loss, no gradient",
+        ),
+    ]
+
+
+def _multilabel() -> list[HeadExample]:
+    return [
+        _example(
+            "multilabel_cce",
+            MultilabelCCE(_TAGS),
+            _THREE_LOGITS,
+            "pushes present logits above 0 and absent ones below, one logarithm a side",
+        ),
+        _example(
+            "focal",
+            Focal(_TAGS),
+            _THREE_LOGITS,
+            "sigmoid_bce in which labels that are nearly right cost next to nothing",
+        ),
+        _example(
+            "asymmetric",
+            Asymmetric(_TAGS),
+            _THREE_LOGITS,
+            "focal with a focus for each side: absent labels are forgiven more, free below a margin",
+        ),
+        _example(
+            "per_label_cce",
+            PerLabelCCE(_TAGS),
+            _PAIRS,
+            "an off and an on logit per label: the same loss as sigmoid_bce of their difference",
+        ),
+        _example(
+            "softmax_multihot",
+            SoftmaxMultihot(_TAGS),
+            _THREE_LOGITS,
+            "a mistake kept on purpose: labels share a probability of 1, so only one passes 1/2",
+        ),
+    ]
+
+
+def _grouped() -> list[HeadExample]:
+    return [
+        _example(
+            "grouped_cce",
+            GroupedCCE(_SETS),
+            _SET_LOGITS,
+            "a softmax_cce per set, added up",
+        ),
+        _example(
+            "grouped_logit_adjusted_cce",
+            GroupedLogitAdjustedCCE(_SETS).with_base_rates(_RATES),
+            _SET_LOGITS,
+            "grouped_cce trained with log base rates added (here class 0 is frequent)",
+        ),
+        _example(
+            "grouped_logsum_cce",
+            GroupedLogSumCCE(_SETS),
+            _SET_LOGITS,
+            "odds against the truth, added up over sets inside one logarithm per class",
+        ),
+        _example(
+            "grouped_centred_cce",
+            GroupedCentredCCE(_SETS),
+            _SET_LOGITS,
+            "asks the true class to beat its set's mean, not the other classes",
+        ),
+        _example(
+            "grouped_balanced_cce",
+            GroupedBalancedCCE(_SETS),
+            _SET_LOGITS,
+            "grouped_logsum_cce on hard labels; on soft ones its optimum is the label",
+        ),
+        _example(
+            "grouped_kl_excess",
+            GroupedKLExcess(_SETS),
+            _SET_LOGITS,
+            "grouped_logsum_cce on hard labels; on soft ones it weighs each set's cross-entropy",
+        ),
+        _example(
+            "grouped_pairwise_cce",
+            GroupedPairwiseCCE(_SETS),
+            _SET_LOGITS,
+            "a logarithm for every ordered pair of classes, over half the difference of logits",
+        ),
+    ]

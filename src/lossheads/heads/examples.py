@@ -154,7 +154,7 @@ def _multilabel() -> list[HeadExample]:
             "asymmetric",
             Asymmetric(_TAGS),
             _THREE_LOGITS,
-            "focal with a focus for each side: absent labels are forgiven more, free below a margin",
+            "focal with a focus per side: absent labels are forgiven more, free below a margin",
         ),
         _example(
             "per_label_cce",

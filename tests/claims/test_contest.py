@@ -237,3 +237,25 @@ def test_a_configuration_that_computes_with_the_seed_is_composed_for_each(tmp_pa
     run_claim(claim(tmp_path), computing, engine)
     asked = [(config["seed"], config["dataset_seed"]) for config in engine.calls[0]]
     assert set(asked) == {(seed, seed + 100) for seed in range(4)}
+
+
+def test_a_shown_ruler_may_miss_some_arms_but_not_all(tmp_path):
+    shown = claim(tmp_path, ("seeds: 4", "seeds: 4\nshow: [extra_score]"))
+
+    def only_a(config, ruler):
+        if ruler == "extra_score" and config["head"] != "softmax_cce":
+            raise UserError("no extra_score")
+
+    def no_arm(config, ruler):
+        if ruler == "extra_score":
+            raise UserError("no extra_score")
+
+    def extra(config):
+        more = {"extra_score": 0.3} if config["head"] == "softmax_cce" else {}
+        return result(config, {"accuracy_score": score(config)} | more)
+
+    verdict = run_claim(shown, compose, Engine(extra), allow_ruler=only_a)
+    cells = [cell.arm for cell in verdict.cells if cell.ruler == "extra_score"]
+    assert cells == ["a"]
+    with pytest.raises(UserError, match="claim a-claim, show: no extra_score"):
+        run_claim(shown, compose, Engine(extra), allow_ruler=no_arm)

@@ -20,6 +20,9 @@ AllowRuler = Callable[[Config, str], object]
 
 # Read from `Result.first_step` instead of the test split, e.g. first_step/gradient_norm.
 _FIRST_STEP = "first_step/"
+# Measured beside the rulers of the outcome, e.g. outliers/digits/max_logit_auroc_score or
+# tuned/macro_f1_score: whether a run has them is known when it is read.
+_BESIDE = (_FIRST_STEP, "outliers/", "tuned/")
 
 # A seed that no configuration holds by chance.
 _STAND_IN = 1_987_654_321
@@ -75,23 +78,31 @@ class Runs:
             seen[key] = arm.name
 
     def refuse_rulers(self, allow_ruler: AllowRuler) -> None:
-        """Refuse rulers that an arm's outcome does not have."""
+        """Refuse rulers that an arm's outcome does not have; a shown one may miss some arms."""
         asked = {
-            (arm, ruler, f"{prediction.place}.ruler")
+            (f"{prediction.place}.ruler", arm, ruler)
             for prediction in self.claim.predictions
             for arm, ruler in zip(prediction.arms, prediction.rulers, strict=True)
         }
-        for arm in self.claim.arms:
-            asked |= {(arm, ruler, f"claim {self.claim.slug}, show") for ruler in self.claim.show}
-            if self.claim.choose_by:
-                asked.add((arm, self.claim.choose_by, f"claim {self.claim.slug}, choose_by"))
-        for arm, ruler, place in sorted(asked):
-            if ruler.startswith(_FIRST_STEP):
-                continue
-            try:
-                allow_ruler(self.config(self.claim.arms[arm], self.grid[0], 0), ruler)
-            except UserError as error:
+        if self.claim.choose_by:
+            place = f"claim {self.claim.slug}, choose_by"
+            asked |= {(place, arm, self.claim.choose_by) for arm in self.claim.arms}
+        for place, arm, ruler in sorted(asked):
+            if error := self._refusal(allow_ruler, arm, ruler):
                 raise UserError(f"{place}: {error}") from error
+        for ruler in self.claim.show:
+            errors = [self._refusal(allow_ruler, arm, ruler) for arm in self.claim.arms]
+            if all(errors):
+                raise UserError(f"claim {self.claim.slug}, show: {errors[0]}") from errors[0]
+
+    def _refusal(self, allow_ruler: AllowRuler, arm: str, ruler: str) -> UserError | None:
+        if ruler.startswith(_BESIDE):
+            return None
+        try:
+            allow_ruler(self.config(self.claim.arms[arm], self.grid[0], 0), ruler)
+        except UserError as error:
+            return error
+        return None
 
     def train(self, n: int) -> None:
         """Ask for every run of the first `n` seeds not asked for yet, all in one call."""

@@ -33,8 +33,10 @@ from lossheads.report.tables import rich_table, table
 from lossheads.results import Result
 from lossheads.rulers import find_ruler
 
-# Settings that change where or on what a claim runs, but not what it asks.
-_ALLOWED = ("device", "device.threads", "outputs", "data_dir", "force", "cohort.max_members")
+# Settings that change where or on what a claim runs, or how often, but not what it asks.
+_ALLOWED = ("seeds", "device", "device.threads", "outputs", "data_dir", "force")
+
+Seeds = int | Literal["auto"] | None
 
 # The dashboard and the curve show these two where the claim asks for them: the puzzle itself.
 _PUZZLE = ("accuracy_score", "elementwise_accuracy_score")
@@ -48,12 +50,12 @@ def claim_command(words: list[str]) -> int:
         _list(list_claims(folder))
         return 0
     claims = list_claims(folder) if asked.name == "all" else [find_claim(asked.name, folder)]
-    extra = _settings(asked.settings)
-    statuses = [_run(claim, asked.seeds, extra, Path(asked.reference)) for claim in claims]
+    seeds, extra = _settings(asked.settings)
+    statuses = [_run(claim, seeds, extra, Path(asked.reference)) for claim in claims]
     return max(statuses, key=lambda status: (status == 1, status))
 
 
-def _run(claim: Claim, seeds: Any, extra: list[str], reference: Path) -> int:
+def _run(claim: Claim, seeds: Seeds, extra: list[str], reference: Path) -> int:
     console = wide_console()
     seen: dict[str, Result] = {}
 
@@ -163,24 +165,27 @@ def _list(claims: Sequence[Claim]) -> None:
     wide_console().print(shown)
 
 
-def _settings(words: Sequence[str]) -> list[str]:
+def _settings(words: Sequence[str]) -> tuple[Seeds, list[str]]:
+    """Seeds and the overrides left over."""
+    seeds: Seeds = None
     for word in words:
-        key, equals, _ = word.partition("=")
+        key, equals, value = word.partition("=")
         if not equals or key not in _ALLOWED:
             raise UserError(
-                f"claim run got {word!r}: a claim fixes what it asks; only where it runs can be "
-                f"set, by {', '.join(_ALLOWED)}"
+                f"claim run got {word!r}: a claim fixes what it asks; what can be set is "
+                f"{', '.join(_ALLOWED)}"
             )
-    return list(words)
+        if key == "seeds":
+            seeds = _seeds(value)
+    return seeds, [word for word in words if not word.startswith("seeds=")]
 
 
 def _seeds(word: str) -> int | Literal["auto"]:
     if word == "auto":
         return "auto"
-    try:
-        return int(word)
-    except ValueError:
-        raise UserError(f"claim run got --seeds {word}: it is a number or auto") from None
+    if not word.isdecimal():
+        raise UserError(f"claim run got seeds={word}: it is a number or auto")
+    return int(word)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -195,8 +200,7 @@ def _parser() -> argparse.ArgumentParser:
     listed = verbs.add_parser("list", help="the claims, and where they were made")
     run = verbs.add_parser("run", help="train what is missing, print the verdict")
     run.add_argument("name", help="a claim's name, a claim file (.yaml), or all")
-    run.add_argument("settings", nargs="*", help=f"where it runs: {', '.join(_ALLOWED)}")
-    run.add_argument("--seeds", type=_seeds, help="how many, or auto; default: the claim's own")
+    run.add_argument("settings", nargs="*", help=f"{', '.join(_ALLOWED)}, as KEY=VALUE")
     run.add_argument(
         "--reference",
         default="outputs/reference",

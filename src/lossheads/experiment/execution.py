@@ -197,10 +197,10 @@ def _build(runs: Sequence[Run], dataset: Dataset, device: torch.device) -> Cohor
 
 
 def _member(run: Run, dataset: Dataset) -> Member:
-    head, config = run.parts.head, run.config
-    start = None
-    if config["readout"]["prior_bias"]:
-        start = head.prior_bias(base_rates(head.outcome, dataset.train.labels)).float().cpu()
+    config = run.config
+    rates = base_rates(dataset.outcome, dataset.train.labels)
+    head = run.parts.head.with_base_rates(rates)
+    start = head.prior_bias(rates).float().cpu() if config["readout"]["prior_bias"] else None
     return Member(head, config["seed"], config["data_seed"], run.parts.rates, start)
 
 

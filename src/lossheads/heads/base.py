@@ -36,6 +36,12 @@ class Head(Protocol):
     def framework_loss(self) -> FrameworkLoss:
         """Name of the loss in Keras's words; old Keras chose its accuracy by this name."""
 
+    def with_base_rates(self, base_rates: Tensor) -> "Head":
+        """The head that knows how often each class is present in training (outcome.columns).
+
+        Itself, unless its loss needs the rates.
+        """
+
     def encode(self, labels: Tensor) -> Tensor:
         """Labels -> target, first dimension N: what `loss` eats."""
 

@@ -94,6 +94,30 @@ def test_loss_and_gradient_survive_logits_of_ten_thousand(head):
 
 
 @each_pair
+def test_a_training_step_looks_at_no_value(head):
+    """On a GPU a look is a wait; on the meta device, where there are no values, it is an error."""
+    labels = draw_labels(head.outcome, 5).to("meta")
+    logits = torch.zeros(5, head.units, device="meta")
+    loss, gradient = loss_and_gradient(head, logits, head.encode(labels))
+    assert loss.shape == (5,)
+    assert gradient.shape == logits.shape
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_no_head_makes_a_cuda_device_wait():
+    for pair in PAIRS:
+        (head,) = pair.values
+        logits, labels = (part.cuda() for part in draw(head))
+        loss_and_gradient(head, logits, head.encode(labels))  # first calls may set things up
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            loss_and_gradient(head, logits, head.encode(labels))
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+
+@each_pair
 def test_a_row_does_not_feel_its_neighbours(head):
     logits, labels = draw(head, n=70)
     target = head.encode(labels)

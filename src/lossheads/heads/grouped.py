@@ -189,8 +189,8 @@ class GroupedPairwiseCCE(_Grouped):
     """sum_{j != k} log(1 + sum_i t_ij exp((s_ik - s_ij) / 2)): a logarithm per pair of classes.
 
     Convex. Soft labels t: the optimum is softmax(s_i) = t_i, with no weight that depends on the
-    labels. Hard labels: zero loss means that every decision is right, but it balances hardly
-    more than cross-entropy. Costs a matrix product over sets, and N * M^2 numbers of memory.
+    labels. Hard labels: zero loss means that every decision is right. Costs a matrix product
+    over sets, and N * M^2 numbers of memory.
 
     Source: docs/open-question.md.
     """

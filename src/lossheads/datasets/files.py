@@ -143,9 +143,7 @@ def _refuse_labels(table: Table, outcome: Outcome) -> None:
                 f"{table.row(row)} has label {table.labels[row].tolist()}: labels lie in "
                 f"0 … {outcome.n - 1}, one per class ({', '.join(names)})"
             )
-    empty = [
-        name for name, count in zip(names, _counts(table.labels, outcome), strict=True) if not count
-    ]
+    empty = _without_example(table.labels, table, outcome)
     if empty:
         raise UserError(
             f"{table.source} has no example of {empty}: nothing can be learnt or "

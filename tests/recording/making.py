@@ -51,6 +51,7 @@ def result(walked: list[Lap], **changes: object) -> Result:
             "head": {"_target_": "lossheads.heads.SoftmaxCCE", "_partial_": True},
             "optimizer": {"lr": 0.001, "betas": [0.9, 0.999], "nesterov": False},
             "data_dir": None,
+            "choices": {"head": "softmax_cce"},
         },
         "class_names": list(NAMES),
         "laps": walked,

@@ -158,6 +158,7 @@ def test_hyper_parameters_lie_in_the_same_file_and_name_test_rulers(tmp_path):
     }
     start = content[metadata.SESSION_START_INFO_TAG].session_start_info.hparams
     assert {name: value.number_value or value.string_value for name, value in start.items()} == {
+        "choices.head": "softmax_cce",
         "seed": 3.0,
         "head._target_": "lossheads.heads.SoftmaxCCE",
         "optimizer.lr": 0.001,

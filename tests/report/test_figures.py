@@ -18,6 +18,10 @@ def texts(axes):
     return [text.get_text() for text in axes.texts]
 
 
+def rows(axes):
+    return [label.get_text() for label in axes.get_yticklabels()]
+
+
 def legend(figure):
     return [text.get_text() for text in figure.legends[0].get_texts()]
 
@@ -33,7 +37,7 @@ def marks(axes):
 
 def test_each_mark_stands_at_its_mean_in_the_row_of_its_ruler():
     (axes,) = puzzle_figure(puzzle(), [ARGMAX, CELLS, KERAS]).axes
-    assert [label.get_text() for label in axes.get_yticklabels()] == [ARGMAX, CELLS, KERAS]
+    assert [name.splitlines()[0] for name in rows(axes)] == [ARGMAX, CELLS, KERAS]
     found = [(x, round(y)) for x, y in marks(axes)]
     assert found == [
         (pytest.approx(0.88), 0),
@@ -65,23 +69,32 @@ def test_the_line_of_a_model_that_says_nothing_is_drawn_and_labelled():
     assert [0.9, 0.9] in lines
 
 
-def test_floors_are_written_at_the_edge_when_they_lie_off_the_axis():
+def ticks(axes):
+    """(x, y) of the floor ticks."""
+    segments = [segment for part in axes.collections for segment in part.get_segments()]
+    return [(s[0][0], (s[0][1] + s[1][1]) / 2) for s in segments if s[0][0] == s[1][0]]
+
+
+def test_floors_stand_beside_their_marks_and_in_the_rows_name():
     (axes,) = puzzle_figure(puzzle(), [ARGMAX, CELLS]).axes
     assert axes.get_xlim()[0] == pytest.approx(0.85)
-    assert "◂ floor 0.100" in texts(axes)
-    assert "floor 0.900" in texts(axes)
+    assert rows(axes) == [f"{ARGMAX}\nfloor 0.100", f"{CELLS}\nfloor 0.900"]
+    assert ticks(axes) == [(0.9, pytest.approx(y)) for x, y in marks(axes) if y > 0.5]
+    arrows = [text.xy for text in axes.texts if text.get_text() == "◂"]
+    assert arrows == [(0.85, pytest.approx(y)) for x, y in marks(axes) if y < 0.5]
 
 
 def test_arms_with_different_floors_get_one_each():
     (axes,) = puzzle_figure(puzzle(), [KERAS]).axes
-    assert [text for text in texts(axes) if "floor" in text] == ["◂ floor 0.100", "floor 0.900"]
+    assert rows(axes) == [f"{KERAS}\nfloor 0.100, 0.900"]
+    assert ticks(axes) == [(0.9, pytest.approx(marks(axes)[1][1]))]
 
 
 def test_told_numbers_are_ringed():
     figure = puzzle_figure(puzzle(), [ARGMAX, KERAS], told=[("cce", KERAS), ("bce", KERAS)])
     rings = [line for line in figure.axes[0].lines if line.get_markerfacecolor() == "none"]
     assert [ring.get_xdata()[0] for ring in rings] == pytest.approx([0.88, 0.976])
-    assert legend(figure) == ["cce", "bce", "the numbers that were compared"]
+    assert legend(figure) == ["cce", "bce", "floor", "the numbers that were compared"]
 
 
 def test_the_axis_says_split_and_n():
@@ -110,7 +123,7 @@ def test_curves_are_means_coloured_by_arm_and_dashed_by_ruler():
         *[COLOURS[1]] * 2,
     ]
     assert [line.is_dashed() for line in drawn] == [False, True, False, True]
-    assert legend(figure) == ["cce", "bce", ARGMAX, CELLS]
+    assert legend(figure) == ["cce", "bce", ARGMAX, CELLS, NOTHING]
 
 
 def test_bands_are_the_intervals_around_the_curves():
@@ -124,17 +137,33 @@ def test_bands_are_the_intervals_around_the_curves():
 def test_the_epochs_axis_serves_the_end_of_training():
     (axes,) = epochs_figure(puzzle(), [ARGMAX, CELLS]).axes
     assert axes.get_ylim() == pytest.approx((0.7, 1.0))
-    assert NOTHING in texts(axes)
+    assert [0.9, 0.9] in [list(line.get_ydata()) for line in axes.lines]
     assert axes.get_xlabel() == "epochs; mean and 95 % band over n = 3 seeds"
 
 
-def test_a_floor_below_the_axes_is_told_and_not_drawn():
-    (rows,) = puzzle_figure(puzzle(), [ARGMAX]).axes
-    assert [text for text in texts(rows) if "nothing" in text] == []
-    assert "◂ floor 0.100" in texts(rows)
-    (curves,) = epochs_figure(puzzle(), [ARGMAX]).axes
-    assert texts(curves) == ["▾ a model that says nothing: 0.100"]
-    assert all(len(line.get_xdata()) == 3 for line in curves.lines)
+def test_a_floor_off_the_axis_is_told_and_not_drawn():
+    figure = puzzle_figure(puzzle(), [ARGMAX])
+    assert not [text for text in texts(figure.axes[0]) if "nothing" in text]
+    assert rows(figure.axes[0]) == [f"{ARGMAX}\nfloor 0.100"]
+    assert legend(epochs_figure(puzzle(), [ARGMAX]))[-1] == "a model that says nothing: 0.100"
+
+
+def test_a_ruler_without_floor_says_so():
+    runs = [run(0, [{ARGMAX: 0.5}], floors={ARGMAX: float("nan")})]
+    (axes,) = puzzle_figure({"a": runs}, [ARGMAX]).axes
+    assert rows(axes) == [f"{ARGMAX}\nfloor none"]
+    assert legend(epochs_figure({"a": runs}, [ARGMAX])) == ["a", ARGMAX]
+
+
+@pytest.mark.parametrize("arms", [2, 3, 7])
+@pytest.mark.parametrize("length", [3, 30])
+def test_the_legend_stays_on_the_paper(arms, length):
+    many = {f"{number}{'m' * length}": puzzle()["cce"] for number in range(arms)}
+    for figure in (puzzle_figure(many, [ARGMAX]), epochs_figure(many, [ARGMAX, CELLS])):
+        figure.canvas.draw()
+        box = figure.legends[0].get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.width
 
 
 def test_colours_are_as_many_as_markers():

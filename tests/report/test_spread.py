@@ -60,8 +60,8 @@ def test_a_curve_keeps_the_steps_that_every_run_reached():
 
 def test_a_curve_runs_forwards_when_the_kept_lap_stands_last():
     laps = [{ARGMAX: 0.1}, {ARGMAX: 0.5}, {ARGMAX: 0.8}]
-    points = curve([run(0, laps, steps=[0, 200, 100])], ARGMAX)
-    assert [lap.step for lap, _ in points] == [0, 100, 200]
+    points = curve([run(0, laps, steps=[1, 16, 8])], ARGMAX)
+    assert [lap.step for lap, _ in points] == [1, 8, 16]
 
 
 def test_a_curve_of_nothing_is_empty():

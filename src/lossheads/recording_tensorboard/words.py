@@ -44,11 +44,14 @@ def flat(config: Mapping[str, Any], above: str = "") -> dict[str, float | str]:
     """A nested configuration as hyper-parameters: dotted names, numbers and words.
 
     What does not change a run's outcome (`NOT_IN_KEY`), Hydra's `_partial_` and unset values are
-    left out; lists, truth values and numbers that are not finite become words.
+    left out; lists, truth values and numbers that are not finite become words. The names of the
+    chosen group files stay: they say the same as `_target_` in one word, and TensorBoard shows
+    the first five names of the alphabet, which they happen to be.
     """
     found: dict[str, float | str] = {}
     for key, value in config.items():
-        if key == "_partial_" or value is None or (not above and key in NOT_IN_KEY):
+        idle = not above and key in NOT_IN_KEY and key != "choices"
+        if idle or key == "_partial_" or value is None:
             continue
         if isinstance(value, Mapping):
             found |= flat(value, f"{above}{key}.")

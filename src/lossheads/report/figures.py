@@ -11,6 +11,7 @@ from lossheads.errors import UserError
 from lossheads.report.sheet import (
     COLOURS,
     DASHES,
+    DOTS,
     GREY,
     INK,
     MARKERS,
@@ -32,6 +33,8 @@ from lossheads.report.spread import (
     perfect,
 )
 
+Pair = tuple[str, str]  # arm, ruler
+Curves = Mapping[Pair, Sequence[tuple[float, Spread]]]  # (epoch, mean over seeds)
 SPLIT_WORDS = {"val": "validation", "test": "test"}
 
 
@@ -40,7 +43,7 @@ def puzzle_figure(
     rulers: Sequence[str],
     split: Split = "test",
     title: str = "Same predictions, several accuracies",
-    told: Sequence[tuple[str, str]] = (),
+    told: Sequence[Pair] = (),
 ) -> Figure:
     """One row per ruler, one mark per arm: mean over seeds, 95 % interval, floors as ticks.
 
@@ -57,20 +60,23 @@ def puzzle_figure(
     figure, axes = sheet(7.6, 1.4 + len(rulers) * (0.2 + 0.19 * len(arms)))
     spreads = {(a, r): final(arms[a], r, split) for r in rulers for a in arms}
     lowest = min((at.mean for at in spreads.values() if at.n), default=0.0)
-    # To the next twentieth below; floors that lie further down are written at the edge.
+    # To the next twentieth below; floors that lie further down get an arrow.
     left = max(0.0, math.floor(20 * lowest - 0.3) / 20)
     axes.set_xlim(left, 1.0 + 0.11 * (1.0 - left))
     heights = _heights(list(arms), rulers)
-    _draw_floors(axes, arms, rulers, split, heights)
+    floors = {(a, r): floor_of(arms[a], r, split) for r in rulers for a in arms}
+    _draw_floors(axes, floors, heights)
     _draw_marks(axes, spreads, heights, told)
-    _draw_nothing(axes, arms, rulers, split, across="rows")
-    axes.set_yticks(range(len(rulers)), rulers)
+    _draw_nothing(axes, arms, floors)
+    names = [_row_name(ruler, [floors[arm, ruler] for arm in arms]) for ruler in rulers]
+    axes.set_yticks(range(len(rulers)), names)
     axes.set_ylim(len(rulers) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", color=PALE, linewidth=0.6)
     seeds = _seeds([at.n for at in spreads.values()])
     axes.set_xlabel(f"{SPLIT_WORDS[split]} split, mean and 95 % interval over {seeds}")
     keys = [_mark(marker, colour, arm) for arm, marker, colour in _styled(arms)]
+    keys.append(Line2D([], [], color=INK, linestyle="", marker="|", ms=11, mew=2.2, label="floor"))
     finish(figure, title, keys + [_ring(label="the numbers that were compared")] * bool(told))
     return figure
 
@@ -96,23 +102,19 @@ def epochs_figure(
             "apart; draw two figures"
         )
     figure, axes = sheet(7.6, 4.4)
+    pairs = [(arm, ruler) for arm in arms for ruler in rulers]
     curves = {
         (arm, ruler): [(lap.epoch, at) for lap, at in curve(arms[arm], ruler) if at.n]
-        for arm in arms
-        for ruler in rulers
+        for arm, ruler in pairs
     }
     _draw_bands(axes, curves)
-    # The first steps climb from chance; the end is where rulers part, so the axis serves the end.
-    worst_end = min((points[-1][1].mean for points in curves.values() if points), default=0.0)
-    axes.set_ylim(max(0.0, 1 - 2.5 * (1 - min(worst_end, 0.99))), 1.0)
-    _draw_nothing(axes, arms, rulers, "val", across="columns")
-    axes.grid(axis="y", color=PALE, linewidth=0.6)
-    seeds = _seeds([at.n for points in curves.values() for _, at in points])
-    axes.set_xlabel(f"epochs; mean and 95 % band over {seeds}")
-    axes.set_ylabel("accuracy, validation split")
+    _label_epochs(axes, curves)
     keys = [Line2D([], [], color=colour, label=arm) for arm, _, colour in _styled(arms)]
     for dash, ruler in zip(DASHES, rulers, strict=False):
         keys.append(Line2D([], [], color=GREY, linestyle=dash, label=ruler))
+    highest = _nothing(arms, {(a, r): floor_of(arms[a], r, "val") for a, r in pairs})
+    if highest:
+        keys.append(axes.axhline(highest[0], color=INK, lw=1.0, ls=DOTS, label=highest[1]))
     finish(figure, title, keys)
     return figure
 
@@ -136,7 +138,7 @@ def _styled(arms: Arms) -> list[tuple[str, str, str]]:
     return list(zip(arms, MARKERS, COLOURS, strict=False))
 
 
-def _heights(arms: Sequence[str], rulers: Sequence[str]) -> dict[tuple[str, str], float]:
+def _heights(arms: Sequence[str], rulers: Sequence[str]) -> dict[Pair, float]:
     """Where each mark stands: rulers one apart, arms spread over 0.7 of a row."""
     middle = (len(arms) - 1) / 2
     return {
@@ -148,9 +150,9 @@ def _heights(arms: Sequence[str], rulers: Sequence[str]) -> dict[tuple[str, str]
 
 def _draw_marks(
     axes: Axes,
-    spreads: Mapping[tuple[str, str], Spread],
-    heights: Mapping[tuple[str, str], float],
-    told: Sequence[tuple[str, str]],
+    spreads: Mapping[Pair, Spread],
+    heights: Mapping[Pair, float],
+    told: Sequence[Pair],
 ) -> None:
     order = list(dict.fromkeys(arm for arm, _ in spreads))
     for (arm, ruler), at in spreads.items():
@@ -175,39 +177,30 @@ def _draw_marks(
 
 def _draw_floors(
     axes: Axes,
-    arms: Arms,
-    rulers: Sequence[str],
-    split: Split,
-    heights: Mapping[tuple[str, str], float],
+    floors: Mapping[Pair, float],
+    heights: Mapping[Pair, float],
 ) -> None:
-    """One tick over a row where the arms share a floor, else one tick an arm.
-
-    Arms need not share it: what Keras 2.3 printed, and so its floor, depends on the loss.
-    """
-    for row, ruler in enumerate(rulers):
-        floors = {arm: floor_of(results, ruler, split) for arm, results in arms.items()}
-        least, most = min(floors.values()), max(floors.values())
-        if math.isclose(least, most, abs_tol=1e-9):
-            _draw_floor(axes, row, 0.4, most)
-            continue
-        for arm, floor in floors.items():
-            _draw_floor(axes, heights[arm, ruler], 0.35 / len(arms), floor)
-
-
-def _draw_floor(axes: Axes, y: float, half: float, floor: float) -> None:
+    """A tick at the floor of each mark; an arrow at the edge where it lies off the axis."""
     left = axes.get_xlim()[0]
-    if math.isnan(floor):
-        return
-    if floor < left:
-        note(axes, f"◂ floor {floor:.3f}", (left, y), shift=(3, 0), color=GREY)
-        return
-    axes.vlines(floor, y - half, y + half, color=INK, linewidth=2.2)
-    note(axes, f"floor {floor:.3f}", (floor, y), shift=(-5, 0), ha="right", color=GREY)
+    half = 0.35 / len({arm for arm, _ in floors})
+    for pair, floor in floors.items():
+        y = heights[pair]
+        if floor < left:
+            note(axes, "◂", (left, y), shift=(2, 0), color=GREY)
+        elif not math.isnan(floor):
+            axes.vlines(floor, y - half, y + half, color=INK, linewidth=2.2)
 
 
-def _draw_bands(
-    axes: Axes, curves: Mapping[tuple[str, str], Sequence[tuple[float, Spread]]]
-) -> None:
+def _row_name(ruler: str, floors: Sequence[float]) -> str:
+    """The ruler and its floor; one floor an arm where they differ.
+
+    They may: what Keras 2.3 printed, and so its floor, depends on the loss.
+    """
+    texts = ["none" if math.isnan(floor) else f"{floor:.3f}" for floor in floors]
+    return f"{ruler}\nfloor {', '.join(texts if len(set(texts)) > 1 else texts[:1])}"
+
+
+def _draw_bands(axes: Axes, curves: Curves) -> None:
     arms = list(dict.fromkeys(arm for arm, _ in curves))
     rulers = list(dict.fromkeys(ruler for _, ruler in curves))
     for (arm, ruler), points in curves.items():
@@ -218,33 +211,32 @@ def _draw_bands(
         axes.fill_between(epochs, low, high, color=colour, alpha=0.2, linewidth=0)
 
 
-def _draw_nothing(
-    axes: Axes, arms: Arms, rulers: Sequence[str], split: Split, *, across: str
-) -> None:
-    """The highest floor as a line across the sheet: what a model that says nothing prints.
+def _label_epochs(axes: Axes, curves: Curves) -> None:
+    # The first steps climb from chance; the end is where rulers part, so the axis serves the end.
+    worst_end = min((points[-1][1].mean for points in curves.values() if points), default=0.0)
+    axes.set_ylim(max(0.0, 1 - 2.5 * (1 - min(worst_end, 0.99))), 1.0)
+    axes.grid(axis="y", color=PALE, linewidth=0.6)
+    seeds = _seeds([at.n for points in curves.values() for _, at in points])
+    axes.set_xlabel(f"epochs; mean and 95 % band over {seeds}")
+    axes.set_ylabel("accuracy, validation split")
 
-    Off the axis it is only told: rows have their floors at the edge already, curves get a note.
-    """
-    floors = [(floor_of(arms[arm], ruler, split), arm) for arm in arms for ruler in rulers]
-    known = [(floor, arm) for floor, arm in floors if not math.isnan(floor)]
+
+def _nothing(arms: Arms, floors: Mapping[Pair, float]) -> tuple[float, str] | None:
+    """The highest floor, and in words what it is: what a model that says nothing prints."""
+    known = [(floor, arm) for (arm, _), floor in floors.items() if not math.isnan(floor)]
     if not known:
-        return
+        return None
     floor, arm = max(known)
-    text = f"a model that says nothing: {nothing_said(arms[arm], floor)}"
-    if across == "rows":
-        if floor >= axes.get_xlim()[0]:
-            axes.axvline(floor, color=INK, linewidth=1.0, linestyle=(0, (2, 2)), zorder=1)
-            top = axes.get_xaxis_transform()
-            note(axes, text, (floor, 1.0), frame=top, shift=(0, 2), ha="center", va="bottom")
-        return
-    bottom = axes.get_ylim()[0]
-    if floor >= bottom:
-        axes.axhline(floor, color=INK, linewidth=1.0, linestyle=(0, (2, 2)), zorder=1)
-    else:
-        text = f"▾ {text}"
-    right = axes.get_yaxis_transform()
-    at = (1.0, max(floor, bottom))
-    note(axes, text, at, frame=right, shift=(0, 2), ha="right", va="bottom")
+    return floor, f"a model that says nothing: {nothing_said(arms[arm], floor)}"
+
+
+def _draw_nothing(axes: Axes, arms: Arms, floors: Mapping[Pair, float]) -> None:
+    """The highest floor as a line down the sheet, unless it lies off the axis."""
+    highest = _nothing(arms, floors)
+    if highest and highest[0] >= axes.get_xlim()[0]:
+        axes.axvline(highest[0], color=INK, linewidth=1.0, linestyle=DOTS, zorder=1)
+        at, top = (highest[0], 1.0), axes.get_xaxis_transform()
+        note(axes, highest[1], at, frame=top, shift=(0, 2), ha="center", va="bottom")
 
 
 def _mark(marker: str, colour: str, label: str) -> Line2D:

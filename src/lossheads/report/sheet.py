@@ -22,6 +22,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 Dash = Literal["-"] | tuple[float, tuple[float, ...]]
 DASHES: tuple[Dash, ...] = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
+DOTS: Dash = (0, (2, 2))
 INK, GREY, PALE = "#222222", "#6B6B6B", "#E4E4E4"
 
 
@@ -64,13 +65,18 @@ def note(
 def finish(figure: Figure, title: str, keys: Sequence[Line2D]) -> None:
     """The title at the left above, the legend at the left below, outside the axes."""
     figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
-    figure.legend(
-        handles=list(keys),
-        loc="outside lower left",
-        ncols=min(len(keys), 5),
-        frameon=False,
-        fontsize=8.5,
-    )
+    # A legend wider than the paper would be cut without a word: take the most columns that fit.
+    for columns in range(len(keys), 0, -1):
+        legend = figure.legend(
+            handles=list(keys),
+            loc="outside lower left",
+            ncols=columns,
+            frameon=False,
+            fontsize=8.5,
+        )
+        if columns == 1 or legend.get_window_extent().width <= 0.98 * figure.bbox.width:
+            return
+        legend.remove()
 
 
 def save(figure: Figure, stem: Path, kinds: Sequence[str] = ("png", "svg")) -> list[Path]:

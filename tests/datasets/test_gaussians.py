@@ -80,7 +80,7 @@ def test_equidistant_bayes_is_what_brute_force_reaches(separation, shares):
 
 @pytest.mark.parametrize(
     ("amplitudes", "branching"),
-    [([3.0, 2.0, 1.5], 2), ([2.0, 1.0], 4), ([1.0, 1.0, 1.0], 3), ([0.3, 0.3], 2)],
+    [([3.0, 2.0, 1.5], 2), ([2.0, 1.0], 4), ([1.0, 1.0], 3), ([0.3, 0.3], 2)],
 )
 def test_tree_bayes_is_what_brute_force_reaches(amplitudes, branching):
     means = tree_means(np.array(amplitudes), branching)

@@ -6,6 +6,7 @@ each row as the user knows it, for sentences about what is wrong with it.
 
 import csv
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,17 +38,9 @@ def read_npz(path: Path, kind: Kind) -> Table:
 
     Bytes are pixels and divided by 255; other inputs stay as they are, as float32.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in ("labels", "class_names") if name in archive}
-            has_inputs = "inputs" in archive
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise UserError(
-            f"{path} cannot be read as an .npz of plain arrays ({error}); write it with "
-            f"numpy.savez(path, inputs=…, labels=…), without objects"
-        ) from error
-    if not has_inputs or "labels" not in arrays:
-        raise UserError(f"{path} needs the arrays inputs and labels, it misses one or both")
+    arrays = _npz_arrays(path, ("labels", "class_names"))
+    if "labels" not in arrays:
+        raise UserError(f"{path} has no array labels: it needs inputs and labels")
     labels: NDArray[Any] = np.atleast_1d(arrays["labels"])
     if kind == "any_of":
         labels = _as_switches(path, labels)
@@ -136,9 +129,27 @@ def _npz_names(
     return tuple(str(k) for k in range(count))
 
 
+def _npz_arrays(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    """Those of the named arrays that the archive has; never anything pickled."""
+    try:
+        # Opened here: numpy does not close what it opened itself and then cannot read.
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("a single array")
+            return {name: archive[name] for name in names if name in archive}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(
+            f"{path} cannot be read as an .npz of plain arrays ({error}); write it with "
+            f"numpy.savez(path, inputs=…, labels=…), without objects"
+        ) from error
+
+
 def _npz_inputs(path: Path) -> NDArray[np.float32]:
-    with np.load(path, allow_pickle=False) as archive:
-        inputs = archive["inputs"]
+    arrays = _npz_arrays(path, ("inputs",))
+    if "inputs" not in arrays:
+        raise UserError(f"{path} has no array inputs: it needs inputs and labels")
+    inputs = arrays["inputs"]
     if inputs.dtype == np.uint8:
         return np.asarray(inputs.astype(np.float32) / 255)
     if inputs.dtype.kind != "f":
@@ -153,9 +164,7 @@ def _as_switches(path: Path, labels: NDArray[Any]) -> NDArray[np.bool_]:
     wrong = ~np.isin(labels, (0, 1)) if labels.dtype.kind in "biuf" else np.ones(labels.shape, bool)
     if wrong.any():
         row = int(np.argwhere(wrong)[0][0])
-        raise UserError(
-            f"{path}, row {row} holds labels {labels[row].tolist()}: any_of needs 0 or 1"
-        )
+        raise UserError(f"{path}, row {row} has labels {labels[row].tolist()}: any_of needs 0 or 1")
     return labels.astype(np.bool_)
 
 

@@ -1,0 +1,176 @@
+"""The loop: n + 1 laps, early stopping, divergence, and numbers that scikit-learn confirms."""
+
+import math
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from sklearn.metrics import accuracy_score, log_loss
+
+from lossheads.cohort import build_cohort
+from lossheads.datasets import Digits
+from lossheads.datasets.dataset import Dataset
+from lossheads.heads import SigmoidBCE, SoftmaxCCE
+from lossheads.heads.base import Head
+from lossheads.members import Member, Net, initial_net
+from lossheads.models import mlp
+from lossheads.outcomes import OneOf
+from lossheads.recording import NullRecorder
+from lossheads.results import Lap
+from lossheads.schedules import constant
+from lossheads.training import Plan, Walk, first_step, train
+
+CPU = torch.device("cpu")
+TRUNK = partial(mlp, hidden=[16])
+TEN = OneOf(10)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return Digits(classes=10).load(None, tmp_path_factory.mktemp("cache"))
+
+
+class Listener(NullRecorder):
+    def __init__(self) -> None:
+        self.laps: list[Lap] = []
+        self.shown: list[int] = []
+
+    def lap(self, lap: Lap) -> None:
+        self.laps.append(lap)
+
+    def pictures(self, step: int, *_: Any) -> None:
+        self.shown.append(step)
+
+
+def run(
+    digits: Dataset, heads: list[Head], lr: float = 1e-2, kind: Any = torch.optim.Adam, **plan: Any
+) -> tuple[list[Walk], list[Listener], Any]:
+    members = [Member(head, 3, 3, {"lr": lr, "fused": True}) for head in heads]
+    cohort = build_cohort(
+        TRUNK, digits.input_shape, members, digits.train.labels, partial(kind), CPU
+    )
+    settings = {"steps": 40, "laps": frozenset({0, 10, 20, 30, 40}), "batch_size": 64} | plan
+    listeners = [Listener() for _ in members]
+    plan_ = Plan(schedule=constant, **settings)
+    return train(cohort, digits, plan_, listeners, lambda *_: None), listeners, cohort
+
+
+def test_first_and_last_states_are_measured_and_only_the_last_on_test(digits: Dataset) -> None:
+    (walk,), (listener,), _ = run(digits, [SoftmaxCCE(TEN)])
+    assert [lap.step for lap in walk.laps] == [0, 10, 20, 30, 40]
+    assert [lap.step for lap in listener.laps] == [0, 10, 20, 30, 40]
+    assert [lap.test is not None for lap in walk.laps] == [False] * 4 + [True]
+    assert walk.laps[-1].epoch == pytest.approx(40 * 64 / len(digits.train), rel=0.03)
+    assert math.isnan(walk.laps[0].own_loss)
+    assert walk.laps[0].val.rulers["nll_loss"] == pytest.approx(math.log(10), abs=0.3)
+    assert listener.shown == [40]
+    assert walk.status == "finished"
+
+
+def test_last_numbers_are_those_of_the_last_weights_by_scikit_learn(digits: Dataset) -> None:
+    (walk,), _, cohort = run(digits, [SoftmaxCCE(TEN)])
+    net = initial_net(TRUNK, digits.input_shape, cohort.members[0])
+    assert isinstance(net, Net)
+    net.load_state_dict(cohort.weights(0))
+    for split, measured in ((digits.test, walk.laps[-1].test), (digits.val, walk.laps[-1].val)):
+        assert measured is not None
+        probabilities = net(split.inputs).softmax(dim=1).detach().double().numpy()
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+        labels = split.labels.numpy()
+        assert measured.n == len(labels)
+        assert measured.rulers["accuracy_score"] == pytest.approx(
+            accuracy_score(labels, probabilities.argmax(axis=1))
+        )
+        assert measured.rulers["nll_loss"] == pytest.approx(
+            log_loss(labels, probabilities, labels=range(10)), rel=1e-5
+        )
+
+
+def test_own_loss_is_the_mean_since_the_last_lap(digits: Dataset) -> None:
+    fine, _, _ = run(digits, [SigmoidBCE(TEN)], laps=frozenset(range(41)))
+    coarse, _, _ = run(digits, [SigmoidBCE(TEN)])
+    steps = [lap.own_loss for lap in fine[0].laps[1:]]
+    for number, lap in enumerate(coarse[0].laps[1:]):
+        assert lap.own_loss == pytest.approx(sum(steps[10 * number : 10 * number + 10]) / 10)
+
+
+def test_measuring_more_often_changes_no_weight(digits: Dataset) -> None:
+    _, _, often = run(digits, [SoftmaxCCE(TEN)], laps=frozenset(range(41)))
+    _, _, seldom = run(digits, [SoftmaxCCE(TEN)], laps=frozenset())
+    for name, value in often.weights(0).items():
+        assert torch.equal(value, seldom.weights(0)[name])
+
+
+def test_no_steps_still_measure_the_start(digits: Dataset) -> None:
+    (walk,), _, _ = run(digits, [SoftmaxCCE(TEN)], steps=0, laps=frozenset({0}))
+    assert [lap.step for lap in walk.laps] == [0]
+    assert walk.laps[0].test is not None
+
+
+def test_divergence_names_the_step_and_spares_the_others(digits: Dataset) -> None:
+    members = [
+        Member(SoftmaxCCE(TEN), 3, 3, {"lr": lr, "fused": True}) for lr in (1e-2, 1e38, 1e-2)
+    ]
+    cohort = build_cohort(
+        TRUNK, digits.input_shape, members, digits.train.labels, partial(torch.optim.SGD), CPU
+    )
+    plan = Plan(steps=20, batch_size=64, laps=frozenset({10}), schedule=constant)
+    walks = train(cohort, digits, plan, [NullRecorder()] * 3, lambda *_: None)
+    assert [walk.status for walk in walks] == ["finished", "diverged", "finished"]
+    assert walks[1].diverged_at is not None
+    # Step 0 still sees the sane start; its update is what leaves the finite numbers.
+    assert walks[1].diverged_at["step"] in (1, 2)
+    assert walks[1].diverged_at["learning_rate"] == 1e38
+    assert repr(walks[0].laps) == repr(walks[2].laps)
+
+
+def test_early_stopping_keeps_the_best_lap(digits: Dataset) -> None:
+    """A rate so large that validation wobbles: the kept lap is the best one seen, not the last."""
+    plan = {"steps": 400, "laps": frozenset(range(0, 401, 2)), "patience": 5}
+    (walk,), _, cohort = run(digits, [SoftmaxCCE(TEN)], lr=0.3, **plan)
+    scores = {lap.step: lap.val.rulers["accuracy_score"] for lap in walk.laps}
+    last = walk.laps[-1]
+    best = max(scores.values())
+    assert last.val.rulers["accuracy_score"] == best
+    assert last.step == min(step for step, score in scores.items() if score == best)
+    assert max(scores) == last.step + 2 * 5 < 400
+    again, _, _ = run(
+        digits, [SoftmaxCCE(TEN)], lr=0.3, steps=last.step, laps=frozenset({last.step})
+    )
+    assert repr(again[0].laps[-1].test) == repr(last.test)  # as text: NaN equals itself there
+    assert cohort.weights(0).keys() == {
+        "trunk.1.weight",
+        "trunk.1.bias",
+        "readout.weight",
+        "readout.bias",
+    }
+
+
+def test_early_stopping_on_a_loss_looks_for_the_smallest(digits: Dataset) -> None:
+    plan = {"steps": 400, "laps": frozenset(range(0, 401, 2)), "patience": 5, "watch": "nll_loss"}
+    (walk,), _, _ = run(digits, [SoftmaxCCE(TEN)], lr=0.3, **plan)
+    losses = [lap.val.rulers["nll_loss"] for lap in walk.laps]
+    assert losses[-1] == min(losses)
+    assert losses[-1] < losses[0]
+
+
+def test_first_step_has_the_gradients_of_zero_logits(digits: Dataset) -> None:
+    """With an all-zero readout, claims.md's table: 0.949 for CCE, 1.581 for BCE summed, C = 10."""
+    members = [
+        Member(head, 3, 3, {"lr": 1e-2, "fused": True})
+        for head in (SoftmaxCCE(TEN), SigmoidBCE(TEN), SigmoidBCE(TEN, over_units="mean"))
+    ]
+    cohort = build_cohort(
+        TRUNK, digits.input_shape, members, digits.train.labels, partial(torch.optim.SGD), CPU
+    )
+    for k in range(3):
+        weights = cohort.weights(k)
+        weights["readout.weight"].zero_()
+        weights["readout.bias"].zero_()
+        cohort.restore(k, weights)
+    rows = first_step(cohort, digits.train)
+    norms = [math.sqrt(0.9**2 + 9 * 0.1**2), math.sqrt(10 * 0.25), math.sqrt(10 * 0.25) / 10]
+    assert [row["gradient_norm"] for row in rows] == pytest.approx(norms, rel=1e-5)
+    losses = [math.log(10), 10 * math.log(2), math.log(2)]
+    assert [row["loss"] for row in rows] == pytest.approx(losses, rel=1e-5)

@@ -1,6 +1,7 @@
 """Contests against an engine that trains nothing: what is asked for, and what is read."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -259,3 +260,34 @@ def test_a_shown_ruler_may_miss_some_arms_but_not_all(tmp_path):
     assert cells == ["a"]
     with pytest.raises(UserError, match="claim a-claim, show: no extra_score"):
         run_claim(shown, compose, Engine(extra), allow_ruler=no_arm)
+
+
+def with_rates(arguments):
+    flat = compose(arguments)
+    rate = float(flat.pop("optimizer.lr", 0.1))
+    return flat | {"optimizer": {"lr": rate}, "training": {"steps": None}}
+
+
+def with_gradient(config):
+    """Arm a starts with a gradient norm of 0.9, b of 1.8; whatever the rate."""
+    norm = 0.9 if config["head"] == "softmax_cce" else 1.8
+    return replace(steady(config), first_step={"gradient_norm": norm})
+
+
+MATCHED = ("seeds: 4", "seeds: 4\nmatch_first_step: true")
+
+
+def test_matched_first_steps_scale_the_rates_of_later_arms(tmp_path):
+    engine = Engine(with_gradient)
+    verdict = run_claim(claim(tmp_path, MATCHED), with_rates, engine)
+    probes, runs = engine.calls
+    assert [config["training"]["steps"] for config in probes] == [0, 0]
+    rates = {(config["head"], config["optimizer"]["lr"]) for config in runs}
+    assert rates == {("softmax_cce", 0.1), ("sigmoid_bce", 0.05)}
+    assert [report.chosen for report in verdict.arms] == [{"0.1": 4}, {"0.05": 4}]
+
+
+def test_a_zero_gradient_cannot_be_matched(tmp_path):
+    engine = Engine(lambda config: replace(steady(config), first_step={"gradient_norm": 0.0}))
+    with pytest.raises(UserError, match=r"arm a starts with a gradient of 0\.0"):
+        run_claim(claim(tmp_path, MATCHED), with_rates, engine)

@@ -101,6 +101,8 @@ class Claim:
         arms: By name; `case/arm` when there are cases. Empty when checks alone decide.
         grid: Key and values tried on each side under `tuned_rate`.
         choose_by: The ruler that chooses from the grid on the validation split.
+        match_first_step: Whether learning rates are scaled so that all first steps are equally
+            long on the logits; the file's rate is then the first arm's.
         seeds: How many, 0 … seeds - 1.
         show: Rulers of the printed table, beyond those of the predictions.
         verdict: In order: word -> names of predictions and checks that must all hold.
@@ -119,6 +121,7 @@ class Claim:
     protocol: str = "same_rate"
     grid: tuple[str, tuple[Value, ...]] | None = None
     choose_by: str = ""
+    match_first_step: bool = False
     seeds: int = 0
     show: tuple[str, ...] = ()
 

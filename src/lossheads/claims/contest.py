@@ -9,9 +9,11 @@ import time
 from collections.abc import Sequence
 from typing import Literal
 
+from lossheads.claims import evidence
 from lossheads.claims.claim import Claim
+from lossheads.claims.evidence import AllowRuler
 from lossheads.claims.identities import refuse_unknown, run_checks
-from lossheads.claims.runs import AllowRuler, Compose, Execute, Runs
+from lossheads.claims.runs import Compose, Execute, Runs
 from lossheads.claims.statistics import Word
 from lossheads.claims.verdict import CheckRow, Finding, Verdict, decide, judge
 from lossheads.errors import UserError
@@ -48,7 +50,9 @@ def run_claim(
     refuse_unknown(claim.checks)
     runs.refuse_equal_arms()
     if allow_ruler is not None:
-        runs.refuse_rulers(allow_ruler)
+        evidence.refuse_rulers(runs, allow_ruler)
+    if claim.match_first_step:
+        runs.match_first_steps()
     checks = run_checks(claim.checks)
     alpha = ALPHA / max(1, len(looks))
     findings: tuple[Finding, ...] = ()
@@ -57,7 +61,7 @@ def run_claim(
         runs.train(look)
         findings = judge(claim.predictions, runs.measured(), runs.seeds, alpha)
         word, why = _decided(claim, checks, findings)
-        if word != "undecided" or runs.failed():
+        if word != "undecided" or evidence.failed(runs):
             break
     return Verdict(
         claim=claim,
@@ -65,14 +69,14 @@ def run_claim(
         why=why,
         findings=findings,
         checks=checks,
-        cells=runs.cells(),
-        arms=runs.reports(),
+        cells=evidence.cells(runs),
+        arms=evidence.reports(runs),
         seeds=runs.seeds,
         alpha=alpha,
         looks=looks,
-        failed=runs.failed(),
-        notes=runs.notes(),
-        environment=runs.environment(),
+        failed=evidence.failed(runs),
+        notes=evidence.notes(runs),
+        environment=evidence.environment(runs),
         seconds=time.monotonic() - started,
     )
 

@@ -11,10 +11,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lossheads.claims.claim import Arm, Prediction, Source
+from lossheads.claims.claim import Arm, Source
 from lossheads.claims.overrides import as_arguments
-from lossheads.claims.statistics import Interval
 from lossheads.claims.verdict import ArmReport, Cell, CheckRow, Finding, Verdict
+from lossheads.claims.wording import interval_text as interval_text
+from lossheads.claims.wording import number as number
+from lossheads.claims.wording import relation_text as relation_text
+from lossheads.claims.wording import spoken as spoken
+from lossheads.claims.wording import table
 from lossheads.errors import UserError
 from lossheads.results import write_json
 
@@ -187,7 +191,9 @@ def _contest_text(verdict: Verdict, figures: Sequence[str]) -> list[str]:
 def _arms_text(verdict: Verdict) -> str:
     claim = verdict.claim
     how = {
-        "same_rate": "All arms use the rate given; that is itself a choice, see the gradients.",
+        "same_rate": "Learning rates are scaled so that the first steps are equally long."
+        if claim.match_first_step
+        else "All arms use the rate given; that is itself a choice, see the gradients.",
         "tuned_rate": f"Each arm and seed chooses {claim.grid[0] if claim.grid else ''} from "
         f"{', '.join(map(str, claim.grid[1])) if claim.grid else ''} by {claim.choose_by} on "
         f"the validation split; the test split judges.",
@@ -300,51 +306,3 @@ def _environment(environment: Mapping[str, object]) -> str:
     plain = {k: v for k, v in environment.items() if isinstance(v, str | int | float)}
     said = ", ".join(f"{name} {value}" for name, value in plain.items())
     return f"Environment: {said}." if said else ""
-
-
-def spoken(word: str) -> str:
-    """A verdict word as people read it: metric_artefact -> metric artefact."""
-    return word.replace("_", " ")
-
-
-def relation_text(prediction: Prediction) -> str:
-    """The prediction in symbols, with its margin."""
-    same = len(set(prediction.rulers)) == 1
-    names = [
-        arm if same else f"{ruler}({arm})"
-        for arm, ruler in zip(prediction.arms, prediction.rulers, strict=True)
-    ]
-    if len(names) == 4:
-        contrast = f"({names[0]} - {names[1]}) - ({names[2]} - {names[3]})"
-    else:
-        contrast = " - ".join(names)
-    value, margin = prediction.value, prediction.margin
-    if prediction.relation == "greater":
-        right = f"> {value + margin:.6g}"
-    elif prediction.relation == "less":
-        right = f"< {value - margin:.6g}"
-    else:
-        right = f"within {value:.6g} ± {margin:.3g}"
-    return f"{prediction.rulers[0]}: {contrast} {right}" if same else f"{contrast} {right}"
-
-
-def number(value: float) -> str:
-    """Four decimals, or four digits for small and large; a dash for what is undefined."""
-    if math.isnan(value):
-        return "–"
-    if value == 0 or 1e-3 <= abs(value) < 1e4:
-        return f"{value:.4f}"
-    return f"{value:.3e}" if math.isfinite(value) else "∞" if value > 0 else "-∞"
-
-
-def interval_text(interval: Interval) -> str:
-    """0.8801 [0.8790, 0.8812]"""
-    return f"{number(interval.mean)} [{number(interval.low)}, {number(interval.high)}]"
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(
-        "| " + " | ".join(c.replace("|", "\\|") for c in line) + " |" for line in lines
-    )

@@ -148,6 +148,13 @@ class Item:
             self.refuse(f"a whole number of at least {least} belongs here, not {_shown(self.node)}")
         return value
 
+    def flag(self) -> bool:
+        """true or false."""
+        value = self.scalar()
+        if not isinstance(value, bool):
+            self.refuse(f"true or false belongs here, not {_shown(self.node)}")
+        return value
+
     def scalar(self) -> Scalar:
         """Text, a finite decimal number, true, false or null."""
         node = self.node

@@ -1,0 +1,144 @@
+"""What a verdict shows beside its word: the table, the arms, what failed, what to know."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from lossheads.claims.runs import FIRST_STEP, Config, Runs, first_step
+from lossheads.claims.statistics import t_interval
+from lossheads.claims.verdict import ArmReport, Cell
+from lossheads.errors import UserError
+from lossheads.results import Result
+
+# Raises UserError when the configuration's outcome has no such ruler.
+AllowRuler = Callable[[Config, str], object]
+
+# Measured beside the rulers of the outcome, e.g. outliers/digits/max_logit_auroc_score or
+# tuned/macro_f1_score: whether a run has them is known when it is read.
+_BESIDE = (FIRST_STEP, "outliers/", "tuned/")
+
+
+def refuse_rulers(runs: Runs, allow_ruler: AllowRuler) -> None:
+    """Refuse rulers that an arm's outcome does not have; a shown one may miss some arms."""
+    claim = runs.claim
+    asked = {
+        (f"{prediction.place}.ruler", arm, ruler)
+        for prediction in claim.predictions
+        for arm, ruler in zip(prediction.arms, prediction.rulers, strict=True)
+    }
+    if claim.choose_by:
+        asked |= {(f"claim {claim.slug}, choose_by", arm, claim.choose_by) for arm in claim.arms}
+    for place, arm, ruler in sorted(asked):
+        if error := _refusal(runs, allow_ruler, arm, ruler):
+            raise UserError(f"{place}: {error}") from error
+    for ruler in claim.show:
+        errors = [_refusal(runs, allow_ruler, arm, ruler) for arm in claim.arms]
+        if all(errors):
+            raise UserError(f"claim {claim.slug}, show: {errors[0]}") from errors[0]
+
+
+def _refusal(runs: Runs, allow_ruler: AllowRuler, arm: str, ruler: str) -> UserError | None:
+    if ruler.startswith(_BESIDE):
+        return None
+    try:
+        allow_ruler(runs.config(runs.claim.arms[arm], runs.grid[0], 0), ruler)
+    except UserError as error:
+        return error
+    return None
+
+
+def cells(runs: Runs) -> tuple[Cell, ...]:
+    """The table: every arm under every ruler of the claim that its runs have."""
+    found = []
+    for arm in runs.claim.arms if runs.seeds else ():
+        ended = _ended(runs.of(arm))
+        for ruler in runs.claim.rulers:
+            if not any(ruler in run.test.rulers or ruler in first_step(run) for run in ended):
+                continue
+            floors = [run.test.floors.get(ruler, math.nan) for run in ended]
+            interval = t_interval(list(runs.numbers(arm, ruler).values()))
+            found.append(Cell(arm, ruler, interval, math.fsum(floors) / len(floors)))
+    return tuple(found)
+
+
+def reports(runs: Runs) -> tuple[ArmReport, ...]:
+    """First-step gradients, chosen rates and curves of every arm."""
+    found = []
+    first: dict[str, float] = {}
+    for arm in runs.claim.arms.values() if runs.seeds else ():
+        members = runs.of(arm.name)
+        norm = _mean([run.first_step.get("gradient_norm", math.nan) for run in members])
+        base = first.setdefault(arm.case, norm)
+        curves = {ruler: _curve(members, ruler) for ruler in runs.claim.rulers}
+        found.append(
+            ArmReport(
+                name=arm.name,
+                gradient_norm=norm,
+                gradient_ratio=norm / base if base else math.nan,
+                chosen=_chosen(runs, arm.name),
+                curves={ruler: curve for ruler, curve in curves.items() if curve},
+            )
+        )
+    return tuple(found)
+
+
+def failed(runs: Runs) -> tuple[str, ...]:
+    """Runs that broke, and diverged ones that the verdict would rest on, in words."""
+    said = [run for run in runs.all() if run.status in ("failed", "interrupted")]
+    if runs.seeds:
+        used = [run for arm in runs.claim.arms for run in runs.of(arm)]
+        said += [run for run in used if run.status == "diverged"]
+    return tuple({run.key: f"{run.name} {run.status}" for run in said}.values())
+
+
+def notes(runs: Runs) -> tuple[str, ...]:
+    """What a reader of the numbers should know about how they came to be."""
+    found = [_edge_note(runs, arm) for arm in runs.claim.arms if len(runs.grid) > 1]
+    diverged = sum(run.status == "diverged" for run in runs.all())
+    if diverged:
+        found.append(f"{diverged} of {len(runs.all())} runs diverged")
+    said = {note for run in runs.all() for note in run.notes}
+    return (*(note for note in found if note), *sorted(said))
+
+
+def environment(runs: Runs) -> Mapping[str, Any]:
+    """Where the first run was made; empty when nothing was trained."""
+    return next((run.environment for run in runs.all()), {})
+
+
+def _edge_note(runs: Runs, arm: str) -> str:
+    chosen = [runs.rate(arm, seed) for seed in runs.seeds]
+    ends = sum(rate in (runs.grid[0], runs.grid[-1]) for rate in chosen)
+    if not ends:
+        return ""
+    return (
+        f"{arm} chose an end of the grid in {ends} of {len(chosen)} seeds: its best rate may lie "
+        f"outside"
+    )
+
+
+def _chosen(runs: Runs, arm: str) -> dict[str, int]:
+    """Learning rate (or other grid value), as text -> seeds; empty when the file fixes it."""
+    if arm in runs.rates:
+        return {str(runs.rates[arm]): len(runs.seeds)}
+    if len(runs.grid) == 1:
+        return {}
+    return dict(Counter(str(runs.rate(arm, seed)) for seed in runs.seeds))
+
+
+def _curve(runs: Sequence[Result], ruler: str) -> list[tuple[float, float]]:
+    """Mean over runs of a ruler on the validation split, by epoch; laps all runs share."""
+    return [
+        (laps[0].epoch, _mean([lap.val.rulers[ruler] for lap in laps]))
+        for laps in zip(*(run.laps for run in _ended(runs)), strict=False)
+        if all(ruler in lap.val.rulers for lap in laps)
+    ]
+
+
+def _ended(runs: Sequence[Result]) -> list[Result]:
+    return [run for run in runs if run.status == "finished"]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)

@@ -1,0 +1,55 @@
+"""Numbers, intervals and predictions as people read them."""
+
+import math
+from collections.abc import Sequence
+
+from lossheads.claims.claim import Prediction
+from lossheads.claims.statistics import Interval
+
+
+def spoken(word: str) -> str:
+    """A verdict word as people read it: metric_artefact -> metric artefact."""
+    return word.replace("_", " ")
+
+
+def relation_text(prediction: Prediction) -> str:
+    """The prediction in symbols, with its margin."""
+    same = len(set(prediction.rulers)) == 1
+    names = [
+        arm if same else f"{ruler}({arm})"
+        for arm, ruler in zip(prediction.arms, prediction.rulers, strict=True)
+    ]
+    if len(names) == 4:
+        contrast = f"({names[0]} - {names[1]}) - ({names[2]} - {names[3]})"
+    else:
+        contrast = " - ".join(names)
+    value, margin = prediction.value, prediction.margin
+    if prediction.relation == "greater":
+        right = f"> {value + margin:.6g}"
+    elif prediction.relation == "less":
+        right = f"< {value - margin:.6g}"
+    else:
+        right = f"within {value:.6g} ± {margin:.3g}"
+    return f"{prediction.rulers[0]}: {contrast} {right}" if same else f"{contrast} {right}"
+
+
+def number(value: float) -> str:
+    """Four decimals, or four digits for small and large; a dash for what is undefined."""
+    if math.isnan(value):
+        return "–"
+    if value == 0 or 1e-3 <= abs(value) < 1e4:
+        return f"{value:.4f}"
+    return f"{value:.3e}" if math.isfinite(value) else "∞" if value > 0 else "-∞"
+
+
+def interval_text(interval: Interval) -> str:
+    """0.8801 [0.8790, 0.8812]"""
+    return f"{number(interval.mean)} [{number(interval.low)}, {number(interval.high)}]"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(
+        "| " + " | ".join(c.replace("|", "\\|") for c in line) + " |" for line in lines
+    )

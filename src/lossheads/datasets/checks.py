@@ -32,6 +32,15 @@ def check_word(name: str, known: Iterable[str], **settings: object) -> None:
             raise UserError(f"{name} got {setting}={value}: {near_matches(str(value), words)}")
 
 
+def check_size(name: str, known: Iterable[int], **settings: object) -> None:
+    """Refuse the first setting that is not one of the known whole numbers."""
+    sizes = tuple(known)
+    for setting, value in settings.items():
+        if type(value) is not int or value not in sizes:
+            words = " or ".join(map(str, sizes))
+            raise UserError(f"{name} got {setting}={value}: it needs {words}, a whole number")
+
+
 def shares_of(name: str, given: Sequence[float] | None, classes: int) -> NDArray[np.float64]:
     """Class shares float64 (C,): as given, or equal where nothing is given.
 

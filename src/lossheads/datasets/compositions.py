@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from lossheads.datasets import garments
-from lossheads.datasets.checks import check_number, check_whole, check_word
+from lossheads.datasets.checks import check_number, check_size, check_whole
 from lossheads.datasets.dataset import Dataset, Provenance, Split
 from lossheads.datasets.drawing import drawn, stream
 from lossheads.datasets.fashion_mnist import pixels
@@ -139,7 +139,7 @@ class Quadrants:
         check_whole("quadrants", 1, train=self.train, val=self.val, test=self.test)
         check_whole("quadrants", 0, seed=self.seed)
         check_whole("quadrants", 1, len(garments.NAMES), garments=self.garments)
-        check_word("quadrants", ("28", "14", "7"), tile=str(self.tile))
+        check_size("quadrants", (28, 14, 7), tile=self.tile)
         check_number("quadrants", 0.001, 0.999, background=self.background)
         check_number("quadrants", 1, 10_000, imbalance=self.imbalance)
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lossheads.datasets.checks import check_number, check_whole, check_word
+from lossheads.datasets.checks import check_number, check_size, check_whole, check_word
 from lossheads.datasets.dataset import Dataset, Provenance, Split
 from lossheads.datasets.tables import Kind, Table, read_csv, read_folder, read_npz
 from lossheads.errors import UserError
@@ -31,7 +31,7 @@ class Files:
         kind: What the labels mean: `one_of` int (N,), `any_of` 0 / 1 (N, L), `each_one_of`
             int (N, S). A folder can only be `one_of`.
         class_names: Names in the order of their numbers; None for those that the file gives, or
-            for the words found in it, sorted. An .npz brings its own.
+            for the words found in it, sorted.
         channels: 1 reads images as grey, 3 as colour. Not for .npz.
         resize: [height, width] to which images are resized, bilinear; None where all are alike.
         val_share, test_share: Share of examples in either split, each above 0, below 1 together.
@@ -49,7 +49,7 @@ class Files:
 
     def __post_init__(self) -> None:
         check_word("files", ("one_of", "any_of", "each_one_of"), kind=self.kind)
-        check_word("files", ("1", "3"), channels=str(self.channels))
+        check_size("files", (1, 3), channels=self.channels)
         check_number("files", 0.001, 0.998, val_share=self.val_share, test_share=self.test_share)
         check_number("files", 0.002, 0.999, both_shares=self.val_share + self.test_share)
         check_whole("files", 0, seed=self.seed)
@@ -100,19 +100,20 @@ class Files:
         if self.path is None:
             raise UserError(f"files got no path: it needs path=<{READS}>")
         path = Path(self.path).expanduser()
+        names = None if self.class_names is None else tuple(map(str, self.class_names))
         if path.is_dir():
             if self.kind != "one_of":
                 raise UserError(
                     f"files got kind={self.kind} for the folder {path}: folders name one class per "
                     f"image; use kind=one_of, or a .csv"
                 )
-            return read_folder(path, self.class_names, self.channels, self.resize)
+            return read_folder(path, names, self.channels, self.resize)
         if not path.is_file():
             raise UserError(f"files found nothing at {path}: it needs path=<{READS}>")
         if path.suffix == ".npz":
-            return read_npz(path, self.kind)
+            return read_npz(path, self.kind, names)
         if path.suffix == ".csv":
-            return read_csv(path, self.kind, self.class_names, self.channels, self.resize)
+            return read_csv(path, self.kind, names, self.channels, self.resize)
         raise UserError(f"files got path={path}: it needs path=<{READS}>")
 
 

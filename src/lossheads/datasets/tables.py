@@ -33,7 +33,7 @@ class Table:
     inputs: Callable[[], NDArray[np.float32]]
 
 
-def read_npz(path: Path, kind: Kind) -> Table:
+def read_npz(path: Path, kind: Kind, class_names: Sequence[str] | None) -> Table:
     """Arrays `inputs`, `labels` and, if there, `class_names`, of an .npz without pickles.
 
     Bytes are pixels and divided by 255; other inputs stay as they are, as float32.
@@ -48,7 +48,8 @@ def read_npz(path: Path, kind: Kind) -> Table:
         raise UserError(f"{path} holds labels of type {labels.dtype}: {kind} needs whole numbers")
     else:
         labels = labels.astype(np.int64)
-    names = _npz_names(path, kind, labels, arrays.get("class_names"))
+    given = arrays.get("class_names") if class_names is None else np.array(class_names)
+    names = _npz_names(path, kind, labels, given)
     return Table(str(path), labels, names, lambda i: f"{path}, row {i}", lambda: _npz_inputs(path))
 
 
@@ -56,7 +57,8 @@ def read_folder(
     path: Path, class_names: Sequence[str] | None, channels: int, resize: Sequence[int] | None
 ) -> Table:
     """Images in one folder per class; classes are the folders' names, sorted as words."""
-    folders = sorted(entry for entry in path.iterdir() if entry.is_dir())
+    entries = sorted(path.iterdir())
+    folders = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
     names = tuple(class_names or (folder.name for folder in folders))
     files, labels = [], []
     for folder in folders:
@@ -84,7 +86,8 @@ def read_csv(
 
     The first column is the image's path, from the table's folder. Then, for `one_of`, one
     column of class names; for `any_of`, one column per label, 0 or 1; for `each_one_of`, one
-    column of class names per set. Classes are the words found, sorted, unless given.
+    column of class names per set. Unless `class_names` are given, classes are the words found,
+    sorted, and labels are called as their columns.
     """
     lines = _lines(path)
     header, rows = lines[0][1], lines[1:]
@@ -99,7 +102,7 @@ def read_csv(
             f"kind=any_of or kind=each_one_of"
         )
     if kind == "any_of":
-        names = tuple(header[1:])
+        names = tuple(class_names or header[1:])
     else:
         names = tuple(class_names or np.unique(words).tolist())
     labels: NDArray[Any]

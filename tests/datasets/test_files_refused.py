@@ -1,0 +1,195 @@
+"""The user's own files: what is refused, by name and row."""
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lossheads.errors import UserError
+
+from .own_files import SOURCE, npz, pictures, table
+
+
+def objects(folder):
+    return npz(folder, labels=np.array([{"a": 1}] * 60, dtype=object))
+
+
+def nan(folder):
+    inputs = np.zeros((60, 4))
+    inputs[17, 2], inputs[40, 0] = np.nan, np.inf
+    return npz(folder, inputs=inputs)
+
+
+def switch(folder):
+    labels = np.zeros((60, 2), dtype=int)
+    labels[0], labels[9, 1] = 1, 2
+    return npz(folder, "any_of", labels=labels)
+
+
+def negative(folder):
+    return npz(folder, labels=np.where(np.arange(60) == 5, -1, np.arange(60) % 3))
+
+
+def beyond(folder):
+    return npz(folder, class_names=np.array(["a", "b"]))
+
+
+def rare(folder):
+    # One example of class 2, which seed 0 deals to another split: checked by the refusal itself.
+    rows = np.random.default_rng(0).permutation(60)
+    labels = np.arange(60) % 2
+    labels[rows[0]] = 2
+    return npz(folder, labels=labels)
+
+
+REFUSED_ARRAYS = [
+    (objects, r"mine.npz cannot be read as an .npz of plain arrays"),
+    (lambda f: npz(f, labels=None), "mine.npz has no array labels"),
+    (lambda f: npz(f, inputs=None), "mine.npz has no array inputs"),
+    (nan, r"mine.npz, row 17 has inputs that are not finite, as have 1 other rows"),
+    (negative, r"mine.npz, row 5 has label -1: labels lie in 0 … 2"),
+    (beyond, r"mine.npz, row 2 has label 2: labels lie in 0 … 1, one per class \(a, b\)"),
+    (switch, r"mine.npz, row 9 has labels \[0, 2\]: any_of needs 0 or 1"),
+    (lambda f: npz(f, labels=np.zeros(60)), "labels of type float64"),
+    (lambda f: npz(f, labels=np.zeros((60, 1, 1), dtype=int)), r"labels of shape \(60, 1, 1\)"),
+    (lambda f: npz(f, labels=np.arange(60) % 3 * 2), "has no example of 1, 3"),
+    (lambda f: npz(f, labels=np.full(60, 10**12)), "holds the label 1000000000000 among 60"),
+    (lambda f: npz(f, inputs=np.zeros((59, 4))), r"inputs of shape \(59, 4\) for 60 labels"),
+    (lambda f: npz(f, inputs=np.zeros((60, 4, 4))), r"images \(N, channels, H, W\)"),
+    (lambda f: npz(f, inputs=np.zeros((60, 4), dtype=int)), "inputs of type int64"),
+    (lambda f: npz(f, class_names=np.array(["a", "a", "b"])), "each may occur once"),
+    (lambda f: npz(f, "any_of", class_names=np.array(["a"])), "names 1 classes"),
+    (rare, "so few examples of 2 that none is among the 30"),
+]
+
+
+@pytest.mark.parametrize(("make", "rule"), REFUSED_ARRAYS)
+def test_wrong_arrays_are_refused_by_name_and_row(tmp_path, make, rule):
+    with pytest.raises(UserError, match=rule):
+        make(tmp_path).load(None, tmp_path)
+
+
+def saved_array() -> bytes:
+    file = io.BytesIO()
+    np.save(file, np.zeros(3))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"text", b"PK\x03\x04 cut", saved_array()],
+    ids=["empty", "text", "cut", "array"],
+)
+def test_files_that_are_no_archives_are_refused(tmp_path, content):
+    (tmp_path / "mine.npz").write_bytes(content)
+    with pytest.raises(UserError, match=r"mine.npz cannot be read as an .npz"):
+        replace(SOURCE, path=str(tmp_path / "mine.npz")).load(None, tmp_path)
+
+
+def odd_size(folder, names):
+    Image.new("L", (6, 6)).save(folder / names[4])
+
+
+def no_image(folder, names):
+    (folder / names[4]).write_text("text")
+
+
+def gone(folder, names):
+    (folder / names[4]).unlink()
+
+
+def deep(folder, names):
+    Image.fromarray(np.full((5, 6), 40_000, dtype=np.uint16)).save(folder / names[4])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "rule"),
+    [
+        (odd_size, r"labels.csv, line 6 is 6 x 6 pixels, the first image 5 x 6"),
+        (no_image, r"labels.csv, line 6: the image .*04.png cannot be read"),
+        (gone, r"labels.csv, line 6: the image .*04.png cannot be read"),
+        (deep, r"labels.csv, line 6: the image .*04.png has more than 8 bits"),
+    ],
+)
+def test_wrong_images_are_refused_by_name_and_line(tmp_path, spoil, rule):
+    names = pictures(tmp_path)
+    spoil(tmp_path, names)
+    rows = [[name, k % 2] for k, name in enumerate(names)]
+    with pytest.raises(UserError, match=rule):
+        table(tmp_path, ["file", "label"], rows, "one_of").load(None, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("header", "change", "kind", "rule"),
+    [
+        (["file", "a", "b"], {}, "one_of", "has 2 label columns: one_of needs one"),
+        (["file", "a", "b"], {3: ["03.png", 1, 2]}, "any_of", "line 5 holds '2': any_of needs"),
+        (["file", "a", "b"], {3: ["03.png", 1]}, "any_of", "line 5 has 2 cells: its header has 3"),
+        (["file", "a", "b"], {3: ["02.png", 0, 0]}, "any_of", "line 5 names 02.png again, after"),
+        (["file", "a", "a"], {}, "any_of", "names classes a, a: each may occur once"),
+        (["file"], {}, "one_of", "needs a header of two columns"),
+    ],
+)
+def test_wrong_tables_are_refused_by_line(tmp_path, header, change, kind, rule):
+    names = pictures(tmp_path)
+    rows = [[name, k % 2, k // 2 % 2] for k, name in enumerate(names)]
+    for row, cells in change.items():
+        rows[row] = cells
+    with pytest.raises(UserError, match=rule):
+        table(tmp_path, header, rows, kind).load(None, tmp_path)
+
+
+def test_unknown_class_in_a_table_is_refused_with_near_matches(tmp_path):
+    rows = [[name, "left" if k else "lefd"] for k, name in enumerate(pictures(tmp_path))]
+    source = replace(
+        table(tmp_path, ["file", "side"], rows, "one_of"), class_names=["left", "right"]
+    )
+    with pytest.raises(UserError, match=r"line 2 is of class 'lefd': did you mean left"):
+        source.load(None, tmp_path)
+
+
+def test_class_without_an_image_is_refused(tmp_path):
+    rows = [[name, "left"] for name in pictures(tmp_path)]
+    source = replace(
+        table(tmp_path, ["file", "side"], rows, "one_of"), class_names=["left", "right"]
+    )
+    with pytest.raises(UserError, match="has no example of right"):
+        source.load(None, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "rule"),
+    [
+        ({"kind": "any"}, "kind=any: did you mean any_of"),
+        ({"channels": 2}, "channels=2"),
+        ({"channels": "3"}, "channels=3: it needs 1 or 3, a whole number"),
+        ({"val_share": 0}, "val_share=0"),
+        ({"val_share": 0.6, "test_share": 0.5}, "both_shares=1.1"),
+        ({"resize": 28}, r"resize=28: it needs \[height,width\]"),
+        ({"resize": [28, 0]}, "width=0"),
+        ({"class_names": "ab"}, "class_names=ab: it needs a list"),
+    ],
+)
+def test_wrong_settings_are_refused(settings, rule):
+    with pytest.raises(UserError, match=rule):
+        replace(SOURCE, **settings)
+
+
+@pytest.mark.parametrize("path", [None, "nowhere.npz", "mine.txt"])
+def test_path_that_leads_nowhere_is_refused(tmp_path, path):
+    (tmp_path / "mine.txt").write_text("text")
+    source = replace(SOURCE, path=path and str(tmp_path / path))
+    with pytest.raises(UserError, match=r"it needs path=<an .npz, a .csv beside images"):
+        source.load(None, tmp_path)
+
+
+def test_folder_of_several_labels_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"kind=any_of for the folder .* use kind=one_of"):
+        replace(SOURCE, path=str(tmp_path), kind="any_of").load(None, tmp_path)
+
+
+def test_empty_folder_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"has labels of shape \(0,\)"):
+        replace(SOURCE, path=str(tmp_path)).load(None, tmp_path)

@@ -5,12 +5,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from lossheads.cohort import Batch
+from lossheads.cohort import ROW_LANE, Batch
 from lossheads.members import batch_seed
-
-# A batch's rows are filled up to a multiple of this, so that vector loops have no ragged end that
-# would fall on another member in another company.
-_LANE = 16
 
 
 def stream(
@@ -62,4 +58,4 @@ def _weights(n: int, batch_size: int) -> Tensor:
 
 
 def _width(batch_size: int) -> int:
-    return -(-batch_size // _LANE) * _LANE
+    return -(-batch_size // ROW_LANE) * ROW_LANE

@@ -22,6 +22,10 @@ from lossheads.stacking import StackedNet, stackable
 # smaller cohorts are padded with copies that nobody reads.
 LEAST_STACKED = 4
 
+# Rows come in multiples of this, in training and in measuring, so that vector loops have no ragged
+# end, which would be computed differently by seat.
+ROW_LANE = 16
+
 # Rows per pass when a whole split is measured: fixed, so that logits do not depend on memory.
 _ROWS = 4096
 
@@ -152,7 +156,9 @@ class StackedCohort:
 
     @torch.no_grad()
     def logits(self, inputs: Tensor) -> Tensor:
-        parts = [self._net(rows.unsqueeze(0)) for rows in inputs.split(_ROWS)]
+        parts = [
+            self._net(_filled_up(rows).unsqueeze(0))[:, : len(rows)] for rows in inputs.split(_ROWS)
+        ]
         return torch.cat(parts, dim=1).index_select(0, self._order)
 
     def weights(self, k: int) -> dict[str, Tensor]:
@@ -236,6 +242,12 @@ class _HeadLoss:
         targets = self._targets.index_select(0, which.reshape(-1))
         per_row = self._head.loss(own.reshape(count * rows, units), targets)
         return (per_row.view(count, rows) * weights).sum(dim=1)
+
+
+def _filled_up(rows: Tensor) -> Tensor:
+    """Rows up to a multiple of a cache line: products of ragged shapes differ by seat."""
+    missing = -len(rows) % ROW_LANE
+    return rows if missing == 0 else torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])])
 
 
 def _leaf(parameter: Tensor, gradient: Tensor) -> nn.Parameter:

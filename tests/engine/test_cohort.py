@@ -174,6 +174,19 @@ def test_losses_are_the_heads_own_means_over_true_rows() -> None:
     torch.testing.assert_close(cohort.step(inputs, last), torch.stack(expected))
 
 
+@pytest.mark.parametrize("rows", [1, 10, 203, 357, 4097])
+def test_measured_logits_have_the_same_bits_alone_and_in_company(rows: int) -> None:
+    inputs = torch.rand(rows, *SHAPE, generator=torch.Generator().manual_seed(1))
+    _, labels = data(10)
+    members = [member(HEADS[k % 3], k) for k in range(8)]
+    build = partial(build_cohort, TRUNKS[1], SHAPE, device=CPU, labels=labels)
+    adam = partial(torch.optim.Adam)
+    together = build(members=members, optimizer=adam).logits(inputs)
+    assert together.shape == (8, rows, 10)
+    for k, one in enumerate(members):
+        assert torch.equal(build(members=[one], optimizer=adam).logits(inputs)[0], together[k])
+
+
 def test_heads_of_one_seed_start_from_the_same_net() -> None:
     nets = [initial_net(TRUNKS[1], SHAPE, member(head, 6)) for head in HEADS]
     assert same(nets[0].state_dict(), nets[1].state_dict())

@@ -1,0 +1,80 @@
+"""Only what a role is made of is called; a stranger's YAML executes nothing."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lossheads.errors import UserError
+from lossheads.experiment.building import build
+from lossheads.heads import SigmoidBCE
+from lossheads.outcomes import OneOf
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "os.system",
+        "builtins.eval",
+        "subprocess.run",
+        "lossheads.heads",
+        "lossheads.heads.base.Protocol",
+        "lossheads.heads.functional.torch.load",
+        "lossheads.heads.base.HeadMismatch",
+        "lossheads.results.write_json",
+        "torch.hub.load",
+        "",
+    ],
+)
+def test_targets_outside_the_role_are_refused(target: str, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    with pytest.raises(UserError, match="names _target_"):
+        build("head", {"_target_": target, "command": f"touch {victim}"}, trust=[])
+    assert not victim.exists()
+
+
+@pytest.mark.parametrize(
+    "target", ["torch.optim.swa_utils.deepcopy", "torch.optim.adam.torch.load"]
+)
+def test_what_a_module_merely_imports_is_refused(target: str) -> None:
+    with pytest.raises(UserError, match=r"not defined in torch\.optim|cannot be imported"):
+        build("optimizer", {"_target_": target, "_partial_": True}, trust=[])
+
+
+def test_importing_an_untrusted_package_does_not_happen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hostile.py").write_text("raise SystemExit('imported')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match=r"trust=\[hostile\]"):
+        build("head", {"_target_": "hostile.Head", "_partial_": True}, trust=[])
+
+
+def test_nested_targets_are_refused() -> None:
+    node: dict[str, Any] = {
+        "_target_": "lossheads.heads.SigmoidBCE",
+        "_partial_": True,
+        "over_units": [{"_target_": "os.system"}],
+    }
+    with pytest.raises(UserError, match="nested _target_"):
+        build("head", node, trust=[])
+
+
+def test_unknown_option_is_refused_with_near_matches() -> None:
+    node = {"_target_": "lossheads.heads.SigmoidBCE", "_partial_": True, "over_unit": "sum"}
+    with pytest.raises(UserError, match="did you mean over_units"):
+        build("head", node, trust=[])
+
+
+def test_options_arrive() -> None:
+    node = {"_target_": "lossheads.heads.SigmoidBCE", "_partial_": True, "over_units": "mean"}
+    assert build("head", node, trust=[])(outcome=OneOf(3)) == SigmoidBCE(
+        OneOf(3), over_units="mean"
+    )
+
+
+def test_trusted_package_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_heads.py").write_text("class Mine:\n    def __init__(self, outcome): ...\n")
+    monkeypatch.chdir(tmp_path)
+    made = build("head", {"_target_": "my_heads.Mine", "_partial_": True}, trust=["my_heads"])
+    assert type(made(outcome=OneOf(2))).__name__ == "Mine"

@@ -1,0 +1,217 @@
+"""Run folders: found again by their key, whole or absent, the same bits in any company."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lossheads.console import Reporter
+from lossheads.errors import HeadMismatch, UserError
+from lossheads.experiment import execute, execution
+from lossheads.results import Result, read_result, read_results, run_key, select
+
+Composer = Callable[..., dict[str, Any]]
+
+
+def numbers(result: Result) -> str:
+    """Everything measured, as text: NaN equals itself there."""
+    return repr((result.laps, result.first_step))
+
+
+def folders(tmp_path: Path) -> list[Path]:
+    return sorted((tmp_path / "outputs" / "runs").iterdir())
+
+
+def test_folder_holds_the_run_and_nothing_else(tiny: Composer, tmp_path: Path) -> None:
+    config = tiny("seed=3", "recording.tensorboard=true", "recording.weights=true")
+    (result,) = execute([config])
+    (folder,) = folders(tmp_path)
+    assert folder.name == f"digits-softmax_cce-s3-{run_key(config)}" == result.name
+    names = {path.name.split(".1")[0] for path in folder.iterdir()}
+    assert names == {
+        "config.yaml",
+        "environment.json",
+        "status.json",
+        "metrics.jsonl",
+        "result.json",
+        "weights.pt",
+        "events.out.tfevents",
+    }
+    assert yaml.safe_load((folder / "config.yaml").read_text())["seed"] == 3
+    assert json.loads((folder / "status.json").read_text())["status"] == "finished"
+    environment = json.loads((folder / "environment.json").read_text())
+    assert environment["packages"]["torch"].startswith("2.")
+    laps = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [lap["step"] for lap in laps] == [lap.step for lap in result.laps]
+    assert laps[-1]["test/accuracy_score"] == result.test.rulers["accuracy_score"]
+
+
+def test_result_reads_back_as_written(tiny: Composer, tmp_path: Path) -> None:
+    (result,) = execute([tiny()])
+    back = read_result(folders(tmp_path)[0])
+    assert back is not None
+    assert repr(back) == repr(result)
+    assert [found.key for _, found in read_results(tmp_path / "outputs" / "runs")] == [result.key]
+    assert select([back], head___target_=back.config["head"]["_target_"], seed=0) == [back]
+    assert select([back], seed=1) == []
+
+
+def test_finished_run_is_not_trained_again_unless_forced(tiny: Composer, tmp_path: Path) -> None:
+    (first,) = execute([tiny()])
+    written = (folders(tmp_path)[0] / "result.json").stat().st_mtime_ns
+    (again,) = execute([tiny("device.threads=1", "recording.weights=true")])
+    assert (folders(tmp_path)[0] / "result.json").stat().st_mtime_ns == written
+    assert repr(again) == repr(first)
+    (forced,) = execute([tiny("force=true")])
+    assert (folders(tmp_path)[0] / "result.json").stat().st_mtime_ns > written
+    assert numbers(forced) == numbers(first)
+
+
+def test_a_run_gives_the_same_numbers_alone_and_in_a_cohort(tiny: Composer, tmp_path: Path) -> None:
+    heads = ("softmax_cce", "sigmoid_bce", "softmax_bce")
+    words = [(f"head={head}", f"seed={seed}") for head in heads for seed in range(4)]
+    together = execute([tiny(*pair, "cohort.max_members=8") for pair in words])
+    assert len({result.key for result in together}) == 12
+    for pair, result in zip(words, together, strict=True):
+        (alone,) = execute([tiny(*pair, f"outputs={tmp_path}/alone")])
+        assert numbers(alone) == numbers(result)
+
+
+def test_asked_twice_is_trained_once_and_answered_twice(tiny: Composer, tmp_path: Path) -> None:
+    one, other, again = execute([tiny(), tiny("seed=1"), tiny()])
+    assert repr(one) == repr(again)
+    assert other.config["seed"] == 1
+    assert len(folders(tmp_path)) == 2
+
+
+def test_key_names_what_is_computed_and_nothing_else(tiny: Composer) -> None:
+    base = run_key(tiny())
+    for word in ("outputs=elsewhere", "force=true", "device.threads=1", "cohort.max_members=2"):
+        assert run_key(tiny(word)) == base, word
+    for word in (
+        "seed=1",
+        "data_seed=1",
+        "optimizer.lr=0.1",
+        "head=sigmoid_bce",
+        "training.steps=9",
+    ):
+        assert run_key(tiny(word)) != base, word
+
+
+def test_data_seed_follows_the_seed_unless_it_is_given(tiny: Composer) -> None:
+    assert tiny("seed=7")["data_seed"] == 7
+    assert tiny("seed=7", "data_seed=1")["data_seed"] == 1
+
+
+def test_unfit_pair_is_refused_before_anything_is_written(tiny: Composer, tmp_path: Path) -> None:
+    with pytest.raises(HeadMismatch, match="two classes apart, no more"):
+        execute([tiny(), tiny("head=single_logit_bce")])
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_interrupted_run_says_so_and_starts_clean(
+    tiny: Composer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Reporter, "lap", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            execute([tiny()])
+    (folder,) = folders(tmp_path)
+    assert json.loads((folder / "status.json").read_text())["status"] == "interrupted"
+    assert not (folder / "result.json").exists()
+    (folder / "left.over").write_text("from before")
+    (result,) = execute([tiny()])
+    assert result.status == "finished"
+    assert not (folder / "left.over").exists()
+    assert not (folder / ".lock").exists()
+
+
+def test_failing_cohort_leaves_the_finished_ones(
+    tiny: Composer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = execution.train
+
+    def fail_for_sigmoid(cohort: Any, *rest: Any) -> Any:
+        if "Sigmoid" in type(cohort.members[0].head).__name__:
+            raise RuntimeError("broken on purpose")
+        return real(cohort, *rest)
+
+    monkeypatch.setattr(execution, "train", fail_for_sigmoid)
+    configs = [
+        tiny(f"head={head}", "cohort.max_members=1") for head in ("sigmoid_bce", "softmax_cce")
+    ]
+    with pytest.raises(RuntimeError, match="broken on purpose"):
+        execute(configs)
+    said = {
+        folder.name.split("-")[1]: json.loads((folder / "status.json").read_text())
+        for folder in folders(tmp_path)
+    }
+    assert said["sigmoid_bce"]["status"] == "failed"
+    assert "broken on purpose" in said["sigmoid_bce"]["why"]
+    assert said["softmax_cce"]["status"] == "finished"
+
+
+def test_diverged_run_has_a_result_that_says_where(tiny: Composer) -> None:
+    words = ("optimizer=sgd", "head=sigmoid_bce")
+    sane, wild = execute([tiny(*words), tiny(*words, "optimizer.lr=1e38")])
+    assert (sane.status, wild.status) == ("finished", "diverged")
+    assert wild.diverged_at is not None
+    assert wild.diverged_at["learning_rate"] == 1e38
+    assert wild.diverged_at["step"] <= 2
+    assert wild.laps[-1].test is None
+
+
+def test_outputs_that_cannot_be_written_are_one_sentence(tiny: Composer, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match="outputs cannot be written"):
+        execute([tiny(f"outputs={tmp_path}/file/below")])
+
+
+def test_two_processes_do_not_train_one_run(tiny: Composer, tmp_path: Path) -> None:
+    execute([tiny()])
+    (folder,) = folders(tmp_path)
+    held = execution.RunFolder(folder)
+    held.open(tiny(), {})
+    with pytest.raises(UserError, match="trained by another process"):
+        execute([tiny()])
+    held.abandon("interrupted", "let go")
+    assert execute([tiny()])[0].status == "finished"
+
+
+def test_prior_bias_starts_every_head_at_the_base_rates(tiny: Composer) -> None:
+    words = ("readout.prior_bias=true", "training.steps=0")
+    plain, biased = execute(
+        [tiny("training.steps=0", "head=sigmoid_bce"), tiny(*words, "head=sigmoid_bce")]
+    )
+    # ten classes of nearly equal share: 10 ln 2 without, 3.25 with (claims.md, section 1)
+    assert plain.first_step["loss"] == pytest.approx(6.93, abs=0.35)
+    assert biased.first_step["loss"] == pytest.approx(3.25, abs=0.35)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("training.batch_size=0", "training.batch_size=0: it is at least 1"),
+        ("training.watch=accuracy", "did you mean accuracy_score"),
+        ("optimizer.lr=-1", "Invalid learning rate"),
+        ("device.threads=4096", "cores of this machine"),
+        ("device.precision=tf32", "needs device=cuda"),
+        ("model.hidden=[]", "one width of at least 1 per layer"),
+        ("model.hidden=[a]", "cannot be built"),
+        ("cohort.max_members=0", "cohort.max_members=0: it is at least 1"),
+        ("training.epochs=-1", "it is at least 0"),
+    ],
+)
+def test_nonsense_is_one_sentence_and_leaves_no_run(
+    tiny: Composer, tmp_path: Path, words: str, said: str
+) -> None:
+    with pytest.raises(UserError, match=said) as caught:
+        execute([tiny(words)])
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "outputs" / "runs").exists()

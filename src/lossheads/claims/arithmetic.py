@@ -5,11 +5,6 @@ import math
 import torch
 
 
-def number(value: float) -> float:
-    """The number itself, for a source's plain arithmetic."""
-    return float(value)
-
-
 def total(*values: float) -> float:
     """Their sum."""
     return math.fsum(values)
@@ -27,11 +22,6 @@ def sigmoid_slope(z: float, kind: str = "float64") -> float:
     return float(slope)
 
 
-def distance_from_one(z: float, kind: str = "float64") -> float:
-    """1 - sigmoid(z) in this floating-point type."""
-    return float(1 - torch.sigmoid(torch.tensor(z, dtype=_kind(kind))))
-
-
 def softmax(k: int, *z: float) -> float:
     """The k-th probability, counted from 0, of the softmax of z."""
     return float(torch.tensor(z, dtype=torch.float64).softmax(dim=0)[k])
@@ -46,11 +36,6 @@ def softmax_shift_gap(by: float, *z: float) -> float:
 def surprisal_bits(p: float) -> float:
     """-log2 p."""
     return -math.log2(p)
-
-
-def surprisal_nats(p: float) -> float:
-    """-ln p."""
-    return -math.log(p)
 
 
 def softmax_floor(classes: int, logit: float) -> float:

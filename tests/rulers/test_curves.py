@@ -59,6 +59,11 @@ def test_curves_agree_with_confusions_at_each_threshold(outcome):
             assert seen.recall[k, i] == pytest.approx(tp / (tp + fn))
 
 
+def test_a_score_on_a_threshold_passes_it():
+    p = from_scores(AnyOf(1), rows([0.0], [0.5], [1.0]), torch.tensor([[True]] * 3))
+    assert pr_curve(p, thresholds=3).true_positives.tolist() == [[3, 2, 1]]
+
+
 def test_curves_run_from_zero_to_one_and_start_with_everything_passing():
     p = draw(OneOf(3))
     seen = pr_curve(p)

@@ -17,6 +17,7 @@ from lossheads.rulers import (
     excess_coverage_error,
     fitted_temperature,
     measure,
+    ranking_loss,
     roc_auc_score,
     rulers_for,
     worst_recall_score,
@@ -156,7 +157,7 @@ def test_an_even_guess_recalls_every_class_alike(outcome):
 
 
 def test_reading_labels_by_base_rate_has_the_coverage_that_its_floor_states():
-    labels = draw_labels(AnyOf(5), 200, generator(6))
+    labels = draw_labels(AnyOf(5), 200, generator(6))[:, [2, 0, 3, 4, 1]]
     rates = labels.double().mean(dim=0)
     assert len(rates.unique()) == 5
     blind = Blind(AnyOf(5), labels).scored(rates)
@@ -167,6 +168,19 @@ def test_reading_labels_by_base_rate_has_the_coverage_that_its_floor_states():
         for order in permutations(range(5))
     ]
     assert min(every) <= floor < sum(every) / len(every)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_fixed_order_of_labels_ranks_better_than_the_floor_states(seed):
+    # Few examples of unequal sizes: the commonest label is often not the one to put first.
+    g = generator(seed)
+    labels = torch.rand(7, 4, generator=g) < torch.rand(7, 1, generator=g)
+    blind = Blind(AnyOf(4), labels)
+    every = [blind.scored(torch.tensor(order) / 4) for order in permutations(range(4))]
+    best = min(ranking_loss(p) for p in every)
+    assert ranking_loss.floor(every[0]) == pytest.approx(best, abs=1e-12)
+    coverages = {excess_coverage_error(p) for p in every}
+    assert min(coverages) <= excess_coverage_error.floor(every[0]) < max(coverages)
 
 
 @pytest.mark.parametrize("outcome", [OneOf(4), AnyOf(3), EachOneOf(2, 3)], ids=str)

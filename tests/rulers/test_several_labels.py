@@ -160,12 +160,19 @@ def test_temperature_is_undefined_when_no_factor_is_the_best():
         assert math.isnan(fitted_temperature(p))
 
 
-def test_temperature_survives_impossible_events():
-    p = draw(OneOf(3))
-    log_probs = p.log_probs.clone()
-    log_probs[0] = torch.tensor([0.0, -math.inf, -math.inf])
-    log_probs[0] = log_probs[0].roll(int(p.labels[0]))
-    assert math.isfinite(fitted_temperature(replace(p, log_probs=log_probs)))
+@pytest.mark.parametrize("outcome", [OneOf(3), AnyOf(3), EachOneOf(2, 3)], ids=str)
+def test_certain_and_right_predictions_do_not_move_the_temperature(outcome):
+    p = draw(outcome)
+    certain = replace(draw(outcome, n=1, seed=1), labels=p.labels[:1])
+    truth = p.labels[:1].long().unsqueeze(-1)
+    impossible = torch.full_like(certain.log_probs, -math.inf).scatter_(-1, truth, 0.0)
+    both = replace(
+        p,
+        labels=torch.cat([p.labels, p.labels[:1]]),
+        scores=torch.cat([p.scores, certain.scores]),
+        log_probs=torch.cat([p.log_probs, impossible]),
+    )
+    assert fitted_temperature(both) == pytest.approx(fitted_temperature(p), rel=1e-9)
 
 
 def test_tuned_thresholds_are_the_best_of_all_cuts():

@@ -193,6 +193,14 @@ def test_damaged_copy_is_made_again(cache, spoil):
     assert copy.read_bytes() == good
 
 
+def test_copy_whose_name_does_not_fit_its_content_is_removed(cache):
+    read_garments(None, cache)
+    (copy,) = cache.glob("*.npy")
+    copy.rename(cache / "fashion_mnist-00000000.npy")
+    read_garments(None, cache)
+    assert leftovers(cache) == [copy.name]
+
+
 def test_damaged_copy_is_not_served_when_the_files_are_gone(cache):
     read_garments(None, cache)
     (copy,) = cache.glob("*.npy")

@@ -8,6 +8,7 @@ import pytest
 from lossheads.claims import page
 from lossheads.claims.contest import run_claim
 from lossheads.claims.page import exit_status, write_page
+from lossheads.claims.telling import as_text
 from lossheads.errors import UserError
 
 from .making import Engine, claim, compose, result
@@ -66,7 +67,7 @@ def test_the_page_says_what_was_said_run_found_and_how_to_repeat(verdict, tmp_pa
 
 def test_an_undecided_page_says_how_many_seeds_are_missing(tmp_path):
     close = claim(tmp_path, ("margin: 0.01", "margin: 0.0495"))
-    text = page.as_text(run_claim(close, compose, Engine(scored)))
+    text = as_text(run_claim(close, compose, Engine(scored)))
     # Mean 0.05, deviation 0.0018257, distance 0.0005: t * 0.0018257 / sqrt n < 0.0005 needs
     # t / sqrt n < 0.27386, first at n = 54: 2.0057 / 7.348 = 0.27294; at 53 it is 0.27563.
     assert "About 50 more seeds would decide it" in text

@@ -34,10 +34,10 @@ def relation_text(prediction: Prediction) -> str:
 
 
 def number(value: float) -> str:
-    """Four decimals, or four digits for small and large; a dash for what is undefined."""
+    """Four decimals, or four digits where those say nothing; a dash for what is undefined."""
     if math.isnan(value):
         return "–"
-    if value == 0 or 1e-3 <= abs(value) < 1e4:
+    if value == 0 or 5e-5 <= abs(value) < 1e4:
         return f"{value:.4f}"
     return f"{value:.3e}" if math.isfinite(value) else "∞" if value > 0 else "-∞"
 

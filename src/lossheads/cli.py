@@ -121,7 +121,7 @@ def _train(words: list[str]) -> int:
     sweeps = [word for word in words if word in ("-m", "--multirun")]
     sys.argv = [sys.argv[0], *sweeps, *(word for word in words if word not in sweeps)]
     train = hydra.main(str(config_folder()), "config", version_base=HYDRA_VERSION)(task)
-    with without_empty_sweep():
+    with without_empty_sweep(words):
         train()
         if failures:
             raise failures[0]

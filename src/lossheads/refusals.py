@@ -2,12 +2,11 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
@@ -90,23 +89,25 @@ def _one_line(error: BaseException) -> str:
 
 
 @contextmanager
-def without_empty_sweep() -> Iterator[None]:
+def without_empty_sweep(words: Sequence[str]) -> Iterator[None]:
     """Take away what Hydra's sweeper writes before it looks at the jobs, when none was launched."""
+    named = [word.removeprefix("outputs=") for word in words if word.startswith("outputs=")]
+    sweeps = Path(named[-1] if named else "outputs") / "sweeps"
+    before = set(sweeps.iterdir()) if sweeps.is_dir() else set()
     try:
         yield
     except BaseException:
-        if HydraConfig.initialized():
-            folder = Path(str(HydraConfig.get().sweep.dir))
-            if folder.is_dir() and os.listdir(folder) == ["multirun.yaml"]:
+        for folder in set(sweeps.iterdir()) - before if sweeps.is_dir() else ():
+            if os.listdir(folder) == ["multirun.yaml"]:
                 (folder / "multirun.yaml").unlink()
                 _remove_empty(folder)
         raise
 
 
 def _remove_empty(folder: Path) -> None:
-    """Remove `folder` and the parents that hold nothing else, up to the outputs."""
+    """Remove `folder`, then `sweeps` and the outputs if they hold nothing else."""
     for path in (folder, folder.parent, folder.parent.parent):
-        if path == Path() or any(path.iterdir()):
+        if any(path.iterdir()):
             return
         path.rmdir()
 

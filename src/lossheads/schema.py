@@ -38,7 +38,7 @@ class Training:
     batch_size: int = MISSING
     laps_per_epoch: int = MISSING
     patience: int | None = MISSING
-    watch: str = MISSING
+    watch: str | None = MISSING
 
 
 @dataclass

@@ -29,16 +29,16 @@ class Plan:
         batch_size: Examples per step.
         laps: Steps at which to measure; 0 and `steps` always are.
         schedule: Progress in [0, 1] -> factor on the learning rate.
+        watch: Ruler that is shown, and that early stopping watches.
         patience: Laps without a better `watch` on validation before a member stops; None: never.
-        watch: Ruler that early stopping watches.
     """
 
     steps: int
     batch_size: int
     laps: frozenset[int]
     schedule: Callable[[float], float]
+    watch: str
     patience: int | None = None
-    watch: str = "accuracy_score"
 
 
 @dataclass

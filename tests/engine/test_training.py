@@ -52,7 +52,7 @@ def run(
     )
     settings = {"steps": 40, "laps": frozenset({0, 10, 20, 30, 40}), "batch_size": 64} | plan
     listeners = [Listener() for _ in members]
-    plan_ = Plan(schedule=constant, **settings)
+    plan_ = Plan(schedule=constant, **({"watch": "accuracy_score"} | settings))
     return train(cohort, digits, plan_, listeners, lambda *_: None), listeners, cohort
 
 
@@ -115,7 +115,7 @@ def test_divergence_names_the_step_and_spares_the_others(digits: Dataset) -> Non
     cohort = build_cohort(
         TRUNK, digits.input_shape, members, digits.train.labels, partial(torch.optim.SGD), CPU
     )
-    plan = Plan(steps=20, batch_size=64, laps=frozenset({10}), schedule=constant)
+    plan = Plan(steps=20, batch_size=64, laps=frozenset({10}), schedule=constant, watch="nll_loss")
     walks = train(cohort, digits, plan, [NullRecorder()] * 3, lambda *_: None)
     assert [walk.status for walk in walks] == ["finished", "diverged", "finished"]
     assert walks[1].diverged_at is not None

@@ -24,7 +24,7 @@ from lossheads.outcomes import base_rates
 from lossheads.recording import NullRecorder, Recorder
 from lossheads.recording_tensorboard import TensorBoardRecorder
 from lossheads.results import Result, run_key
-from lossheads.rulers import find_ruler
+from lossheads.rulers import find_ruler, rulers_for
 from lossheads.training import Plan, Walk, first_step, train
 
 
@@ -86,8 +86,14 @@ def _plan(config: Mapping[str, Any]) -> Run:
     config = {**config, "device": {**config["device"], "kind": kind}}
     _check_training(config["training"])
     parts = build_parts(config)
-    find_ruler(config["training"]["watch"], parts.head.outcome)
+    _watched(config, parts)
     return Run(config, parts, RunFolder(run_path(config)))
+
+
+def _watched(config: Mapping[str, Any], parts: Parts) -> str:
+    """Name of the ruler shown while training and watched by early stopping."""
+    outcome, name = parts.head.outcome, config["training"]["watch"]
+    return (rulers_for(outcome)[0] if name is None else find_ruler(name, outcome)).name
 
 
 def _check_training(training: Mapping[str, Any]) -> None:
@@ -217,7 +223,7 @@ def _make_plan(run: Run, n: int) -> Plan:
         laps=frozenset(range(0, steps + 1, between)),
         schedule=run.parts.schedule,
         patience=training["patience"],
-        watch=training["watch"],
+        watch=_watched(run.config, run.parts),
     )
 
 

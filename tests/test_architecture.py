@@ -1,0 +1,106 @@
+"""Imports flow one way, and each room keeps to what it may know."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "lossheads"
+
+# A layer imports only lower ones; modules of one layer may import each other.
+LAYERS: list[tuple[str, ...]] = [
+    ("errors", "outcomes"),
+    ("heads", "models", "datasets", "schedules", "results"),
+    ("predictions", "members"),
+    ("rulers", "stacking"),
+    ("cohort", "recording", "recording_tensorboard"),
+    ("batches", "training", "console"),
+    ("schema", "configuration"),
+    ("experiment",),
+    ("report",),
+    ("claims", "board"),
+    ("cli", "refusals", "__main__"),
+]
+LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
+
+# Hydra and OmegaConf stay at the rim; torch.utils.tensorboard in the recorder.
+ONLY_IN = {
+    "hydra": {"cli", "configuration", "schema", "refusals", "experiment"},
+    "omegaconf": {"cli", "configuration", "refusals", "schema"},
+    "torch.utils.tensorboard": {"recording_tensorboard"},
+}
+
+WITHOUT_TORCH = [
+    "lossheads",
+    "lossheads.results",
+    "lossheads.cli",
+    "lossheads.configuration",
+    "lossheads.board",
+    "lossheads.claims.verdict",
+    "lossheads.claims.statistics",
+    "lossheads.claims.reading",
+    "lossheads.report.announcing",
+    "lossheads.report.command",
+    "lossheads.report.figures",
+    "lossheads.report.overview",
+    "hydra_plugins.lossheads_cohort.launcher",
+]
+
+
+def modules() -> list[Path]:
+    return sorted(SOURCE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            names.add(node.module or "")
+    return names
+
+
+def test_every_room_has_a_place() -> None:
+    rooms = {room_of(path) for path in modules()} - {"__init__"}
+    assert rooms == set(LEVEL)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_a_layer_imports_only_lower_ones(path: Path) -> None:
+    here = room_of(path)
+    for name in imported(path):
+        parts = name.split(".")
+        if parts[0] == "lossheads" and len(parts) > 1:
+            assert LEVEL[parts[1]] <= LEVEL.get(here, len(LAYERS)), f"{here} imports {name}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_frameworks_stay_in_their_rooms(path: Path) -> None:
+    for name in imported(path):
+        for framework, rooms in ONLY_IN.items():
+            if name == framework or name.startswith(f"{framework}."):
+                assert room_of(path) in rooms, f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("name", WITHOUT_TORCH)
+def test_torch_is_not_imported(name: str) -> None:
+    code = f"import sys, {name}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_nothing_outside_heads_asks_which_head_it_is(path: Path) -> None:
+    """A head's class may be named by its own package, its examples and the identities only."""
+    if room_of(path) == "heads" or path.name.endswith("identities.py"):
+        return
+    for name in imported(path):
+        if name.startswith("lossheads.heads"):
+            assert name in ("lossheads.heads.base", "lossheads.heads.command"), f"{path}: {name}"

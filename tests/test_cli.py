@@ -1,0 +1,219 @@
+"""The command line as people meet it: one sentence per mistake, exit status, nothing written."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from lossheads.cli import main
+
+TINY = ["dataset=digits", "model.hidden=[16]", "training.steps=20", "recording.tensorboard=false"]
+
+
+def lossheads(
+    *words: str, cwd: Path, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "lossheads", *words],
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_help_names_every_command_and_is_quick(tmp_path: Path) -> None:
+    done = lossheads("--help", cwd=tmp_path)
+    assert done.returncode == 0
+    for command in ("train", "claim", "heads", "board", "report"):
+        assert f"lossheads {command}" in done.stdout
+    code = (
+        "import sys, lossheads.cli; lossheads.cli.run(['--help']); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_train_prints_rulers_with_floors(tmp_path: Path) -> None:
+    done = lossheads("train", *TINY, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "accuracy_score" in done.stdout
+    assert "floor" in done.stdout
+    assert "outputs/runs/digits-softmax_cce-s0-" in done.stdout
+    assert "step     20" in done.stderr
+    assert sorted(path.name for path in (tmp_path / "outputs").iterdir()) == ["runs"]
+
+
+def test_sweep_is_one_cohort_and_needs_no_word_train(tmp_path: Path) -> None:
+    words = ["head=softmax_cce,sigmoid_bce", "seed=0,1"]
+    done = lossheads(*TINY, "-m", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "softmax_cce (n = 2)" in done.stdout
+    assert done.stderr.count("training digits") == 1
+    assert "4 member(s)" in done.stderr
+    assert len(list((tmp_path / "outputs" / "runs").iterdir())) == 4
+
+
+def test_basic_launcher_gives_the_same_results(tmp_path: Path) -> None:
+    words = [*TINY, "-m", "head=softmax_cce,sigmoid_bce"]
+    assert lossheads(*words, "outputs=a", cwd=tmp_path).returncode == 0
+    done = lossheads(*words, "outputs=b", "hydra/launcher=basic", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+    def laps(outputs: str) -> dict[str, object]:
+        found = (tmp_path / outputs / "runs").glob("*/result.json")
+        return {path.parent.name: json.loads(path.read_text())["laps"] for path in found}
+
+    assert laps("a") == laps("b")
+    assert len(laps("a")) == 2
+
+
+MISTAKES = [
+    (["train", "head=softmax_ce"], "did you mean softmax_cce"),
+    (["train", "heda=softmax_cce"], "did you mean head"),
+    (["train", "dataset=mnist"], "did you mean fashion_mnist"),
+    (["train", "training.epoch=3"], "did you mean epochs"),
+    (["train", "optimizer.lrr=3"], "did you mean lr"),
+    (["train", "training.epochs=abc"], "training.epochs"),
+    (["train", "seed=1,2"], "add -m"),
+    (["train", "word"], "settings are KEY=VALUE"),
+    (["train", "head=single_logit_bce"], "two classes apart, no more"),
+    (["-m", "head=softmax_cce,softmax_ce"], "did you mean softmax_cce"),
+    (["-m", "head=softmax_cce,single_logit_bce"], "two classes apart, no more"),
+    (["train", "head._target_=os.system"], "comes from lossheads.heads"),
+    pytest.param(
+        ["train", "device=cuda"],
+        "finds no CUDA device",
+        marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is one"),
+    ),
+    (["trian"], "did you mean train"),
+    (["claim", "run", "bce-97"], "did you mean bce-97-vs-cce-90"),
+    (["claim", "run", "bce-97-vs-cce-90", "head=softmax_cce"], "a claim fixes what it asks"),
+    (["claim", "run", "bce-97-vs-cce-90", "seeds=1"], "an interval needs at least 2"),
+    (["claim"], "required"),
+    (["heads", "softmax"], "did you mean"),
+    (["board", "nowhere"], "found no folder nowhere"),
+    (["report", "nowhere"], "finds no finished run"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), MISTAKES)
+def test_a_mistake_is_one_sentence_with_status_two(
+    words: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["lossheads", *words])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    with pytest.raises(SystemExit) as ended:
+        main()
+    printed = capfd.readouterr()
+    assert ended.value.code == 2
+    assert said in printed.err
+    assert printed.err.count("\n") == 1
+    assert printed.err.startswith("lossheads: ")
+    assert printed.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mistake_ends_the_process_like_that_too(tmp_path: Path) -> None:
+    done = lossheads("train", "head=softmax_ce", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+
+
+def test_debug_brings_the_traceback_back(tmp_path: Path) -> None:
+    done = lossheads("train", "head=softmax_ce", "--debug", cwd=tmp_path)
+    assert "Traceback" in done.stderr
+    assert done.returncode != 0
+
+
+def test_divergence_ends_with_status_one_and_says_where(tmp_path: Path) -> None:
+    words = ["optimizer=sgd", "head=sigmoid_bce", "optimizer.lr=1e38"]
+    done = lossheads("train", *TINY, *words, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "diverged" in done.stderr
+    assert "learning rate 1e+38" in done.stderr
+    (result,) = (tmp_path / "outputs" / "runs").glob("*/result.json")
+    assert json.loads(result.read_text())["status"] == "diverged"
+
+
+def test_interruption_is_marked_and_the_next_call_starts_clean(tmp_path: Path) -> None:
+    words = ["train", *TINY[:2], "training.steps=2000000", "recording.tensorboard=false"]
+    started = subprocess.Popen(
+        [sys.executable, "-m", "lossheads", *words],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    runs = tmp_path / "outputs" / "runs"
+    deadline = time.monotonic() + 60
+    while not list(runs.glob("*/status.json")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(0.5)
+    started.send_signal(signal.SIGINT)
+    _, said = started.communicate(timeout=60)
+    assert started.returncode == 130
+    assert "interrupted" in said
+    assert "Traceback" not in said
+    (folder,) = runs.iterdir()
+    assert json.loads((folder / "status.json").read_text())["status"] == "interrupted"
+    assert not (folder / "result.json").exists()
+
+
+def test_a_head_of_ones_own_needs_no_edit_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "my_heads.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from lossheads.heads import SoftmaxCCE\n\n"
+        "@dataclass(frozen=True)\n"
+        "class Doubled(SoftmaxCCE):\n"
+        "    def loss(self, logits, target):\n"
+        "        return 2 * super().loss(logits, target)\n"
+    )
+    (tmp_path / "mine" / "head").mkdir(parents=True)
+    (tmp_path / "mine" / "head" / "doubled.yaml").write_text(
+        "_target_: my_heads.Doubled\n_partial_: true\n"
+    )
+    words = ["train", "--config-dir", "mine", "head=doubled", *TINY]
+    refused = lossheads(*words, cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "trust=[my_heads]" in refused.stderr
+    done = lossheads(*words, "trust=[my_heads]", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "digits-doubled-s0" in done.stdout
+
+
+def test_completion_completes_groups_after_the_command(tmp_path: Path) -> None:
+    def complete(line: str) -> list[str]:
+        env = {"COMP_LINE": line, "COMP_POINT": str(len(line)), "COMP_CWORD": "1"}
+        return lossheads("-sc", "query=bash", cwd=tmp_path, env=env).stdout.split()
+
+    assert complete("lossheads train head=soft") == complete("lossheads head=soft")
+    assert "head=softmax_cce" in complete("lossheads train head=soft")
+
+
+def test_report_reads_finished_runs(tmp_path: Path) -> None:
+    assert lossheads(*TINY, "-m", "seed=0,1", cwd=tmp_path).returncode == 0
+    shown = lossheads("report", cwd=tmp_path)
+    assert "softmax_cce (n = 2)" in shown.stdout
+    rows = lossheads("report", "--csv", cwd=tmp_path).stdout.splitlines()
+    assert rows[0].startswith("arm,ruler,mean,low,high,n")
+
+
+def test_heads_are_explained_with_numbers(tmp_path: Path) -> None:
+    done = lossheads("heads", "softmax_cce", "single_logit_bce", cwd=tmp_path)
+    assert done.returncode == 0
+    # -ln softmax(2, -1, .5)[0] and -ln sigmoid(.8), by pencil
+    assert "0.2413" in done.stdout
+    assert "0.3711" in done.stdout

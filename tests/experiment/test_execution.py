@@ -8,12 +8,23 @@ from typing import Any
 import pytest
 import yaml
 
+from lossheads.configuration import compose
 from lossheads.console import Reporter
 from lossheads.errors import HeadMismatch, UserError
 from lossheads.experiment import execute, execution
 from lossheads.results import Result, read_result, read_results, run_key, select
 
 Composer = Callable[..., dict[str, Any]]
+
+CNN = [
+    "dataset=digits",
+    "device=cpu",
+    "model=cnn",
+    "model.channels=[4]",
+    "model.dense=8",
+    "training.steps=5",
+    "recording.tensorboard=false",
+]
 
 
 def numbers(result: Result) -> str:
@@ -78,6 +89,16 @@ def test_a_run_gives_the_same_numbers_alone_and_in_a_cohort(tiny: Composer, tmp_
     for pair, result in zip(words, together, strict=True):
         (alone,) = execute([tiny(*pair, f"outputs={tmp_path}/alone")])
         assert numbers(alone) == numbers(result)
+
+
+def test_convolutions_train_in_processes_of_one_thread(tmp_path: Path) -> None:
+    plain = [compose([*CNN, f"outputs={tmp_path}/apart", f"seed={seed}"]) for seed in range(3)]
+    apart = execute(plain)
+    assert [result.config["seed"] for result in apart] == [0, 1, 2]
+    for seed, result in enumerate(apart):
+        assert result.environment["threads"] == 1
+        alone = [*CNN, f"outputs={tmp_path}/alone", f"seed={seed}", "device.threads=1"]
+        assert numbers(execute([compose(alone)])[0]) == numbers(result)
 
 
 def test_asked_twice_is_trained_once_and_answered_twice(tiny: Composer, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """One engine for single runs, sweeps and claims: train what has no result yet, as cohorts."""
 
 import json
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
 
 from lossheads.batches import steps_per_epoch
 from lossheads.cohort import Cohort, build_cohort, can_stack
@@ -16,9 +18,10 @@ from lossheads.console import Reporter
 from lossheads.datasets.dataset import Dataset
 from lossheads.errors import UserError
 from lossheads.experiment.building import Parts, build_parts
-from lossheads.experiment.devices import prepare, resolve_kind
+from lossheads.experiment.devices import cores, prepare, resolve_kind
 from lossheads.experiment.environment import describe
 from lossheads.experiment.folders import RunFolder, refusing_to_write, run_path
+from lossheads.experiment.workers import in_processes
 from lossheads.members import Member
 from lossheads.outcomes import base_rates
 from lossheads.recording import NullRecorder, Recorder
@@ -150,13 +153,21 @@ def _train(runs: Sequence[Run], datasets: _DatasetShelf, told: Reporter) -> None
     device = prepare(runs[0].config["device"])
     dataset = datasets.get(runs[0], device)
     parts = runs[0].parts
-    if len(runs) > 1 and not can_stack(
-        parts.trunk, dataset.input_shape, parts.optimizer, parts.rates
-    ):
+    if can_stack(parts.trunk, dataset.input_shape, parts.optimizer, parts.rates):
+        _train_together(runs, dataset, device, told)
+    elif len(runs) > 1 and device.type == "cpu" and cores() > 1:
+        told.say(f"{_title(runs)}: cannot be stacked, {len(runs)} runs in {cores()} processes")
+        in_processes(_train_apart, [run.config for run in runs], cores(), told.say)
+    else:
         for run in runs:
             _train_together([run], dataset, device, told)
-        return
-    _train_together(runs, dataset, device, told)
+
+
+def _train_apart(config: Mapping[str, Any]) -> str:
+    """One run in a process of its own; its folder carries the result."""
+    with open(os.devnull, "w") as nowhere:
+        (result,) = execute([config], Reporter(Console(file=nowhere)))
+    return f"{result.name} ({result.status}, {result.seconds:.0f} s)"
 
 
 def _train_together(

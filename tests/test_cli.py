@@ -217,3 +217,12 @@ def test_heads_are_explained_with_numbers(tmp_path: Path) -> None:
     # -ln softmax(2, -1, .5)[0] and -ln sigmoid(.8), by pencil
     assert "0.2413" in done.stdout
     assert "0.3711" in done.stdout
+
+
+def test_a_recorded_sweep_gets_an_overview_of_sentences(tmp_path: Path) -> None:
+    words = [word for word in TINY if not word.startswith("recording")]
+    assert lossheads(*words, "-m", "head=softmax_cce,sigmoid_bce", cwd=tmp_path).returncode == 0
+    lines = sorted(path.name for path in (tmp_path / "outputs/_overview/sweep-digits").iterdir())
+    assert len(lines) == 5
+    assert "says nothing" in lines[0]
+    assert any("softmax_cce, by elementwise_accuracy_score" in line for line in lines)

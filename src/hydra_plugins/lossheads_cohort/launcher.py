@@ -39,6 +39,7 @@ class CohortLauncher(Launcher):
     ) -> Sequence[JobReturn]:
         from lossheads.experiment import execute
         from lossheads.report.announcing import announce
+        from lossheads.report.overview import sweep_overviews
 
         setup_globals()
         jobs = [
@@ -46,6 +47,7 @@ class CohortLauncher(Launcher):
             for number, overrides in enumerate(job_overrides)
         ]
         results = execute([job["config"] for job in jobs])
+        sweep_overviews(results)
         announce(results)
         return [_returned(job, result) for job, result in zip(jobs, results, strict=True)]
 

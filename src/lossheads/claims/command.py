@@ -24,6 +24,7 @@ from lossheads.configuration import compose, config_folder
 from lossheads.errors import UserError
 from lossheads.experiment import execute
 from lossheads.experiment.building import build_head
+from lossheads.report import PUZZLE_RULERS
 from lossheads.report.announcing import wide_console
 from lossheads.report.arms import arms_of
 from lossheads.report.figures import epochs_figure, puzzle_figure
@@ -37,9 +38,6 @@ from lossheads.rulers import find_ruler
 _ALLOWED = ("seeds", "device", "device.threads", "outputs", "data_dir", "force")
 
 Seeds = int | Literal["auto"] | None
-
-# The dashboard and the curve show these two where the claim asks for them: the puzzle itself.
-_PUZZLE = ("accuracy_score", "elementwise_accuracy_score")
 
 
 def claim_command(words: list[str]) -> int:
@@ -92,7 +90,7 @@ def _draw(claim: Claim, results: Sequence[Result], outputs: Path, folder: Path) 
     shown = [ruler for ruler in claim.rulers if _drawable(ruler, results)]
     if not shown or len(arms) > 7:
         return []
-    puzzle = [ruler for ruler in _PUZZLE if ruler in shown] or shown[:2]
+    puzzle = [ruler for ruler in PUZZLE_RULERS if ruler in shown] or shown[:2]
     save(puzzle_figure(arms, shown), folder / "rulers")
     save(epochs_figure(arms, puzzle), folder / "epochs")
     write_overview(outputs, claim.slug, arms, puzzle)

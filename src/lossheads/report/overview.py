@@ -15,8 +15,10 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from lossheads.errors import UserError
-from lossheads.report import OVERVIEWS, PUZZLE_TAG
+from lossheads.report import OVERVIEWS, PUZZLE_RULERS, PUZZLE_TAG
+from lossheads.report.arms import arms_of
 from lossheads.report.spread import Arms, check, curve, floor_of
+from lossheads.results import Result
 
 Line = list[tuple[int, float]]
 
@@ -48,6 +50,25 @@ def write_overview(outputs: Path, name: str, arms: Arms, rulers: Sequence[str]) 
             f"the overview cannot be written at {folder}: {error.strerror}; free some room or "
             "choose another folder"
         ) from error
+
+
+def sweep_overviews(results: Sequence[Result]) -> list[str]:
+    """One overview per dataset of a recorded sweep, named `sweep-<dataset>`; returns the names.
+
+    The puzzle's two rulers where the outcome has both, else the first two of the table.
+    """
+    names = []
+    recorded = [
+        r for r in results if r.status == "finished" and r.config["recording"]["tensorboard"]
+    ]
+    for dataset in dict.fromkeys(result.config["choices"]["dataset"] for result in recorded):
+        here = [result for result in recorded if result.config["choices"]["dataset"] == dataset]
+        known = [name for name in here[0].laps[0].val.rulers if name in here[0].test.rulers]
+        rulers = [name for name in PUZZLE_RULERS if name in known]
+        name = f"sweep-{dataset}"
+        write_overview(Path(here[0].config["outputs"]), name, arms_of(here), rulers or known[:2])
+        names.append(name)
+    return names
 
 
 def overview_lines(arms: Arms, rulers: Sequence[str]) -> dict[str, Line]:

@@ -1,6 +1,7 @@
 """lossheads claim list | run: the claims from the command line."""
 
 import argparse
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -49,11 +50,12 @@ def claim_command(words: list[str]) -> int:
         return 0
     claims = list_claims(folder) if asked.name == "all" else [find_claim(asked.name, folder)]
     seeds, extra = _settings(asked.settings)
-    statuses = [_run(claim, seeds, extra, Path(asked.reference)) for claim in claims]
+    reference = Path(asked.reference)
+    statuses = [_run(claim, seeds, extra, reference, asked.save) for claim in claims]
     return max(statuses, key=lambda status: (status == 1, status))
 
 
-def _run(claim: Claim, seeds: Seeds, extra: list[str], reference: Path) -> int:
+def _run(claim: Claim, seeds: Seeds, extra: list[str], reference: Path, save_it: bool) -> int:
     console = wide_console()
     seen: dict[str, Result] = {}
 
@@ -78,10 +80,20 @@ def _run(claim: Claim, seeds: Seeds, extra: list[str], reference: Path) -> int:
     console.print(f"Written: {page}")
     if results:
         console.print(f"Dashboard: lossheads board {outputs}")
+    if save_it and not verdict.failed:
+        _save_reference(folder, reference / claim.slug)
     status = exit_status(verdict, reference)
     if status == 3:
         console.print(f"This is not the verdict in {reference / claim.slug}.")
     return status
+
+
+def _save_reference(folder: Path, reference: Path) -> None:
+    """Copy what belongs under version control: numbers, page, pictures; small files only."""
+    reference.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        if path.suffix in (".json", ".md", ".png"):
+            shutil.copyfile(path, reference / path.name)
 
 
 def _draw(claim: Claim, results: Sequence[Result], outputs: Path, folder: Path) -> list[str]:
@@ -203,6 +215,12 @@ def _parser() -> argparse.ArgumentParser:
         "--reference",
         default="outputs/reference",
         help="folder of committed verdicts to compare with; default: %(default)s",
+    )
+    run.add_argument(
+        "--save-reference",
+        action="store_true",
+        dest="save",
+        help="make this verdict the committed one",
     )
     for verb in (listed, run):
         verb.add_argument("--claims", metavar="FOLDER", help="claim files of your own")

@@ -1,0 +1,104 @@
+"""Fill the marked parts of README.md from outputs/reference: no number there is typed by hand.
+
+python scripts/readme.py            rewrite README.md
+python scripts/readme.py --check    exit 1 when it would change
+"""
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "outputs" / "reference"
+PUZZLE = "bce-97-vs-cce-90"
+
+
+def puzzle() -> str:
+    """Arm × ruler of the reference run: mean, 95 % interval, floor."""
+    verdict = _read(PUZZLE)
+    cells = verdict["table"]
+    rulers = list(dict.fromkeys(cell["ruler"] for cell in cells))
+    arms = list(dict.fromkeys(cell["arm"] for cell in cells))
+    at = {(cell["arm"], cell["ruler"]): cell for cell in cells}
+    lines = [f"| | {' | '.join(arms)} |", "|---|" + "---:|" * len(arms)]
+    for ruler in rulers:
+        shown = " | ".join(_cell(at[arm, ruler]) for arm in arms)
+        lines.append(f"| `{ruler}` | {shown} |")
+    n = cells[0]["interval"]["n"]
+    said = (
+        f"Test split (10,000 images), mean ± half of the 95 % interval over n = {n} seeds; in brackets "
+        f"the floor, what the best answer that never looks at the image scores. Verdict: "
+        f"**{_spoken(verdict['verdict'])}**, because {verdict['why']}."
+    )
+    return "\n".join([*lines, "", said])
+
+
+def claims() -> str:
+    """One row per committed verdict."""
+    lines = ["| claim | made in | verdict | evidence |", "|---|---|---|---|"]
+    for folder in sorted(REFERENCE.iterdir()):
+        if (folder / "verdict.json").is_file():
+            verdict = _read(folder.name)
+            link = f"[`{folder.name}`](outputs/reference/{folder.name}/verdict.md)"
+            where = f"[{verdict['source']['date']}]({verdict['source']['url']})"
+            word = _spoken(verdict["verdict"])
+            lines.append(f"| {link} | {where} | {word} | {_evidence(verdict)} |")
+    return "\n".join(lines)
+
+
+def filled(text: str) -> str:
+    """README with its marked parts made anew."""
+    parts: dict[str, Callable[[], str]] = {"puzzle": puzzle, "claims": claims}
+    for name, make in parts.items():
+        pattern = rf"(<!-- {name}:begin -->\n).*?(<!-- {name}:end -->)"
+        text, count = re.subn(pattern, lambda m: f"{m[1]}{make()}\n{m[2]}", text, flags=re.DOTALL)
+        if count != 1:
+            raise SystemExit(f"README.md has {count} parts marked {name}: it needs exactly one")
+    return text
+
+
+def _read(slug: str) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads((REFERENCE / slug / "verdict.json").read_text("utf-8"))
+    return data
+
+
+def _cell(cell: dict[str, Any]) -> str:
+    interval = cell["interval"]
+    half = interval["high"] - interval["mean"]
+    return f"{interval['mean']:.4f} ± {half:.4f} ({cell['floor']:.2f})"
+
+
+def _evidence(verdict: dict[str, Any]) -> str:
+    """The first prediction the verdict rests on, or how many checks hold."""
+    asked = verdict["rule"].get(verdict["verdict"], [])
+    names = [name for name in [*asked, *verdict["predictions"]] if name in verdict["predictions"]]
+    if names:
+        found = verdict["predictions"][names[0]]
+        at = found["interval"]
+        return (
+            f"{found['relation']}: {at['mean']:.4g} [{at['low']:.4g}, {at['high']:.4g}], "
+            f"n = {at['n']}, {found['word']}"
+        ).replace("|", "\\|")
+    words = [row["word"] for row in verdict["checks"].values()]
+    return f"{words.count('holds')} of {len(words)} computed numbers are as stated"
+
+
+def _spoken(word: str) -> str:
+    return word.replace("_", " ")
+
+
+def main() -> None:
+    """Rewrite or check."""
+    path = ROOT / "README.md"
+    before = path.read_text(encoding="utf-8")
+    after = filled(before)
+    if "--check" in sys.argv[1:]:
+        sys.exit(before != after)
+    path.write_text(after, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -5,7 +5,6 @@ python scripts/readme.py --check    exit 1 when it would change
 """
 
 import json
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -29,8 +28,8 @@ def puzzle() -> str:
         lines.append(f"| `{ruler}` | {shown} |")
     n = cells[0]["interval"]["n"]
     said = (
-        f"Test split (10,000 images), mean ± half of the 95 % interval over n = {n} seeds; in brackets "
-        f"the floor, what the best answer that never looks at the image scores. Verdict: "
+        f"Test split (10,000 images), mean ± half of the 95 % interval over n = {n} seeds; in "
+        f"brackets the floor, what the best answer that never looks at the image scores. Verdict: "
         f"**{_spoken(verdict['verdict'])}**, because {verdict['why']}."
     )
     return "\n".join([*lines, "", said])
@@ -53,10 +52,11 @@ def filled(text: str) -> str:
     """README with its marked parts made anew."""
     parts: dict[str, Callable[[], str]] = {"puzzle": puzzle, "claims": claims}
     for name, make in parts.items():
-        pattern = rf"(<!-- {name}:begin -->\n).*?(<!-- {name}:end -->)"
-        text, count = re.subn(pattern, lambda m: f"{m[1]}{make()}\n{m[2]}", text, flags=re.DOTALL)
-        if count != 1:
-            raise SystemExit(f"README.md has {count} parts marked {name}: it needs exactly one")
+        begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
+        if text.count(begin) != 1 or text.count(end) != 1:
+            raise SystemExit(f"README.md needs exactly one part marked {name}")
+        head, rest = text.split(begin)
+        text = f"{head}{begin}{make()}\n{end}{rest.split(end)[1]}"
     return text
 
 

@@ -6,13 +6,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lossheads.errors import HeadMismatch, UserError
+from lossheads.errors import HeadMismatch
 from lossheads.heads import (
     GroupedBalancedCCE,
     GroupedCCE,
     GroupedCentredCCE,
     GroupedKLExcess,
-    GroupedLogitAdjustedCCE,
     GroupedLogSumCCE,
     GroupedPairwiseCCE,
     MultilabelCCE,
@@ -21,7 +20,7 @@ from lossheads.heads.functional import log1p_sum_exp, log_sum_of_others
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf
 
 from . import naive
-from .pairings import draw, draw_labels, loss_and_gradient
+from .pairings import draw, loss_and_gradient
 
 FORMULAS = [
     (GroupedCCE, naive.cross_entropy),
@@ -179,36 +178,6 @@ def test_grouped_cce_is_torch_cross_entropy_summed_over_sets():
     torch.testing.assert_close(head.loss(logits, head.encode(labels)), expected)
 
 
-def test_logit_adjustment_is_cross_entropy_of_logits_plus_log_rates():
-    outcome = EachOneOf(3, 4)
-    rates = draw_labels(EachOneOf(3, 4, soft=True), 1, seed=5)[0]
-    head = GroupedLogitAdjustedCCE(outcome).with_base_rates(rates)
-    logits, labels = draw(head)
-    target = head.encode(labels)
-    shifted = (logits.view(-1, 3, 4) + rates.log()).flatten(1)
-    plain = GroupedCCE(outcome)
-    torch.testing.assert_close(head.loss(logits, target), plain.loss(shifted, target))
-    torch.testing.assert_close(head.log_probs(logits), plain.log_probs(shifted), atol=1e-6, rtol=0)
-    assert torch.equal(head.decide(logits), plain.decide(logits))
-    assert torch.equal(head.scores(logits), plain.scores(logits))
-
-
-def test_logit_adjustment_starts_from_zero_bias_at_its_own_rates():
-    rates = draw_labels(EachOneOf(3, 4, soft=True), 1, seed=5)[0].double()
-    head = GroupedLogitAdjustedCCE(EachOneOf(3, 4)).with_base_rates(rates)
-    torch.testing.assert_close(
-        head.prior_bias(rates), torch.zeros(12, dtype=torch.float64), atol=1e-12, rtol=0
-    )
-
-
-def test_heads_with_other_rates_are_other_heads():
-    head = GroupedLogitAdjustedCCE(EachOneOf(1, 2))
-    told = [head.with_base_rates(torch.tensor([[r, 1 - r]])) for r in (0.25, 0.25, 0.5)]
-    assert told[0] == told[1]
-    assert hash(told[0]) == hash(told[1])
-    assert told[0] != told[2]
-
-
 def test_centred_loss_is_nearly_zero_while_the_decision_is_wrong():
     logits = torch.tensor([[10.0, 11.0, -21.0]])
     label = torch.tensor([[0]])
@@ -291,9 +260,3 @@ def test_nothing_of_the_size_of_sets_times_pairs_is_made(kind):
 def test_grouped_heads_refuse_other_outcomes(kind, outcome, remedy):
     with pytest.raises(HeadMismatch, match=f"needs sets of classes.*head={remedy}"):
         kind(outcome)
-
-
-def test_logit_adjustment_refuses_to_work_without_rates():
-    head = GroupedLogitAdjustedCCE(EachOneOf(3, 4))
-    with pytest.raises(UserError, match="no base rates"):
-        head.loss(torch.zeros(1, 12), torch.full((1, 3, 4), 0.25))

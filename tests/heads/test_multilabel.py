@@ -227,9 +227,11 @@ def test_a_multihot_softmax_over_one_label_is_refused():
         (Focal, {"gamma": -1.0}, "not below 0"),
         (Focal, {"alpha": 1.0}, "between 0 and 1"),
         (Focal, {"over_units": "total"}, "known are mean, sum"),
-        (Asymmetric, {"gamma_off": math.inf}, "finite"),
+        (Focal, {"alpha": "two"}, "alpha=two: it needs a finite number"),
+        (Asymmetric, {"gamma_off": math.inf}, "gamma_off=inf: it needs a finite number"),
         (Asymmetric, {"margin": 1.0}, r"in \[0, 1\)"),
         (MultilabelCCE, {"score_scale": 0.0}, "above 0"),
+        (MultilabelCCE, {"score_scale": True}, "score_scale=True: it needs a finite number"),
     ],
 )
 def test_options_out_of_range_are_refused(head, options, rule):

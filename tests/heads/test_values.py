@@ -244,7 +244,16 @@ def test_an_unknown_reduction_is_refused_with_the_near_match(head):
         head(OneOf(3), over_units="men")
 
 
-@pytest.mark.parametrize("weight", [0.0, -1.0, math.nan])
-def test_a_weight_that_is_no_weight_is_refused(weight):
-    with pytest.raises(UserError, match="a weight is above 0"):
+@pytest.mark.parametrize(
+    ("weight", "rule"),
+    [
+        (0.0, "a weight is above 0"),
+        (-1.0, "a weight is above 0"),
+        (math.nan, "finite number"),
+        (math.inf, "finite number"),
+        ([1, 2], "finite number"),
+    ],
+)
+def test_a_weight_that_is_no_weight_is_refused(weight, rule):
+    with pytest.raises(UserError, match=rule):
         SigmoidBCE(AnyOf(3), pos_weight=weight)

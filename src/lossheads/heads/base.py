@@ -4,11 +4,12 @@ A head holds every consequence of choosing it. Nothing outside this package may 
 it handles: whoever needs to know something new about heads extends this contract instead.
 """
 
+import math
 from typing import Literal, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from lossheads.errors import HeadMismatch
+from lossheads.errors import HeadMismatch, UserError
 from lossheads.outcomes import Outcome
 
 FrameworkLoss = Literal["categorical_crossentropy", "binary_crossentropy", "other"]
@@ -70,3 +71,15 @@ class Head(Protocol):
 def refuse(head: object, outcome: Outcome, rule: str, instead: str) -> HeadMismatch:
     """The one sentence for a head and an outcome that do not fit; the caller raises it."""
     return HeadMismatch(f"{type(head).__name__} cannot serve {outcome}: {rule}; {instead}")
+
+
+def check_numbers(head: object, **options: object) -> None:
+    """Refuse an option that is not a finite number, before a head compares it with its bounds.
+
+    Raises:
+        UserError: Naming the head, the option and what it got.
+    """
+    for name, value in options.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not math.isfinite(value):  # type: ignore[arg-type]
+            raise UserError(f"{type(head).__name__} got {name}={value}: it needs a finite number")

@@ -42,7 +42,9 @@ def check_over_units(head: object, how: str) -> None:
     """
     known = get_args(OverUnits)
     if how not in known:
-        raise UserError(f"{type(head).__name__} got over_units={how}: {near_matches(how, known)}")
+        raise UserError(
+            f"{type(head).__name__} got over_units={how}: {near_matches(str(how), known)}"
+        )
 
 
 def softmax_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:

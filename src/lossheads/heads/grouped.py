@@ -69,20 +69,29 @@ class GroupedLogitAdjustedCCE(_Grouped):
 
     Args:
         outcome: EachOneOf(S, M), hard or soft.
-        rates: Base rate of each class in each set. None until `with_base_rates` sets it from the
-            training labels: the loss and the log-probabilities refuse to work without.
+        rates: Base rate of each class in each set, S rows of M shares that sum to 1. None until
+            `with_base_rates` sets it from the training labels: the loss and the log-probabilities
+            refuse to work without. Rates that are given stay: say, those of another population.
 
     Source: Menon et al. (2021), "Long-tail learning via logit adjustment", arXiv 2007.07314.
     """
 
     rates: tuple[tuple[float, ...], ...] | None = None
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rates is not None:
+            # YAML gives lists; only tuples can be compared and hashed.
+            object.__setattr__(self, "rates", _checked_rates(self, self.rates))
+
     def with_base_rates(self, base_rates: Tensor) -> Self:
-        """The same head, adjusted by these rates.
+        """The same head, adjusted by these rates unless it was given its own.
 
         Args:
             base_rates: (S, M), from the training split.
         """
+        if self.rates is not None:
+            return self
         return replace(self, rates=tuple(map(tuple, base_rates.tolist())))
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -108,6 +117,27 @@ class GroupedLogitAdjustedCCE(_Grouped):
                 "class is true; take head.with_base_rates(base_rates(outcome, labels))"
             )
         return _log_rates(self.outcome, self.rates, like.device, like.dtype)
+
+
+def _checked_rates(head: GroupedLogitAdjustedCCE, given: object) -> tuple[tuple[float, ...], ...]:
+    """Rates as tuples of floats.
+
+    Raises:
+        UserError: Unless there is one row per set that holds one share per class and sums to 1.
+    """
+    try:
+        rates = torch.tensor(given, dtype=torch.float64)
+        fits = rates.shape == head.outcome.columns and bool((rates >= 0).all())
+        fits = fits and bool(((rates.sum(dim=-1) - 1).abs() <= 1e-4).all())
+    except (TypeError, ValueError, RuntimeError):
+        fits = False
+    if not fits:
+        sets, classes = head.outcome.columns
+        raise UserError(
+            f"{type(head).__name__} got rates={given}: it needs {sets} rows of {classes} shares "
+            "that sum to 1; leave it at null for the rates of the training labels"
+        )
+    return tuple(map(tuple, rates.tolist()))
 
 
 # Kept per device: a copy from the host in every step would make a GPU wait.

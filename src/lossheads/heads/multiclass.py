@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lossheads.errors import UserError
-from lossheads.heads.base import FrameworkLoss, refuse
+from lossheads.heads.base import FrameworkLoss, check_numbers, refuse
 from lossheads.heads.functional import (
     OverUnits,
     check_over_units,
@@ -112,7 +112,8 @@ class SigmoidBCE(SigmoidLink):
             rule = "independent sigmoids do not know that each set has one truth"
             raise refuse(self, self.outcome, rule, "use head=grouped_cce")
         check_over_units(self, self.over_units)
-        if not self.pos_weight > 0:
+        check_numbers(self, pos_weight=self.pos_weight)
+        if self.pos_weight <= 0:
             raise UserError(
                 f"SigmoidBCE got pos_weight={self.pos_weight}: a weight is above 0; "
                 "1.0 weighs present and absent alike"

@@ -1,13 +1,12 @@
 """Heads for any subset of L labels (and focal, which reads one-of-C as C questions too)."""
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
 
 from lossheads.errors import HeadMismatch, UserError
-from lossheads.heads.base import FrameworkLoss, refuse
+from lossheads.heads.base import FrameworkLoss, check_numbers, refuse
 from lossheads.heads.functional import (
     OverUnits,
     check_over_units,
@@ -43,12 +42,11 @@ def _refuse_soft(head: object, outcome: Outcome) -> None:
         raise mismatch(head, outcome, "it is defined for labels that are on or off")
 
 
-def _refuse_negative(head: object, **options: float | None) -> None:
+def _refuse_negative(head: object, **options: float) -> None:
+    check_numbers(head, **options)
     for name, value in options.items():
-        if value is not None and not 0 <= value < math.inf:
-            raise UserError(
-                f"{type(head).__name__} got {name}={value}: it is finite and not below 0"
-            )
+        if value < 0:
+            raise UserError(f"{type(head).__name__} got {name}={value}: it is not below 0")
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,8 @@ class MultilabelCCE(SigmoidLink):
 
     def __post_init__(self) -> None:
         refuse_unless_any_of(self, self.outcome)
-        if not 0 < self.score_scale < math.inf:
+        check_numbers(self, score_scale=self.score_scale)
+        if self.score_scale <= 0:
             raise UserError(
                 f"MultilabelCCE got score_scale={self.score_scale}: it multiplies logits and is "
                 "above 0; use 1.0, or 2.0 for soft labels"
@@ -130,7 +129,10 @@ class Focal(SigmoidLink):
         _refuse_soft(self, self.outcome)
         _refuse_negative(self, gamma=self.gamma)
         check_over_units(self, self.over_units)
-        if self.alpha is not None and not 0 < self.alpha < 1:
+        if self.alpha is None:
+            return
+        check_numbers(self, alpha=self.alpha)
+        if not 0 < self.alpha < 1:
             raise UserError(
                 f"Focal got alpha={self.alpha}: it is the weight of present units, between 0 and "
                 "1; use alpha=null for no weights"
@@ -171,6 +173,7 @@ class Asymmetric(SigmoidLink):
         refuse_unless_any_of(self, self.outcome)
         _refuse_soft(self, self.outcome)
         _refuse_negative(self, gamma_on=self.gamma_on, gamma_off=self.gamma_off)
+        check_numbers(self, margin=self.margin)
         if not 0 <= self.margin < 1:
             raise UserError(f"Asymmetric got margin={self.margin}: a probability lies in [0, 1)")
 

@@ -20,7 +20,7 @@ from lossheads.heads.functional import log1p_sum_exp, log_sum_of_others
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf
 
 from . import naive
-from .pairings import draw, loss_and_gradient
+from .pairings import draw, draw_labels, loss_and_gradient
 
 FORMULAS = [
     (GroupedCCE, naive.cross_entropy),

@@ -1,0 +1,69 @@
+"""README tells the truth: its commands run, its numbers are those of the reference run."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+# Run by other means: the scripts install or run this very suite.
+ELSEWHERE = {"./scripts/reproduce.sh", "./scripts/test.sh"}
+
+
+def blocks(kind: str) -> list[str]:
+    return re.findall(rf"```{kind}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def commands() -> list[str]:
+    lines = [line.split("#")[0].strip() for block in blocks("sh") for line in block.splitlines()]
+    return [line for line in lines if line]
+
+
+def test_every_command_runs_as_printed(tmp_path: Path) -> None:
+    (tmp_path / "my_heads.py").write_text(blocks("python")[0], encoding="utf-8")
+    head = tmp_path / "my_configs" / "head" / "smoothed_cce.yaml"
+    head.parent.mkdir(parents=True)
+    head.write_text(blocks("yaml")[0], encoding="utf-8")
+    ran = 0
+    for line in commands():
+        program, *words = shlex.split(line)
+        if program in ELSEWHERE:
+            assert (ROOT / program).is_file()
+            continue
+        assert program == "lossheads", line
+        done = subprocess.run(
+            [sys.executable, "-m", "lossheads", *words],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+        ran += 1
+    assert ran >= 6
+
+
+def test_numbers_are_those_of_the_reference_run() -> None:
+    checked = [sys.executable, str(ROOT / "scripts" / "readme.py"), "--check"]
+    assert subprocess.run(checked, check=False).returncode == 0, "run: python scripts/readme.py"
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#]+)\)", README))))
+def test_linked_files_exist(link: str) -> None:
+    assert link.startswith("https://") or (ROOT / link).exists()
+
+
+@pytest.mark.parametrize("name", re.findall(r"`(configs/[^`]*|docs/[^`]*|scripts/[^`]*)`", README))
+def test_named_files_exist(name: str) -> None:
+    assert (ROOT / name).exists()
+
+
+def test_the_head_has_at_most_twelve_lines_of_code() -> None:
+    lines = [line for line in blocks("python")[0].splitlines() if line.strip()]
+    assert len(lines) <= 12

@@ -32,6 +32,7 @@ MANY = SyntheticMultilabel(
     prevalence=[0.05, 0.4],
     correlation=0.5,
     noise=0.5,
+    training_labels="hard",
     train=400,
     val=100,
     test=40_000,
@@ -158,6 +159,18 @@ def test_scores_of_two_labels_correlate_as_asked(correlation):
     assert pairs.mean().item() == pytest.approx(correlation, abs=5 / 4_000**0.5)
 
 
+def test_soft_training_labels_are_the_posterior_and_change_nothing_else():
+    hard = MANY.load(None, None)
+    soft = replace(MANY, training_labels="soft").load(None, None)
+    assert soft.outcome == AnyOf(6, soft=True)
+    assert torch.equal(soft.train.labels, hard.train.truth.float())
+    for mine, theirs in zip(splits(hard), splits(soft), strict=True):
+        assert torch.equal(mine.inputs, theirs.inputs)
+        assert torch.equal(mine.truth, theirs.truth)
+    for mine, theirs in ((hard.val, soft.val), (hard.test, soft.test)):
+        assert torch.equal(mine.labels.float(), theirs.labels)
+
+
 def test_labels_are_independent_given_the_inputs():
     test = MANY.load(None, None).test
     residual = test.labels.double() - test.truth
@@ -188,6 +201,7 @@ def test_labels_are_independent_given_the_inputs():
         (MANY, {"prevalence": None}, "prevalence=None"),
         (MANY, {"correlation": 1.1}, "correlation=1.1"),
         (MANY, {"noise": 0.001}, "noise=0.001"),
+        (MANY, {"training_labels": "sof"}, "training_labels=sof: did you mean soft"),
     ],
 )
 def test_wrong_settings_are_refused_before_drawing(source, settings, rule):

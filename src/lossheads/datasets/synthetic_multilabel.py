@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import expit, ndtr
 
-from lossheads.datasets.checks import check_number, check_whole
+from lossheads.datasets.checks import check_number, check_whole, check_word
 from lossheads.datasets.dataset import Dataset, Split
 from lossheads.datasets.drawing import drawn, stream
 from lossheads.datasets.gaussians import Floats
@@ -43,6 +44,10 @@ class SyntheticMultilabel:
             common direction has this share of every score's variance.
         noise: Scale of the logistic noise beside scores of standard deviation 1: 0 (labels are
             a function of the inputs; the Bayes score is 1), or 0.01 to 10.
+        training_labels: `hard`: the drawn labels. `soft`: the exact P(l on | x); the outcome is
+            then soft, and validation and test labels are the drawn ones as 0 and 1, so that
+            rulers measure the same thing whatever was trained on. Inputs and drawn labels are
+            the same for both.
         train, val, test: Examples per split.
         seed: Of the directions and of the examples.
     """
@@ -52,6 +57,7 @@ class SyntheticMultilabel:
     prevalence: float | Sequence[float]
     correlation: float
     noise: float
+    training_labels: Literal["hard", "soft"]
     train: int
     val: int
     test: int
@@ -65,11 +71,12 @@ class SyntheticMultilabel:
         check_number(NAME, 0, 1, correlation=self.correlation)
         if self.noise != 0:
             check_number(NAME, 0.01, 10, noise=self.noise)
+        check_word(NAME, ("hard", "soft"), training_labels=self.training_labels)
         self.prevalences()
 
     @property
     def outcome(self) -> AnyOf:
-        return AnyOf(self.labels)
+        return AnyOf(self.labels, soft=self.training_labels == "soft")
 
     def prevalences(self) -> Floats:
         """P(label on) of the distribution, float64 (L,), rising where a range was given."""
@@ -90,7 +97,7 @@ class SyntheticMultilabel:
         thresholds = _thresholds(self.prevalences(), self.noise)
         directions = self._directions()
         train, val, test = (
-            self._split(directions, thresholds, rows, stream(self.seed, part))
+            self._split(part, directions, thresholds, rows)
             for part, rows in (("train", self.train), ("val", self.val), ("test", self.test))
         )
         return Dataset(
@@ -111,13 +118,15 @@ class SyntheticMultilabel:
         own /= np.linalg.norm(own, axis=1, keepdims=True)
         return np.asarray(np.sqrt(self.correlation) * common + np.sqrt(1 - self.correlation) * own)
 
-    def _split(
-        self, directions: Floats, thresholds: Floats, rows: int, rng: np.random.Generator
-    ) -> Split:
+    def _split(self, part: str, directions: Floats, thresholds: Floats, rows: int) -> Split:
+        rng = stream(self.seed, part)
         inputs = rng.standard_normal((rows, self.dimensions)).astype(np.float32)
         truth = _on(inputs.astype(np.float64) @ directions.T - thresholds, self.noise)
-        labels = rng.random(truth.shape) < truth
-        return Split(torch.from_numpy(inputs), torch.from_numpy(labels), torch.from_numpy(truth))
+        drawn_labels = rng.random(truth.shape) < truth
+        labels = torch.from_numpy(drawn_labels)
+        if self.outcome.soft:
+            labels = torch.from_numpy(truth if part == "train" else drawn_labels).float()
+        return Split(torch.from_numpy(inputs), labels, torch.from_numpy(truth))
 
 
 def _on(excess: Floats, noise: float) -> Floats:

@@ -133,6 +133,7 @@ def check(printed=None, relation="equals", value=0.0, tolerance=0.0):
         ("0.999", 0.999, 1e-3, 0.9979, "wrong"),
         ("2.99e-98", 2.99e-98, 1e-100, 2.93e-106, "wrong"),
         ("-0.12", -0.12, 1e-2, -0.129, "truncated"),
+        ("0.12", 0.12, 1e-2, -0.129, "wrong"),
     ],
 )
 def test_printed_digits_are_right_truncated_or_wrong(printed, value, unit, computed, reading):

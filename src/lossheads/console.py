@@ -50,7 +50,7 @@ class Reporter:
 
     def say(self, text: str) -> None:
         """One line."""
-        self.console.print(text, markup=False)
+        self.console.print(text, markup=False, soft_wrap=True)
 
     def cohort(self, title: str, members: int, steps: int) -> None:
         """A cohort begins."""

@@ -14,10 +14,10 @@ from torch import Tensor
 from lossheads.batches import steps_per_epoch, stream
 from lossheads.cohort import Cohort
 from lossheads.datasets.dataset import Dataset, Split
-from lossheads.predictions import Predictions, predict
+from lossheads.predictions import predict
 from lossheads.recording import Recorder
-from lossheads.results import Lap, Measurement, Status
-from lossheads.rulers import measure
+from lossheads.results import Lap, Status
+from lossheads.rulers import measure, with_outliers, with_thresholds
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,8 @@ def _lap(
             walk.status, walk.stopped = "diverged", True
             walk.diverged_at = {"step": at, "learning_rate": rate}
             continue
-        val = _measure(cohort, k, logits[k], dataset.val, full=False)
+        head, split = cohort.members[k].head, dataset.val
+        val = measure(predict(head, logits[k], split.labels, split.truth), full=False)
         lap = Lap(step, step / epoch_steps, means[k], rate, val)
         walk.laps.append(lap)
         # The last lap is recorded once, by _finish, under every ruler.
@@ -183,34 +184,33 @@ def _finish(
             cohort.restore(k, walk.best_weights)
     val_logits = cohort.logits(dataset.val.inputs)
     test_logits = cohort.logits(dataset.test.inputs)
+    strange = {name: cohort.logits(inputs) for name, inputs in dataset.outliers.items()}
     for k, walk in enumerate(walks):
         if walk.status == "diverged":
             continue
         walk.status = "finished"
-        test = predict(
-            cohort.members[k].head, test_logits[k], dataset.test.labels, dataset.test.truth
-        )
-        last = replace(
-            walk.laps[-1],
-            val=_measure(cohort, k, val_logits[k], dataset.val, full=True),
-            test=measure(test, full=True),
-        )
-        if walk.best_weights is not None:
-            kept = next(lap for lap in walk.laps if lap.step == walk.best_step)
-            last = replace(kept, val=last.val, test=last.test)
+        head = cohort.members[k].head
+        val = predict(head, val_logits[k], dataset.val.labels, dataset.val.truth)
+        test = predict(head, test_logits[k], dataset.test.labels, dataset.test.truth)
+        on_test = with_thresholds(measure(test, full=True), val, test)
+        outliers = {name: logits[k] for name, logits in strange.items()}
+        on_test = with_outliers(on_test, head, test_logits[k], outliers, dataset.none_class)
+        last = replace(_kept_lap(walk), val=measure(val, full=True), test=on_test)
         _replace_lap(walk, last)
         recorders[k].lap(last)
         recorders[k].pictures(last.step, test, dataset.class_names)
 
 
+def _kept_lap(walk: Walk) -> Lap:
+    """The lap whose weights are kept: the best one under early stopping, else the last."""
+    if walk.best_weights is None:
+        return walk.laps[-1]
+    return next(lap for lap in walk.laps if lap.step == walk.best_step)
+
+
 def _replace_lap(walk: Walk, last: Lap) -> None:
     """The measured end replaces the lap of the same step and stands last."""
     walk.laps = [lap for lap in walk.laps if lap.step != last.step] + [last]
-
-
-def _measure(cohort: Cohort, k: int, logits: Tensor, split: Split, full: bool) -> Measurement:
-    predictions: Predictions = predict(cohort.members[k].head, logits, split.labels, split.truth)
-    return measure(predictions, full=full)
 
 
 def _mean_watched(walks: Sequence[Walk], watch: str) -> float:

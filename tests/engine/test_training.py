@@ -1,21 +1,25 @@
 """The loop: n + 1 laps, early stopping, divergence, and numbers that scikit-learn confirms."""
 
 import math
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from sklearn.metrics import accuracy_score, log_loss
+from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
 from lossheads.cohort import build_cohort
+from lossheads.configuration import compose
 from lossheads.datasets import Digits
 from lossheads.datasets.dataset import Dataset
+from lossheads.experiment.building import build
 from lossheads.heads import SigmoidBCE, SoftmaxCCE
 from lossheads.heads.base import Head
 from lossheads.members import Member, Net, initial_net
 from lossheads.models import mlp
-from lossheads.outcomes import OneOf
+from lossheads.outcomes import AnyOf, OneOf
 from lossheads.recording import NullRecorder
 from lossheads.results import Lap
 from lossheads.schedules import constant
@@ -174,3 +178,33 @@ def test_first_step_has_the_gradients_of_zero_logits(digits: Dataset) -> None:
     assert [row["gradient_norm"] for row in rows] == pytest.approx(norms, rel=1e-5)
     losses = [math.log(10), 10 * math.log(2), math.log(2)]
     assert [row["loss"] for row in rows] == pytest.approx(losses, rel=1e-5)
+
+
+def test_outliers_and_thresholds_are_measured_at_the_end(
+    digits: Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Blank images as outliers, against scikit-learn's AUROC of the highest score."""
+    noise = torch.rand(50, *digits.input_shape, generator=torch.Generator().manual_seed(2))
+    (walk,), _, cohort = run(replace(digits, outliers={"noise": noise}), [SoftmaxCCE(TEN)])
+    measured = walk.laps[-1].test
+    assert measured is not None
+    scores = [cohort.logits(part)[0].softmax(1).amax(1) for part in (digits.test.inputs, noise)]
+    truth = [1] * len(scores[0]) + [0] * len(scores[1])
+    expected = roc_auc_score(truth, torch.cat(scores).numpy())
+    assert measured.rulers["outliers/noise/max_score_auroc_score"] == pytest.approx(expected)
+    assert measured.floors["outliers/noise/max_score_auroc_score"] == 0.5
+    assert not any(name.startswith("tuned/") for name in measured.rulers)
+
+
+def test_several_labels_are_decided_in_three_ways(tmp_path: Path) -> None:
+    words = ["dataset=synthetic_multilabel", "dataset.labels=4", "dataset.train=500"]
+    dataset = build("dataset", compose(words)["dataset"], trust=[]).load(None, tmp_path)
+    (walk,), _, _ = run(dataset, [SigmoidBCE(AnyOf(4))], watch="elementwise_accuracy_score")
+    measured = walk.laps[-1].test
+    assert measured is not None
+    assert {"macro_f1_score", "one_half/macro_f1_score", "tuned/macro_f1_score"} <= set(
+        measured.rulers
+    )
+    # sigma(s) > 1/2 is the sigmoid head's own rule
+    assert measured.rulers["one_half/macro_f1_score"] == measured.rulers["macro_f1_score"]
+    assert measured.rulers["tuned/macro_f1_score"] != measured.rulers["macro_f1_score"]

@@ -54,6 +54,7 @@ class Dataset:
     Attributes:
         outliers: Named inputs (N, ...) that belong to no class; for detection rulers only.
         bayes_score: Best reachable accuracy_score on the test distribution, where known.
+        none_class: Class that was trained to mean "none of the others", where there is one.
     """
 
     outcome: Outcome
@@ -64,6 +65,7 @@ class Dataset:
     provenance: Provenance
     outliers: Mapping[str, Tensor] = field(default_factory=dict)
     bayes_score: float | None = None
+    none_class: int | None = None
 
     def __post_init__(self) -> None:
         name = self.provenance.name

@@ -90,6 +90,7 @@ class FashionMNISTKnown:
             class_names=self.known + ("none",) * (self.none == "class"),
             provenance=provenance(NAME),
             outliers=outliers,
+            none_class=len(self.known) if self.none == "class" else None,
         )
 
     def _known(self, part: Garments) -> Garments:

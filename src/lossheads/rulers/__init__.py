@@ -12,6 +12,8 @@ from lossheads.rulers.accuracy import hamming_error as hamming_error
 from lossheads.rulers.accuracy import macro_f1_score as macro_f1_score
 from lossheads.rulers.accuracy import macro_precision_score as macro_precision_score
 from lossheads.rulers.accuracy import worst_recall_score as worst_recall_score
+from lossheads.rulers.beside import with_outliers as with_outliers
+from lossheads.rulers.beside import with_thresholds as with_thresholds
 from lossheads.rulers.core import ClassRuler as ClassRuler
 from lossheads.rulers.core import Ruler as Ruler
 from lossheads.rulers.core import skill as skill

@@ -1,0 +1,75 @@
+"""Who is compared. One module per peer; each runs in a process of its own.
+
+A module offers `build(setting, **options)`, which returns `run(members, steps)`: train `steps`
+steps and return the seconds they took, less what belongs to the beginning of a round.
+"""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+from bench.setting import Setting
+
+Run = Callable[[int, int], float]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One way of training.
+
+    Attributes:
+        says: What it is, in the words of the table's legend.
+        module: Module in this package.
+        needs: Packages it cannot do without.
+        options: Passed on to `build`.
+        environment: Variables its process starts with.
+        together: Whether it trains K members as one program; else K members are K runs.
+    """
+
+    says: str
+    module: str
+    needs: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    together: bool = False
+
+    def missing(self) -> list[str]:
+        """Packages it needs that are not installed."""
+        return [name for name in self.needs if find_spec(name) is None]
+
+    def load(self) -> ModuleType:
+        """Import what it needs: the slow part of a process's start."""
+        return importlib.import_module(f"bench.peers.{self.module}")
+
+    def build(self, setting: Setting) -> Run:
+        run: Run = self.load().build(setting, **self.options)
+        return run
+
+
+PEERS = {
+    "quickstart": Peer("PyTorch quickstart loop, 0 workers", "quickstart", options={"workers": 0}),
+    "quickstart-2-workers": Peer(
+        "PyTorch quickstart loop, 2 workers", "quickstart", options={"workers": 2}
+    ),
+    "lightning": Peer("Lightning Trainer, defaults", "lightning_trainer", ("lightning",)),
+    "keras-torch": Peer(
+        "Keras 3 fit on torch", "keras_fit", ("keras",), environment={"KERAS_BACKEND": "torch"}
+    ),
+    "keras-jax": Peer(
+        "Keras 3 fit on jax", "keras_fit", ("keras", "jax"), environment={"KERAS_BACKEND": "jax"}
+    ),
+    "plain": Peer("resident tensors, plain loop, fused Adam", "plain_loop"),
+    "jax": Peer("JAX by hand: jit, scan, vmap over members", "jax_scan", ("jax",), together=True),
+    "lossheads": Peer("this project", "lossheads_cohort", together=True),
+}
+
+# Not a competitor: the rate that the floor is computed from.
+GEMM = Peer("sgemm 2048³", "gemm")
+
+
+def find_peer(name: str) -> Peer:
+    """A peer, or the product that measures the machine."""
+    return GEMM if name == "gemm" else PEERS[name]

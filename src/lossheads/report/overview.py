@@ -76,7 +76,8 @@ def overview_lines(arms: Arms, rulers: Sequence[str]) -> dict[str, Line]:
     drawn: list[tuple[str, Line]] = []
     for arm, results in arms.items():
         for place, ruler in enumerate(rulers):
-            points = [(lap.step, at.mean) for lap, at in curve(results, ruler) if at.n]
+            # The state before training would stretch the axis until the rulers look alike.
+            points = [(lap.step, at.mean) for lap, at in curve(results, ruler) if at.n and lap.step]
             drawn.append((f"{'the same ' if place else ''}{arm}, by {ruler}", points))
     steps = sorted({step for _, points in drawn for step, _ in points})
     floors = [(floor_of(arms[arm], ruler, "val"), ruler) for arm in arms for ruler in rulers]

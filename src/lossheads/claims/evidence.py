@@ -16,7 +16,7 @@ AllowRuler = Callable[[Config, str], object]
 
 # Measured beside the rulers of the outcome, e.g. outliers/digits/max_logit_auroc_score or
 # tuned/macro_f1_score: whether a run has them is known when it is read.
-_BESIDE = (FIRST_STEP, "outliers/", "tuned/")
+_BESIDE = (FIRST_STEP, "outliers/", "one_half/", "tuned/")
 
 
 def refuse_rulers(runs: Runs, allow_ruler: AllowRuler) -> None:

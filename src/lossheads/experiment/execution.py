@@ -152,8 +152,7 @@ class _DatasetShelf:
 def _train(runs: Sequence[Run], datasets: _DatasetShelf, told: Reporter) -> None:
     device = prepare(runs[0].config["device"])
     dataset = datasets.get(runs[0], device)
-    parts = runs[0].parts
-    if can_stack(parts.trunk, dataset.input_shape, parts.optimizer, parts.rates):
+    if _stackable(runs[0], dataset):
         _train_together(runs, dataset, device, told)
     elif len(runs) > 1 and device.type == "cpu" and cores() > 1:
         told.say(f"{_title(runs)}: cannot be stacked, {len(runs)} runs in {cores()} processes")
@@ -202,13 +201,18 @@ def _train_together(
 def _build(runs: Sequence[Run], dataset: Dataset, device: torch.device) -> Cohort:
     parts = runs[0].parts
     members = [_member(run, dataset) for run in runs]
+    shape, labels = dataset.input_shape, dataset.train.labels
+    return build_cohort(parts.trunk, shape, members, labels, parts.optimizer, device)
+
+
+def _stackable(run: Run, dataset: Dataset) -> bool:
+    """Whether this run can train beside others; builds the trunk once, so its options are tried."""
+    parts = run.parts
     try:
-        return build_cohort(
-            parts.trunk, dataset.input_shape, members, dataset.train.labels, parts.optimizer, device
-        )
-    except (TypeError, RuntimeError) as error:
+        return can_stack(parts.trunk, dataset.input_shape, parts.optimizer, parts.rates)
+    except (TypeError, ValueError, RuntimeError) as error:
         raise UserError(
-            f"model {runs[0].config['model']['_target_']} cannot be built for inputs of shape "
+            f"model {run.config['model']['_target_']} cannot be built for inputs of shape "
             f"{dataset.input_shape}: {str(error).splitlines()[0]}"
         ) from error
 

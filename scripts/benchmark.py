@@ -71,10 +71,11 @@ def _compare(asked: argparse.Namespace, folder: Path) -> int:
         peers = session.present(asked.peers)
         for setting in settings:
             measured.append(session.compare(setting, peers, asked.members))
-    rate, rates = median(session.gemm_rates), [each / 1e9 for each in session.gemm_rates]
-    about |= {"gemm_gflops": rate / 1e9, "gemm_gflops_rounds": rates}
-    about |= {"import_seconds": session.import_seconds}
-    summaries = [row for rows in measured for row in summarize(rows, rate)]
+    rates = {name: median(each) for name, each in session.gemm_rates.items()}
+    about["gflops"] = {name: rate / 1e9 for name, rate in rates.items()}
+    about["gflops_rounds"] = {k: [r / 1e9 for r in each] for k, each in session.gemm_rates.items()}
+    about["import_seconds"] = session.import_seconds
+    summaries = [row for rows in measured for row in summarize(rows, rates)]
     skipped = session.skipped
     notes = [
         *showing.legend(peers),
@@ -88,7 +89,9 @@ def _compare(asked: argparse.Namespace, folder: Path) -> int:
     _write_json(asked.json, {"conditions": about, **content})
     if asked.markdown:
         asked.markdown.write_text(showing.markdown(summaries, notes))
-    showing.draw(summaries, asked.members, rate, f"{asked.threads} thread(s)", asked.figure)
+    showing.draw(
+        summaries, asked.members, max(rates.values()), f"{asked.threads} thread(s)", asked.figure
+    )
     return 0
 
 
@@ -161,14 +164,15 @@ def _complete(asked: argparse.Namespace) -> None:
     if asked.threads > most:
         raise UserError(f"--threads {asked.threads}: only {most} cores are at hand; ask for fewer")
     asked.json = asked.json or OUTPUTS / "benchmark" / f"{asked.mode}.json"
-    asked.figure = asked.figure or OUTPUTS / "benchmark" / "cost"
-    for path in (asked.json, asked.figure, asked.markdown):
+    written = [asked.json]
+    if asked.mode == "compare":
+        asked.figure = asked.figure or OUTPUTS / "benchmark" / "cost"
+        written += [asked.figure, *filter(None, [asked.markdown])]
+    for path in written:
         _make_room(path)
 
 
-def _make_room(path: Path | None) -> None:
-    if path is None:
-        return
+def _make_room(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

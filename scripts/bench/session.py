@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from bench.peers import PEERS
+from bench.peers import GEMMS, PEERS
 from bench.process import PeerFailed, Worker
 from bench.setting import GEMM_FLOPS, NotMeasured, Setting, load_rows
 
@@ -65,7 +65,8 @@ class Session:
     def __init__(self, threads: int, plan: Plan, tell: Callable[[str], None]) -> None:
         self._threads, self._plan, self._tell = threads, plan, tell
         self._workers: dict[str, Worker] = {}
-        self.gemm_rates: list[float] = []  # FLOP/s, one per round of every setting
+        # FLOP/s by library, one per round of every setting.
+        self.gemm_rates = {name: list[float]() for name in GEMMS if not GEMMS[name].missing()}
         self.import_seconds: dict[str, float] = {}
         self.skipped: list[Skipped] = []
 
@@ -97,7 +98,7 @@ class Session:
         rows = [row for name in peers for row in self._sized(setting, name, members)]
         for number in range(self._plan.rounds):
             self._tell(f"{setting.title}: round {number + 1}")
-            self._measure_gemm(setting)
+            self._measure_gemms(setting)
             # Another row begins each round, so that the first place is nobody's own.
             turn = number % max(1, len(rows))
             for row in rows[turn:] + rows[:turn]:
@@ -149,10 +150,11 @@ class Session:
         else:
             row.rounds.append(answer["seconds"] / row.steps)
 
-    def _measure_gemm(self, setting: Setting) -> None:
+    def _measure_gemms(self, setting: Setting) -> None:
         products = min(10, self._plan.steps)
-        seconds = self._worker("gemm").ask(setting, 1, products)["seconds"]
-        self.gemm_rates.append(products * GEMM_FLOPS / seconds)
+        for name, rates in self.gemm_rates.items():
+            seconds = self._worker(name).ask(setting, 1, products)["seconds"]
+            rates.append(products * GEMM_FLOPS / seconds)
 
     def _worker(self, name: str) -> Worker:
         if name not in self._workers:

@@ -40,6 +40,7 @@ def _headings(rows: Sequence[Summary]) -> list[str]:
         f"× cohort of {cohort}" if cohort else "× cohort",
         "K members, in plain runs",
         "of the floor",
+        "of torch's",
         "first steps, s",
     ]
 
@@ -54,6 +55,7 @@ def _cells(row: Summary) -> list[str]:
         _ratio(row.to_cohort),
         _ratio(row.plain_runs),
         f"{100 * row.of_floor:.1f} %",
+        f"{100 * row.of_torch_floor:.1f} %",
         f"{row.first_seconds:.1f}",
     ]
 
@@ -102,12 +104,14 @@ def skipped_lines(skipped: Sequence[Skipped]) -> list[str]:
 
 def conditions_line(about: Mapping[str, Any]) -> str:
     """A number's conditions, in a sentence."""
+    rates = [f"{name} {rate:.0f}" for name, rate in about["gflops"].items()]
     versions = ", ".join(f"{name} {said}" for name, said in about["packages"].items() if said)
     return (
         f"medians of {about['rounds']} interleaved rounds on {about['date'][:10]}; {about['cpu']}, "
         f"{about['threads']} thread(s) for each; {about['data']}, an epoch is "
         f"{about['images_per_epoch']:,} images; batch order: {about['order']}; floor: exact FLOPs "
-        f"at {about['gemm_gflops']:.0f} GFLOP/s; load before: {about['load']:.2f}; {versions}"
+        f"at the fastest of {', '.join(rates)} GFLOP/s; load before: {about['load']:.2f}; "
+        f"{versions}"
     )
 
 

@@ -3,7 +3,7 @@
 import os
 import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -28,7 +28,9 @@ class Summary:
         seconds_per_member_epoch: Median over rounds: seconds in which one member sees 60,000
             images.
         rounds: The same, round by round.
-        of_floor: Share of the floor, which is exact FLOPs ÷ measured rate of a large product.
+        of_floor: Share of the floor, which is exact FLOPs ÷ the rate of a large product, by the
+            library that is fastest at it here.
+        of_torch_floor: The same by torch's rate. Above 1: another library multiplies faster.
         to_alone: Times as long as one member of this project; None where that was not measured.
         cohort: K of the cohort of this project that `to_cohort` refers to.
         to_cohort: Times as long as that cohort, likewise.
@@ -42,6 +44,7 @@ class Summary:
     seconds_per_member_epoch: float
     rounds: list[float]
     of_floor: float
+    of_torch_floor: float
     to_alone: float | None
     cohort: int | None
     to_cohort: float | None
@@ -50,13 +53,13 @@ class Summary:
     first_seconds: float
 
 
-def summarize(rows: Sequence[Row], gemm_rate: float) -> list[Summary]:
+def summarize(rows: Sequence[Row], rates: Mapping[str, float]) -> list[Summary]:
     """All rows; ratios are between medians of the same model and batch.
 
     Args:
-        gemm_rate: FLOP/s.
+        rates: FLOP/s by the names in `peers.GEMMS`, torch's among them.
     """
-    return [_summarize(row, rows, gemm_rate) for row in rows]
+    return [_summarize(row, rows, rates) for row in rows]
 
 
 def floor_seconds(model: str, gemm_rate: float) -> float:
@@ -83,7 +86,7 @@ def available_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _summarize(row: Row, rows: Sequence[Row], gemm_rate: float) -> Summary:
+def _summarize(row: Row, rows: Sequence[Row], rates: Mapping[str, float]) -> Summary:
     alike = [other for other in rows if other.setting == row.setting]
     own = _member_epoch(row)
     members = _reference_members(alike)
@@ -96,7 +99,8 @@ def _summarize(row: Row, rows: Sequence[Row], gemm_rate: float) -> Summary:
         members=row.members,
         seconds_per_member_epoch=median(own),
         rounds=own,
-        of_floor=floor_seconds(row.setting.model, gemm_rate) / median(own),
+        of_floor=floor_seconds(row.setting.model, max(rates.values())) / median(own),
+        of_torch_floor=floor_seconds(row.setting.model, rates["gemm-torch"]) / median(own),
         to_alone=None if alone is None else median(own) / alone,
         cohort=members,
         to_cohort=None if cohort is None else median(own) / cohort,

@@ -67,8 +67,9 @@ def test_a_tiny_run_tells_its_conditions(tiny):
     assert about["data"] == "synthetic"
     assert (about["threads"], about["rounds"]) == (1, 1)
     assert about["packages"]["torch"] == torch.__version__.partition("+")[0]
-    assert about["gemm_gflops"] > 0
-    assert set(about["import_seconds"]) >= {"gemm", "plain", "lossheads"}
+    assert {"gemm-torch", "gemm-numpy"} <= about["gflops"].keys()
+    assert min(about["gflops"].values()) > 0
+    assert {"gemm-torch", "plain", "lossheads"} <= about["import_seconds"].keys()
     assert "medians of 1 interleaved rounds" in printed
 
 
@@ -150,10 +151,12 @@ def test_ratios_are_between_medians_and_cost_counts_members():
         Row("lossheads", at, 20, 0.0, 5, [0.020, 0.020, 0.020]),
         Row("lossheads", at, 100, 0.0, 5, [0.100, 0.100, 0.100]),
     ]
-    plain, one, cohort, _ = summarize(rows, gemm_rate=60_000 * 409_088 / 0.3)
-    # 600 steps make 60,000 images: 600 · 0.005 s, and the floor is 0.3 s by the rate chosen.
+    rates = {"gemm-torch": 60_000 * 409_088 / 0.6, "gemm-numpy": 60_000 * 409_088 / 0.3}
+    plain, one, cohort, _ = summarize(rows, rates)
+    # 600 steps make 60,000 images: 600 · 0.005 s. The rates make floors of 0.6 and 0.3 s.
     assert plain.seconds_per_member_epoch == pytest.approx(3.0)
     assert plain.of_floor == pytest.approx(0.1)
+    assert plain.of_torch_floor == pytest.approx(0.2)
     assert plain.to_alone == pytest.approx(2.5)
     assert (plain.cohort, plain.to_cohort) == (20, pytest.approx(5.0))
     assert one.plain_runs == pytest.approx(0.4)
@@ -162,11 +165,11 @@ def test_ratios_are_between_medians_and_cost_counts_members():
 
 
 def test_without_a_reference_there_is_no_ratio():
-    (alone,) = summarize([Row("jax", setting(), 1, 0.0, 5, [0.1])], gemm_rate=1e9)
+    (alone,) = summarize([Row("jax", setting(), 1, 0.0, 5, [0.1])], {"gemm-torch": 1e9})
     assert (alone.to_alone, alone.cohort, alone.to_cohort, alone.plain_runs) == (None,) * 4
 
 
-STEP_SECONDS = {"plain": 0.01, "jax": 0.02, "lossheads": 0.001, "gemm": 0.05}
+STEP_SECONDS = {"plain": 0.01, "jax": 0.02, "lossheads": 0.001, "gemm-torch": 0.05}
 
 
 class Stub:
@@ -196,6 +199,7 @@ class Stub:
 def stubbed(monkeypatch, tmp_path):
     """A session of stubs over 400 rows: 100 steps of 4 make a pass."""
     monkeypatch.setattr(session, "Worker", Stub)
+    monkeypatch.setattr(session, "GEMMS", {"gemm-torch": peers.GEMMS["gemm-torch"]})
     Stub.asked = []
     rows = tmp_path / "rows.npz"
     save_rows(rows, np.zeros((400, 28, 28), np.uint8), np.zeros(400, np.int64))
@@ -207,9 +211,9 @@ def test_rounds_interleave_and_each_begins_with_another_row(stubbed):
         held.compare(setting(rows=stubbed), ["plain", "lossheads"], [1, 5])
     after_sizing = Stub.asked[9:-3]  # three rows, each tried three times; three processes stop
     assert [name for name, _, _ in after_sizing] == [
-        *("gemm", "plain", "lossheads", "lossheads"),
-        *("gemm", "lossheads", "lossheads", "plain"),
-        *("gemm", "lossheads", "plain", "lossheads"),
+        *("gemm-torch", "plain", "lossheads", "lossheads"),
+        *("gemm-torch", "lossheads", "lossheads", "plain"),
+        *("gemm-torch", "lossheads", "plain", "lossheads"),
     ]
     assert Stub.asked[-1][1:] == (0, 0)
 

@@ -66,10 +66,14 @@ PEERS = {
     "lossheads": Peer("this project", "lossheads_cohort", together=True),
 }
 
-# Not a competitor: the rate that the floor is computed from.
-GEMM = Peer("sgemm 2048³", "gemm")
+# Not competitors: the rates that floors are computed from. Libraries differ by a factor of two on
+# some processors, so a floor by one of them alone might be undercut by another.
+GEMMS = {
+    f"gemm-{name}": Peer(f"sgemm 2048³ by {name}", "gemm", needs, {"library": name})
+    for name, needs in (("torch", ()), ("numpy", ()), ("jax", ("jax",)))
+}
 
 
 def find_peer(name: str) -> Peer:
-    """A peer, or the product that measures the machine."""
-    return GEMM if name == "gemm" else PEERS[name]
+    """A way of training, or a product that measures the machine."""
+    return GEMMS[name] if name in GEMMS else PEERS[name]

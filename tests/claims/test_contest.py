@@ -291,3 +291,10 @@ def test_a_zero_gradient_cannot_be_matched(tmp_path):
     engine = Engine(lambda config: replace(steady(config), first_step={"gradient_norm": 0.0}))
     with pytest.raises(UserError, match=r"arm a starts with a gradient of 0\.0"):
         run_claim(claim(tmp_path, MATCHED), with_rates, engine)
+
+
+def test_a_file_may_ask_for_seeds_until_decided(tmp_path):
+    asking = claim(tmp_path, ("seeds: 4", "seeds: auto"))
+    verdict = run_claim(asking, compose, Engine(steady))
+    assert (verdict.seeds, verdict.looks) == ((0, 1, 2, 3, 4), (5, 10, 20))
+    assert len(run_claim(asking, compose, Engine(steady), seeds=3).seeds) == 3

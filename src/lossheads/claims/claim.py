@@ -103,7 +103,7 @@ class Claim:
         choose_by: The ruler that chooses from the grid on the validation split.
         match_first_step: Whether learning rates are scaled so that all first steps are equally
             long on the logits; the file's rate is then the first arm's.
-        seeds: How many, 0 … seeds - 1.
+        seeds: How many, 0 … seeds - 1; or `auto`, see `contest.run_claim`.
         show: Rulers of the printed table, beyond those of the predictions.
         verdict: In order: word -> names of predictions and checks that must all hold.
     """
@@ -122,7 +122,7 @@ class Claim:
     grid: tuple[str, tuple[Value, ...]] | None = None
     choose_by: str = ""
     match_first_step: bool = False
-    seeds: int = 0
+    seeds: int | Literal["auto"] = 0
     show: tuple[str, ...] = ()
 
     @property

@@ -20,7 +20,7 @@ from lossheads.claims.page import (
     write_page,
 )
 from lossheads.claims.reading import find_claim, list_claims
-from lossheads.claims.verdict import Verdict
+from lossheads.claims.verdict import Cell, Verdict
 from lossheads.configuration import compose, config_folder
 from lossheads.errors import UserError
 from lossheads.experiment import execute
@@ -31,7 +31,6 @@ from lossheads.report.arms import arms_of
 from lossheads.report.figures import epochs_figure, puzzle_figure
 from lossheads.report.overview import write_overview
 from lossheads.report.sheet import save
-from lossheads.report.tables import rich_table, table
 from lossheads.results import Result
 from lossheads.rulers import find_ruler
 
@@ -76,7 +75,7 @@ def _run(claim: Claim, seeds: Seeds, extra: list[str], reference: Path, save_it:
     results = [result for result in seen.values() if result.status == "finished"]
     figures = _draw(claim, results, outputs, folder) if results else []
     page = write_page(verdict, folder, figures)
-    _print(verdict, results, console)
+    _print(verdict, console)
     console.print(f"Written: {page}")
     if results:
         console.print(f"Dashboard: lossheads board {outputs}")
@@ -118,14 +117,12 @@ def _drawable(ruler: str, results: Sequence[Result]) -> bool:
     )
 
 
-def _print(verdict: Verdict, results: Sequence[Result], console: Console) -> None:
+def _print(verdict: Verdict, console: Console) -> None:
     claim = verdict.claim
     console.print(f"\n[bold]{claim.slug}[/bold]  {claim.source.document}, {claim.source.date}")
     console.print(claim.says, markup=False)
-    if results:
-        measured = results[0].test.rulers
-        shown = [ruler for ruler in claim.rulers if ruler in measured]
-        console.print(rich_table(table(arms_of(results), shown)))
+    if verdict.cells:
+        console.print(_cells(verdict))
     if verdict.findings:
         console.print(_findings(verdict))
     if verdict.checks:
@@ -134,6 +131,27 @@ def _print(verdict: Verdict, results: Sequence[Result], console: Console) -> Non
     for line in verdict.failed:
         console.print(f"Failed: {line}", markup=False)
     console.print(claim.explanation.strip(), markup=False)
+
+
+def _cells(verdict: Verdict) -> Table:
+    """Arm × ruler under the claim's own names; other thresholds and outliers included."""
+    rulers = list(dict.fromkeys(cell.ruler for cell in verdict.cells))
+    shown = Table(
+        title=f"Test split, mean and 95 % interval over n = {len(verdict.seeds)} seeds",
+        title_justify="left",
+    )
+    for name in ("arm", *rulers):
+        shown.add_column(name, overflow="fold")
+    for arm in dict.fromkeys(cell.arm for cell in verdict.cells):
+        own = {cell.ruler: cell for cell in verdict.cells if cell.arm == arm}
+        shown.add_row(arm, *(_cell(own.get(ruler)) for ruler in rulers))
+    return shown
+
+
+def _cell(cell: Cell | None) -> str:
+    if cell is None:
+        return "–"
+    return f"{interval_text(cell.interval)}\nfloor {number(cell.floor)}"
 
 
 def _findings(verdict: Verdict) -> Table:

@@ -84,9 +84,9 @@ def run_claim(
 def _looks(claim: Claim, seeds: int | Literal["auto"] | None, most_seeds: int) -> tuple[int, ...]:
     if not claim.arms:
         return ()
-    if seeds == "auto":
-        return (*(look for look in LOOKS if look < most_seeds), max(2, most_seeds))
     n = claim.seeds if seeds is None else seeds
+    if n == "auto":
+        return (*(look for look in LOOKS if look < most_seeds), max(2, most_seeds))
     if n < 2:
         raise UserError(f"claim {claim.slug} got seeds={n}: an interval needs at least 2")
     return (n,)

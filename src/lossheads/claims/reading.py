@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lossheads.claims.claim import Arm, Claim, Source
 from lossheads.claims.overrides import Value, read_overrides
@@ -104,10 +104,14 @@ def _contest(top: Item, fields: Mapping[str, Item]) -> dict[str, Any]:
     return {
         "arms": arms,
         "predictions": predictions,
-        "seeds": fields["seeds"].whole(least=2),
+        "seeds": _seeds(fields["seeds"]),
         "show": show,
         **_protocol(fields),
     }
+
+
+def _seeds(item: Item) -> int | Literal["auto"]:
+    return "auto" if item.scalar() == "auto" else item.whole(least=2)
 
 
 def _protocol(fields: Mapping[str, Item]) -> dict[str, Any]:

@@ -193,8 +193,8 @@ def _commands(verdict: Verdict) -> str:
     claim = verdict.claim
     lines = [f"lossheads claim run {claim.slug}"]
     if claim.arms:
-        lines.append(f"lossheads claim run {claim.slug} --seeds {2 * len(verdict.seeds)}")
-        lines.append(f"lossheads claim run {claim.slug} --seeds auto")
+        lines.append(f"lossheads claim run {claim.slug} seeds={2 * len(verdict.seeds)}")
+        lines.append(f"lossheads claim run {claim.slug} seeds=auto")
     grid = [f"{claim.grid[0]}={claim.grid[1][0]}"] if claim.grid else []
     for arm in list(claim.arms.values())[:2]:
         lines.append(" ".join(["lossheads train", *as_arguments(arm.overrides), *grid, "seed=0"]))

@@ -1,0 +1,26 @@
+"""Fill the marked parts of a page; the rest of it is left as it is."""
+
+from pathlib import Path
+
+from lossheads.errors import UserError
+
+
+def fill(path: Path, parts: dict[str, str]) -> None:
+    """Put each text between `<!-- name:begin -->` and `<!-- name:end -->`.
+
+    Raises:
+        UserError: If the page is missing, or has not exactly one such pair for every name.
+    """
+    if not path.is_file():
+        raise UserError(f"several_labels found no page {path}: it fills marked parts of that page")
+    text = path.read_text(encoding="utf-8")
+    for name, made in parts.items():
+        begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
+        if text.count(begin) != 1 or text.count(end) != 1:
+            raise UserError(
+                f"{path} has no part named {name}, or several: it needs one line "
+                f"{begin.strip()} and one line {end}"
+            )
+        before, rest = text.split(begin)
+        text = f"{before}{begin}\n{made}\n\n{end}{rest.split(end)[1]}"
+    path.write_text(text, encoding="utf-8")

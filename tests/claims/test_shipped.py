@@ -1,0 +1,53 @@
+"""Every shipped contest, resolved by the real configuration: keys, heads, rulers, differences.
+
+One seed and no training: what the command line would refuse before a run is refused here.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from lossheads.claims.evidence import refuse_rulers
+from lossheads.claims.overrides import as_arguments
+from lossheads.claims.reading import list_claims
+from lossheads.claims.runs import Runs
+from lossheads.configuration import compose
+from lossheads.experiment.building import build_head
+from lossheads.rulers import find_ruler
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "claim"
+CONTESTS = [claim for claim in list_claims(CONFIGS) if claim.arms]
+
+
+@pytest.fixture(scope="module")
+def composed():
+    """Composes each set of overrides once for the whole module, seeds aside."""
+    known = {}
+
+    def compose_once(words):
+        *overrides, seed = words
+        key = tuple(sorted(overrides))
+        if key not in known:
+            known[key] = compose(overrides)
+        number = int(seed.removeprefix("seed="))
+        return known[key] | {"seed": number, "data_seed": number}
+
+    return compose_once
+
+
+@pytest.mark.parametrize("claim", CONTESTS, ids=lambda claim: claim.slug)
+def test_arms_resolve_differ_and_have_their_rulers(claim, composed):
+    runs = Runs(claim, composed, execute=lambda configs: [])
+    runs.refuse_equal_arms()
+    refuse_rulers(runs, lambda config, name: find_ruler(name, build_head(config).outcome))
+
+
+def test_contests_that_ask_the_same_share_their_runs(composed):
+    # The puzzle's runs serve the claim about every project, and so on: a key more is hours more.
+    def configurations(slug):
+        (claim,) = [claim for claim in CONTESTS if claim.slug == slug]
+        return {tuple(sorted(as_arguments(arm.overrides))) for arm in claim.arms.values()}
+
+    assert configurations("focal-calibration") <= configurations("multilabel-softmax-balances")
+    assert configurations("pos-weight-is-a-shift") <= configurations("multilabel-softmax-balances")
+    assert configurations("accuracy-multi-96") <= configurations("multilabel-softmax-balances")

@@ -70,6 +70,9 @@ def _check(asked: argparse.Namespace) -> None:
     for name in asked.only.split(","):
         if name not in SECTIONS:
             raise UserError(f"several_labels got --only {name}: {near_matches(name, SECTIONS)}")
+        page = asked.docs / SECTIONS[name].page
+        if not page.is_file():
+            raise UserError(f"several_labels found no page {page}: it fills marked parts of it")
     for word in asked.settings:
         if "=" not in word:
             raise UserError(f"several_labels got {word!r}: a setting is KEY=VALUE")

@@ -9,10 +9,8 @@ def fill(path: Path, parts: dict[str, str]) -> None:
     """Put each text between `<!-- name:begin -->` and `<!-- name:end -->`.
 
     Raises:
-        UserError: If the page is missing, or has not exactly one such pair for every name.
+        UserError: If the page has not exactly one such pair for every name; it is left as it was.
     """
-    if not path.is_file():
-        raise UserError(f"several_labels found no page {path}: it fills marked parts of that page")
     text = path.read_text(encoding="utf-8")
     for name, made in parts.items():
         begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"

@@ -50,14 +50,23 @@ def _program(model: Model, members: int, shared: bool) -> Callable[..., State]:
     if members > 1:  # one member needs no vmap, and vmap would make its convolutions grouped ones
         step = jax.vmap(step, in_axes=(0, None, None) if shared else (0, 0, 0))
 
-    def train(state: State, inputs: Array, labels: Array, index: Array) -> State:
-        def one(state: State, rows: Array) -> tuple[State, None]:
-            rows = rows[0] if len(rows) == 1 else rows
-            return step(state, inputs[rows], labels[rows]), None
+    def move(state: State, inputs: Array, labels: Array, rows: Array) -> State:
+        rows = rows[0] if len(rows) == 1 else rows
+        return step(state, inputs[rows], labels[rows])
 
-        return lax.scan(one, state, index)[0]
+    def scan(state: State, inputs: Array, labels: Array, index: Array) -> State:
+        return lax.scan(lambda at, rows: (move(at, inputs, labels, rows), None), state, index)[0]
 
-    return jax.jit(train, donate_argnums=0)
+    def loop(state: State, inputs: Array, labels: Array, index: Array) -> State:
+        for rows in index:
+            state = compiled(state, inputs, labels, rows)
+        return state
+
+    if not model.channels:
+        return jax.jit(scan, donate_argnums=0)
+    # Inside a scan, XLA on a CPU computes convolutions many times slower than outside one.
+    compiled = jax.jit(move, donate_argnums=0)
+    return loop
 
 
 def _step(model: Model, state: State, inputs: Array, labels: Array) -> State:

@@ -17,7 +17,8 @@ def profile_step(setting: Setting, members: int, steps: int) -> dict[str, Any]:
 
     Returns:
         `milliseconds_per_step` of all members with the profiler off and on (it makes small
-        operations look larger), and `rows`, largest first, the last one holding the rest.
+        operations look larger), `in_operations`, the share of that time that any operation
+        claims, and `rows`, largest first, the last one holding the rest.
     """
     run = PEERS["lossheads"].build(setting)
     run(members, steps)
@@ -45,7 +46,6 @@ def profile_step(setting: Setting, members: int, steps: int) -> dict[str, Any]:
     return {
         "setting": {"model": setting.model, "batch": setting.batch, "members": members},
         "milliseconds_per_step": {"profiler_off": 1e3 * off, "profiler_on": 1e3 * on},
-        # Time that no operation claims is Python between them.
         "in_operations": 1e-6 * total / wall,
         "rows": [*rows[:TOP], rest],
     }

@@ -122,6 +122,8 @@ def profile_table(report: Mapping[str, Any]) -> Table:
         title=f"{at['model']}, batch {at['batch']}, K = {at['members']}: a step of all members "
         f"takes {step['profiler_off']:.2f} ms, {step['profiler_on']:.2f} ms under the profiler",
         title_justify="left",
+        caption=f"operations fill {100 * report['in_operations']:.0f} % of it, Python the rest",
+        caption_justify="left",
     )
     shown.add_column("operation")
     shown.add_column("calls per step", justify="right")

@@ -5,11 +5,12 @@ Nothing heavy is imported before a command needs it. Mistakes end in one sentenc
 """
 
 import os
+import re
 import sys
 from collections.abc import Callable
 
 from lossheads import __version__
-from lossheads.errors import UserError, near_matches
+from lossheads.errors import TRUST_GIVEN, UserError, near_matches
 
 HELP = """\
 lossheads compares loss heads honestly: one trunk, every ruler, paired seeds, a verdict.
@@ -115,6 +116,8 @@ def _train(words: list[str]) -> int:
                 raise
             failures.append(error)  # let the other jobs of a sweep go on
 
+    granted = [re.match(r"\+*trust=\[?([\w.,]*)", word) for word in words]
+    os.environ[TRUST_GIVEN] = ",".join(found[1] for found in granted if found)
     schema.register()
     tidy_completion(_commands())
     # Hydra's parser wants its flags before the overrides; people write -m anywhere.

@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+# Set by the command line to the packages that its own words trust, comma-separated.
+TRUST_GIVEN = "LOSSHEADS_TRUST"
+
 
 class UserError(Exception):
     """A mistake the user can mend. The command line prints it as one sentence, exit status 2."""

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from lossheads.members import Net
 
 # Modules that act on each number alone: stacked, they are themselves.
-ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Identity)
+# Torch computes tanh and its kin differently at the ragged ends of threads' shares: not here.
+ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.Identity)
 
 # Numbers a member's part of a layer is padded to in the flat buffer: one cache line of float32.
 # Vector loops then have no ragged end, which would be computed differently by seat.
@@ -65,10 +66,17 @@ class Dense:
 
 
 def stackable(trunk: nn.Module) -> bool:
-    """Whether the trunk is a chain of Flatten, Linear and elementwise modules."""
-    return isinstance(trunk, nn.Sequential) and all(
-        isinstance(layer, (nn.Flatten, nn.Linear, *ELEMENTWISE)) for layer in trunk
-    )
+    """Whether the trunk is a plain chain of Flatten, Linear with bias, and elementwise modules."""
+    return type(trunk) is nn.Sequential and all(map(_known, trunk))
+
+
+def _known(layer: nn.Module) -> bool:
+    # Exact types: a subclass may compute anything.
+    if type(layer) is nn.Flatten:
+        return (layer.start_dim, layer.end_dim) == (1, -1)
+    if type(layer) is nn.Linear:
+        return layer.bias is not None
+    return type(layer) in ELEMENTWISE
 
 
 class StackedNet:

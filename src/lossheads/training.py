@@ -143,15 +143,16 @@ def _lap(
     for k, walk in enumerate(walks):
         if walk.stopped:
             continue
-        rate = float(cohort.members[k].rates["lr"]) * factor
+        configured = float(cohort.members[k].rates["lr"])
         if bad_steps[k] >= 0 or not bool(logits[k].isfinite().all()):
             at = bad_steps[k] if bad_steps[k] >= 0 else step
             walk.status, walk.stopped = "diverged", True
-            walk.diverged_at = {"step": at, "learning_rate": rate}
+            at_rate = configured * plan.schedule(at / max(plan.steps, 1))
+            walk.diverged_at = {"step": at, "learning_rate": at_rate}
             continue
         head, split = cohort.members[k].head, dataset.val
         val = measure(predict(head, logits[k], split.labels, split.truth), full=False)
-        lap = Lap(step, step / epoch_steps, means[k], rate, val)
+        lap = Lap(step, step / epoch_steps, means[k], configured * factor, val)
         walk.laps.append(lap)
         # The last lap is recorded once, by _finish, under every ruler.
         if step < plan.steps or plan.patience is not None:

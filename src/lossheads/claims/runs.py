@@ -194,4 +194,6 @@ def _filled(form: Any, seed: int) -> Any:
 
 def _asked(config: Mapping[str, Any]) -> str:
     # The engine resolves device=auto, so a result may name another device than was asked for.
-    return run_key({name: value for name, value in config.items() if name != "device"})
+    return run_key(
+        {name: value for name, value in config.items() if name not in ("device", "content")}
+    )

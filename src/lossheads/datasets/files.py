@@ -65,6 +65,22 @@ class Files:
         """Reads labels and class names, but no inputs."""
         return _outcome(self.kind, self._table())
 
+    def fingerprint(self) -> str:
+        """What tells these files from others under the same path: part of a run's key.
+
+        The bytes of a file; for images, their names, sizes and times.
+        """
+        if self.path is None:
+            return ""
+        path, digest = Path(self.path), hashlib.sha256()
+        if path.is_file():
+            digest.update(path.read_bytes())
+        folder = path if path.is_dir() else path.parent
+        for image in sorted(folder.rglob("*")) if path.suffix != ".npz" else ():
+            facts = image.stat()
+            digest.update(f"{image.name} {facts.st_size} {facts.st_mtime_ns}\n".encode())
+        return digest.hexdigest()[:16]
+
     def load(self, data_dir: Path | None, cache: Path) -> Dataset:
         """See `DatasetSource.load`; reads `path` every time, and touches neither folder.
 

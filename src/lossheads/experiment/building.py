@@ -4,8 +4,10 @@ A stranger's configuration must be safe to run: `_target_` may only name what a 
 unless the user trusts a package by name on the command line.
 """
 
+import hashlib
 import importlib
 import inspect
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +20,7 @@ from torch import nn
 
 from lossheads.cohort import OptimizerBuilder
 from lossheads.datasets.dataset import DatasetSource
-from lossheads.errors import UserError, near_matches
+from lossheads.errors import TRUST_GIVEN, UserError, near_matches
 from lossheads.heads.base import Head
 from lossheads.members import Trunk
 
@@ -51,12 +53,30 @@ def build_parts(config: Mapping[str, Any]) -> Parts:
         UserError: A target outside its role, an unknown option, an unfit pair.
     """
     trust = config["trust"]
+    _refuse_smuggled(trust)
     made = {role: build(role, config[role], trust) for role in ROLES}
     source: DatasetSource = made["dataset"]
     optimizer, rates = _split_optimizer(made["optimizer"])
     schedule = made["schedule"]
     schedule(0.0)  # a schedule that refuses its options does so now
     return Parts(source, _fit(made["head"], source), made["model"], optimizer, rates, schedule)
+
+
+def content_of(config: Mapping[str, Any], source: DatasetSource) -> dict[str, str]:
+    """Digests of what the configuration names but does not hold: the user's files and modules.
+
+    Part of a run's key, so that an edited file is another run. Empty without such things.
+    """
+    content = {}
+    fingerprint = getattr(source, "fingerprint", None)
+    if fingerprint is not None:
+        content["dataset"] = str(fingerprint())
+    for role in ROLES:
+        module = str(config[role]["_target_"]).rpartition(".")[0]
+        code = getattr(sys.modules.get(module), "__file__", None)
+        if code and module.split(".")[0] not in ("lossheads", "torch"):
+            content[role] = hashlib.sha256(Path(code).read_bytes()).hexdigest()[:16]
+    return content
 
 
 def build_head(config: Mapping[str, Any]) -> Head:
@@ -83,6 +103,16 @@ def build(role: str, node: Mapping[str, Any], trust: Sequence[str]) -> Any:
         return target(**options)
     except (TypeError, ValueError) as error:
         raise UserError(f"{role} {_name(target)} refuses {_said(options)}: {error}") from error
+
+
+def _refuse_smuggled(trust: Sequence[str]) -> None:
+    """Trust comes from the command line; a configuration file cannot grant it to itself."""
+    given = os.environ.get(TRUST_GIVEN)
+    if given is not None and not set(trust) <= set(given.split(",")):
+        raise UserError(
+            f"a configuration file trusts {', '.join(trust)}: only you can, on the command line, "
+            f"with trust=[{','.join(trust)}]"
+        )
 
 
 def _admit(role: str, path: str, trust: Sequence[str]) -> Callable[..., Any]:

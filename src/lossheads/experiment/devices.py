@@ -45,6 +45,7 @@ def prepare(settings: Mapping[str, Any]) -> torch.device:
     torch.set_num_threads(threads or min(most, torch.get_num_threads()))
     # Adam's moments of dead inputs decay into denormals, which cost far more than numbers do.
     torch.set_flush_denormal(True)
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     if settings["deterministic"]:
         # cuBLAS reads this once, when it starts; it is the price of repeatable products there.

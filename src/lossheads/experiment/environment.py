@@ -49,7 +49,10 @@ def _git() -> tuple[tuple[str, Any], ...]:
             return None
         return done.stdout.strip() if done.returncode == 0 else None
 
-    commit, changes = ask("rev-parse", "HEAD"), ask("status", "--porcelain", "--", ".")
+    if ask("ls-files", "--error-unmatch", __file__) is None:
+        return (("commit", None), ("changed", None))  # installed inside somebody else's checkout
+    top = ask("rev-parse", "--show-toplevel") or "."
+    commit, changes = ask("rev-parse", "HEAD"), ask("status", "--porcelain", "--", top)
     return (("commit", commit), ("changed", None if changes is None else bool(changes)))
 
 

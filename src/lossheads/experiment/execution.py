@@ -4,7 +4,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ from lossheads.batches import steps_per_epoch
 from lossheads.cohort import Cohort, build_cohort, can_stack
 from lossheads.console import Reporter
 from lossheads.datasets.dataset import Dataset
-from lossheads.errors import UserError
-from lossheads.experiment.building import Parts, build_parts
+from lossheads.errors import UserError, near_matches
+from lossheads.experiment.building import Parts, build_parts, content_of
 from lossheads.experiment.devices import cores, prepare, resolve_kind
 from lossheads.experiment.environment import describe
 from lossheads.experiment.folders import RunFolder, refusing_to_write, run_path
@@ -51,7 +51,9 @@ class Run:
             for name in ("dataset", "model", "schedule", "device", "training", "data_dir")
         }
         optimizer = self.config["optimizer"]["_target_"]
-        return json.dumps([shared, optimizer, self.parts.head.units], sort_keys=True, default=str)
+        fused, units = self.parts.rates.get("fused", False), self.parts.head.units
+        content = self.config.get("content", {}).get("dataset")
+        return json.dumps([shared, optimizer, fused, units, content], sort_keys=True, default=str)
 
 
 def execute(configs: Sequence[Mapping[str, Any]], reporter: Reporter | None = None) -> list[Result]:
@@ -79,6 +81,8 @@ def execute(configs: Sequence[Mapping[str, Any]], reporter: Reporter | None = No
                 for run in cohort:
                     run.folder.abandon("interrupted", "stopped by the user")
                 raise
+        for failure in failures[1:]:
+            told.say(f"another cohort failed: {type(failure).__name__}: {failure}")
     if failures:
         raise failures[0]
     return [_finished(run) for run in runs]
@@ -90,13 +94,22 @@ def _plan(config: Mapping[str, Any]) -> Run:
     _check_training(config["training"])
     parts = build_parts(config)
     _watched(config, parts)
+    content = content_of(config, parts.source)
+    if content:
+        config = {**config, "content": content}
     return Run(config, parts, RunFolder(run_path(config)))
 
 
 def _watched(config: Mapping[str, Any], parts: Parts) -> str:
     """Name of the ruler shown while training and watched by early stopping."""
     outcome, name = parts.head.outcome, config["training"]["watch"]
-    return (rulers_for(outcome)[0] if name is None else find_ruler(name, outcome)).name
+    ruler = rulers_for(outcome)[0] if name is None else find_ruler(name, outcome)
+    if not ruler.cheap or not ruler.name.endswith(("_score", "_loss", "_error", "_accuracy")):
+        raise UserError(
+            f"training.watch={name}: it is measured at the end only, or has no better side; "
+            f"{near_matches(ruler.name, (r.name for r in rulers_for(outcome) if r.cheap))}"
+        )
+    return ruler.name
 
 
 def _check_training(training: Mapping[str, Any]) -> None:
@@ -131,7 +144,7 @@ def _cohorts(runs: Sequence[Run]) -> list[list[Run]]:
 
 
 class _DatasetShelf:
-    """Datasets of this call, loaded once each."""
+    """The dataset in use: cohorts of one dataset come one after the other, so one is enough."""
 
     def __init__(self) -> None:
         self._loaded: dict[str, Dataset] = {}
@@ -143,6 +156,7 @@ class _DatasetShelf:
         if named not in self._loaded:
             data_dir = run.config["data_dir"]
             cache = Path(run.config["outputs"]) / "cache"
+            self._loaded.clear()
             with refusing_to_write(cache):
                 loaded = run.parts.source.load(Path(data_dir) if data_dir else None, cache)
             self._loaded[named] = loaded.to(device)
@@ -175,9 +189,13 @@ def _train_together(
     started = time.perf_counter()
     cohort = _build(runs, dataset, device)
     plan = _make_plan(runs[0], len(dataset.train))
-    environment = describe(device) | {"members": len(runs)}
+    environment = describe(device) | {
+        "members": len(runs),
+        "data": asdict(dataset.provenance),
+        "bayes_score": dataset.bayes_score,
+    }
     for run in runs:
-        run.folder.open(run.config, environment)
+        run.folder.open(run.config, environment, force=run.config["force"])
     recorders = [_recorder(run, dataset) for run in runs]
     told.cohort(_title(runs), len(runs), plan.steps)
     epoch = steps_per_epoch(len(dataset.train), plan.batch_size)

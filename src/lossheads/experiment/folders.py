@@ -37,11 +37,14 @@ class RunFolder:
         """The finished result, if there is one."""
         return read_result(self.path)
 
-    def open(self, config: Mapping[str, Any], environment: Mapping[str, Any]) -> None:
+    def open(
+        self, config: Mapping[str, Any], environment: Mapping[str, Any], force: bool = False
+    ) -> None:
         """Lock the folder, clear what an unfinished run left, write what is known beforehand.
 
         Raises:
-            UserError: If another process is at work in it, or it cannot be written.
+            UserError: If another process is at work in it or has finished it, or it cannot be
+                written.
         """
         with refusing_to_write(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
@@ -55,6 +58,12 @@ class RunFolder:
                     f"run {self.path.name} is being trained by another process: wait for it, or "
                     f"stop it and call again"
                 ) from None
+            if not force and (self.path / "result.json").exists():
+                self.release()
+                raise UserError(
+                    f"run {self.path.name} was finished by another process meanwhile: call again, "
+                    f"and its result is taken"
+                )
             for left in self.path.iterdir():
                 if left.name != ".lock":
                     left.unlink()
@@ -83,9 +92,8 @@ class RunFolder:
             self.release()
 
     def release(self) -> None:
-        """Give the lock back and take its file away."""
+        """Give the lock back. Its file stays: taken away, two processes could hold "the" lock."""
         if self._lock is not None:
-            (self.path / ".lock").unlink(missing_ok=True)
             self._lock.close()
             self._lock = None
 

@@ -5,7 +5,7 @@ times slower than two jobs of one thread.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from multiprocessing import get_context
 from typing import Any
 
@@ -26,13 +26,20 @@ def in_processes(
     failures: list[BaseException] = []
     pool = ProcessPoolExecutor(min(processes, len(configs)), get_context("spawn"))
     try:
-        waiting = [pool.submit(work, _single_threaded(config)) for config in configs]
-        for done in as_completed(waiting):
-            error = done.exception()
-            if error is None:
-                say(f"  done: {done.result()}")
-            else:
-                failures.append(error)
+        # No more than one job per process is handed out: a job in the pool's own queue would
+        # start after an interruption and run to its end.
+        rest = [_single_threaded(config) for config in reversed(configs)]
+        running: set[Future[str]] = set()
+        while rest or running:
+            while rest and len(running) < processes:
+                running.add(pool.submit(work, rest.pop()))
+            ended, running = wait(running, return_when=FIRST_COMPLETED)
+            for job in ended:
+                error = job.exception()
+                if error is None:
+                    say(f"  done: {job.result()}")
+                else:
+                    failures.append(error)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     if failures:

@@ -25,7 +25,7 @@ def announce(results: Sequence[Result], console: Console | None = None) -> None:
     if len(results) == 1 and finished:
         console.print(rulers_of(finished[0]))
     elif finished:
-        print_arms(finished, console)
+        print_arms(results, console)
     outputs = results[0].config["outputs"]
     word = "run" if len(results) == 1 else "runs"
     where = Path(outputs) / "runs" / (results[0].name if len(results) == 1 else "")
@@ -34,11 +34,15 @@ def announce(results: Sequence[Result], console: Console | None = None) -> None:
 
 
 def print_arms(results: Sequence[Result], console: Console) -> None:
-    """One table arm × ruler per dataset."""
+    """One table arm × ruler per dataset; runs that diverged count as seeds left out."""
     datasets = dict.fromkeys(result.config["choices"]["dataset"] for result in results)
     for dataset in datasets:
         here = [result for result in results if result.config["choices"]["dataset"] == dataset]
-        measured = here[0].test
+        finished = [result for result in here if result.status == "finished"]
+        if not finished:
+            console.print(f"{dataset}: no run finished")
+            continue
+        measured = finished[0].test
         title = f"{dataset}, test, n = {measured.n} examples"
         console.print(rich_table(table(arms_of(here), list(measured.rulers)), title=title))
 

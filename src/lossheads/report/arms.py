@@ -6,37 +6,39 @@ from typing import Any
 
 from lossheads.results import NOT_IN_KEY, Result
 
-# Seeds repeat an arm; everything else that differs makes another one.
-_REPETITION = ("seed", "data_seed")
-
 
 def arms_of(results: Iterable[Result]) -> dict[str, list[Result]]:
     """Arm name -> one result per seed, in the order met.
 
-    An arm is named by its head and by every setting in which the arms differ.
+    Seeds repeat an arm; everything else that differs makes another one. An arm is named by its
+    head and by every setting in which the arms differ.
     """
     groups: dict[str, list[Result]] = {}
     for result in results:
-        kept = {
-            key: value
-            for key, value in result.config.items()
-            if key not in (*NOT_IN_KEY, *_REPETITION)
-        }
-        groups.setdefault(json.dumps(kept, sort_keys=True, default=str), []).append(result)
-    leaves = [flat(group[0].config) for group in groups.values()]
-    differing = [
-        key
-        for key in leaves[0]
-        if not key.startswith(("head.", "choices.", *_REPETITION))
-        and key.split(".")[0] not in NOT_IN_KEY
-        and len({str(leaf.get(key)) for leaf in leaves}) > 1
-    ]
-    names = [_name(leaf, differing) for leaf in leaves]
+        identity = json.dumps(_identity(result), sort_keys=True, default=str)
+        groups.setdefault(identity, []).append(result)
+    leaves = [_identity(group[0]) | _head(group[0]) for group in groups.values()]
+    keys = list(dict.fromkeys(key for leaf in leaves for key in leaf))
+    differing = [key for key in keys if len({str(leaf.get(key)) for leaf in leaves}) > 1]
+    names = [_name(leaf, [k for k in differing if not k.startswith("head.")]) for leaf in leaves]
     if len(set(names)) < len(names):  # heads that differ only in an option of theirs
-        options = [key for key in _all_keys(leaves) if key.startswith("head.")]
-        options = [key for key in options if len({str(leaf.get(key)) for leaf in leaves}) > 1]
-        names = [_name(leaf, [*differing, *options]) for leaf in leaves]
+        names = [_name(leaf, differing) for leaf in leaves]
     return dict(zip(names, groups.values(), strict=True))
+
+
+def _identity(result: Result) -> dict[str, Any]:
+    """Every setting that makes an arm: the run's key without its seeds."""
+    config = {k: v for k, v in result.config.items() if k not in (*NOT_IN_KEY, "content")}
+    leaves = flat(config)
+    leaves.pop("device.threads", None)
+    seed = leaves.pop("seed")
+    if leaves.get("data_seed") == seed:  # follows the seed, so it repeats with it
+        leaves["data_seed"] = "the seed's"
+    return leaves
+
+
+def _head(result: Result) -> dict[str, Any]:
+    return {"choices.head": result.config["choices"]["head"]}
 
 
 def flat(config: Mapping[str, Any], above: str = "") -> dict[str, Any]:
@@ -50,13 +52,9 @@ def flat(config: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     return leaves
 
 
-def _all_keys(leaves: Sequence[Mapping[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(key for leaf in leaves for key in leaf))
-
-
 def _name(leaf: Mapping[str, Any], differing: Sequence[str]) -> str:
     words = [str(leaf["choices.head"])]
-    words += [f"{_short(key)}={leaf[key]}" for key in differing if key in leaf]
+    words += [f"{_short(k)}={leaf[k]}" for k in differing if k in leaf and k != "choices.head"]
     return ", ".join(words)
 
 

@@ -19,14 +19,15 @@ def report_command(words: list[str]) -> int:
     parser.add_argument("--csv", action="store_true", help="the long form, every digit kept")
     asked = parser.parse_args(words)
     found = read_results(Path(asked.outputs) / "runs")
-    results = [result for _, result in found if result.status == "finished"]
-    if not results:
+    results = [result for _, result in found]
+    finished = [result for result in results if result.status == "finished"]
+    if not finished:
         raise UserError(
             f"report finds no finished run in {asked.outputs}/runs: train one with lossheads "
             f"train, or name another folder"
         )
     if asked.csv:
-        rulers = list(dict.fromkeys(name for result in results for name in result.test.rulers))
+        rulers = list(dict.fromkeys(name for result in finished for name in result.test.rulers))
         print(csv(table(arms_of(results), rulers)), end="")
     else:
         print_arms(results, wide_console())

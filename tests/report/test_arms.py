@@ -1,0 +1,54 @@
+"""What differs names an arm; seeds repeat it; nobody is lost."""
+
+from dataclasses import replace
+from typing import Any
+
+from lossheads.report.arms import arms_of
+from lossheads.results import Result
+
+
+def result(seed: int = 0, choice: str = "softmax_cce", **others: Any) -> Result:
+    config = {
+        "choices": {"head": choice, "dataset": "digits"},
+        "head": {"_target_": choice},
+        "model": {"_target_": "lossheads.models.mlp", "hidden": [8]},
+        "optimizer": {"_target_": "torch.optim.Adam", "lr": 0.001},
+        "device": {"kind": "cpu", "threads": None},
+        "seed": seed,
+        "data_seed": seed,
+        "outputs": "outputs",
+    } | others
+    blank = Result("key", "name", "finished", config, [], [], 1.0, {})
+    return replace(blank, key=str(config))
+
+
+def sizes(results: list[Result]) -> dict[str, int]:
+    return {name: len(group) for name, group in arms_of(results).items()}
+
+
+def test_seeds_repeat_an_arm() -> None:
+    found = [result(seed, head) for head in ("softmax_cce", "sigmoid_bce") for seed in range(3)]
+    assert sizes(found) == {"softmax_cce": 3, "sigmoid_bce": 3}
+
+
+def test_models_with_other_settings_are_other_arms() -> None:
+    linear = {"_target_": "lossheads.models.linear"}
+    wide = {"_target_": "lossheads.models.mlp", "hidden": [64]}
+    found = sizes([result(model=linear), result(), result(model=wide)])
+    assert len(found) == 3
+    assert sum(found.values()) == 3
+
+
+def test_threads_and_outputs_make_no_arm() -> None:
+    one = {"kind": "cpu", "threads": 1}
+    assert sizes([result(0), result(1, device=one), result(2, outputs="b")]) == {"softmax_cce": 3}
+
+
+def test_one_order_of_batches_for_all_seeds_is_another_arm() -> None:
+    found = sizes([result(0), result(1), result(0, data_seed=5), result(1, data_seed=5)])
+    assert list(found.values()) == [2, 2]
+
+
+def test_heads_that_differ_in_an_option_are_told_apart() -> None:
+    found = sizes([result(choice="focal"), result(0, "focal", head={"_target_": "f", "gamma": 2})])
+    assert len(found) == 2

@@ -82,7 +82,7 @@ def _compare(asked: argparse.Namespace, folder: Path) -> int:
         *showing.skipped_lines(skipped),
         showing.conditions_line(about),
     ]
-    console = Console(width=None if sys.stdout.isatty() else 150)
+    console = Console(width=None if sys.stdout.isatty() else 165)
     console.print(*showing.rich_tables(summaries), sep="\n")
     console.print("\n".join(notes), markup=False, highlight=False, soft_wrap=True)
     content = {"rows": [*map(asdict, summaries)], "skipped": [*map(asdict, skipped)]}

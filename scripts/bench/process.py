@@ -11,7 +11,7 @@ from typing import Any
 
 from bench import ENVIRONMENT
 from bench.peers import find_peer
-from bench.setting import NotMeasured, Setting
+from bench.setting import Setting
 
 _SCRIPTS = Path(__file__).resolve().parents[1]
 
@@ -64,7 +64,6 @@ class Worker:
         """`seconds` that the steps took and `wall` seconds of the whole order.
 
         Raises:
-            NotMeasured: When the peer has a reason not to.
             PeerFailed: When it cannot.
         """
         order = {"setting": asdict(setting), "members": members, "steps": steps}
@@ -74,8 +73,6 @@ class Worker:
             answer: dict[str, Any] = json.loads(self._exchange(json.dumps(order)) or "{}")
         finally:
             timer.cancel()
-        if "refused" in answer:
-            raise NotMeasured(answer["refused"])
         if "seconds" not in answer:
             raise PeerFailed(answer.get("failed") or self._last_words())
         return answer

@@ -7,7 +7,7 @@ from typing import Self
 
 from bench.peers import GEMMS, PEERS
 from bench.process import PeerFailed, Worker
-from bench.setting import GEMM_FLOPS, NotMeasured, Setting, load_rows
+from bench.setting import GEMM_FLOPS, Setting, load_rows
 
 # Steps that a row is tried with, twice: once cold, once to see how long a step takes.
 PROBE_STEPS = 3
@@ -123,7 +123,7 @@ class Session:
                 steps = self._fit_steps(setting, taken)
                 # A compiler may compile anew for this number of steps.
                 self._worker(name).ask(setting, count, steps)
-            except (NotMeasured, PeerFailed) as error:
+            except PeerFailed as error:
                 self._give_up(setting, name, count, error)
                 refused = str(error)
                 continue
@@ -162,10 +162,9 @@ class Session:
             self.import_seconds[name] = self._workers[name].begin()
         return self._workers[name]
 
-    def _give_up(self, setting: Setting, name: str, members: int, error: Exception) -> None:
+    def _give_up(self, setting: Setting, name: str, members: int, error: PeerFailed) -> None:
         self._skip(setting, name, members, str(error))
-        if isinstance(error, PeerFailed):
-            self._workers.pop(name).stop()  # the next order finds a fresh process
+        self._workers.pop(name).stop()  # the next order finds a fresh process
 
     def _skip(self, setting: Setting, name: str, members: int, why: str) -> None:
         self.skipped.append(Skipped(name, why, setting.model, setting.batch, members))

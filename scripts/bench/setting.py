@@ -67,10 +67,6 @@ class Setting:
         return f"{self.model}, batch {self.batch}"
 
 
-class NotMeasured(Exception):
-    """A peer says why it has nothing to measure for a setting."""
-
-
 def dense_widths(model: Model) -> list[int]:
     """Widths from the first dense layer's inputs to the logits."""
     side = SIDE // 2 ** len(model.channels)

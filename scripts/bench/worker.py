@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import Any
 
 from bench.peers import Peer, Run, find_peer
-from bench.setting import NotMeasured, Setting
+from bench.setting import Setting
 
 
 class Bench:
@@ -20,7 +20,7 @@ class Bench:
         self._run: Run | None = None
 
     def obey(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Returns `seconds` of the steps and `wall` of everything; or `refused`, or `failed`."""
+        """Returns `seconds` of the steps and `wall` of everything, or `failed`."""
         started = perf_counter()
         setting = Setting(**order["setting"])
         try:
@@ -28,8 +28,6 @@ class Bench:
                 self._run = None  # let go of the last setting's memory first
                 self._run, self._setting = self._peer.build(setting), setting
             seconds = self._run(order["members"], order["steps"])
-        except NotMeasured as reason:
-            return {"refused": str(reason)}
         except Exception as error:
             traceback.print_exc()
             return {"failed": f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"}

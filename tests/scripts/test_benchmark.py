@@ -18,7 +18,7 @@ from bench.peers.lossheads_cohort import overrides
 from bench.peers.torch_parts import plain_net
 from bench.process import PeerFailed
 from bench.session import Plan, Row, Session
-from bench.setting import MODELS, NotMeasured, Setting, flops_per_image, load_rows, save_rows
+from bench.setting import MODELS, Setting, flops_per_image, load_rows, save_rows
 from bench.summary import summarize
 from lossheads.configuration import compose
 from lossheads.experiment.building import build_parts
@@ -187,7 +187,7 @@ class Stub:
         if self.name == "plain" and at.model == "cnn-32-64":
             raise PeerFailed("out of memory")
         if self.name == "lossheads" and members > 20:
-            raise NotMeasured("one by one")
+            raise PeerFailed("killed")
         Stub.asked.append((self.name, members, steps))
         return {"seconds": members * steps * STEP_SECONDS[self.name], "wall": 9.0}
 
@@ -243,8 +243,8 @@ def test_what_is_not_measured_is_told_with_its_reason(stubbed):
         ("plain", 1, "out of memory"),
         ("jax", 100, "three steps of K = 100 would take 6 s"),
         ("jax", 200, "three steps of K = 100 would take 6 s"),
-        ("lossheads", 100, "one by one"),
-        ("lossheads", 200, "one by one"),
+        ("lossheads", 100, "killed"),
+        ("lossheads", 200, "killed"),
     ]
 
 

@@ -1,13 +1,15 @@
 """This project, built as `experiment.execute` builds it: K seeds of one configuration."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from multiprocessing import get_context
+from multiprocessing.pool import Pool
 from time import perf_counter
 
 import torch
-from torch import Tensor
 
 from bench.peers import Run
-from bench.setting import LEARNING_RATE, MODELS, WARM_STEPS, NotMeasured, Setting, load_rows
+from bench.setting import LEARNING_RATE, MODELS, WARM_STEPS, Setting, load_rows
 from lossheads.batches import stream
 from lossheads.cohort import Batch, Cohort, build_cohort, can_stack
 from lossheads.configuration import compose
@@ -18,51 +20,66 @@ from lossheads.members import Member
 
 
 def build(setting: Setting) -> Run:
-    config = compose(overrides(setting))
-    device = prepare(config["device"])
-    parts = build_parts(config)
-    images, classes = load_rows(setting)
-    inputs, labels = pixels(images), torch.from_numpy(classes)
-    shape = tuple(inputs.shape[1:])
-    most = int(config["cohort"]["max_members"])
-    kept: dict[int, list[tuple[Cohort, Iterator[Batch]]]] = {}
-
-    def company(members: int) -> list[tuple[Cohort, Iterator[Batch]]]:
-        """Cohorts of at most `max_members` that train one after another, as the engine does."""
-        seeds = range(members)
-        everyone = [
-            Member(parts.head, seed, seed if setting.order == "own" else 0, parts.rates)
-            for seed in seeds
-        ]
-        groups = [everyone[at : at + most] for at in range(0, members, most)]
-        return [
-            (
-                build_cohort(parts.trunk, shape, group, labels, parts.optimizer, device),
-                stream(len(inputs), setting.batch, [one.data_seed for one in group], device),
-            )
-            for group in groups
-        ]
+    while _pools:  # of the last setting
+        _pools.pop().terminate()
+    engine = Engine(setting)
+    if engine.stacks:
+        return engine.train
+    side_by_side = _in_processes(setting)
 
     def run(members: int, steps: int) -> float:
-        if members > 1 and not can_stack(parts.trunk, shape, parts.optimizer, parts.rates):
-            raise NotMeasured("the engine trains these members one by one: K times the cost of one")
-        if members not in kept:
-            kept[members] = company(members)
-        seconds = 0.0
-        for cohort, batches in kept[members]:
-            _walk(cohort, inputs, batches, WARM_STEPS)
-            started = perf_counter()
-            _walk(cohort, inputs, batches, steps)
-            seconds += perf_counter() - started
-        return seconds
+        return engine.train(1, steps) if members == 1 else side_by_side(members, steps)
 
     return run
 
 
-def _walk(cohort: Cohort, inputs: Tensor, batches: Iterator[Batch], steps: int) -> None:
-    for _ in range(steps):
-        cohort.scale_rates(1.0)  # the loop sets the schedule's factor at every step
-        cohort.step(inputs, next(batches))
+class Engine:
+    """The parts of a run and its data; builds cohorts when they are first asked for."""
+
+    def __init__(self, setting: Setting) -> None:
+        config = compose(overrides(setting))
+        self._setting, self._most = setting, int(config["cohort"]["max_members"])
+        self._device = prepare(config["device"])
+        self._parts = parts = build_parts(config)
+        images, classes = load_rows(setting)
+        self._inputs, self._labels = pixels(images), torch.from_numpy(classes)
+        self._shape = tuple(self._inputs.shape[1:])
+        self.stacks = can_stack(parts.trunk, self._shape, parts.optimizer, parts.rates)
+        self._kept: dict[int, list[tuple[Cohort, Iterator[Batch]]]] = {}
+
+    def train(self, members: int, steps: int, warm: int = WARM_STEPS) -> float:
+        """Seconds of `steps` steps of all members, cohort after cohort."""
+        if members not in self._kept:
+            self._kept[members] = self._cohorts(members)
+        seconds = 0.0
+        for cohort, batches in self._kept[members]:
+            self._walk(cohort, batches, warm)
+            started = perf_counter()
+            self._walk(cohort, batches, steps)
+            seconds += perf_counter() - started
+        return seconds
+
+    def _walk(self, cohort: Cohort, batches: Iterator[Batch], steps: int) -> None:
+        for _ in range(steps):
+            cohort.scale_rates(1.0)  # the loop sets the schedule's factor at every step
+            cohort.step(self._inputs, next(batches))
+
+    def _cohorts(self, members: int) -> list[tuple[Cohort, Iterator[Batch]]]:
+        """Cohorts of at most `cohort.max_members`, each with its batches."""
+        own, parts = self._setting.order == "own", self._parts
+        everyone = [
+            Member(parts.head, seed, seed if own else 0, parts.rates) for seed in range(members)
+        ]
+        made = []
+        for at in range(0, members, self._most):
+            group = everyone[at : at + self._most]
+            cohort = build_cohort(
+                parts.trunk, self._shape, group, self._labels, parts.optimizer, self._device
+            )
+            seeds = [member.data_seed for member in group]
+            rows = len(self._inputs)
+            made.append((cohort, stream(rows, self._setting.batch, seeds, self._device)))
+        return made
 
 
 def overrides(setting: Setting) -> list[str]:
@@ -83,3 +100,32 @@ def overrides(setting: Setting) -> list[str]:
         f"training.batch_size={setting.batch}",
         *net,
     ]
+
+
+# Members that cannot be stacked train as `experiment.workers` has them do: one process per core,
+# one thread each, members handed out one by one. Processes and nets are made beforehand here,
+# because a run of many epochs hardly feels what that costs.
+_pools: list[Pool] = []
+_in_this_process: list[Engine] = []
+
+
+def _in_processes(setting: Setting) -> Run:
+    alone = replace(setting, threads=1)
+    pool = get_context("spawn").Pool(setting.threads, _begin, [alone])
+    _pools.append(pool)
+
+    def run(members: int, steps: int) -> float:
+        pool.map(_train_one, [WARM_STEPS] * setting.threads, chunksize=1)
+        started = perf_counter()
+        pool.map(_train_one, [steps] * members, chunksize=1)
+        return perf_counter() - started
+
+    return run
+
+
+def _begin(setting: Setting) -> None:
+    _in_this_process[:] = [Engine(setting)]
+
+
+def _train_one(steps: int) -> None:
+    _in_this_process[0].train(1, steps, warm=0)

@@ -42,7 +42,7 @@ def claims() -> str:
         if (folder / "verdict.json").is_file():
             verdict = _read(folder.name)
             link = f"[`{folder.name}`](outputs/reference/{folder.name}/verdict.md)"
-            where = f"[{verdict['source']['date']}]({verdict['source']['url']})"
+            where = _where(verdict["source"])
             word = _spoken(verdict["verdict"])
             lines.append(f"| {link} | {where} | {word} | {_evidence(verdict)} |")
     return "\n".join(lines)
@@ -63,6 +63,12 @@ def filled(text: str) -> str:
 def _read(slug: str) -> dict[str, Any]:
     data: dict[str, Any] = json.loads((REFERENCE / slug / "verdict.json").read_text("utf-8"))
     return data
+
+
+def _where(source: dict[str, str]) -> str:
+    """Date, or document where there is no date; linked where there is an address."""
+    words = source["date"] or source["document"] or "common advice"
+    return f"[{words}]({source['url']})" if source["url"] else words
 
 
 def _cell(cell: dict[str, Any]) -> str:

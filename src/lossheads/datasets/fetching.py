@@ -27,7 +27,9 @@ class FetchFailed(Exception):
 
 def from_torchvision(folder: Path) -> Path:
     """Let torchvision download into `folder`; the folder that then holds the archives."""
-    _run([sys.executable, "-c", _TORCHVISION, str(folder)], folder)
+    _run(
+        [sys.executable, "-u", "-c", _TORCHVISION, str(folder)], folder
+    )  # -u: its error comes last
     return folder / "FashionMNIST" / "raw"
 
 

@@ -64,9 +64,11 @@ def cell(at: Spread, n: int, sign: str = "") -> str:
     """`0.9123 ± 0.0012`, half of the 95 % interval; says n where it is not `n`."""
     if at.n == 0:
         return NOTHING
-    text = f"{at.mean:{sign}.4f}"
+    # Four digits show nothing of what is smaller than their last.
+    digits = ".1e" if 0 < abs(at.mean) < 5e-5 else ".4f"
+    text = f"{at.mean:{sign}{digits}}"
     if not math.isnan(at.half_width):
-        text += f" ± {at.half_width:.4f}"
+        text += f" ± {at.half_width:{digits}}"
     return text if at.n == n else f"{text} (n = {at.n})"
 
 

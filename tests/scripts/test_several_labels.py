@@ -29,7 +29,7 @@ RARE, LONGER, PICTURES = (parts.grouped()[k] for k in (3, 6, 8))
 PAGE = (
     "Above.\n\n<!-- grouped-comparison:begin -->\nold\n<!-- grouped-comparison:end -->\n\nBelow.\n"
 )
-NUMBER = re.compile(r"[+-]?\d+\.\d{4} ± \d+\.\d{4}")
+NUMBER = re.compile(r"[+-]?\d+\.\d{4} ± \d+\.\d{4}|[+-]?\d\.\de-\d\d ± \d\.\de[+-]\d\d")
 FLOOR = re.compile(r"\d+\.\d{4}")
 
 
@@ -164,6 +164,12 @@ def test_a_cell_says_how_many_seeds_it_rests_on_where_some_are_missing() -> None
     assert cell(Spread(0.5, 0.01, 10, 0), 10, sign="+") == "+0.5000 ± 0.0100"
     assert cell(Spread(0.5, math.nan, 1, 0), 1) == "0.5000"
     assert cell(Spread(math.nan, math.nan, 0, 10), 10) == "–"
+
+
+def test_a_cell_shows_what_four_digits_would_hide() -> None:
+    assert cell(Spread(1.7e-5, 2e-6, 10, 0), 10) == "1.7e-05 ± 2.0e-06"
+    assert cell(Spread(-1e-8, 2e-8, 10, 0), 10, sign="+") == "-1.0e-08 ± 2.0e-08"
+    assert cell(Spread(0.0, 0.0, 10, 0), 10) == "0.0000 ± 0.0000"
 
 
 @pytest.mark.slow

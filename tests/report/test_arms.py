@@ -52,3 +52,7 @@ def test_one_order_of_batches_for_all_seeds_is_another_arm() -> None:
 def test_heads_that_differ_in_an_option_are_told_apart() -> None:
     found = sizes([result(choice="focal"), result(0, "focal", head={"_target_": "f", "gamma": 2})])
     assert len(found) == 2
+
+
+def test_a_run_asked_for_twice_is_one_repetition() -> None:
+    assert sizes([result(0), result(0), result(1)]) == {"softmax_cce": 2}

@@ -14,7 +14,8 @@ def arms_of(results: Iterable[Result]) -> dict[str, list[Result]]:
     head and by every setting in which the arms differ.
     """
     groups: dict[str, list[Result]] = {}
-    for result in results:
+    # A run that was asked for twice is one repetition, not two.
+    for result in {result.key: result for result in results}.values():
         identity = json.dumps(_identity(result), sort_keys=True, default=str)
         groups.setdefault(identity, []).append(result)
     leaves = [_identity(group[0]) | _head(group[0]) for group in groups.values()]

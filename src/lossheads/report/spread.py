@@ -110,7 +110,9 @@ def check(arms: Arms, rulers: Sequence[str], who: str) -> None:
         for runs in arms.values()
         for run in runs
         for lap in run.laps[-1:]
-        for name in lap.val.rulers
+        for measured in (lap.val, lap.test)
+        if measured is not None
+        for name in measured.rulers
     }
     if not known:
         raise UserError(f"{who} got no run with a measurement: train the arms first")

@@ -5,7 +5,7 @@
     python scripts/several_labels.py --seeds 2 training.steps=20 --docs FOLDER
 
 Words with = go to every run, as on the command line of `lossheads train`. Runs are ordinary run
-folders: what is finished there is read, not trained again. About eight minutes on two quiet cores.
+folders: what is finished there is read, not trained again. About six minutes on two quiet cores.
 """
 
 import argparse

@@ -13,8 +13,6 @@ from lossheads.experiment.building import build_head
 from lossheads.heads.base import Head
 from lossheads.outcomes import base_rates
 
-WARM = 2
-
 
 @dataclass(frozen=True)
 class Size:
@@ -46,12 +44,10 @@ def measure_steps(names: Sequence[str], size: Size) -> dict[str, Cost]:
     try:
         turns = {name: _turns(name, size) for name in names}
         costs = {name: Cost([], []) for name in names}
-        for round_ in range(-WARM, size.rounds):
+        for _ in range(size.rounds):
             for name, (loss, step) in turns.items():
-                seconds = _timed(loss), _timed(step)
-                if round_ >= 0:
-                    costs[name].loss.append(seconds[0])
-                    costs[name].step.append(seconds[1])
+                costs[name].loss.append(_timed(loss))
+                costs[name].step.append(_timed(step))
         return costs
     finally:
         torch.set_num_threads(threads)
@@ -91,6 +87,7 @@ def _step(head: Head, inputs: Tensor, target: Tensor) -> Callable[[], None]:
 
 
 def _timed(work: Callable[[], None]) -> float:
+    work()  # untimed: caches as its own work leaves them, not as the head before it did
     started = time.perf_counter()
     work()
     return time.perf_counter() - started

@@ -101,6 +101,12 @@ MISTAKES = [
     (["heads", "softmax"], "did you mean"),
     (["board", "nowhere"], "found no folder nowhere"),
     (["report", "nowhere"], "finds no finished run"),
+    (["report", "a", "b"], "unrecognized arguments: b"),
+    (["heads", "--nope"], "unrecognized arguments: --nope"),
+    (["claim", "list", "--claims", "nowhere"], "finds no folder nowhere"),
+    (["train", "+trainng.steps=3"], "did you mean training"),
+    (["train", "optimizer.lr=inf"], "a setting is a finite number"),
+    (["train", "dataset=files", "dataset.path=7"], "files got path=7"),
 ]
 
 
@@ -226,3 +232,32 @@ def test_a_recorded_sweep_gets_an_overview_of_sentences(tmp_path: Path) -> None:
     assert len(lines) == 5
     assert "says nothing" in lines[0]
     assert any("softmax_cce, by elementwise_accuracy_score" in line for line in lines)
+
+
+def test_help_of_train_lists_groups_and_values(tmp_path: Path) -> None:
+    done = lossheads("train", "--help", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for words in ("softmax_cce", "fashion_mnist", "batch_size: 128", 'eval "$(lossheads'):
+        assert words in done.stdout
+
+
+def test_settings_may_follow_flags(tmp_path: Path) -> None:
+    words = ["claim", "run", "softmax-cannot-see-a-shift", "--reference", "none", "outputs=o6"]
+    done = lossheads(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "o6/claims/softmax-cannot-see-a-shift/verdict.md").is_file()
+
+
+def test_a_sweep_of_several_labels_prints_its_table(tmp_path: Path) -> None:
+    """Rulers measured on test only (thresholds) must not stop the table; twice a seed is once."""
+    words = ["dataset=synthetic_multilabel", "head=sigmoid_bce", *TINY[2:], "-m", "seed=0,0,1"]
+    done = lossheads(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "sigmoid_bce (n = 2)" in done.stdout
+    assert "tuned/macro_f1_score" in done.stdout
+
+
+def test_moved_outputs_are_named_where_they_are(tmp_path: Path) -> None:
+    assert lossheads(*TINY, "outputs=a", cwd=tmp_path).returncode == 0
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert "1 run in b/runs/" in lossheads(*TINY, "outputs=b", cwd=tmp_path).stdout

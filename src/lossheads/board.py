@@ -1,17 +1,16 @@
 """TensorBoard for the outputs, and links that open it at the right page."""
 
-import argparse
 import json
 import re
 import socket
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 from urllib.parse import quote, urlencode
 
 from tensorboard import program
 
+from lossheads.arguments import Parser
 from lossheads.errors import UserError, near_matches
 from lossheads.report import OVERVIEWS, PUZZLE_TAG
 
@@ -96,7 +95,7 @@ def overviews(outputs: Path) -> list[str]:
 
 def board_command(words: Sequence[str]) -> int:
     """`lossheads board [OUTPUTS] [--port PORT] [--overview NAME]`."""
-    parser = _Parser(
+    parser = Parser(
         prog="lossheads board", description="TensorBoard on 127.0.0.1 for a folder of runs."
     )
     parser.add_argument(
@@ -108,11 +107,6 @@ def board_command(words: Sequence[str]) -> int:
     parser.add_argument("--overview", metavar="NAME", help="print the link to this overview alone")
     given = parser.parse_args(words)
     return board(given.outputs, given.port, given.overview)
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{self.prog}: {message}; see {self.prog} --help")
 
 
 def _links(outputs: Path, overview: str | None) -> list[str | None]:

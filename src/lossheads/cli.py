@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from lossheads import __version__
 from lossheads.errors import TRUST_GIVEN, UserError, near_matches
@@ -110,7 +111,8 @@ def _train(words: list[str]) -> int:
         from lossheads.report.announcing import announce
 
         try:
-            announce(execute([plain(config, dict(HydraConfig.get().runtime.choices))]))
+            run = plain(config, dict(HydraConfig.get().runtime.choices))
+            announce(execute([run]), Path(run["outputs"]))
         except Exception as error:
             if os.getpid() != here:  # another launcher's worker: its error must travel
                 raise

@@ -4,6 +4,7 @@ Never imports torch: `--help` and completion come through here.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from lossheads import schema
+from lossheads.errors import UserError, near_matches
 
 HYDRA_VERSION = "1.3"
 
@@ -57,8 +59,23 @@ def plain(config: DictConfig, choices: Mapping[str, Any]) -> dict[str, Any]:
     )
     assert isinstance(data, dict)
     known = {str(key): value for key, value in data.items()}
+    _refuse_unknown(known)
     groups = ("dataset", "head", "model", "optimizer", "schedule")
     return known | {"choices": {group: str(choices.get(group)) for group in groups}}
+
+
+def _refuse_unknown(data: Mapping[str, Any]) -> None:
+    """`+` lets Hydra add any key; one that nobody reads is a typo that changes the run's key."""
+    sections = {field.name: field for field in fields(schema.Config)}
+    for name, value in data.items():
+        if name not in sections:
+            raise UserError(f"a run has no key {name!r}; {near_matches(name, sections)}")
+        section: Any = sections[name].default_factory
+        if is_dataclass(section):
+            known = [field.name for field in fields(section)]
+            for key in value:
+                if key not in known:
+                    raise UserError(f"{name} has no key {key!r}; {near_matches(key, known)}")
 
 
 def options(group: str) -> list[str]:

@@ -1,5 +1,6 @@
 """What went wrong, in one sentence, and with which exit status. Hydra's reports are translated."""
 
+import errno
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,6 +19,9 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from lossheads.errors import RunsFailed, UserError, near_matches
 
+# What a disk or its rights refuse; the user can mend it.
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
+
 
 def sentence_of(error: BaseException) -> tuple[str, int]:
     """One sentence and the exit status it deserves: 2 for the user's mistakes, 1 for the rest."""
@@ -28,6 +32,10 @@ def sentence_of(error: BaseException) -> tuple[str, int]:
     for cause in chain:
         if isinstance(cause, RunsFailed):
             return _one_line(cause), 1
+    for cause in chain:
+        if isinstance(cause, OSError) and cause.errno in _UNWRITABLE:
+            where = cause.filename or "the outputs"
+            return f"{where} cannot be written: {os.strerror(cause.errno).lower()}", 2
     for cause in chain:
         said = _composing(cause)
         if said:

@@ -18,6 +18,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from lossheads.errors import UserError
+
 Status = Literal["running", "finished", "interrupted", "diverged", "failed"]
 
 # A key names what a run computes, not where, how loudly or in what company.
@@ -130,9 +132,15 @@ def read_result(folder: Path) -> Result | None:
     path = folder / "result.json"
     if not path.is_file():
         return None
-    data = json.loads(path.read_text(encoding="utf-8"))
-    laps = [_lap(entry) for entry in data.pop("laps")]
-    return Result(**data, laps=laps)
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        laps = [_lap(entry) for entry in data.pop("laps")]
+        return Result(**data, laps=laps)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path} is no result (torn, or of another version): remove its folder, and the run "
+            f"is trained again"
+        ) from error
 
 
 def read_results(runs: Path) -> Iterator[tuple[Path, Result]]:

@@ -1,13 +1,18 @@
 """Only what a role is made of is called; a stranger's YAML executes nothing."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import Tensor
 
-from lossheads.errors import UserError
-from lossheads.experiment.building import build
-from lossheads.heads import SigmoidBCE
+from lossheads.configuration import compose
+from lossheads.errors import TRUST_GIVEN, UserError
+from lossheads.experiment.building import build, build_parts
+from lossheads.experiment.checking import try_head
+from lossheads.heads import SigmoidBCE, SoftmaxCCE
+from lossheads.heads.base import Head
 from lossheads.outcomes import OneOf
 
 
@@ -78,3 +83,38 @@ def test_trusted_package_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     made = build("head", {"_target_": "my_heads.Mine", "_partial_": True}, trust=["my_heads"])
     assert type(made(outcome=OneOf(2))).__name__ == "Mine"
+
+
+def test_a_configuration_file_cannot_grant_itself_trust(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = compose(["dataset=digits", "trust=[subprocess]"])
+    monkeypatch.setenv(TRUST_GIVEN, "")
+    with pytest.raises(UserError, match="only you can, on the command line"):
+        build_parts(config)
+    monkeypatch.setenv(TRUST_GIVEN, "subprocess")
+    assert build_parts(config).head.units == 10
+
+
+@dataclass(frozen=True)
+class Broken(SoftmaxCCE):
+    epsilon: float = 0.0
+
+    def encode(self, labels: Tensor) -> Tensor:
+        return super().encode(labels) * self.epsilon
+
+
+@dataclass(frozen=True)
+class Reduced(SoftmaxCCE):
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        return super().loss(logits, target).mean()
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        (Broken(OneOf(3), epsilon="abc"), "cannot compute a loss"),  # type: ignore[arg-type]
+        (Reduced(OneOf(3)), "one value per row"),
+    ],
+)
+def test_a_head_that_breaks_is_refused_when_built(head: Head, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        try_head(head, "mine")

@@ -1,10 +1,12 @@
 """Run folders: found again by their key, whole or absent, the same bits in any company."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -224,7 +226,18 @@ def test_prior_bias_starts_every_head_at_the_base_rates(tiny: Composer) -> None:
         ("device.threads=4096", "cores of this machine"),
         ("device.precision=tf32", "needs device=cuda"),
         ("model.hidden=[]", "one width of at least 1 per layer"),
-        ("model.hidden=[a]", "cannot be built"),
+        ("model.hidden=[a]", "one width of at least 1 per layer"),
+        ("model.hidden=16", "one width of at least 1 per layer"),
+        ("optimizer.lr=inf", "optimizer.lr=inf: a setting is a finite number"),
+        ("training.epochs=nan", "training.epochs=nan: a setting is a finite number"),
+        ("optimizer.betas=[0.9]", "optimizer Adam refuses"),
+        ("training.watch=fitted_temperature", "no better side"),
+        ("training.watch=3", "no ruler '3'"),
+        ("seed=-1", "seed=-1: it is at least 0"),
+        ("data_seed=-1", "data_seed=-1: it is at least 0"),
+        ("+trainng.steps=3", "did you mean training"),
+        ("+training.stepz=3", "did you mean steps"),
+        ("+foo=1", "a run has no key 'foo'"),
         ("cohort.max_members=0", "cohort.max_members=0: it is at least 1"),
         ("training.epochs=-1", "it is at least 0"),
     ],
@@ -232,7 +245,45 @@ def test_prior_bias_starts_every_head_at_the_base_rates(tiny: Composer) -> None:
 def test_nonsense_is_one_sentence_and_leaves_no_run(
     tiny: Composer, tmp_path: Path, words: str, said: str
 ) -> None:
-    with pytest.raises(UserError, match=said) as caught:
+    with pytest.raises(UserError, match=re.escape(said)) as caught:
         execute([tiny(words)])
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "outputs" / "runs").exists()
+
+
+def test_a_model_that_cannot_be_built_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be built for inputs of shape"):
+        execute([compose([*CNN, f"outputs={tmp_path}", "model.dense=a"])])
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_torn_result_is_named(tiny: Composer, tmp_path: Path) -> None:
+    execute([tiny()])
+    (folder,) = folders(tmp_path)
+    (folder / "result.json").write_text('{"key": "ab')
+    with pytest.raises(UserError, match=r"result\.json is no result .* remove its folder"):
+        execute([tiny()])
+
+
+def test_weights_of_a_finished_run_are_not_promised_in_silence(
+    tiny: Composer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    execute([tiny()])
+    execute([tiny("recording.weights=true")])
+    assert "kept no weights: force=true makes them" in capfd.readouterr().err
+
+
+def test_an_edited_file_is_another_run(tmp_path: Path) -> None:
+    """The same path with other contents must not be answered with the old result."""
+    draw = np.random.default_rng(0)
+    labels = np.arange(60) % 2
+    words = ["dataset=files", f"dataset.path={tmp_path}/mine.npz", "head=two_logit_cce"]
+    words += ["device=cpu", "training.steps=3", "recording.tensorboard=false"]
+    keys = []
+    for shift in (0.0, 1.0):
+        inputs = draw.normal(size=(60, 4)).astype("float32") + shift
+        np.savez(tmp_path / "mine.npz", inputs=inputs, labels=labels)
+        (result,) = execute([compose([*words, f"outputs={tmp_path}/outputs"])])
+        keys.append(result.key)
+    assert keys[0] != keys[1]
+    assert len(folders(tmp_path)) == 2

@@ -56,3 +56,12 @@ def test_heads_that_differ_in_an_option_are_told_apart() -> None:
 
 def test_a_run_asked_for_twice_is_one_repetition() -> None:
     assert sizes([result(0), result(0), result(1)]) == {"softmax_cce": 2}
+
+
+def test_one_order_for_all_seeds_includes_the_seed_that_equals_it() -> None:
+    assert sizes([result(0), result(1, data_seed=0), result(2, data_seed=0)]) == {"softmax_cce": 3}
+
+
+def test_data_drawn_anew_with_every_seed_repeat_an_arm() -> None:
+    found = [result(seed, dataset={"_target_": "d", "seed": seed}) for seed in range(3)]
+    assert sizes(found) == {"softmax_cce": 3}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -47,8 +48,9 @@ class CohortLauncher(Launcher):
             for number, overrides in enumerate(job_overrides)
         ]
         results = execute([job["config"] for job in jobs])
-        sweep_overviews(results)
-        announce(results)
+        outputs = Path(jobs[0]["config"]["outputs"])
+        sweep_overviews(results, outputs)
+        announce(results, outputs)
         return [_returned(job, result) for job, result in zip(jobs, results, strict=True)]
 
     def _job(self, overrides: list[str], number: int) -> dict[str, Any]:

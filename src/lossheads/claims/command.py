@@ -1,14 +1,16 @@
 """lossheads claim list | run: the claims from the command line."""
 
 import argparse
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
 
+from lossheads.arguments import Parser
 from lossheads.claims.claim import Claim
 from lossheads.claims.contest import run_claim
 from lossheads.claims.page import (
@@ -42,13 +44,17 @@ Seeds = int | Literal["auto"] | None
 
 def claim_command(words: list[str]) -> int:
     """Carry out `lossheads claim …`; returns the exit status."""
-    asked = _parser().parse_args(words)
+    # Settings may stand anywhere among the flags; argparse wants its positionals in one piece.
+    settings = [word for word in words if re.match(r"[\w.]+=", word)]
+    asked = _parser().parse_args([word for word in words if word not in settings])
     folder = Path(asked.claims) if asked.claims else config_folder() / "claim"
+    if not folder.is_dir():
+        raise UserError(f"claim finds no folder {folder}: name one that holds claim files")
     if asked.verb == "list":
         _list(list_claims(folder))
         return 0
     claims = list_claims(folder) if asked.name == "all" else [find_claim(asked.name, folder)]
-    seeds, extra = _settings(asked.settings)
+    seeds, extra = _settings([*settings, *asked.settings])
     reference = Path(asked.reference)
     statuses = [_run(claim, seeds, extra, reference, asked.save) for claim in claims]
     return max(statuses, key=lambda status: (status == 1, status))
@@ -216,13 +222,8 @@ def _seeds(word: str) -> int | Literal["auto"]:
     return int(word)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{self.prog}: {message}; see {self.prog} --help")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="lossheads claim", description="Claims, and verdicts on them.")
+    parser = Parser(prog="lossheads claim", description="Claims, and verdicts on them.")
     parser.set_defaults(claims=None)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|run")
     listed = verbs.add_parser("list", help="the claims, and where they were made")

@@ -48,6 +48,8 @@ class Files:
     seed: int
 
     def __post_init__(self) -> None:
+        if self.path is not None and not isinstance(self.path, str):
+            raise UserError(f"files got path={self.path}: it needs the name of a file or folder")
         check_word("files", ("one_of", "any_of", "each_one_of"), kind=self.kind)
         check_size("files", (1, 3), channels=self.channels)
         check_number("files", 0.001, 0.998, val_share=self.val_share, test_share=self.test_share)

@@ -21,6 +21,7 @@ from torch import nn
 from lossheads.cohort import OptimizerBuilder
 from lossheads.datasets.dataset import DatasetSource
 from lossheads.errors import TRUST_GIVEN, UserError, near_matches
+from lossheads.experiment.checking import try_head
 from lossheads.heads.base import Head
 from lossheads.members import Trunk
 
@@ -127,8 +128,10 @@ def _admit(role: str, path: str, trust: Sequence[str]) -> Callable[..., Any]:
     module, _, name = path.rpartition(".")
     try:
         target = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"{role} names _target_ {path}, which cannot be imported") from error
+    except Exception as error:  # a user's own module may fail in any way while it is imported
+        raise UserError(
+            f"{role} names _target_ {path}, which cannot be imported: {_first_line(error)}"
+        ) from error
     # `lossheads.heads.base.os` starts well and is not ours: what counts is where it was written.
     home = getattr(target, "__module__", None) or ""
     if not callable(target) or not any(f"{home}.".startswith(f"{pkg}.") for pkg in allowed):
@@ -159,10 +162,13 @@ def _refuse_unknown(role: str, target: Callable[..., Any], options: Mapping[str,
 
 
 def _fit(head: Callable[..., Head], source: DatasetSource) -> Head:
+    outcome = source.outcome
     try:
-        return head(outcome=source.outcome)
+        made = head(outcome=outcome)
     except (TypeError, ValueError) as error:
         raise UserError(f"head {_name(head)} refuses its options: {error}") from error
+    try_head(made, _name(head))
+    return made
 
 
 def _split_optimizer(made: partial[Any]) -> tuple[OptimizerBuilder, dict[str, Any]]:
@@ -171,8 +177,10 @@ def _split_optimizer(made: partial[Any]) -> tuple[OptimizerBuilder, dict[str, An
         raise UserError("optimizer needs _partial_: true and a learning rate lr in its YAML")
     rates = {k: tuple(v) if isinstance(v, list) else v for k, v in made.keywords.items()}
     try:
-        made.func([nn.Parameter(torch.zeros(1))], **rates)
-    except (TypeError, ValueError, RuntimeError) as error:
+        weight = nn.Parameter(torch.zeros(1))
+        weight.grad = torch.zeros(1)
+        made.func([weight], **rates).step()
+    except Exception as error:  # whatever a constructor makes of a user's values
         raise UserError(
             f"optimizer {_name(made)} refuses {_said(rates)}: {_first_line(error)}"
         ) from error
@@ -189,4 +197,4 @@ def _said(options: Mapping[str, Any]) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

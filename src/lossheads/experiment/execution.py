@@ -16,8 +16,9 @@ from lossheads.batches import steps_per_epoch
 from lossheads.cohort import Cohort, build_cohort, can_stack
 from lossheads.console import Reporter
 from lossheads.datasets.dataset import Dataset
-from lossheads.errors import UserError, near_matches
+from lossheads.errors import UserError
 from lossheads.experiment.building import Parts, build_parts, content_of
+from lossheads.experiment.checking import check_numbers, watched
 from lossheads.experiment.devices import cores, prepare, resolve_kind
 from lossheads.experiment.environment import describe
 from lossheads.experiment.folders import RunFolder, refusing_to_write, run_path
@@ -27,7 +28,6 @@ from lossheads.outcomes import base_rates
 from lossheads.recording import NullRecorder, Recorder
 from lossheads.recording_tensorboard import TensorBoardRecorder
 from lossheads.results import Result, run_key
-from lossheads.rulers import find_ruler, rulers_for
 from lossheads.training import Plan, Walk, first_step, train
 
 
@@ -70,6 +70,7 @@ def execute(configs: Sequence[Mapping[str, Any]], reporter: Reporter | None = No
     failures: list[Exception] = []
     datasets = _DatasetShelf()
     with reporter or Reporter() as told:
+        _tell_missing_weights(runs, todo, told)
         for cohort in _cohorts(todo):
             try:
                 _train(cohort, datasets, told)
@@ -91,33 +92,13 @@ def execute(configs: Sequence[Mapping[str, Any]], reporter: Reporter | None = No
 def _plan(config: Mapping[str, Any]) -> Run:
     kind = resolve_kind(config["device"]["kind"])
     config = {**config, "device": {**config["device"], "kind": kind}}
-    _check_training(config["training"])
+    check_numbers(config)
     parts = build_parts(config)
-    _watched(config, parts)
+    watched(config, parts.head.outcome)
     content = content_of(config, parts.source)
     if content:
         config = {**config, "content": content}
     return Run(config, parts, RunFolder(run_path(config)))
-
-
-def _watched(config: Mapping[str, Any], parts: Parts) -> str:
-    """Name of the ruler shown while training and watched by early stopping."""
-    outcome, name = parts.head.outcome, config["training"]["watch"]
-    ruler = rulers_for(outcome)[0] if name is None else find_ruler(name, outcome)
-    if not ruler.cheap or not ruler.name.endswith(("_score", "_loss", "_error", "_accuracy")):
-        raise UserError(
-            f"training.watch={name}: it is measured at the end only, or has no better side; "
-            f"{near_matches(ruler.name, (r.name for r in rulers_for(outcome) if r.cheap))}"
-        )
-    return ruler.name
-
-
-def _check_training(training: Mapping[str, Any]) -> None:
-    rules = {"batch_size": 1, "laps_per_epoch": 1, "patience": 1, "steps": 0, "epochs": 0}
-    for name, least in rules.items():
-        value = training[name]
-        if value is not None and value < least:
-            raise UserError(f"training.{name}={value}: it is at least {least}")
 
 
 def _unfinished(runs: Iterable[Run]) -> list[Run]:
@@ -129,6 +110,15 @@ def _unfinished(runs: Iterable[Run]) -> list[Run]:
     return list(todo.values())
 
 
+def _tell_missing_weights(runs: Sequence[Run], todo: Sequence[Run], told: Reporter) -> None:
+    """A finished run is not trained again for weights that it did not keep: say so."""
+    trained = {run.key for run in todo}
+    for run in {run.key: run for run in runs if run.key not in trained}.values():
+        folder = run.folder.path
+        if run.config["recording"]["weights"] and not (folder / "weights.pt").exists():
+            told.say(f"{folder.name} is finished and kept no weights: force=true makes them")
+
+
 def _cohorts(runs: Sequence[Run]) -> list[list[Run]]:
     """Runs that can train side by side, in parts of at most `cohort.max_members`."""
     companies: dict[str, list[Run]] = {}
@@ -137,8 +127,6 @@ def _cohorts(runs: Sequence[Run]) -> list[list[Run]]:
     parts = []
     for company in companies.values():
         size = int(company[0].config["cohort"]["max_members"])
-        if size < 1:
-            raise UserError(f"cohort.max_members={size}: it is at least 1")
         parts += [company[at : at + size] for at in range(0, len(company), size)]
     return parts
 
@@ -256,7 +244,7 @@ def _make_plan(run: Run, n: int) -> Plan:
         laps=frozenset(range(0, steps + 1, between)),
         schedule=run.parts.schedule,
         patience=training["patience"],
-        watch=_watched(run.config, run.parts),
+        watch=watched(run.config, run.parts.head.outcome),
     )
 
 

@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
@@ -88,7 +88,8 @@ class RunFolder:
     def abandon(self, status: Status, why: str) -> None:
         """No result: say why, and leave the folder for a clean start."""
         if self._lock is not None:
-            self.status(status, why)
+            with suppress(OSError):  # a full disk must not hide why the run ended
+                self.status(status, why)
             self.release()
 
     def release(self) -> None:

@@ -1,19 +1,19 @@
 """lossheads heads: what each head does, with a tiny worked example."""
 
-import argparse
 from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from lossheads.arguments import Parser
 from lossheads.errors import UserError, near_matches
 from lossheads.heads.examples import HeadExample, worked_examples
 
 
 def heads_command(words: list[str]) -> int:
     """Carry out `lossheads heads [NAME …]`; returns the exit status."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="lossheads heads", description="What each head does, with a tiny worked example."
     )
     parser.add_argument("names", nargs="*", help="only these; default: all")

@@ -19,9 +19,9 @@ def mlp(input_shape: tuple[int, ...], hidden: Sequence[int]) -> nn.Sequential:
     Raises:
         UserError: If `hidden` is empty or holds a width below 1.
     """
-    if not hidden or min(hidden) < 1:
+    if not isinstance(hidden, Sequence) or not hidden or not all(map(_is_width, hidden)):
         raise UserError(
-            f"mlp got hidden={list(hidden)}: it needs one width of at least 1 per layer, as in "
+            f"mlp got hidden={hidden}: it needs one width of at least 1 per layer, as in "
             f"model.hidden=[128]; for no hidden layer use model=linear"
         )
     layers: list[nn.Module] = [nn.Flatten()]
@@ -30,6 +30,10 @@ def mlp(input_shape: tuple[int, ...], hidden: Sequence[int]) -> nn.Sequential:
         layers += [nn.Linear(width, wider), nn.ReLU()]
         width = wider
     return nn.Sequential(*layers)
+
+
+def _is_width(value: object) -> bool:
+    return isinstance(value, int) and value >= 1
 
 
 def cnn(input_shape: tuple[int, ...], channels: Sequence[int], dense: int) -> nn.Sequential:

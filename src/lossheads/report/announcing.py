@@ -14,8 +14,11 @@ from lossheads.report.tables import rich_table, table
 from lossheads.results import Result
 
 
-def announce(results: Sequence[Result], console: Console | None = None) -> None:
+def announce(results: Sequence[Result], outputs: Path, console: Console | None = None) -> None:
     """Print one run's rulers, or a table arm × ruler of a sweep, and where the folders lie.
+
+    Args:
+        outputs: Where they lie now; a result remembers only where it was made.
 
     Raises:
         RunsFailed: If any run diverged, after everything is printed.
@@ -26,9 +29,8 @@ def announce(results: Sequence[Result], console: Console | None = None) -> None:
         console.print(rulers_of(finished[0]))
     elif finished:
         print_arms(results, console)
-    outputs = results[0].config["outputs"]
     word = "run" if len(results) == 1 else "runs"
-    where = Path(outputs) / "runs" / (results[0].name if len(results) == 1 else "")
+    where = outputs / "runs" / (results[0].name if len(results) == 1 else "")
     console.print(f"{len(results)} {word} in {where}; to see more: lossheads board {outputs}")
     _refuse_diverged(results)
 

@@ -13,12 +13,19 @@ def arms_of(results: Iterable[Result]) -> dict[str, list[Result]]:
     Seeds repeat an arm; everything else that differs makes another one. An arm is named by its
     head and by every setting in which the arms differ.
     """
-    groups: dict[str, list[Result]] = {}
     # A run that was asked for twice is one repetition, not two.
-    for result in {result.key: result for result in results}.values():
-        identity = json.dumps(_identity(result), sort_keys=True, default=str)
-        groups.setdefault(identity, []).append(result)
-    leaves = [_identity(group[0]) | _head(group[0]) for group in groups.values()]
+    unique = list({result.key: result for result in results}.values())
+    identities = [_identity(result) for result in unique]
+    for key in ("data_seed", "dataset.seed"):
+        _mark_followers(key, identities)
+    groups: dict[str, list[Result]] = {}
+    leaves = []
+    for result, identity in zip(unique, identities, strict=True):
+        identity.pop("seed")
+        words = json.dumps(identity, sort_keys=True, default=str)
+        if words not in groups:
+            leaves.append(identity | _head(result))
+        groups.setdefault(words, []).append(result)
     keys = list(dict.fromkeys(key for leaf in leaves for key in leaf))
     differing = [key for key in keys if len({str(leaf.get(key)) for leaf in leaves}) > 1]
     names = [_name(leaf, [k for k in differing if not k.startswith("head.")]) for leaf in leaves]
@@ -28,14 +35,29 @@ def arms_of(results: Iterable[Result]) -> dict[str, list[Result]]:
 
 
 def _identity(result: Result) -> dict[str, Any]:
-    """Every setting that makes an arm: the run's key without its seeds."""
+    """Every setting that makes an arm, and the seed."""
     config = {k: v for k, v in result.config.items() if k not in (*NOT_IN_KEY, "content")}
     leaves = flat(config)
     leaves.pop("device.threads", None)
-    seed = leaves.pop("seed")
-    if leaves.get("data_seed") == seed:  # follows the seed, so it repeats with it
-        leaves["data_seed"] = "the seed's"
     return leaves
+
+
+def _mark_followers(key: str, identities: Sequence[dict[str, Any]]) -> None:
+    """Where another seed follows the seed, it repeats with it; where it is fixed, it is a setting.
+
+    A single run at which both happen to be equal belongs to the fixed ones, if there are any.
+    """
+    alike: dict[str, list[dict[str, Any]]] = {}
+    for leaves in identities:
+        if key in leaves:
+            rest = {k: v for k, v in leaves.items() if k not in ("seed", "data_seed", key)}
+            alike.setdefault(json.dumps(rest, sort_keys=True, default=str), []).append(leaves)
+    for group in alike.values():
+        equal = [leaves for leaves in group if leaves[key] == leaves["seed"]]
+        fixed = {leaves[key] for leaves in group if leaves[key] != leaves["seed"]}
+        if len(equal) > 1 or not (equal and equal[0][key] in fixed):
+            for leaves in equal:
+                leaves[key] = "the seed's"
 
 
 def _head(result: Result) -> dict[str, Any]:

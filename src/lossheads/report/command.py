@@ -1,8 +1,8 @@
 """lossheads report: every finished run below a folder, as tables."""
 
-import argparse
 from pathlib import Path
 
+from lossheads.arguments import Parser
 from lossheads.errors import UserError
 from lossheads.report.announcing import print_arms, wide_console
 from lossheads.report.arms import arms_of
@@ -12,7 +12,7 @@ from lossheads.results import read_results
 
 def report_command(words: list[str]) -> int:
     """Carry out `lossheads report`; returns the exit status."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="lossheads report", description="Tables of all finished runs: arm × ruler over seeds."
     )
     parser.add_argument("outputs", nargs="?", default="outputs", help="folder that holds runs/")

@@ -52,7 +52,7 @@ def write_overview(outputs: Path, name: str, arms: Arms, rulers: Sequence[str]) 
         ) from error
 
 
-def sweep_overviews(results: Sequence[Result]) -> list[str]:
+def sweep_overviews(results: Sequence[Result], outputs: Path) -> list[str]:
     """One overview per dataset of a recorded sweep, named `sweep-<dataset>`; returns the names.
 
     The puzzle's two rulers where the outcome has both, else the first two of the table.
@@ -66,7 +66,7 @@ def sweep_overviews(results: Sequence[Result]) -> list[str]:
         known = [name for name in here[0].laps[0].val.rulers if name in here[0].test.rulers]
         rulers = [name for name in PUZZLE_RULERS if name in known]
         name = f"sweep-{dataset}"
-        write_overview(Path(here[0].config["outputs"]), name, arms_of(here), rulers or known[:2])
+        write_overview(outputs, name, arms_of(here), rulers or known[:2])
         names.append(name)
     return names
 

@@ -1,0 +1,85 @@
+"""What a configuration may not ask, found before anything is read or written."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from lossheads.errors import UserError, near_matches
+from lossheads.heads.base import Head
+from lossheads.outcomes import AnyOf, Outcome
+from lossheads.rulers import find_ruler, rulers_for
+
+_LEAST = {
+    "seed": 0,
+    "data_seed": 0,
+    "training.batch_size": 1,
+    "training.laps_per_epoch": 1,
+    "training.patience": 1,
+    "training.steps": 0,
+    "training.epochs": 0,
+    "cohort.max_members": 1,
+}
+
+
+def check_numbers(config: Mapping[str, Any], above: str = "") -> None:
+    """Every number is finite, and those of a run are large enough.
+
+    Raises:
+        UserError: Naming the first key that breaks a rule.
+    """
+    for name, value in config.items():
+        key = f"{above}{name}"
+        if isinstance(value, Mapping):
+            check_numbers(value, f"{key}.")
+        for number in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(number, float) and not math.isfinite(number):
+                raise UserError(f"{key}={number}: a setting is a finite number")
+        if key in _LEAST and value is not None and value < _LEAST[key]:
+            raise UserError(f"{key}={value}: it is at least {_LEAST[key]}")
+
+
+def watched(config: Mapping[str, Any], outcome: Outcome) -> str:
+    """Name of the ruler shown while training and watched by early stopping."""
+    name = config["training"]["watch"]
+    ruler = rulers_for(outcome)[0] if name is None else find_ruler(name, outcome)
+    if not ruler.cheap or not ruler.name.endswith(("_score", "_loss", "_error", "_accuracy")):
+        cheap = (other.name for other in rulers_for(outcome) if other.cheap)
+        raise UserError(
+            f"training.watch={name}: it is measured at the end only, or has no better side; "
+            f"{near_matches(ruler.name, cheap)}"
+        )
+    return ruler.name
+
+
+def try_head(head: Head, name: str) -> None:
+    """Let a head compute its loss on two rows of zeros, so that broken options show at once.
+
+    Raises:
+        UserError: With what the head said.
+    """
+    outcome = head.outcome
+    rates = torch.full(outcome.columns, 1 / outcome.n, dtype=torch.float64)
+    try:
+        ready = head.with_base_rates(rates)
+        target = ready.encode(_two_labels(outcome))
+        losses = ready.loss(torch.zeros(2, ready.units), target)
+    except UserError:
+        raise
+    except Exception as error:
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"head {name} cannot compute a loss for {outcome}: {said}") from error
+    if losses.shape != (2,):
+        raise UserError(
+            f"head {name} gives a loss of shape {tuple(losses.shape)} for 2 rows: it needs one "
+            f"value per row, shape (2,)"
+        )
+
+
+def _two_labels(outcome: Outcome) -> torch.Tensor:
+    if outcome.soft:
+        return torch.full((2, *outcome.columns), 1 / outcome.n)
+    if isinstance(outcome, AnyOf):
+        return torch.zeros(2, outcome.n, dtype=torch.bool)
+    return torch.zeros(2, *outcome.columns[:-1], dtype=torch.int64)

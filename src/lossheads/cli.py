@@ -7,6 +7,7 @@ Nothing heavy is imported before a command needs it. Mistakes end in one sentenc
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,6 +75,7 @@ def _commands() -> dict[str, Command]:
 def _guarded(words: list[str]) -> int:
     # Hydra prints its own wrapped report unless told not to; ours is one sentence.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    threading.excepthook = _quiet_about_the_disk
     try:
         return run(words)
     except KeyboardInterrupt:
@@ -87,6 +89,12 @@ def _guarded(words: list[str]) -> int:
 
         sentence, status = sentence_of(error)
         return _say(sentence, status)
+
+
+def _quiet_about_the_disk(failed: threading.ExceptHookArgs) -> None:
+    # TensorBoard writes in a thread of its own; the loop meets the same error and says it once.
+    if not isinstance(failed.exc_value, OSError):
+        threading.__excepthook__(failed)
 
 
 def _say(sentence: str, status: int) -> int:

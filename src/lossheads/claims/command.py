@@ -108,8 +108,10 @@ def _draw(claim: Claim, results: Sequence[Result], outputs: Path, folder: Path) 
     if not shown or len(arms) > 7:
         return []
     puzzle = [ruler for ruler in PUZZLE_RULERS if ruler in shown] or shown[:2]
-    save(puzzle_figure(arms, shown), folder / "rulers")
-    save(epochs_figure(arms, puzzle), folder / "epochs")
+    # The figures' own titles tell the puzzle; another claim's pictures bear its name.
+    titles = {} if tuple(puzzle) == PUZZLE_RULERS else {"title": claim.slug}
+    save(puzzle_figure(arms, shown, **titles), folder / "rulers")
+    save(epochs_figure(arms, puzzle, **titles), folder / "epochs")
     write_overview(outputs, claim.slug, arms, puzzle)
     return ["rulers.png", "epochs.png"]
 

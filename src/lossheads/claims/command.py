@@ -108,10 +108,13 @@ def _draw(claim: Claim, results: Sequence[Result], outputs: Path, folder: Path) 
     if not shown or len(arms) > 7:
         return []
     puzzle = [ruler for ruler in PUZZLE_RULERS if ruler in shown] or shown[:2]
-    # The figures' own titles tell the puzzle; another claim's pictures bear its name.
-    titles = {} if tuple(puzzle) == PUZZLE_RULERS else {"title": claim.slug}
-    save(puzzle_figure(arms, shown, **titles), folder / "rulers")
-    save(epochs_figure(arms, puzzle, **titles), folder / "epochs")
+    # Only the puzzle's rulers tell the puzzle; another claim's pictures bear its name.
+    is_puzzle = tuple(puzzle) == PUZZLE_RULERS
+    name = claim.slug
+    accuracies = puzzle_figure(arms, shown) if is_puzzle else puzzle_figure(arms, shown, title=name)
+    curves = epochs_figure(arms, puzzle) if is_puzzle else epochs_figure(arms, puzzle, title=name)
+    save(accuracies, folder / "rulers")
+    save(curves, folder / "epochs")
     write_overview(outputs, claim.slug, arms, puzzle)
     return ["rulers.png", "epochs.png"]
 

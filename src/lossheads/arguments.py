@@ -10,4 +10,5 @@ class Parser(argparse.ArgumentParser):
     """Raises `UserError` instead of printing its usage and ending the process."""
 
     def error(self, message: str) -> NoReturn:
-        raise UserError(f"{self.prog}: {message}; see {self.prog} --help")
+        who = self.prog.removeprefix("lossheads ")
+        raise UserError(f"{who}: {message}; see {self.prog} --help")

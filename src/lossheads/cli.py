@@ -48,7 +48,7 @@ def run(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         sys.stdout.write(HELP)
         return 0
-    if words[0] == "--version":
+    if "--version" in words:
         sys.stdout.write(f"lossheads {__version__}\n")
         return 0
     commands = _commands()
@@ -108,8 +108,8 @@ def _train(words: list[str]) -> int:
     from omegaconf import DictConfig
 
     from lossheads import schema
-    from lossheads.configuration import HYDRA_VERSION, config_folder, plain
-    from lossheads.refusals import tidy_completion, without_empty_sweep
+    from lossheads.configuration import HYDRA_VERSION, config_folder, plain, refuse_foreign_code
+    from lossheads.refusals import flags_first, tidy_completion, without_empty_sweep
 
     here = os.getpid()
     failures: list[Exception] = []
@@ -129,10 +129,9 @@ def _train(words: list[str]) -> int:
     granted = [re.match(r"\+*trust=\[?([\w.,]*)", word) for word in words]
     os.environ[TRUST_GIVEN] = ",".join(found[1] for found in granted if found)
     schema.register()
+    refuse_foreign_code()
     tidy_completion(_commands())
-    # Hydra's parser wants its flags before the overrides; people write -m anywhere.
-    sweeps = [word for word in words if word in ("-m", "--multirun")]
-    sys.argv = [sys.argv[0], *sweeps, *(word for word in words if word not in sweeps)]
+    sys.argv = [sys.argv[0], *flags_first(words)]
     train = hydra.main(str(config_folder()), "config", version_base=HYDRA_VERSION)(task)
     with without_empty_sweep(words):
         train()

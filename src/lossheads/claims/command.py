@@ -55,6 +55,8 @@ def claim_command(words: list[str]) -> int:
         return 0
     claims = list_claims(folder) if asked.name == "all" else [find_claim(asked.name, folder)]
     seeds, extra = _settings([*settings, *asked.settings])
+    if not claims:
+        raise UserError(f"claim finds no claim file (*.yaml) in {folder}: name another folder")
     reference = Path(asked.reference)
     statuses = [_run(claim, seeds, extra, reference, asked.save) for claim in claims]
     return max(statuses, key=lambda status: (status == 1, status))

@@ -54,7 +54,7 @@ class Recording:
 
 @dataclass
 class CohortSize:
-    max_members: int = MISSING
+    max_members: int | None = MISSING
 
 
 @dataclass

@@ -8,8 +8,9 @@ Threads × processes never exceed the cores: two torch jobs of two threads on tw
 times slower than two jobs of one thread.
 """
 
+import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
     Future,
@@ -18,6 +19,7 @@ from concurrent.futures import (
     as_completed,
     wait,
 )
+from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import Any, TypeVar
 
@@ -39,7 +41,7 @@ def in_threads(
         for part in parts:
             work(part)
         return
-    with ThreadPoolExecutor(threads) as pool:
+    with _quick_turns(), ThreadPoolExecutor(threads) as pool:
         jobs = [pool.submit(work, part) for part in parts]
         try:
             for job in as_completed(jobs):
@@ -49,6 +51,21 @@ def in_threads(
             for job in jobs:
                 job.cancel()
             raise
+
+
+@contextmanager
+def _quick_turns() -> Iterator[None]:
+    """Let a thread that trains have Python's lock soon, while another one draws or counts.
+
+    A training thread wants the lock for some microseconds after each torch call, every time in
+    front of a thread that may keep it for the whole interval: 5 ms by default.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-4)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def in_processes(

@@ -5,6 +5,7 @@ as the drawing) and keep to matplotlib's object interface (no global figure, saf
 """
 
 import io
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,11 +13,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor
 
 DPI = 90
 NUMBERS_UP_TO = 12  # cells along a side that still hold a legible number
 NAMES_UP_TO = 40
+_DRAWING = threading.Lock()
 INK, BLUE, GREY = "#222222", "#0072B2", "#6B6B6B"
 
 
@@ -30,11 +33,13 @@ class Png:
 
 
 def draw(figure: Figure) -> Png:
-    """The figure's pixels, compressed."""
-    width, height = figure.canvas.get_width_height()
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
-    return Png(buffer.getvalue(), width, height)
+    """The figure's pixels, compressed. One at a time: matplotlib shares its fonts."""
+    canvas = FigureCanvasAgg(figure)
+    with _DRAWING:
+        canvas.draw()  # `savefig` would lay the same figure out twice
+    image, buffer = Image.fromarray(np.asarray(canvas.buffer_rgba())), io.BytesIO()
+    image.save(buffer, format="png", compress_level=3)
+    return Png(buffer.getvalue(), *image.size)
 
 
 def counts_figure(counts: Tensor, rows: Sequence[str], columns: Sequence[str], say: str) -> Figure:
@@ -88,7 +93,6 @@ def _sheet(
     width: float, height: float, left: float, bottom: float, top: float, right: float
 ) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
-    FigureCanvasAgg(figure)
     axes = figure.add_axes((left, bottom, right - left, top - bottom))
     return figure, axes
 

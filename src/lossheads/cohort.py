@@ -74,21 +74,24 @@ def build_cohort(
     labels: Tensor,
     optimizer: OptimizerBuilder,
     device: torch.device,
+    products: torch.dtype = torch.float32,
 ) -> Cohort:
     """The cohort of `members`, which must have equal numbers of units.
 
     Args:
         labels: The resident training labels; every head encodes them once.
+        products: What layers multiply in: float32, or bfloat16 with weights, gradients, losses
+            and optimizer in float32 all the same.
 
     Raises:
         ValueError: If several members share a trunk that cannot be stacked.
     """
     nets = [initial_net(trunk, input_shape, member) for member in members]
     if can_stack(trunk, input_shape, optimizer, members[0].rates):
-        return StackedCohort(nets, members, labels, optimizer, device)
+        return StackedCohort(nets, members, labels, optimizer, device, products)
     if len(members) > 1:
         raise ValueError("members of a trunk that cannot be stacked train one by one")
-    return LoneCohort(nets[0], members, labels, optimizer, device)
+    return LoneCohort(nets[0], members, labels, optimizer, device, products)
 
 
 def can_stack(
@@ -134,6 +137,7 @@ class StackedCohort:
         labels: Tensor,
         optimizer: OptimizerBuilder,
         device: torch.device,
+        products: torch.dtype = torch.float32,
     ) -> None:
         self.members = members
         # Members of one head sit together, so that its loss is one call.
@@ -144,7 +148,7 @@ class StackedCohort:
         self._seats = seats
         self._seat_of = {k: seat for seat, k in enumerate(seats)}
         self._order = torch.tensor([self._seat_of[k] for k in range(len(members))], device=device)
-        self._net = StackedNet([nets[k] for k in seats], device)
+        self._net = StackedNet([nets[k] for k in seats], device, products)
         self._plain = nets[0]
         self._losses = [
             _HeadLoss(head, [seat for seat, _ in group], labels)
@@ -210,16 +214,19 @@ class LoneCohort:
         labels: Tensor,
         optimizer: OptimizerBuilder,
         device: torch.device,
+        products: torch.dtype = torch.float32,
     ) -> None:
         self.members = members
         self._net = net.to(device)
+        self._rough = torch.autocast(device.type, torch.bfloat16, products is not torch.float32)
         self._loss = _HeadLoss(members[0].head, [0], labels)
         self._optimizer = optimizer(self._net.parameters(), **members[0].rates)
         self._rates = [group["lr"] for group in self._optimizer.param_groups]
 
     def step(self, inputs: Tensor, batch: Batch) -> Tensor:
         self._net.train()
-        logits = self._net(inputs.index_select(0, batch.index[0])).unsqueeze(0)
+        with self._rough:
+            logits = self._net(inputs.index_select(0, batch.index[0])).float().unsqueeze(0)
         losses = self._loss(logits, batch.index, batch.weights)
         self._optimizer.zero_grad(set_to_none=True)
         losses.sum().backward()
@@ -233,7 +240,9 @@ class LoneCohort:
     @torch.no_grad()
     def logits(self, inputs: Tensor) -> Tensor:
         self._net.eval()
-        return torch.cat([self._net(rows) for rows in inputs.split(_ROWS)]).unsqueeze(0)
+        with self._rough:
+            parts = [self._net(rows).float() for rows in inputs.split(_ROWS)]
+        return torch.cat(parts).unsqueeze(0)
 
     def weights(self, k: int) -> dict[str, Tensor]:
         return {

@@ -17,10 +17,11 @@ class DeviceKind(Enum):
 
 
 class Precision(Enum):
-    """How products are computed; weights are float32 throughout."""
+    """How products are computed; weights, losses and optimizer are float32 throughout."""
 
     float32 = "float32"
     tf32 = "tf32"
+    bfloat16 = "bfloat16"
 
 
 @dataclass

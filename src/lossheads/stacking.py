@@ -48,18 +48,28 @@ class Dense:
     bias_grad: Tensor
     room: Tensor
     grad_room: Tensor
+    products: torch.dtype
 
     def forward(self, x: Tensor, keep: bool) -> Tensor:
         """(G or 1, B, in) -> (G, B, out)."""
-        rows = x.expand(len(self.weight), -1, -1)
+        rows, columns = x.expand(len(self.weight), -1, -1), self.weight.transpose(1, 2)
         out = self.room if keep else None
-        return torch.baddbmm(self.bias, rows, self.weight.transpose(1, 2), out=out)
+        if self.products is torch.float32:
+            return torch.baddbmm(self.bias, rows, columns, out=out)
+        return self._product(rows, columns, out).add_(self.bias)
 
     def backward(self, x: Tensor, grad: Tensor, onward: bool) -> Tensor:
         rows = x.expand(len(self.weight), -1, -1)
-        torch.bmm(grad.transpose(1, 2), rows, out=self.weight_grad)
+        self._product(grad.transpose(1, 2), rows, self.weight_grad)
         torch.sum(grad, dim=1, keepdim=True, out=self.bias_grad)
-        return torch.bmm(grad, self.weight, out=self.grad_room) if onward else grad
+        return self._product(grad, self.weight, self.grad_room) if onward else grad
+
+    def _product(self, a: Tensor, b: Tensor, out: Tensor | None) -> Tensor:
+        """Batched product in `products`; factors and result stay float32 elsewhere."""
+        if self.products is torch.float32:
+            return torch.bmm(a, b, out=out)
+        rough = torch.bmm(a.to(self.products), b.to(self.products))
+        return rough.float() if out is None else out.resize_(rough.shape).copy_(rough)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,10 +129,15 @@ class StackedNet:
     Attributes:
         parameters: All weights in one flat buffer, layer by layer, members side by side.
         gradients: The same layout; written by `backward`.
+
+    Args:
+        products: What the layers multiply in; everything else is float32.
     """
 
-    def __init__(self, nets: Sequence[Net], device: torch.device) -> None:
-        self.size = len(nets)
+    def __init__(
+        self, nets: Sequence[Net], device: torch.device, products: torch.dtype = torch.float32
+    ) -> None:
+        self.size, self._products = len(nets), products
         shapes = [weight.shape for weight in _weights_of(nets[0])]
         self._strides = [-(-shape.numel() // _LANE) * _LANE for shape in shapes]
         self.parameters = torch.zeros(self.size * sum(self._strides), device=device)
@@ -199,7 +214,7 @@ class StackedNet:
         for layer in chain:
             if isinstance(layer, nn.Linear):
                 own = next(weights), next(weights), next(grads), next(grads)
-                layers.append(Dense(*own, room(), room()))
+                layers.append(Dense(*own, room(), room(), self._products))
             else:
                 layers.append(Rectifier(room()) if isinstance(layer, nn.ReLU) else Flat())
         return layers

@@ -65,7 +65,9 @@ def prepare(settings: Mapping[str, Any], threads: int) -> torch.device:
     """
     kind, precision = settings["kind"], settings["precision"]
     if precision == "tf32" and kind != "cuda":
-        raise UserError("device.precision=tf32 needs device=cuda; on a CPU choose float32")
+        raise UserError(
+            "device.precision=tf32 needs device=cuda; on a CPU choose float32 or bfloat16"
+        )
     torch.set_num_threads(threads)
     # Adam's moments of dead inputs decay into denormals, which cost far more than numbers do.
     # The processor keeps this per thread.

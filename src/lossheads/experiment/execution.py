@@ -170,7 +170,9 @@ def _build(runs: Sequence[Run], dataset: Dataset, device: torch.device) -> Cohor
     parts = runs[0].parts
     members = [_member(run, dataset) for run in runs]
     shape, labels = dataset.input_shape, dataset.train.labels
-    return build_cohort(parts.trunk, shape, members, labels, parts.optimizer, device)
+    rough = runs[0].config["device"]["precision"] == "bfloat16"
+    products = torch.bfloat16 if rough else torch.float32
+    return build_cohort(parts.trunk, shape, members, labels, parts.optimizer, device, products)
 
 
 def _stackable(run: Run, dataset: Dataset) -> bool:

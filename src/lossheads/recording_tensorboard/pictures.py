@@ -8,6 +8,7 @@ import io
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -34,7 +35,7 @@ class Png:
 
 def draw(figure: Figure) -> Png:
     """The figure's pixels, compressed. One at a time: matplotlib shares its fonts."""
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)
     with _DRAWING:
         canvas.draw()  # `savefig` would lay the same figure out twice
     image, buffer = Image.fromarray(np.asarray(canvas.buffer_rgba())), io.BytesIO()

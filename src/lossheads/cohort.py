@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from lossheads.graphs import Replayed
 from lossheads.heads.base import Head
 from lossheads.members import Member, Net, Trunk, building, initial_net
 from lossheads.stacking import StackedNet, needs_company, stackable
@@ -75,6 +76,7 @@ def build_cohort(
     optimizer: OptimizerBuilder,
     device: torch.device,
     products: torch.dtype = torch.float32,
+    graph: bool = False,
 ) -> Cohort:
     """The cohort of `members`, which must have equal numbers of units.
 
@@ -82,13 +84,14 @@ def build_cohort(
         labels: The resident training labels; every head encodes them once.
         products: What layers multiply in: float32, or bfloat16 with weights, gradients, losses
             and optimizer in float32 all the same.
+        graph: Record the step of a stacked cohort and replay it; for a card.
 
     Raises:
         ValueError: If several members share a trunk that cannot be stacked.
     """
     nets = [initial_net(trunk, input_shape, member) for member in members]
     if can_stack(trunk, input_shape, optimizer, members[0].rates):
-        return StackedCohort(nets, members, labels, optimizer, device, products)
+        return StackedCohort(nets, members, labels, optimizer, device, products, graph)
     if len(members) > 1:
         raise ValueError("members of a trunk that cannot be stacked train one by one")
     return LoneCohort(nets[0], members, labels, optimizer, device, products)
@@ -138,6 +141,7 @@ class StackedCohort:
         optimizer: OptimizerBuilder,
         device: torch.device,
         products: torch.dtype = torch.float32,
+        graph: bool = False,
     ) -> None:
         self.members = members
         # Members of one head sit together, so that its loss is one call.
@@ -155,7 +159,11 @@ class StackedCohort:
             for head, group in groupby(enumerate(seats), key=lambda pair: members[pair[1]].head)
         ]
         self._optimizer = self._build_optimizer(optimizer)
-        self._rates = [group["lr"] for group in self._optimizer.param_groups]
+        self._rates = [float(group["lr"]) for group in self._optimizer.param_groups]
+        if graph:
+            _let_record(self._optimizer, device)
+        self._call = Replayed(self._move) if graph else self._move
+        self._inputs = labels.new_empty(0)  # the training inputs of the last step
         self._own_rows = torch.tensor(seats, device=device)
         self._rows = torch.empty(0, device=device)  # takes its shape at the first step
 
@@ -164,16 +172,21 @@ class StackedCohort:
         index = (
             batch.index if len(batch.index) == 1 else batch.index.index_select(0, self._own_rows)
         )
+        self._inputs = inputs
+        return self._call(index, batch.weights)
+
+    def _move(self, index: Tensor, weights: Tensor) -> Tensor:
+        """One step; keeps to tensors of fixed shape and place, and never waits for the device."""
+        inputs = self._inputs
         torch.index_select(inputs, 0, index.reshape(-1), out=self._rows)
         logits = self._net.forward(self._rows.view(*index.shape, *inputs.shape[1:]))
-        parts = [part.with_gradient(logits, index, batch.weights) for part in self._losses]
+        parts = [part.with_gradient(logits, index, weights) for part in self._losses]
         self._net.backward(torch.cat([gradient for _, gradient in parts]))
         self._optimizer.step()
         return torch.cat([losses for losses, _ in parts]).index_select(0, self._order)
 
     def scale_rates(self, factor: float) -> None:
-        for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
-            group["lr"] = rate * factor
+        _scale(self._optimizer, self._rates, factor)
 
     @torch.no_grad()
     def logits(self, inputs: Tensor) -> Tensor:
@@ -234,8 +247,7 @@ class LoneCohort:
         return losses.detach()
 
     def scale_rates(self, factor: float) -> None:
-        for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
-            group["lr"] = rate * factor
+        _scale(self._optimizer, self._rates, factor)
 
     @torch.no_grad()
     def logits(self, inputs: Tensor) -> Tensor:
@@ -287,6 +299,22 @@ def _filled_up(rows: Tensor) -> Tensor:
     """Rows up to a multiple of a cache line: products of ragged shapes differ by seat."""
     missing = -len(rows) % ROW_LANE
     return rows if missing == 0 else torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])])
+
+
+def _scale(optimizer: torch.optim.Optimizer, rates: Sequence[float], factor: float) -> None:
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate * factor)  # a recording reads the same place again
+        else:
+            group["lr"] = rate * factor
+
+
+def _let_record(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
+    """Keep on the device what changes from step to step: rates, and Adam's count of steps."""
+    for group in optimizer.param_groups:
+        group["lr"] = torch.tensor(float(group["lr"]), device=device)
+        if "capturable" in group:
+            group["capturable"] = True
 
 
 def _leaf(parameter: Tensor, gradient: Tensor) -> nn.Parameter:

@@ -30,6 +30,7 @@ class Device:
     threads: int | None = MISSING
     precision: Precision = MISSING
     deterministic: bool = MISSING
+    graph: bool = MISSING
 
 
 @dataclass

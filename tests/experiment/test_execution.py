@@ -245,6 +245,7 @@ def test_prior_bias_starts_every_head_at_the_base_rates(tiny: Composer) -> None:
         ("optimizer.lr=-1", "Invalid learning rate"),
         ("device.threads=4096", "cores of this machine"),
         ("device.precision=tf32", "needs device=cuda"),
+        ("device.graph=true", "needs device=cuda"),
         ("model.hidden=[]", "one width of at least 1 per layer"),
         ("model.hidden=[a]", "one width of at least 1 per layer"),
         ("model.hidden=16", "one width of at least 1 per layer"),

@@ -61,13 +61,15 @@ def prepare(settings: Mapping[str, Any], threads: int) -> torch.device:
         threads: How many torch may use for one operation of this thread.
 
     Raises:
-        UserError: On a precision without a card.
+        UserError: On a precision or a recording without a card.
     """
     kind, precision = settings["kind"], settings["precision"]
     if precision == "tf32" and kind != "cuda":
         raise UserError(
             "device.precision=tf32 needs device=cuda; on a CPU choose float32 or bfloat16"
         )
+    if settings["graph"] and kind != "cuda":
+        raise UserError("device.graph=true needs device=cuda: a processor has nothing to replay")
     torch.set_num_threads(threads)
     # Adam's moments of dead inputs decay into denormals, which cost far more than numbers do.
     # The processor keeps this per thread.

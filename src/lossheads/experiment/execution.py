@@ -170,9 +170,17 @@ def _build(runs: Sequence[Run], dataset: Dataset, device: torch.device) -> Cohor
     parts = runs[0].parts
     members = [_member(run, dataset) for run in runs]
     shape, labels = dataset.input_shape, dataset.train.labels
-    rough = runs[0].config["device"]["precision"] == "bfloat16"
-    products = torch.bfloat16 if rough else torch.float32
-    return build_cohort(parts.trunk, shape, members, labels, parts.optimizer, device, products)
+    settings = runs[0].config["device"]
+    return build_cohort(
+        parts.trunk,
+        shape,
+        members,
+        labels,
+        parts.optimizer,
+        device,
+        products=torch.bfloat16 if settings["precision"] == "bfloat16" else torch.float32,
+        graph=bool(settings["graph"]),
+    )
 
 
 def _stackable(run: Run, dataset: Dataset) -> bool:

@@ -6,10 +6,13 @@ Nothing heavy is imported before a command needs it. Mistakes end in one sentenc
 
 import os
 import re
+import signal
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from lossheads import __version__
 from lossheads.errors import TRUST_GIVEN, UserError, near_matches
@@ -76,10 +79,12 @@ def _guarded(words: list[str]) -> int:
     # Hydra prints its own wrapped report unless told not to; ours is one sentence.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     threading.excepthook = _quiet_about_the_disk
+    signal.signal(signal.SIGTERM, _end)
     try:
         return run(words)
-    except KeyboardInterrupt:
-        return _say("interrupted; finished runs are kept, the same call goes on from there", 130)
+    except KeyboardInterrupt as stopped:
+        sentence = "interrupted; finished runs are kept, the same call goes on from there"
+        return _say(sentence, 143 if isinstance(stopped, _Ended) else 130)
     except BrokenPipeError:
         # The reader of our output left (`| head`): not an error, and nothing more to say to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -89,6 +94,14 @@ def _guarded(words: list[str]) -> int:
 
         sentence, status = sentence_of(error)
         return _say(sentence, status)
+
+
+class _Ended(KeyboardInterrupt):
+    """SIGTERM, as batch systems send it: folders and workers are left as after Ctrl-C."""
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Ended
 
 
 def _quiet_about_the_disk(failed: threading.ExceptHookArgs) -> None:

@@ -12,3 +12,12 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         who = self.prog.removeprefix("lossheads ")
         raise UserError(f"{who}: {message}; see {self.prog} --help")
+
+
+def heads_parser() -> Parser:
+    """The words of `lossheads heads`; here, because its own room imports torch."""
+    parser = Parser(
+        prog="lossheads heads", description="What each head does, with a tiny worked example."
+    )
+    parser.add_argument("names", nargs="*", help="only these; default: all")
+    return parser

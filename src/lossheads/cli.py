@@ -4,6 +4,7 @@ Nothing heavy is imported before a command needs it. Mistakes end in one sentenc
 2; `--debug` brings the traceback back.
 """
 
+import io
 import os
 import re
 import signal
@@ -78,6 +79,7 @@ def _commands() -> dict[str, Command]:
 def _guarded(words: list[str]) -> int:
     # Hydra prints its own wrapped report unless told not to; ours is one sentence.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.stdout = sys.stdout or io.StringIO()  # `>&-` leaves none
     threading.excepthook = _quiet_about_the_disk
     signal.signal(signal.SIGTERM, _end)
     try:
@@ -85,6 +87,11 @@ def _guarded(words: list[str]) -> int:
     except KeyboardInterrupt as stopped:
         sentence = "interrupted; finished runs are kept, the same call goes on from there"
         return _say(sentence, 143 if isinstance(stopped, _Ended) else 130)
+    except SystemExit as ended:
+        # rich ends the program with status 1 when the reader of its output has left.
+        if isinstance(ended.__context__, BrokenPipeError):
+            return 0
+        raise
     except BrokenPipeError:
         # The reader of our output left (`| head`): not an error, and nothing more to say to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -154,15 +161,28 @@ def _train(words: list[str]) -> int:
 
 
 def _claim(words: list[str]) -> int:
+    from lossheads.claims.arguments import claim_parser
+
+    if _ask_for_help(words):
+        claim_parser().parse_args(words)
     from lossheads.claims.command import claim_command
 
     return claim_command(words)
 
 
 def _heads(words: list[str]) -> int:
+    from lossheads.arguments import heads_parser
+
+    if _ask_for_help(words):
+        heads_parser().parse_args(words)
     from lossheads.heads.command import heads_command
 
     return heads_command(words)
+
+
+def _ask_for_help(words: list[str]) -> bool:
+    """Then the parser prints it and ends the program, before anything heavy is imported."""
+    return "-h" in words or "--help" in words
 
 
 def _board(words: list[str]) -> int:

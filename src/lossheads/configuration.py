@@ -21,6 +21,8 @@ from lossheads.errors import TRUST_GIVEN, UserError, near_matches
 
 HYDRA_VERSION = "1.3"
 
+_LOAD = ConfigLoaderImpl.load_configuration  # as Hydra wrote it
+
 # Keys of Hydra's own section whose value is called, and what may stand there: classes of Hydra, its
 # plugins and logs, each from the module that defines it (`logging.os.system` is no log).
 _CALLS = ("_target_", "()", "class")
@@ -65,10 +67,9 @@ def refuse_foreign_code() -> None:
     Hydra calls what `hydra.callbacks` and the settings of its log name, before a run of ours
     begins: a stranger's file could run anything there.
     """
-    load = ConfigLoaderImpl.load_configuration
 
     def guarded(*args: Any, **kwargs: Any) -> DictConfig:
-        config: DictConfig = load(*args, **kwargs)
+        config: DictConfig = _LOAD(*args, **kwargs)
         _refuse_targets(OmegaConf.to_container(config.hydra, resolve=False), "hydra")
         return config
 

@@ -93,7 +93,12 @@ class RunFolder:
         """No result: say why, and leave the folder for a clean start."""
         if self._lock is not None:
             with suppress(OSError):  # a full disk must not hide why the run ended
-                self.status(status, why)
+                try:
+                    self.status(status, why)
+                except OSError:  # no room for a second file, but the first one has its own
+                    with (self.path / "status.json").open("r+", encoding="utf-8") as file:
+                        json.dump({"status": status, "why": why}, file)
+                        file.truncate()
             self.release()
 
     def release(self) -> None:

@@ -12,6 +12,9 @@ from typing import Literal
 from lossheads.claims.overrides import Overrides, Value
 from lossheads.claims.statistics import Region
 
+# What draws a dataset: set to the run's seed where each seed draws its own data.
+DATA_SEED = "dataset.seed"
+
 Relation = Literal["greater", "less", "equivalent", "equals"]
 
 
@@ -83,11 +86,16 @@ class Check:
 
 @dataclass(frozen=True)
 class Arm:
-    """One side of a contest: everything it sets, shared and case overrides included."""
+    """One side of a contest: everything it sets, shared and case overrides included.
+
+    Attributes:
+        redrawn: Whether each seed draws its own data; else all seeds share one data set.
+    """
 
     name: str
     case: str
     overrides: Overrides
+    redrawn: bool = False
 
 
 @dataclass(frozen=True)

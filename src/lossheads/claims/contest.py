@@ -36,8 +36,10 @@ def run_claim(
     Args:
         seeds: How many; None takes the claim's own number. "auto" looks after 5, 10, 20, …
             seeds up to `most_seeds` and stops when the verdict is decided. Each of the K looks
-            (K is fixed by `most_seeds`) judges at alpha / K, so by Bonferroni the intervals of
-            all looks cover together with probability 0.95, whenever it stops.
+            (K is fixed by `most_seeds`, before the first) judges at alpha / K. By Bonferroni the
+            chance that any word at any look is wrong is at most alpha, whatever the rule of
+            stopping; so is the chance that, for one given prediction or cell, the interval shown
+            in the end misses. Neither covers a higher `most_seeds` chosen after a look.
         allow_ruler: Asked once per arm and ruler before training.
 
     Raises:
@@ -48,6 +50,7 @@ def run_claim(
     runs = Runs(claim, compose, execute)
     looks = _looks(claim, seeds, most_seeds)
     refuse_unknown(claim.checks)
+    runs.refuse_data_that_stay()
     runs.refuse_equal_arms()
     if allow_ruler is not None:
         evidence.refuse_rulers(runs, allow_ruler)
@@ -69,7 +72,7 @@ def run_claim(
         why=why,
         findings=findings,
         checks=checks,
-        cells=evidence.cells(runs),
+        cells=evidence.cells(runs, 1 - alpha),
         arms=evidence.reports(runs),
         seeds=runs.seeds,
         alpha=alpha,
@@ -77,7 +80,10 @@ def run_claim(
         failed=evidence.failed(runs),
         notes=evidence.notes(runs),
         environment=evidence.environment(runs),
+        environments=evidence.environments(runs),
         seconds=time.monotonic() - started,
+        models=evidence.model_tests(runs),
+        chosen={arm: runs.of(arm) for arm in claim.arms if runs.seeds},
     )
 
 

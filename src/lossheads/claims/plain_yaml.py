@@ -68,6 +68,11 @@ class Item:
         """Whether a list stands here."""
         return isinstance(self.node, yaml.SequenceNode)
 
+    @property
+    def is_mapping(self) -> bool:
+        """Whether a mapping stands here."""
+        return isinstance(self.node, yaml.MappingNode)
+
     def mapping(self) -> "dict[str, Item]":
         """Any keys, each a string that stands once."""
         if not isinstance(self.node, yaml.MappingNode):

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
-from lossheads.claims.claim import Arm, Claim
+from lossheads.claims.claim import DATA_SEED, Arm, Claim
 from lossheads.claims.overrides import Value, as_arguments
 from lossheads.errors import UserError, near_matches
 from lossheads.results import Result, run_key
@@ -37,16 +37,24 @@ class Runs:
         Composing costs tenths of a second, and seeds of an arm differ in nothing but the seed: an
         arm is composed once with a stand-in and filled in, if that gives what composing gives.
         """
-        overrides = dict(arm.overrides)
-        if self.claim.grid:
-            overrides[self.claim.grid[0]] = rate
-        if arm.name in self.rates:
-            overrides["optimizer.lr"] = self.rates[arm.name]
-        form = self._compose(arm, overrides, _STAND_IN)
-        if _filled(form, 0) == self._compose(arm, overrides, 0):
+        form = self._compose(arm, rate, _STAND_IN)
+        if _filled(form, 0) == self._compose(arm, rate, 0):
             filled: Config = _filled(form, seed)
             return filled
-        return self._compose(arm, overrides, seed)
+        return self._compose(arm, rate, seed)
+
+    def refuse_data_that_stay(self) -> None:
+        """Refuse to redraw data that are not drawn: such a dataset has no seed of its own."""
+        for arm in self.claim.arms.values():
+            if not arm.redrawn:
+                continue
+            words = (*as_arguments(arm.overrides), "seed=0")
+            if "seed" not in self._composed_from(arm, words)["dataset"]:
+                raise UserError(
+                    f"claim {self.claim.slug}, data: the dataset of arm {arm.name} draws nothing "
+                    f"(it has no seed), so no seed can draw its own; name only the cases that "
+                    f"draw, data: {{per_seed: [CASE, …]}}, or leave data out"
+                )
 
     def refuse_equal_arms(self) -> None:
         """Refuse two arms whose resolved configurations are the same."""
@@ -140,8 +148,17 @@ class Runs:
     def _at(self, arm: str, rate: Value, seed: int) -> Result:
         return self._results[run_key(self.config(self.claim.arms[arm], rate, seed))]
 
-    def _compose(self, arm: Arm, overrides: Mapping[str, Value], seed: int) -> Config:
-        words = (*as_arguments(overrides), f"seed={seed}")
+    def _compose(self, arm: Arm, rate: Value, seed: int) -> Config:
+        overrides = dict(arm.overrides)
+        if self.claim.grid:
+            overrides[self.claim.grid[0]] = rate
+        if arm.name in self.rates:
+            overrides["optimizer.lr"] = self.rates[arm.name]
+        if arm.redrawn:
+            overrides[DATA_SEED] = seed
+        return self._composed_from(arm, (*as_arguments(overrides), f"seed={seed}"))
+
+    def _composed_from(self, arm: Arm, words: tuple[str, ...]) -> Config:
         if words not in self._composed:
             try:
                 self._composed[words] = self.compose(list(words))

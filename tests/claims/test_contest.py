@@ -132,6 +132,28 @@ def test_a_failed_run_leaves_the_verdict_open_and_is_named(tmp_path):
     assert all(line.endswith("diverged") for line in verdict.failed)
 
 
+def test_curves_are_joined_by_step_not_by_place(tmp_path):
+    def stopping(config):
+        """Seed 0 stopped early and keeps its lap at step 10 of 10, 20, 30; the others run on."""
+        run = steady(config)
+        start, end = run.laps
+        steps = [20, 10] if config["seed"] == 0 else [10, 20, 30]
+        laps = [
+            replace(
+                start if step != steps[-1] else end,
+                step=step,
+                epoch=step / 10,
+                val=replace(start.val, rulers={"accuracy_score": step / 100}),
+            )
+            for step in steps
+        ]
+        return replace(run, laps=[start, *laps])
+
+    verdict = run_claim(claim(tmp_path), compose, Engine(stopping))
+    curve = verdict.arms[0].curves["accuracy_score"]
+    assert curve == [(0.0, 0.5), (1.0, pytest.approx(0.1)), (2.0, pytest.approx(0.2))]
+
+
 def test_auto_stops_at_the_first_look_that_decides(tmp_path):
     engine = Engine(steady)
     verdict = run_claim(claim(tmp_path), compose, engine, seeds="auto", most_seeds=20)

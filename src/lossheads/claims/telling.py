@@ -155,7 +155,7 @@ def _levels_text(verdict: Verdict) -> str:
         if len(verdict.looks) > 1
         else ""
     )
-    flips = "exact" if smallest_flip_p(n) == 2.0 ** (1 - n) else "9,999 random flips of a"
+    flips = "exact" if smallest_flip_p(n) == 2.0 ** (1 - n) else "9,999 random flips"
     return (
         f"{looks}Differences are paired by seed. The word follows from the corrected interval "
         f"(Holm over {len(verdict.findings)} predictions): inside the predicted region holds, "

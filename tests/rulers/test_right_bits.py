@@ -45,3 +45,17 @@ def test_the_first_example_is_the_highest_bit():
     labels = torch.tensor([0, 0, 2, 0, 1, 1, 1, 1, 1])
     bits = base64.b64decode(right_bits(from_logits(OneOf(3), logits, labels)))
     assert [f"{byte:08b}" for byte in bits] == ["10110000", "10000000"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "logits", "labels"),
+    [
+        (AnyOf(2), [[1.0, 1.0], [1.0, -1.0]], [[True, False], [True, False]]),
+        (EachOneOf(2, 2), [[1.0, 0.0, 1.0, 0.0], [1.0, 0.0, 0.0, 1.0]], [[0, 1], [0, 1]]),
+    ],
+    ids=str,
+)
+def test_an_example_is_right_when_all_of_it_is(outcome, logits, labels):
+    # The first example has one of its two answers right, the second both.
+    p = from_logits(outcome, torch.tensor(logits), torch.tensor(labels))
+    assert base64.b64decode(right_bits(p)) == bytes([0b01000000])

@@ -6,7 +6,7 @@ computed from the predictions by the rule the file states, never written.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from lossheads.claims.overrides import Overrides, Value
@@ -90,12 +90,16 @@ class Arm:
 
     Attributes:
         redrawn: Whether each seed draws its own data; else all seeds share one data set.
+        place: File, line and key, for sentences.
+        places: The same for each override by its key.
     """
 
     name: str
     case: str
     overrides: Overrides
     redrawn: bool = False
+    place: str = ""
+    places: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

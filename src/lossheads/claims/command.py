@@ -3,9 +3,9 @@
 import argparse
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -28,7 +28,8 @@ from lossheads.claims.wording import counts_text, data_text, percent
 from lossheads.configuration import compose, config_folder
 from lossheads.errors import UserError
 from lossheads.experiment import execute
-from lossheads.experiment.building import build_head
+from lossheads.experiment.building import build_head, build_parts
+from lossheads.experiment.checking import check_numbers
 from lossheads.report.announcing import wide_console
 from lossheads.rulers import find_ruler
 
@@ -64,6 +65,7 @@ def _run(claim: Claim, seeds: Seeds, extra: list[str], reference: Path, save_it:
         execute=execute,
         seeds=seeds,
         allow_ruler=lambda config, name: find_ruler(name, build_head(config).outcome),
+        allow_arm=_try_arm,
     )
     outputs = Path(compose(extra)["outputs"])
     folder = outputs / "claims" / claim.slug
@@ -78,6 +80,12 @@ def _run(claim: Claim, seeds: Seeds, extra: list[str], reference: Path, save_it:
     if status == 3:
         console.print(f"This is not the verdict in {reference / claim.slug}.")
     return status
+
+
+def _try_arm(config: Mapping[str, Any]) -> None:
+    """Refuse what the engine would refuse, before it is asked for many runs at once."""
+    check_numbers(config)
+    build_parts(config)
 
 
 def _save_reference(folder: Path, reference: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from lossheads.claims import evidence
 from lossheads.claims.claim import Claim
-from lossheads.claims.evidence import AllowRuler
+from lossheads.claims.evidence import AllowArm, AllowRuler
 from lossheads.claims.identities import refuse_unknown, run_checks
 from lossheads.claims.runs import Compose, Execute, Runs
 from lossheads.claims.statistics import Word
@@ -29,6 +29,7 @@ def run_claim(
     execute: Execute,
     seeds: int | Literal["auto"] | None = None,
     allow_ruler: AllowRuler | None = None,
+    allow_arm: AllowArm | None = None,
     most_seeds: int = 20,
 ) -> Verdict:
     """Train what is missing and judge.
@@ -40,7 +41,7 @@ def run_claim(
             chance that any word at any look is wrong is at most alpha, whatever the rule of
             stopping; so is the chance that, for one given prediction or cell, the interval shown
             in the end misses. Neither covers a higher `most_seeds` chosen after a look.
-        allow_ruler: Asked once per arm and ruler before training.
+        allow_ruler, allow_arm: Asked once per arm (and ruler) before training.
 
     Raises:
         UserError: When arms do not differ, a ruler or computation does not exist, or a
@@ -52,6 +53,8 @@ def run_claim(
     refuse_unknown(claim.checks)
     runs.refuse_data_that_stay()
     runs.refuse_equal_arms()
+    if allow_arm is not None:
+        evidence.refuse_arms(runs, allow_arm)
     if allow_ruler is not None:
         evidence.refuse_rulers(runs, allow_ruler)
     if claim.match_first_step:

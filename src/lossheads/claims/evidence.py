@@ -13,12 +13,23 @@ from lossheads.errors import UserError
 from lossheads.report.spread import curve
 from lossheads.results import Result, Right
 
-# Raises UserError when the configuration's outcome has no such ruler.
+# Raises UserError when the configuration cannot be built, or its outcome has no such ruler.
+AllowArm = Callable[[Config], object]
 AllowRuler = Callable[[Config, str], object]
 
 # Measured beside the rulers of the outcome, e.g. outliers/digits/max_logit_auroc_score or
 # tuned/macro_f1_score: whether a run has them is known when it is read.
 _BESIDE = (FIRST_STEP, "outliers/", "one_half/", "tuned/")
+
+
+def refuse_arms(runs: Runs, allow_arm: AllowArm) -> None:
+    """Refuse arms whose configuration resolves and yet cannot be built, by file, line and key."""
+    for arm in runs.claim.arms.values():
+        for rate in runs.grid:
+            try:
+                allow_arm(runs.config(arm, rate, 0))
+            except UserError as error:
+                raise UserError(f"{arm.place}: {error}") from error
 
 
 def refuse_rulers(runs: Runs, allow_ruler: AllowRuler) -> None:

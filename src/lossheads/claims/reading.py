@@ -159,7 +159,9 @@ def _arms(fields: Mapping[str, Item]) -> dict[str, Arm]:
             if case in redrawn and DATA_SEED in overrides:
                 fields["data"].refuse(f"an arm sets {DATA_SEED}, which per_seed sets: keep one")
             name = f"{case}/{side}" if case else side
-            arms[name] = Arm(name, case, overrides, redrawn=case in redrawn)
+            parts = [fields.get("shared"), cases.get(case), item, fields.get("grid")]
+            places = {key: at.place for part in parts if part for key, at in part.mapping().items()}
+            arms[name] = Arm(name, case, overrides, case in redrawn, item.place, places)
     return arms
 
 

@@ -63,8 +63,8 @@ class Runs:
             key = run_key(self.config(arm, self.grid[0], 0))
             if key in seen:
                 raise UserError(
-                    f"claim {self.claim.slug}: arms {seen[key]} and {arm.name} differ in nothing "
-                    f"once resolved; give them different overrides"
+                    f"{arm.place}: arms {seen[key]} and {arm.name} differ in nothing once "
+                    f"resolved; give them different overrides"
                 )
             seen[key] = arm.name
 
@@ -138,12 +138,14 @@ class Runs:
 
     def measured(self) -> dict[tuple[str, str], dict[int, float]]:
         """Arm and ruler -> seed -> number on the test split, for the rulers predictions read."""
-        asked = {
-            side
-            for prediction in self.claim.predictions
-            for side in zip(prediction.arms, prediction.rulers, strict=True)
-        }
-        return {(arm, ruler): self.numbers(arm, ruler) for arm, ruler in sorted(asked)}
+        found = {}
+        for prediction in self.claim.predictions:
+            for side in zip(prediction.arms, prediction.rulers, strict=True):
+                try:
+                    found[side] = self.numbers(*side)
+                except UserError as error:
+                    raise UserError(f"{prediction.place}.ruler: {error}") from error
+        return found
 
     def _at(self, arm: str, rate: Value, seed: int) -> Result:
         return self._results[run_key(self.config(self.claim.arms[arm], rate, seed))]
@@ -162,9 +164,21 @@ class Runs:
         if words not in self._composed:
             try:
                 self._composed[words] = self.compose(list(words))
-            except UserError as error:
-                raise UserError(f"claim {self.claim.slug}, arm {arm.name}: {error}") from error
+            except Exception as error:
+                # What is wrong is said by whoever knows the configuration, the place by us.
+                error.add_note(self._culprit(arm, words))
+                raise
         return self._composed[words]
+
+    def _culprit(self, arm: Arm, words: tuple[str, ...]) -> str:
+        """The place of the one override without which the arm composes; else the arm's."""
+        for word in words:
+            try:
+                self.compose([other for other in words if other != word])
+            except Exception:
+                continue
+            return arm.places.get(word.split("=")[0], arm.place)
+        return arm.place
 
     def _still(self, config: Config) -> Config:
         """The same run without a single step: it measures the start and nothing else."""

@@ -71,7 +71,7 @@ def data_text(verdict: Verdict) -> str:
             "All seeds share one data set: the intervals cover the luck of training (start and "
             "order), not that of another sample of data."
         )
-    drawn = "Each seed draws its own data, the same for all arms of a case: the intervals cover"
+    drawn = "Each seed draws its own data, one draw for all arms of a case: the intervals cover"
     if not fixed:
         return f"{drawn} the luck of the draw and of training."
     return (

@@ -50,13 +50,7 @@ def run_claim(
     started = time.monotonic()
     runs = Runs(claim, compose, execute)
     looks = _looks(claim, seeds, most_seeds)
-    refuse_unknown(claim.checks)
-    runs.refuse_data_that_stay()
-    runs.refuse_equal_arms()
-    if allow_arm is not None:
-        evidence.refuse_arms(runs, allow_arm)
-    if allow_ruler is not None:
-        evidence.refuse_rulers(runs, allow_ruler)
+    _refuse(runs, allow_ruler, allow_arm)
     if claim.match_first_step:
         runs.match_first_steps()
     checks = run_checks(claim.checks)
@@ -88,6 +82,17 @@ def run_claim(
         models=evidence.model_tests(runs),
         chosen={arm: runs.of(arm) for arm in claim.arms if runs.seeds},
     )
+
+
+def _refuse(runs: Runs, allow_ruler: AllowRuler | None, allow_arm: AllowArm | None) -> None:
+    """Everything that can be refused before anything is trained."""
+    refuse_unknown(runs.claim.checks)
+    runs.refuse_data_that_stay()
+    runs.refuse_equal_arms()
+    if allow_arm is not None:
+        evidence.refuse_arms(runs, allow_arm)
+    if allow_ruler is not None:
+        evidence.refuse_rulers(runs, allow_ruler)
 
 
 def _looks(claim: Claim, seeds: int | Literal["auto"] | None, most_seeds: int) -> tuple[int, ...]:

@@ -202,9 +202,9 @@ def _models_text(tests: Sequence[ModelTest]) -> list[str]:
         "Do these two trained models differ on this test set? McNemar's exact test looks at the "
         "test examples that the first alone decides right, and those that the second alone does "
         "(first:second), for the two models of each seed. Whether the two *ways of training* "
-        "differ is another question, and the t interval above answers it. The p of several seeds "
-        "are not independent evidence, so none is multiplied or pooled; they are not corrected "
-        "for their number, and no word follows from them.",
+        "differ is another question, and the t interval above answers it. Seeds that share a test "
+        "set give p that are not independent, so p are counted and ranked, never multiplied or "
+        "pooled; they are not corrected for their number, and no word follows from them.",
         table(head, rows),
     ]
 

@@ -75,12 +75,13 @@ def write_html(path: Path, text: str) -> Path:
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
+        try:
+            aside.write_text(text, encoding="utf-8")
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(
             f"the report cannot be written at {path}: {error.strerror}; name another file"
         ) from error
-    finally:
-        aside.unlink(missing_ok=True)
     return path

@@ -42,10 +42,14 @@ def test_what_a_stranger_writes_is_only_shown(data, tmp_path):
     assert "49" not in page.below["all-claims"].split("claim")[1]
 
 
-def test_only_addresses_of_the_web_become_links(tmp_path):
-    source = {"document": "d", "framework": "f", "url": "javascript:alert(1)", "date": ""}
+@pytest.mark.parametrize(
+    "url", ["javascript:alert(1)", "javascript://a.org/%0aalert(1)", "data:text/html,x", "http://["]
+)
+def test_only_addresses_of_the_web_become_links(url, tmp_path):
+    source = {"document": "a page", "framework": "f", "url": url, "date": ""}
     page = shown(folder_with(tmp_path, {"verdict": "refuted", "source": source}))
     assert all(a["href"].startswith("#") for a in page.all("a"))
+    assert "said in a page" in section(page, "some-claim")
 
 
 def test_a_verdict_with_few_keys_becomes_sentences(tmp_path):

@@ -80,6 +80,7 @@ def test_a_group_without_any_number_still_has_a_scale():
 
 def test_ticks_are_round_numbers_inside():
     assert Scale(-0.5, 10.5).ticks == [0, 2, 4, 6, 8, 10]
+    assert Scale(0.0, 6.1).ticks == [0, 2, 4, 6]
     assert Scale(-0.0105, 0.0105).ticks == pytest.approx([-0.01, -0.005, 0.0, 0.005, 0.01])
 
 

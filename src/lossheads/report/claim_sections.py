@@ -179,7 +179,10 @@ def _seeds(data: Data) -> str:
 def _link(source: Data) -> Link:
     """The address, if it is one of the web: a stranger's file could name any scheme."""
     url = source.get("url") or ""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # a bracket that is never closed, for one
+        parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.netloc:
         return Link(source.get("document") or url, "")
     return Link(f"{parts.netloc}{parts.path}".rstrip("/"), url)

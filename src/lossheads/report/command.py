@@ -1,4 +1,4 @@
-"""lossheads report: every finished run below a folder, as tables; or all verdicts as one page."""
+"""lossheads report: finished runs as tables or as one page; all verdicts as one page."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ from lossheads.errors import UserError
 from lossheads.report.announcing import print_arms, wide_console
 from lossheads.report.arms import arms_of
 from lossheads.report.claims_page import write_claims_page
+from lossheads.report.runs_page import write_runs_page
 from lossheads.report.tables import csv, table
 from lossheads.results import read_results
 
@@ -19,6 +20,12 @@ def report_command(words: list[str]) -> int:
             raise UserError("report got --csv and --claims: verdicts have no CSV; choose one")
         folder = Path(asked.claims or Path(asked.outputs) / "claims")
         page = write_claims_page(folder, Path(asked.html) if asked.html else None)
+        wide_console().print(f"Written: {page}")
+        return 0
+    if asked.html:
+        if asked.csv:
+            raise UserError("report got --csv and --html: choose one, or call it twice")
+        page = write_runs_page(Path(asked.outputs), Path(asked.html))
         wide_console().print(f"Written: {page}")
         return 0
     return _report_runs(Path(asked.outputs), asked.csv)
@@ -53,5 +60,10 @@ def _parser() -> Parser:
         metavar="FOLDER",
         help="one HTML page over the verdicts in FOLDER (by default OUTPUTS/claims)",
     )
-    parser.add_argument("--html", metavar="FILE", help="where the page goes; FOLDER/report.html")
+    parser.add_argument(
+        "--html",
+        metavar="FILE",
+        help="write one HTML page there: of the runs, or with --claims of the verdicts "
+        "(by default FOLDER/report.html)",
+    )
     return parser

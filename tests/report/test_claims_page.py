@@ -10,9 +10,10 @@ import pytest
 
 from lossheads.claims.reading import list_claims
 from lossheads.claims.statistics import Interval
-from lossheads.claims.wording import interval_text, number
+from lossheads.claims.wording import interval_text, number, relation_text
 from lossheads.configuration import config_folder
 from lossheads.report.claim_parts import region_of
+from lossheads.report.claim_sections import evidence
 from lossheads.report.claims_page import claims_page
 from lossheads.report.command import report_command
 from lossheads.report.verdicts import read_verdicts
@@ -96,10 +97,20 @@ def test_the_headline_counts_the_words(page):
     assert f"{len(VERDICTS)} claims, each" in said
 
 
-def test_the_evidence_is_what_the_verdict_rests_on(page):
-    overview = words(page.below["all-claims"])
-    assert "fitted_temperature: focal within 1 ± 0.1: 2.4065" in overview  # refuted by this one
-    assert "accuracy_score: softmax - softmax_none > 0.005: 0.0035" in overview  # undecided by this
+def test_the_evidence_is_what_the_verdict_rests_on():
+    at = {"mean": 0.5, "low": 0.4, "high": 0.6, "level": 0.95, "n": 5}
+    words_of = {"one": "holds", "two": "fails", "three": "undecided"}
+    predictions = {
+        name: {"word": word, "relation": f"{name} > 0", "interval": at}
+        for name, word in words_of.items()
+    }
+    data = {"predictions": predictions, "rule": {"reproduced": ["one", "two", "three"]}}
+    for verdict, name in (("reproduced", "one"), ("refuted", "two"), ("undecided", "three")):
+        said = f"{name} > 0: 0.5000 [0.4000, 0.6000], n = 5 seeds, {words_of[name]}"
+        assert evidence(data | {"verdict": verdict}) == said
+    checks = {"a": {"word": "holds"}, "b": {"word": "fails"}}
+    only_checks = {"verdict": "refuted", "checks": checks, "rule": {"reproduced": ["a", "b"]}}
+    assert evidence(only_checks) == "1 of 2 computed numbers are as stated"
 
 
 def test_nothing_is_loaded_from_elsewhere(page):
@@ -133,10 +144,14 @@ def test_the_region_drawn_is_the_region_judged():
     shipped = {claim.slug: claim for claim in list_claims(config_folder() / "claim")}
     checked = 0
     for data in VERDICTS:
-        regions = {p.name: p.region for p in shipped[data["slug"]].predictions}
+        claim = shipped.get(data["slug"])
+        asked = {p.name: p for p in claim.predictions} if claim else {}
         for name, found in data["predictions"].items():
-            assert region_of(found) == (regions[name].low, regions[name].high)
-            checked += 1
+            # A reference may be older than the claim file; then it was asked something else.
+            if name in asked and relation_text(asked[name]) == found["relation"]:
+                region = asked[name].region
+                assert region_of(found) == (region.low, region.high)
+                checked += 1
     assert checked > 50
 
 

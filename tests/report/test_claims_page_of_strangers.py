@@ -91,8 +91,29 @@ def test_a_picture_that_is_none_is_left_out_with_a_sentence(tmp_path):
     assert len(page.all("img")) == 1
 
 
+def test_pictures_of_cases_stand_case_by_case_and_name_their_case(tmp_path):
+    names = ["epochs-easy.png", "epochs-hard.png", "rulers-easy.png", "rulers-hard.png"]
+    pictures = dict.fromkeys([*names, "photo.png"], PNG)
+    page = shown(folder_with(tmp_path, {"verdict": "refuted", "arms": {"a": {}}}, "c", pictures))
+    said = [image["alt"] for image in page.all("img")]
+    kinds = ["Each arm under", "Each arm over"] * 2
+    assert [alt[:14].strip() for alt in said] == [kind[:14].strip() for kind in kinds]
+    assert ["case easy" in alt for alt in said] == [True, True, False, False]
+
+
 def test_undefined_and_endless_numbers_are_shown_as_such(tmp_path):
-    found = next(d for d in VERDICTS if d["slug"] == "bce-97-vs-cce-90")["predictions"]["one_ruler"]
+    at = {"mean": -0.001, "low": -0.003, "high": 0.001, "level": 0.95, "deviation": 0.1, "n": 5}
+    found = {
+        "word": "holds",
+        "relation": "accuracy_score: a - b within 0 ± 0.01",
+        "arms": ["a", "b"],
+        "rulers": ["accuracy_score"] * 2,
+        "value": 0.0,
+        "margin": 0.01,
+        "interval": at,
+        "tested": at,
+        "p": 0.01,
+    }
     one_seed = found | {"interval": found["interval"] | {"low": None, "high": None, "n": 1}}
     nothing = {"mean": None, "low": None, "high": None, "level": 0.95, "deviation": None, "n": 0}
     none = found | {"interval": nothing, "tested": nothing, "p": None, "word": "undecided"}

@@ -192,7 +192,9 @@ def _alt(name: str, cells: Iterable[Data]) -> str:
     arms = ", ".join(dict.fromkeys(cell["arm"] for cell in cells))
     rulers = ", ".join(dict.fromkeys(cell["ruler"] for cell in cells))
     kinds = {
-        "rulers.png": "Each arm under each ruler at the end, mean with 95 % interval and floor",
-        "epochs.png": "Each arm over training epochs on the validation split, mean with 95 % band",
+        "rulers": "Each arm under each ruler at the end, mean with 95 % interval and floor",
+        "epochs": "Each arm over training epochs on the validation split, mean with 95 % band",
     }
-    return f"{kinds.get(name, name)}. Arms: {arms}; rulers among: {rulers}."
+    stem, _, case = name.removesuffix(".png").partition("-")
+    one = f", case {case}" if case else ""
+    return f"{kinds.get(stem, stem)}{one}. Arms among: {arms}; rulers among: {rulers}."

@@ -9,7 +9,8 @@ from typing import Any
 
 from lossheads.errors import UserError
 
-PICTURES = ("rulers.png", "epochs.png")
+# What a picture shows; a claim of many arms has one of each for every case, the case in its name.
+_STEMS = ("rulers", "epochs")
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -55,15 +56,23 @@ def read_verdict(folder: Path) -> Told:
     if not isinstance(data, dict):
         return Told(folder.name, {}, trouble=("verdict.json holds no verdict.",))
     pictures, trouble = {}, []
-    for path in (folder / name for name in PICTURES):
-        if not path.is_file():
-            continue
+    for path in _pictures(folder):
         content = path.read_bytes()
         if content.startswith(_PNG):
             pictures[path.name] = content
         else:
             trouble.append(f"{path.name} is no PNG picture and is left out.")
     return Told(folder.name, _page_words(folder) | data, pictures, tuple(trouble))
+
+
+def _pictures(folder: Path) -> list[Path]:
+    """Case by case, each with its stems in order."""
+    found = [
+        (path.stem.removeprefix(stem), order, path)
+        for order, stem in enumerate(_STEMS)
+        for path in folder.glob(f"{stem}*.png")
+    ]
+    return [path for *_, path in sorted(found)]
 
 
 def _page_words(folder: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("errors", "outcomes", "arguments"),
     ("heads", "models", "datasets", "schedules", "results"),
     ("predictions", "members"),
-    ("rulers", "stacking"),
+    ("rulers", "stacking", "graphs"),
     ("cohort", "recording", "recording_tensorboard"),
     ("batches", "training", "console"),
     ("schema", "configuration"),

@@ -101,9 +101,7 @@ def _whole(told: Told, anchor: str) -> Section:
     data = told.data
     predictions, checks = data.get("predictions") or {}, data.get("checks") or {}
     arms, source = data.get("arms") or {}, data.get("source") or {}
-    shared = shared_by(arms)
-    cells = data.get("table") or []
-    words = {name: found["word"] for name, found in {**checks, **predictions}.items()}
+    shared, cells = shared_by(arms), data.get("table") or []
     return Section(
         slug=told.slug,
         anchor=anchor,
@@ -125,7 +123,7 @@ def _whole(told: Told, anchor: str) -> Section:
         arms=arms_grid(arms, shared),
         notes=tuple(data.get("notes") or ()),
         failed=tuple(data.get("failed") or ()),
-        rule=_rule(data.get("rule") or {}, words),
+        rule=_rule(data.get("rule") or {}, {**checks, **predictions}),
         forests=tuple(forests(predictions)),
         findings=findings_grid(predictions, data.get("alpha")),
         checks=checks_grid(checks),
@@ -156,9 +154,11 @@ def evidence(data: Data) -> str:
     return f"{held} of {len(checks)} computed numbers are as stated" if checks else ""
 
 
-def _rule(rule: Data, words: Mapping[str, str]) -> Any:
+def _rule(rule: Data, judged: Mapping[str, Data]) -> Any:
+    """Verdict -> what it needs, each with its word."""
+    none: Data = {"word": "not recorded"}
     return tuple(
-        (verdict, tuple((name, words.get(name, "not recorded")) for name in needed))
+        (verdict, tuple((name, judged.get(name, none)["word"]) for name in needed))
         for verdict, needed in rule.items()
     )
 

@@ -30,6 +30,7 @@ from lossheads.experiment.building import build_head
 from lossheads.report import PUZZLE_RULERS
 from lossheads.report.announcing import wide_console
 from lossheads.report.arms import arms_of
+from lossheads.report.claims_page import write_claims_page
 from lossheads.report.figures import epochs_figure, puzzle_figure
 from lossheads.report.overview import write_overview
 from lossheads.report.sheet import save
@@ -57,6 +58,8 @@ def claim_command(words: list[str]) -> int:
     seeds, extra = _settings([*settings, *asked.settings])
     reference = Path(asked.reference)
     statuses = [_run(claim, seeds, extra, reference, asked.save) for claim in claims]
+    report = write_claims_page(Path(compose(extra)["outputs"]) / "claims")
+    wide_console().print(f"Report over all claims run so far: {report}")
     return max(statuses, key=lambda status: (status == 1, status))
 
 

@@ -22,7 +22,8 @@ lossheads compares loss heads honestly: one trunk, every ruler, paired seeds, a 
   lossheads claim run NAME|FILE|all     train what is missing, print the verdict
   lossheads heads [NAME ...]            what each head does, with a tiny worked example
   lossheads board [OUTPUTS]             TensorBoard on 127.0.0.1
-  lossheads report [OUTPUTS]            a table of all finished runs
+  lossheads report [OUTPUTS]            a table of all finished runs; --html FILE: a page
+  lossheads report --claims [FOLDER]    one HTML page over all verdicts
 
 Every command explains itself: lossheads COMMAND --help. --debug shows tracebacks.
 Exit status: 0 done, 1 a run failed or diverged, 2 a mistake in the call, 3 a verdict changed.

@@ -14,20 +14,17 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from lossheads.graphs import Replayed
 from lossheads.heads.base import Head
-from lossheads.members import Member, Net, Trunk, initial_net
-from lossheads.stacking import StackedNet, stackable
-
-# Stacked products keep a member's bits only from this many on (measured on one kind of CPU);
-# smaller cohorts are padded with copies that nobody reads.
-LEAST_STACKED = 4
+from lossheads.members import Member, Net, Trunk, building, initial_net
+from lossheads.stacking import StackedNet, needs_company, stackable
 
 # Rows come in multiples of this, in training and in measuring, so that vector loops have no ragged
 # end, which would be computed differently by seat.
 ROW_LANE = 16
 
 # Rows per pass when a whole split is measured: fixed, so that logits do not depend on memory.
-_ROWS = 4096
+_ROWS = 1024
 
 OptimizerBuilder = partial[torch.optim.Optimizer]
 Rates = Mapping[str, Any]
@@ -78,21 +75,26 @@ def build_cohort(
     labels: Tensor,
     optimizer: OptimizerBuilder,
     device: torch.device,
+    products: torch.dtype = torch.float32,
+    graph: bool = False,
 ) -> Cohort:
     """The cohort of `members`, which must have equal numbers of units.
 
     Args:
         labels: The resident training labels; every head encodes them once.
+        products: What layers multiply in: float32, or bfloat16 with weights, gradients, losses
+            and optimizer in float32 all the same.
+        graph: Record the step of a stacked cohort and replay it; for a card.
 
     Raises:
         ValueError: If several members share a trunk that cannot be stacked.
     """
     nets = [initial_net(trunk, input_shape, member) for member in members]
     if can_stack(trunk, input_shape, optimizer, members[0].rates):
-        return StackedCohort(nets, members, labels, optimizer, device)
+        return StackedCohort(nets, members, labels, optimizer, device, products, graph)
     if len(members) > 1:
         raise ValueError("members of a trunk that cannot be stacked train one by one")
-    return LoneCohort(nets[0], members, labels, optimizer, device)
+    return LoneCohort(nets[0], members, labels, optimizer, device, products)
 
 
 def can_stack(
@@ -106,11 +108,30 @@ def can_stack(
     kinds = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
     if optimizer.func not in kinds or not rates.get("fused", False):
         return False
-    return stackable(trunk(input_shape))
+    with building():
+        return stackable(trunk(input_shape))
+
+
+def bytes_per_member(net: Net, batch_size: int, measured: int) -> int:
+    """Memory that one more stacked member takes, about: 5 MB for 784-128-10 at batch 128.
+
+    Weights, gradients and two moments; in a step its rows and, per layer, result and gradient;
+    in measuring a few thousand rows' results, and the logits of `measured` examples twice.
+    """
+    layers = [p for p in net.parameters() if p.dim() == 2]
+    widths, inputs = sum(len(layer) for layer in layers), layers[0].shape[1]
+    numbers = 4 * sum(p.numel() for p in net.parameters())
+    numbers += batch_size * (inputs + 4 * widths)
+    numbers += 2 * _ROWS * widths + 2 * measured * len(layers[-1])
+    return 4 * numbers
 
 
 class StackedCohort:
-    """Members side by side in one flat buffer; padded to at least four."""
+    """Members side by side in one flat buffer.
+
+    On a CPU a member's bits are its own as long as torch computes on one thread, in training and
+    in measuring: products that several threads share are cut up by their number and by G.
+    """
 
     def __init__(
         self,
@@ -119,45 +140,59 @@ class StackedCohort:
         labels: Tensor,
         optimizer: OptimizerBuilder,
         device: torch.device,
+        products: torch.dtype = torch.float32,
+        graph: bool = False,
     ) -> None:
         self.members = members
-        padding = max(0, LEAST_STACKED - len(members))
-        seats = [*range(len(members)), *[len(members) - 1] * padding]
         # Members of one head sit together, so that its loss is one call.
         kinds = list(dict.fromkeys(member.head for member in members))
-        seats.sort(key=lambda k: kinds.index(members[k].head))
+        seats = sorted(range(len(members)), key=lambda k: kinds.index(members[k].head))
+        if len(seats) == 1 and needs_company(nets[0]):
+            seats *= 2  # nobody reads the copy
         self._seats = seats
-        self._seat_of = {k: seat for seat, k in reversed(list(enumerate(seats)))}
+        self._seat_of = {k: seat for seat, k in enumerate(seats)}
         self._order = torch.tensor([self._seat_of[k] for k in range(len(members))], device=device)
-        self._net = StackedNet([nets[k] for k in seats], device)
+        self._net = StackedNet([nets[k] for k in seats], device, products)
         self._plain = nets[0]
         self._losses = [
             _HeadLoss(head, [seat for seat, _ in group], labels)
             for head, group in groupby(enumerate(seats), key=lambda pair: members[pair[1]].head)
         ]
         self._optimizer = self._build_optimizer(optimizer)
-        self._rates = [group["lr"] for group in self._optimizer.param_groups]
+        self._rates = [float(group["lr"]) for group in self._optimizer.param_groups]
+        if graph:
+            _let_record(self._optimizer, device)
+        self._call = Replayed(self._move) if graph else self._move
+        self._inputs = labels.new_empty(0)  # the training inputs of the last step
         self._own_rows = torch.tensor(seats, device=device)
+        self._rows = torch.empty(0, device=device)  # takes its shape at the first step
 
+    @torch.no_grad()
     def step(self, inputs: Tensor, batch: Batch) -> Tensor:
         index = (
             batch.index if len(batch.index) == 1 else batch.index.index_select(0, self._own_rows)
         )
-        rows = inputs.index_select(0, index.reshape(-1)).view(*index.shape, *inputs.shape[1:])
-        logits = self._net(rows)
-        losses = torch.cat([part(logits, index, batch.weights) for part in self._losses])
-        losses.sum().backward()
+        self._inputs = inputs
+        return self._call(index, batch.weights)
+
+    def _move(self, index: Tensor, weights: Tensor) -> Tensor:
+        """One step; keeps to tensors of fixed shape and place, and never waits for the device."""
+        inputs = self._inputs
+        torch.index_select(inputs, 0, index.reshape(-1), out=self._rows)
+        logits = self._net.forward(self._rows.view(*index.shape, *inputs.shape[1:]))
+        parts = [part.with_gradient(logits, index, weights) for part in self._losses]
+        self._net.backward(torch.cat([gradient for _, gradient in parts]))
         self._optimizer.step()
-        return losses.detach().index_select(0, self._order)
+        return torch.cat([losses for losses, _ in parts]).index_select(0, self._order)
 
     def scale_rates(self, factor: float) -> None:
-        for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
-            group["lr"] = rate * factor
+        _scale(self._optimizer, self._rates, factor)
 
     @torch.no_grad()
     def logits(self, inputs: Tensor) -> Tensor:
         parts = [
-            self._net(_filled_up(rows).unsqueeze(0))[:, : len(rows)] for rows in inputs.split(_ROWS)
+            self._net.logits(_filled_up(rows).unsqueeze(0))[:, : len(rows)]
+            for rows in inputs.split(_ROWS)
         ]
         return torch.cat(parts, dim=1).index_select(0, self._order)
 
@@ -192,16 +227,19 @@ class LoneCohort:
         labels: Tensor,
         optimizer: OptimizerBuilder,
         device: torch.device,
+        products: torch.dtype = torch.float32,
     ) -> None:
         self.members = members
         self._net = net.to(device)
+        self._rough = torch.autocast(device.type, torch.bfloat16, products is not torch.float32)
         self._loss = _HeadLoss(members[0].head, [0], labels)
         self._optimizer = optimizer(self._net.parameters(), **members[0].rates)
         self._rates = [group["lr"] for group in self._optimizer.param_groups]
 
     def step(self, inputs: Tensor, batch: Batch) -> Tensor:
         self._net.train()
-        logits = self._net(inputs.index_select(0, batch.index[0])).unsqueeze(0)
+        with self._rough:
+            logits = self._net(inputs.index_select(0, batch.index[0])).float().unsqueeze(0)
         losses = self._loss(logits, batch.index, batch.weights)
         self._optimizer.zero_grad(set_to_none=True)
         losses.sum().backward()
@@ -209,13 +247,14 @@ class LoneCohort:
         return losses.detach()
 
     def scale_rates(self, factor: float) -> None:
-        for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
-            group["lr"] = rate * factor
+        _scale(self._optimizer, self._rates, factor)
 
     @torch.no_grad()
     def logits(self, inputs: Tensor) -> Tensor:
         self._net.eval()
-        return torch.cat([self._net(rows) for rows in inputs.split(_ROWS // 4)]).unsqueeze(0)
+        with self._rough:
+            parts = [self._net(rows).float() for rows in inputs.split(_ROWS)]
+        return torch.cat(parts).unsqueeze(0)
 
     def weights(self, k: int) -> dict[str, Tensor]:
         return {
@@ -235,19 +274,47 @@ class _HeadLoss:
         self._targets = head.encode(labels)
 
     def __call__(self, logits: Tensor, index: Tensor, weights: Tensor) -> Tensor:
-        """(G, B, U), (S, B), (B,) -> one mean loss per seat."""
-        own = logits[self._start : self._stop]
-        count, rows, units = own.shape
+        """(seats, B, U), (S, B), (B,) -> one mean loss per seat of this head."""
+        count, rows, units = logits.shape
         which = index.expand(count, -1) if len(index) == 1 else index[self._start : self._stop]
         targets = self._targets.index_select(0, which.reshape(-1))
-        per_row = self._head.loss(own.reshape(count * rows, units), targets)
+        per_row = self._head.loss(logits.reshape(count * rows, units), targets)
         return (per_row.view(count, rows) * weights).sum(dim=1)
+
+    @torch.enable_grad()
+    def with_gradient(
+        self, logits: Tensor, index: Tensor, weights: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """From the logits (G, B, U) of all seats: one loss per seat, gradients (seats, B, U).
+
+        The sum of the seats' losses has, for each seat, exactly that seat's gradient.
+        """
+        leaf = logits[self._start : self._stop].detach().requires_grad_()
+        losses = self(leaf, index, weights)
+        (gradient,) = torch.autograd.grad(losses.sum(), leaf)
+        return losses.detach(), gradient
 
 
 def _filled_up(rows: Tensor) -> Tensor:
     """Rows up to a multiple of a cache line: products of ragged shapes differ by seat."""
     missing = -len(rows) % ROW_LANE
     return rows if missing == 0 else torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])])
+
+
+def _scale(optimizer: torch.optim.Optimizer, rates: Sequence[float], factor: float) -> None:
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate * factor)  # a recording reads the same place again
+        else:
+            group["lr"] = rate * factor
+
+
+def _let_record(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
+    """Keep on the device what changes from step to step: rates, and Adam's count of steps."""
+    for group in optimizer.param_groups:
+        group["lr"] = torch.tensor(float(group["lr"]), device=device)
+        if "capturable" in group:
+            group["capturable"] = True
 
 
 def _leaf(parameter: Tensor, gradient: Tensor) -> nn.Parameter:

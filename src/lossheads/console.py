@@ -1,5 +1,6 @@
 """What a person sees while runs are trained: a bar on a terminal, plain lines elsewhere."""
 
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -21,9 +22,6 @@ class Reporter:
         # Progress goes to stderr: stdout is for results, and may be a pipe.
         self.console = console or Console(stderr=True, highlight=False)
         self._progress: Progress | None = None
-        self._task: TaskID | None = None
-        self._title = ""
-        self._members = 0
         if self.console.is_terminal:
             self._progress = Progress(
                 TextColumn("{task.description}"),
@@ -52,18 +50,33 @@ class Reporter:
         """One line."""
         self.console.print(text, markup=False, soft_wrap=True)
 
-    def cohort(self, title: str, members: int, steps: int) -> None:
-        """A cohort begins."""
-        self._title, self._members = title, members
+    def cohort(self, title: str, members: int, steps: int) -> "Line":
+        """A cohort begins; its line tells of its laps."""
         if self._progress is None:
             self.say(f"training {title}: {members} member(s), {steps} steps")
-        else:
-            self._task = self._progress.add_task(title, total=steps, said="")
+            return Line(self, title, members, None)
+        task = self._progress.add_task(title, total=steps, said="")
+        return Line(self, title, members, task)
+
+    def show(self, task: TaskID, step: int, said: str) -> None:
+        """Move a bar."""
+        if self._progress is not None:
+            self._progress.update(task, completed=step, said=said)
+
+
+@dataclass(frozen=True)
+class Line:
+    """How far one cohort is; several may be under way at the same time."""
+
+    reporter: Reporter
+    title: str
+    members: int
+    task: TaskID | None
 
     def lap(self, step: int, epoch: float, watch: str, value: float) -> None:
         """A measuring step of the cohort; `value` is the mean over its members on validation."""
-        said = f"{watch} {value:.4f} (validation, mean of {self._members})"
-        if self._progress is None:
-            self.say(f"  epoch {epoch:5.2f}  step {step:6d}  {said}")
-        elif self._task is not None:
-            self._progress.update(self._task, completed=step, said=said)
+        said = f"{watch} {value:.4f} (validation, mean of {self.members})"
+        if self.task is not None:
+            self.reporter.show(self.task, step, said)
+        else:
+            self.reporter.say(f"  {self.title}  epoch {epoch:5.2f}  step {step:6d}  {said}")

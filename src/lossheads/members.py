@@ -1,6 +1,8 @@
 """A member: one head, one seed, one set of optimizer settings, and the net they start from."""
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,9 +51,20 @@ class Net(nn.Module):
         return logits
 
 
+# Modules draw their first weights from torch's one global generator: one thread at a time.
+_GENERATOR = threading.Lock()
+
+
+@contextmanager
+def building() -> Iterator[None]:
+    """Nets are built in here: nobody else draws meanwhile, and the generator is put back."""
+    with _GENERATOR, torch.random.fork_rng(devices=[]):
+        yield
+
+
 def initial_net(trunk: Trunk, input_shape: tuple[int, ...], member: Member) -> Net:
     """The net `member` starts from, on the CPU: the same bits alone or in any company."""
-    with torch.random.fork_rng(devices=[]):
+    with building():
         torch.manual_seed(stream_seed(member.seed, _TRUNK))
         body = trunk(input_shape)
         width = _feature_width(body, input_shape)

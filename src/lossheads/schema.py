@@ -17,10 +17,11 @@ class DeviceKind(Enum):
 
 
 class Precision(Enum):
-    """How products are computed; weights are float32 throughout."""
+    """How products are computed; weights, losses and optimizer are float32 throughout."""
 
     float32 = "float32"
     tf32 = "tf32"
+    bfloat16 = "bfloat16"
 
 
 @dataclass
@@ -29,6 +30,7 @@ class Device:
     threads: int | None = MISSING
     precision: Precision = MISSING
     deterministic: bool = MISSING
+    graph: bool = MISSING
 
 
 @dataclass
@@ -54,7 +56,7 @@ class Recording:
 
 @dataclass
 class CohortSize:
-    max_members: int = MISSING
+    max_members: int | None = MISSING
 
 
 @dataclass

@@ -61,12 +61,14 @@ def train(
     plan: Plan,
     recorders: Sequence[Recorder],
     tell: Callable[[int, float], None],
+    heed: Callable[[], None] = lambda: None,
 ) -> list[Walk]:
     """Train every member of `cohort` on `dataset` (both on one device) and measure it.
 
     Args:
         recorders: One per member.
         tell: Called at each lap with the step and the mean validation `watch` of the cohort.
+        heed: Called before each step; what it raises ends the training.
 
     Returns:
         One walk per member, in order. Status is `finished` or `diverged`.
@@ -75,15 +77,16 @@ def train(
     data_seeds = [member.data_seed for member in cohort.members]
     device = dataset.train.inputs.device
     batches = stream(len(dataset.train), plan.batch_size, data_seeds, device)
-    tally = _Tally(len(walks), device)
+    tally = _Tally(len(walks))
     for step in range(plan.steps + 1):
         if step in plan.laps or step in (0, plan.steps):
             _lap(cohort, dataset, plan, step, tally, walks, recorders)
             tell(step, _mean_watched(walks, plan.watch))
         if step == plan.steps or all(walk.stopped for walk in walks):
             break
+        heed()
         cohort.scale_rates(plan.schedule(step / plan.steps))
-        tally.add(step, cohort.step(dataset.train.inputs, next(batches)))
+        tally.add(cohort.step(dataset.train.inputs, next(batches)))
     _finish(cohort, dataset, plan, walks, recorders)
     return walks
 
@@ -106,25 +109,38 @@ def first_step(cohort: Cohort, split: Split) -> list[dict[str, float]]:
 
 
 class _Tally:
-    """Losses since the last lap and the first bad step, kept on the device."""
+    """Losses since the last lap and the first bad step; left on the device until a lap reads."""
 
-    def __init__(self, size: int, device: torch.device) -> None:
-        self._sum = torch.zeros(size, dtype=torch.float64, device=device)
-        self._count = 0
-        self._bad_step = torch.full((size,), -1, dtype=torch.int64, device=device)
+    def __init__(self, size: int) -> None:
+        self._losses: list[Tensor] = []
+        self._sum, self._count = torch.zeros(size, dtype=torch.float64), 0
+        self._bad_step = [-1] * size
+        self._next_step = 0
 
-    def add(self, step: int, losses: Tensor) -> None:
-        self._sum += losses
-        self._count += 1
-        fresh = ~losses.isfinite() & (self._bad_step < 0)
-        self._bad_step.masked_fill_(fresh, step)
+    def add(self, losses: Tensor) -> None:
+        """(K,) of the next step. No number is read, so the device is not waited for."""
+        self._losses.append(losses)
+        if len(self._losses) >= 4096:
+            self._fold()
 
     def read(self) -> tuple[list[float], list[int]]:
         """Mean loss per member (NaN before the first step) and first bad step (-1: none)."""
-        means = (self._sum / self._count).tolist() if self._count else [math.nan] * len(self._sum)
-        self._sum.zero_()
-        self._count = 0
-        return means, self._bad_step.tolist()
+        self._fold()
+        nothing = [math.nan] * len(self._sum)
+        means = (self._sum / self._count).tolist() if self._count else nothing
+        self._sum, self._count = torch.zeros_like(self._sum), 0
+        return means, self._bad_step
+
+    def _fold(self) -> None:
+        if not self._losses:
+            return
+        losses = torch.stack(self._losses).double().cpu()
+        for k, bad in enumerate((~losses.isfinite()).int().T):
+            if self._bad_step[k] < 0 and bad.any():
+                self._bad_step[k] = self._next_step + int(bad.argmax())
+        self._sum, self._count = self._sum + losses.sum(dim=0), self._count + len(losses)
+        self._next_step += len(losses)
+        self._losses.clear()
 
 
 def _lap(

@@ -22,13 +22,16 @@ TEN = OneOf(10)
 HEADS: list[Head] = [SoftmaxCCE(TEN), SigmoidBCE(TEN)]
 
 
-def losses_of(device: torch.device, steps: int, watch_syncs: bool = False) -> torch.Tensor:
+def losses_of(
+    device: torch.device, steps: int, watch_syncs: bool = False, graph: bool = False
+) -> torch.Tensor:
     draw = torch.Generator().manual_seed(5)
     inputs = torch.rand(512, 1, 8, 8, generator=draw).to(device)
     labels = torch.randint(0, 10, (512,), generator=draw).to(device)
     members = [Member(HEADS[k % 2], k, k, {"lr": 1e-2, "fused": True}) for k in range(6)]
     trunk = partial(mlp, hidden=[32])
-    cohort = build_cohort(trunk, (1, 8, 8), members, labels, partial(torch.optim.Adam), device)
+    adam = partial(torch.optim.Adam)
+    cohort = build_cohort(trunk, (1, 8, 8), members, labels, adam, device, graph=graph)
     batches = stream(512, 64, [m.data_seed for m in members], device)
     seen = [cohort.step(inputs, next(batches))]
     torch.cuda.set_sync_debug_mode("error" if watch_syncs else "default")
@@ -51,3 +54,7 @@ def test_the_first_steps_agree_with_the_cpu() -> None:
 
 def test_the_card_repeats_itself_bit_for_bit() -> None:
     assert torch.equal(losses_of(CUDA, steps=20), losses_of(CUDA, steps=20))
+
+
+def test_a_recorded_step_is_the_plain_one() -> None:
+    torch.testing.assert_close(losses_of(CUDA, steps=12, graph=True), losses_of(CUDA, steps=12))

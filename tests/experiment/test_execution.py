@@ -11,9 +11,10 @@ import pytest
 import yaml
 
 from lossheads.configuration import compose
-from lossheads.console import Reporter
+from lossheads.console import Line
 from lossheads.errors import HeadMismatch, UserError
 from lossheads.experiment import execute, execution
+from lossheads.experiment.folders import RunFolder
 from lossheads.results import Result, read_result, read_results, run_key, select
 
 Composer = Callable[..., dict[str, Any]]
@@ -94,6 +95,25 @@ def test_a_run_gives_the_same_numbers_alone_and_in_a_cohort(tiny: Composer, tmp_
         assert numbers(alone) == numbers(result)
 
 
+@pytest.mark.parametrize("words", [("device.threads=1",), ("cohort.max_members=1",)])
+def test_neither_threads_nor_the_size_of_cohorts_change_a_number(
+    tiny: Composer, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    heads = ("softmax_cce", "sigmoid_bce", "sigmoid_bce_mean")
+    pairs = [(f"head={head}", f"seed={seed}") for head in heads for seed in range(3)]
+    usual = execute([tiny(*pair) for pair in pairs])
+    other = execute([tiny(*pair, *words, f"outputs={tmp_path}/other") for pair in pairs])
+    assert [numbers(result) for result in usual] == [numbers(result) for result in other]
+
+
+def test_runs_on_several_datasets_train_at_the_same_time(tiny: Composer, tmp_path: Path) -> None:
+    words = [(f"dataset.classes={c}", f"seed={seed}") for c in (3, 5, 7) for seed in (0, 1)]
+    together = execute([tiny(*pair) for pair in words])
+    for pair, result in zip(words, together, strict=True):
+        (alone,) = execute([tiny(*pair, f"outputs={tmp_path}/alone")])
+        assert numbers(alone) == numbers(result)
+
+
 def test_convolutions_train_in_processes_of_one_thread(tmp_path: Path) -> None:
     plain = [compose([*CNN, f"outputs={tmp_path}/apart", f"seed={seed}"]) for seed in range(3)]
     apart = execute(plain)
@@ -143,7 +163,7 @@ def test_interrupted_run_says_so_and_starts_clean(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Reporter, "lap", interrupt)
+        patch.setattr(Line, "lap", interrupt)
         with pytest.raises(KeyboardInterrupt):
             execute([tiny()])
     (folder,) = folders(tmp_path)
@@ -160,10 +180,10 @@ def test_failing_cohort_leaves_the_finished_ones(
 ) -> None:
     real = execution.train
 
-    def fail_for_sigmoid(cohort: Any, *rest: Any) -> Any:
+    def fail_for_sigmoid(cohort: Any, *rest: Any, **named: Any) -> Any:
         if "Sigmoid" in type(cohort.members[0].head).__name__:
             raise RuntimeError("broken on purpose")
-        return real(cohort, *rest)
+        return real(cohort, *rest, **named)
 
     monkeypatch.setattr(execution, "train", fail_for_sigmoid)
     configs = [
@@ -199,7 +219,7 @@ def test_outputs_that_cannot_be_written_are_one_sentence(tiny: Composer, tmp_pat
 def test_two_processes_do_not_train_one_run(tiny: Composer, tmp_path: Path) -> None:
     execute([tiny()])
     (folder,) = folders(tmp_path)
-    held = execution.RunFolder(folder)
+    held = RunFolder(folder)
     held.open(tiny(), {}, force=True)
     with pytest.raises(UserError, match="trained by another process"):
         execute([tiny()])
@@ -225,6 +245,7 @@ def test_prior_bias_starts_every_head_at_the_base_rates(tiny: Composer) -> None:
         ("optimizer.lr=-1", "Invalid learning rate"),
         ("device.threads=4096", "cores of this machine"),
         ("device.precision=tf32", "needs device=cuda"),
+        ("device.graph=true", "needs device=cuda"),
         ("model.hidden=[]", "one width of at least 1 per layer"),
         ("model.hidden=[a]", "one width of at least 1 per layer"),
         ("model.hidden=16", "one width of at least 1 per layer"),

@@ -1,7 +1,9 @@
 """This project, built as `experiment.execute` builds it: K seeds of one configuration."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from math import ceil
 from multiprocessing import get_context
 from multiprocessing.pool import Pool
 from time import perf_counter
@@ -16,6 +18,8 @@ from lossheads.configuration import compose
 from lossheads.datasets.fashion_mnist import pixels
 from lossheads.experiment.building import build_parts
 from lossheads.experiment.devices import prepare
+from lossheads.experiment.runs import MOST_ON_CPU
+from lossheads.experiment.workers import in_threads
 from lossheads.members import Member
 
 
@@ -37,42 +41,44 @@ class Engine:
     """The parts of a run and its data; builds cohorts when they are first asked for."""
 
     def __init__(self, setting: Setting) -> None:
-        config = compose(overrides(setting))
-        self._setting, self._most = setting, int(config["cohort"]["max_members"])
-        self._device = prepare(config["device"])
-        self._parts = parts = build_parts(config)
+        self._config = compose(overrides(setting))
+        self._setting = setting
+        self._parts = parts = build_parts(self._config)
         images, classes = load_rows(setting)
         self._inputs, self._labels = pixels(images), torch.from_numpy(classes)
         self._shape = tuple(self._inputs.shape[1:])
         self.stacks = can_stack(parts.trunk, self._shape, parts.optimizer, parts.rates)
+        self._threads = 1 if self.stacks else setting.threads
+        self._device = prepare(self._config["device"], self._threads)
         self._kept: dict[int, list[tuple[Cohort, Iterator[Batch]]]] = {}
 
     def train(self, members: int, steps: int, warm: int = WARM_STEPS) -> float:
-        """Seconds of `steps` steps of all members, cohort after cohort."""
+        """Seconds of `steps` steps of all members, cohorts side by side."""
         if members not in self._kept:
             self._kept[members] = self._cohorts(members)
-        seconds = 0.0
-        for cohort, batches in self._kept[members]:
-            self._walk(cohort, batches, warm)
-            started = perf_counter()
-            self._walk(cohort, batches, steps)
-            seconds += perf_counter() - started
-        return seconds
+        cohorts, halt = self._kept[members], threading.Event()
+        in_threads(lambda pair: self._walk(*pair, warm), cohorts, self._setting.threads, halt)
+        started = perf_counter()
+        in_threads(lambda pair: self._walk(*pair, steps), cohorts, self._setting.threads, halt)
+        return perf_counter() - started
 
     def _walk(self, cohort: Cohort, batches: Iterator[Batch], steps: int) -> None:
+        prepare(self._config["device"], self._threads)  # what a thread must be told
         for _ in range(steps):
             cohort.scale_rates(1.0)  # the loop sets the schedule's factor at every step
             cohort.step(self._inputs, next(batches))
 
     def _cohorts(self, members: int) -> list[tuple[Cohort, Iterator[Batch]]]:
-        """Cohorts of at most `cohort.max_members`, each with its batches."""
+        """Cohorts as `experiment.runs` deals them out, each with its batches."""
         own, parts = self._setting.order == "own", self._parts
         everyone = [
             Member(parts.head, seed, seed if own else 0, parts.rates) for seed in range(members)
         ]
+        threads = self._setting.threads
+        count = min(members, ceil(ceil(members / MOST_ON_CPU) / threads) * threads)
         made = []
-        for at in range(0, members, self._most):
-            group = everyone[at : at + self._most]
+        for k in range(count):
+            group = everyone[members * k // count : members * (k + 1) // count]
             cohort = build_cohort(
                 parts.trunk, self._shape, group, self._labels, parts.optimizer, self._device
             )

@@ -31,6 +31,7 @@ from lossheads.experiment import execute
 from lossheads.experiment.building import build_head, build_parts
 from lossheads.experiment.checking import check_numbers
 from lossheads.report.announcing import wide_console
+from lossheads.report.claims_page import write_claims_page
 from lossheads.rulers import find_ruler
 
 # Settings that change where or on what a claim runs, or how often, but not what it asks.
@@ -54,6 +55,8 @@ def claim_command(words: list[str]) -> int:
     seeds, extra = _settings([*settings, *asked.settings])
     reference = Path(asked.reference)
     statuses = [_run(claim, seeds, extra, reference, asked.save) for claim in claims]
+    report = write_claims_page(Path(compose(extra)["outputs"]) / "claims")
+    wide_console().print(f"Report over all claims run so far: {report}")
     return max(statuses, key=lambda status: (status == 1, status))
 
 

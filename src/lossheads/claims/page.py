@@ -74,6 +74,8 @@ def as_data(verdict: Verdict) -> dict[str, Any]:
         "why": verdict.why,
         "says": claim.says,
         "statement": claim.statement,
+        "explanation": claim.explanation,
+        "would_change": claim.would_change,
         "source": asdict(claim.source),
         "protocol": claim.protocol if claim.arms else None,
         "redrawn": [arm.name for arm in claim.arms.values() if arm.redrawn],

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,23 +28,51 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def prepare(settings: Mapping[str, Any]) -> torch.device:
-    """Set threads, products and denormals for this process; returns the device.
+def free_bytes(device: torch.device) -> int:
+    """Memory that is free on the card, or available on the machine; a guess where it is unsaid."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        told = Path("/proc/meminfo").read_text().split("MemAvailable:")[1]
+        return 1024 * int(told.split()[0])
+    except (OSError, IndexError, ValueError):
+        return 4 * 1024**3
+
+
+def workers(settings: Mapping[str, Any]) -> int:
+    """Cohorts that train at the same time: one per thread of a CPU, one on a card.
 
     Raises:
-        UserError: On threads that are not between 1 and the cores, or a precision without a card.
+        UserError: On threads that are not between 1 and the cores.
     """
-    kind, threads, precision = settings["kind"], settings["threads"], settings["precision"]
-    most = cores()
+    threads, most = settings["threads"], cores()
     if threads is not None and not 1 <= threads <= most:
         raise UserError(
             f"device.threads={threads}: it lies between 1 and the {most} cores of this machine, "
             f"because more threads than cores wait for each other"
         )
+    return (threads or most) if settings["kind"] == "cpu" else 1
+
+
+def prepare(settings: Mapping[str, Any], threads: int) -> torch.device:
+    """Set products and denormals for this thread and process; returns the device.
+
+    Args:
+        threads: How many torch may use for one operation of this thread.
+
+    Raises:
+        UserError: On a precision or a recording without a card.
+    """
+    kind, precision = settings["kind"], settings["precision"]
     if precision == "tf32" and kind != "cuda":
-        raise UserError("device.precision=tf32 needs device=cuda; on a CPU choose float32")
-    torch.set_num_threads(threads or min(most, torch.get_num_threads()))
+        raise UserError(
+            "device.precision=tf32 needs device=cuda; on a CPU choose float32 or bfloat16"
+        )
+    if settings["graph"] and kind != "cuda":
+        raise UserError("device.graph=true needs device=cuda: a processor has nothing to replay")
+    torch.set_num_threads(threads)
     # Adam's moments of dead inputs decay into denormals, which cost far more than numbers do.
+    # The processor keeps this per thread.
     torch.set_flush_denormal(True)
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")

@@ -1,59 +1,33 @@
 """One engine for single runs, sweeps and claims: train what has no result yet, as cohorts."""
 
-import json
 import os
+import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 import torch
 from rich.console import Console
 
 from lossheads.batches import steps_per_epoch
-from lossheads.cohort import Cohort, build_cohort, can_stack
+from lossheads.cohort import Cohort, build_cohort, bytes_per_member, can_stack
 from lossheads.console import Reporter
 from lossheads.datasets.dataset import Dataset
 from lossheads.errors import UserError
-from lossheads.experiment.building import Parts, build_parts, content_of
-from lossheads.experiment.checking import check_numbers, watched
-from lossheads.experiment.devices import cores, prepare, resolve_kind
+from lossheads.experiment.checking import watched
+from lossheads.experiment.devices import free_bytes, prepare, workers
 from lossheads.experiment.environment import describe
-from lossheads.experiment.folders import RunFolder, refusing_to_write, run_path
-from lossheads.experiment.workers import in_processes
-from lossheads.members import Member
+from lossheads.experiment.runs import Run, by_device, cohorts, plan_run, unfinished
+from lossheads.experiment.shelf import DatasetShelf
+from lossheads.experiment.workers import in_processes, in_threads
+from lossheads.members import Member, initial_net
 from lossheads.outcomes import base_rates
 from lossheads.recording import NullRecorder, Recorder
 from lossheads.recording_tensorboard import TensorBoardRecorder
-from lossheads.results import Result, run_key
+from lossheads.results import Result
 from lossheads.training import Plan, Walk, first_step, train
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """A configuration on its way to a result."""
-
-    config: Mapping[str, Any]
-    parts: Parts
-    folder: RunFolder
-
-    @cached_property
-    def key(self) -> str:
-        return run_key(self.config)
-
-    @cached_property
-    def company(self) -> str:
-        """Runs with equal words here can train side by side."""
-        shared = {
-            name: self.config[name]
-            for name in ("dataset", "model", "schedule", "device", "training", "data_dir")
-        }
-        optimizer = self.config["optimizer"]["_target_"]
-        fused, units = self.parts.rates.get("fused", False), self.parts.head.units
-        content = self.config.get("content", {}).get("dataset")
-        return json.dumps([shared, optimizer, fused, units, content], sort_keys=True, default=str)
 
 
 def execute(configs: Sequence[Mapping[str, Any]], reporter: Reporter | None = None) -> list[Result]:
@@ -65,49 +39,18 @@ def execute(configs: Sequence[Mapping[str, Any]], reporter: Reporter | None = No
         UserError: What a configuration asks cannot be done. Before anything is written where the
             configuration alone tells; after the other cohorts are done otherwise.
     """
-    runs = [_plan(config) for config in configs]
-    todo = _unfinished(runs)
+    runs = [plan_run(config) for config in configs]
+    todo = unfinished(runs)
     failures: list[Exception] = []
-    datasets = _DatasetShelf()
     with reporter or Reporter() as told:
         _tell_missing_weights(runs, todo, told)
-        for cohort in _cohorts(todo):
-            try:
-                _train(cohort, datasets, told)
-            except Exception as error:
-                failures.append(error)
-                for run in cohort:
-                    run.folder.abandon("failed", f"{type(error).__name__}: {error}")
-            except KeyboardInterrupt:
-                for run in cohort:
-                    run.folder.abandon("interrupted", "stopped by the user")
-                raise
+        for group in by_device(todo):
+            failures += _Shift(group, told).work()
         for failure in failures[1:]:
             told.say(f"another cohort failed: {type(failure).__name__}: {failure}")
     if failures:
         raise failures[0]
     return [_finished(run) for run in runs]
-
-
-def _plan(config: Mapping[str, Any]) -> Run:
-    kind = resolve_kind(config["device"]["kind"])
-    config = {**config, "device": {**config["device"], "kind": kind}}
-    check_numbers(config)
-    parts = build_parts(config)
-    watched(config, parts.head.outcome)
-    content = content_of(config, parts.source)
-    if content:
-        config = {**config, "content": content}
-    return Run(config, parts, RunFolder(run_path(config)))
-
-
-def _unfinished(runs: Iterable[Run]) -> list[Run]:
-    """Runs to train: no result yet or `force`, each key once."""
-    todo: dict[str, Run] = {}
-    for run in runs:
-        if run.config["force"] or run.folder.result() is None:
-            todo.setdefault(run.key, run)
-    return list(todo.values())
 
 
 def _tell_missing_weights(runs: Sequence[Run], todo: Sequence[Run], told: Reporter) -> None:
@@ -119,49 +62,101 @@ def _tell_missing_weights(runs: Sequence[Run], todo: Sequence[Run], told: Report
             told.say(f"{folder.name} is finished and kept no weights: force=true makes them")
 
 
-def _cohorts(runs: Sequence[Run]) -> list[list[Run]]:
-    """Runs that can train side by side, in parts of at most `cohort.max_members`."""
-    companies: dict[str, list[Run]] = {}
-    for run in runs:
-        companies.setdefault(run.company, []).append(run)
-    parts = []
-    for company in companies.values():
-        size = int(company[0].config["cohort"]["max_members"])
-        parts += [company[at : at + size] for at in range(0, len(company), size)]
-    return parts
+class _Shift:
+    """The runs of one device on their way: cohorts side by side, then what cannot be stacked."""
 
+    def __init__(self, runs: Sequence[Run], told: Reporter) -> None:
+        self._cohorts, self._told = cohorts(runs), told
+        self._settings = runs[0].config["device"]
+        self._workers = workers(self._settings)
+        self._datasets = DatasetShelf(self._workers)
+        self._apart: list[Run] = []
+        self._failures: list[Exception] = []
+        self._halt = threading.Event()
 
-class _DatasetShelf:
-    """The dataset in use: cohorts of one dataset come one after the other, so one is enough."""
+    def work(self) -> list[Exception]:
+        """Train everything; returns what failed."""
+        in_threads(self._train_or_put_apart, self._cohorts, self._workers, self._halt)
+        apart, many = self._apart, min(self._workers, len(self._apart))
+        if many > 1:
+            self._told.say(
+                f"{_title(apart)}: cannot be stacked, {len(apart)} runs in {many} processes"
+            )
+            with self._answering_for(apart):
+                in_processes(_train_apart, [run.config for run in apart], many, self._told.say)
+        for run in apart if many <= 1 else ():
+            with self._answering_for([run]):
+                device = prepare(self._settings, self._workers)
+                self._train([run], self._datasets.get(run, device), device)
+        return self._failures
 
-    def __init__(self) -> None:
-        self._loaded: dict[str, Dataset] = {}
+    def _train_or_put_apart(self, runs: Sequence[Run]) -> None:
+        with self._answering_for(runs):
+            device = prepare(self._settings, threads=1)
+            dataset = self._datasets.get(runs[0], device)
+            if not _stackable(runs[0], dataset):
+                self._apart += runs
+                return
+            size = self._fitting(runs, dataset, device)
+            for at in range(0, len(runs), size):
+                self._train(runs[at : at + size], dataset, device)
 
-    def get(self, run: Run, device: torch.device) -> Dataset:
-        named = json.dumps(
-            [run.config["dataset"], run.config["data_dir"], str(device)], default=str
-        )
-        if named not in self._loaded:
-            data_dir = run.config["data_dir"]
-            cache = Path(run.config["outputs"]) / "cache"
-            self._loaded.clear()
-            with refusing_to_write(cache):
-                loaded = run.parts.source.load(Path(data_dir) if data_dir else None, cache)
-            self._loaded[named] = loaded.to(device)
-        return self._loaded[named]
+    @contextmanager
+    def _answering_for(self, runs: Sequence[Run]) -> Iterator[None]:
+        """Keep a failure for later; leave the folders of runs without a result honest."""
+        try:
+            yield
+        except Exception as error:
+            self._failures.append(error)
+            for run in runs:
+                run.folder.abandon("failed", f"{type(error).__name__}: {error}")
+        except KeyboardInterrupt:
+            for run in runs:
+                run.folder.abandon("interrupted", "stopped by the user")
+            raise
 
+    def _fitting(self, runs: Sequence[Run], dataset: Dataset, device: torch.device) -> int:
+        """How many of `runs` fit into this worker's share of the memory side by side."""
+        net = initial_net(runs[0].parts.trunk, dataset.input_shape, _member(runs[0], dataset))
+        measured = len(dataset.val) + len(dataset.test)
+        own = bytes_per_member(net, runs[0].config["training"]["batch_size"], measured)
+        return max(1, min(len(runs), free_bytes(device) // 2 // self._workers // own))
 
-def _train(runs: Sequence[Run], datasets: _DatasetShelf, told: Reporter) -> None:
-    device = prepare(runs[0].config["device"])
-    dataset = datasets.get(runs[0], device)
-    if _stackable(runs[0], dataset):
-        _train_together(runs, dataset, device, told)
-    elif len(runs) > 1 and device.type == "cpu" and cores() > 1:
-        told.say(f"{_title(runs)}: cannot be stacked, {len(runs)} runs in {cores()} processes")
-        in_processes(_train_apart, [run.config for run in runs], cores(), told.say)
-    else:
+    def _train(self, runs: Sequence[Run], dataset: Dataset, device: torch.device) -> None:
+        started = time.perf_counter()
+        cohort = _build(runs, dataset, device)
+        plan = _make_plan(runs[0], len(dataset.train))
+        environment = describe(device) | {
+            "members": len(runs),
+            "workers": self._workers,
+            "data": asdict(dataset.provenance),
+            "bayes_score": dataset.bayes_score,
+        }
         for run in runs:
-            _train_together([run], dataset, device, told)
+            run.folder.open(run.config, environment, force=run.config["force"])
+        recorders = [_recorder(run, dataset) for run in runs]
+        line = self._told.cohort(_title(runs), len(runs), plan.steps)
+        epoch = steps_per_epoch(len(dataset.train), plan.batch_size)
+        starts = first_step(cohort, dataset.train)
+        walks = train(
+            cohort,
+            dataset,
+            plan,
+            recorders,
+            tell=lambda step, value: line.lap(step, step / epoch, plan.watch, value),
+            heed=self._heed,
+        )
+        seconds = (time.perf_counter() - started) / len(runs)
+        for k, (run, walk, recorder) in enumerate(zip(runs, walks, recorders, strict=True)):
+            result = _result(run, walk, dataset, environment, seconds, starts[k])
+            recorder.close(result)
+            if run.config["recording"]["weights"]:
+                torch.save(cohort.weights(k), run.folder.path / "weights.pt")
+            run.folder.close(result)
+
+    def _heed(self) -> None:
+        if self._halt.is_set():
+            raise KeyboardInterrupt
 
 
 def _train_apart(config: Mapping[str, Any]) -> str:
@@ -171,44 +166,21 @@ def _train_apart(config: Mapping[str, Any]) -> str:
     return f"{result.name} ({result.status}, {result.seconds:.0f} s)"
 
 
-def _train_together(
-    runs: Sequence[Run], dataset: Dataset, device: torch.device, told: Reporter
-) -> None:
-    started = time.perf_counter()
-    cohort = _build(runs, dataset, device)
-    plan = _make_plan(runs[0], len(dataset.train))
-    environment = describe(device) | {
-        "members": len(runs),
-        "data": asdict(dataset.provenance),
-        "bayes_score": dataset.bayes_score,
-    }
-    for run in runs:
-        run.folder.open(run.config, environment, force=run.config["force"])
-    recorders = [_recorder(run, dataset) for run in runs]
-    told.cohort(_title(runs), len(runs), plan.steps)
-    epoch = steps_per_epoch(len(dataset.train), plan.batch_size)
-    starts = first_step(cohort, dataset.train)
-    walks = train(
-        cohort,
-        dataset,
-        plan,
-        recorders,
-        lambda step, value: told.lap(step, step / epoch, plan.watch, value),
-    )
-    seconds = (time.perf_counter() - started) / len(runs)
-    for k, (run, walk, recorder) in enumerate(zip(runs, walks, recorders, strict=True)):
-        result = _result(run, walk, dataset, environment, seconds, starts[k])
-        recorder.close(result)
-        if run.config["recording"]["weights"]:
-            torch.save(cohort.weights(k), run.folder.path / "weights.pt")
-        run.folder.close(result)
-
-
 def _build(runs: Sequence[Run], dataset: Dataset, device: torch.device) -> Cohort:
     parts = runs[0].parts
     members = [_member(run, dataset) for run in runs]
     shape, labels = dataset.input_shape, dataset.train.labels
-    return build_cohort(parts.trunk, shape, members, labels, parts.optimizer, device)
+    settings = runs[0].config["device"]
+    return build_cohort(
+        parts.trunk,
+        shape,
+        members,
+        labels,
+        parts.optimizer,
+        device,
+        products=torch.bfloat16 if settings["precision"] == "bfloat16" else torch.float32,
+        graph=bool(settings["graph"]),
+    )
 
 
 def _stackable(run: Run, dataset: Dataset) -> bool:

@@ -1,16 +1,71 @@
-"""Runs that cannot be stacked, side by side: one single-threaded process per core.
+"""Work side by side, one torch thread each, as many at once as there are cores to use.
+
+Cohorts of stacked members train in threads of this process: they share the data, and torch lets
+go of Python's lock while it computes. Runs that cannot be stacked train in processes, because a
+strange module may draw from torch's one global generator.
 
 Threads × processes never exceed the cores: two torch jobs of two threads on two cores run many
 times slower than two jobs of one thread.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    as_completed,
+    wait,
+)
+from contextlib import contextmanager
 from multiprocessing import get_context
-from typing import Any
+from typing import Any, TypeVar
 
 Config = Mapping[str, Any]
 Work = Callable[[Config], str]
+Part = TypeVar("Part")
+
+
+def in_threads(
+    work: Callable[[Part], None], parts: Sequence[Part], threads: int, halt: threading.Event
+) -> None:
+    """Do `work` on every part, in this thread if there is nothing to do side by side.
+
+    Args:
+        halt: Set when the work is interrupted; who works must look at it and stop, because an
+            interruption reaches the main thread alone.
+    """
+    if min(threads, len(parts)) <= 1:
+        for part in parts:
+            work(part)
+        return
+    with _quick_turns(), ThreadPoolExecutor(threads) as pool:
+        jobs = [pool.submit(work, part) for part in parts]
+        try:
+            for job in as_completed(jobs):
+                job.result()
+        except BaseException:
+            halt.set()
+            for job in jobs:
+                job.cancel()
+            raise
+
+
+@contextmanager
+def _quick_turns() -> Iterator[None]:
+    """Let a thread that trains have Python's lock soon, while another one draws or counts.
+
+    A training thread wants the lock for some microseconds after each torch call, every time in
+    front of a thread that may keep it for the whole interval: 5 ms by default.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-4)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def in_processes(

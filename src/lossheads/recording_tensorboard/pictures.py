@@ -5,18 +5,22 @@ as the drawing) and keep to matplotlib's object interface (no global figure, saf
 """
 
 import io
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor
 
 DPI = 90
 NUMBERS_UP_TO = 12  # cells along a side that still hold a legible number
 NAMES_UP_TO = 40
+_DRAWING = threading.Lock()
 INK, BLUE, GREY = "#222222", "#0072B2", "#6B6B6B"
 
 
@@ -30,11 +34,13 @@ class Png:
 
 
 def draw(figure: Figure) -> Png:
-    """The figure's pixels, compressed."""
-    width, height = figure.canvas.get_width_height()
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
-    return Png(buffer.getvalue(), width, height)
+    """The figure's pixels, compressed. One at a time: matplotlib shares its fonts."""
+    canvas: Any = FigureCanvasAgg(figure)
+    with _DRAWING:
+        canvas.draw()  # `savefig` would lay the same figure out twice
+    image, buffer = Image.fromarray(np.asarray(canvas.buffer_rgba())), io.BytesIO()
+    image.save(buffer, format="png", compress_level=3)
+    return Png(buffer.getvalue(), *image.size)
 
 
 def counts_figure(counts: Tensor, rows: Sequence[str], columns: Sequence[str], say: str) -> Figure:
@@ -49,16 +55,20 @@ def counts_figure(counts: Tensor, rows: Sequence[str], columns: Sequence[str], s
     shares = numbers / np.maximum(numbers.sum(axis=1, keepdims=True), 1)
     figure, axes = _sheet(6.4, 5.6, left=0.2, bottom=0.2, top=0.92, right=0.98)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    _name(axes, rows, columns)
     if max(numbers.shape) <= NUMBERS_UP_TO:
         for (row, column), number in np.ndenumerate(numbers):
-            colour = "white" if shares[row, column] > 0.5 else INK
-            axes.text(
-                column, row, f"{number}", ha="center", va="center", fontsize=7.5, color=colour
-            )
-    axes.set_xlabel("said", fontsize=9)
-    axes.set_ylabel("true", fontsize=9)
-    axes.set_title(say, loc="left", fontsize=10, color=INK)
+            if number:  # an empty cell says 0 by its colour
+                colour = "white" if shares[row, column] > 0.5 else INK
+                _write(axes, column, row, f"{number}", ha="center", size=7.5, color=colour)
+    if len(columns) <= NAMES_UP_TO:
+        for column, name in enumerate(columns):
+            _write(axes, column, len(rows) - 0.4, name, ha="right", va="top", turned=45)
+    if len(rows) <= NAMES_UP_TO:
+        for row, name in enumerate(rows):
+            _write(axes, -0.6, row, name, ha="right")
+    figure.text(0.59, 0.02, "said", ha="center", fontsize=9, color=INK)
+    figure.text(0.02, 0.56, "true", va="center", rotation=90, fontsize=9, color=INK)
+    figure.text(0.2, 0.945, say, fontsize=10, color=INK)
     return figure
 
 
@@ -70,17 +80,23 @@ def accuracies_figure(
     places = np.arange(len(names))
     axes.barh(places, values, height=0.62, color=BLUE)
     axes.vlines(floors, places - 0.42, places + 0.42, color=INK, linewidth=2.2)
-    for place, value in enumerate(values):
-        axes.text(value + 0.01, place, f"{value:.3f}", va="center", fontsize=8.5, color=INK)
-    axes.set_yticks(places, names)
-    axes.set_ylim(len(names) - 0.5, -0.5)
+    for place, (name, value) in enumerate(zip(names, values, strict=True)):
+        _write(axes, -0.015, place, name, ha="right", size=8.5)
+        _write(axes, value + 0.01, place, f"{value:.3f}", size=8.5)
     axes.set_xlim(0, 1.1)
-    axes.set_xticks(np.linspace(0, 1, 6))
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.tick_params(labelsize=8.5, colors=INK)
-    axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("black marks: what a model that says nothing scores", fontsize=8.5, color=GREY)
-    axes.set_title(say, loc="left", fontsize=10, color=INK)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.axhline(len(names) - 0.5, color=GREY, linewidth=0.8, clip_on=False)
+    for mark in np.linspace(0, 1, 6):
+        _write(axes, mark, len(names) - 0.42, f"{mark:.1f}", ha="center", va="top", size=8.5)
+    figure.text(
+        0.655,
+        0.01,
+        "black marks: what a model that says nothing scores",
+        ha="center",
+        fontsize=8.5,
+        color=GREY,
+    )
+    figure.text(0.34, 0.93, say, fontsize=10, color=INK)
     return figure
 
 
@@ -88,15 +104,23 @@ def _sheet(
     width: float, height: float, left: float, bottom: float, top: float, right: float
 ) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
-    FigureCanvasAgg(figure)
     axes = figure.add_axes((left, bottom, right - left, top - bottom))
+    axes.set_axis_off()  # matplotlib's ticks cost more than everything else on the sheet
     return figure, axes
 
 
-def _name(axes: Axes, rows: Sequence[str], columns: Sequence[str]) -> None:
-    """Names at the ticks, or a few plain numbers where names would run into each other."""
-    if len(columns) <= NAMES_UP_TO:
-        axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", fontsize=8)
-    if len(rows) <= NAMES_UP_TO:
-        axes.set_yticks(range(len(rows)), rows, fontsize=8)
-    axes.tick_params(length=0)
+def _write(
+    axes: Axes,
+    x: float,
+    y: float,
+    text: str,
+    ha: Literal["left", "center", "right"] = "left",
+    va: Literal["center", "top"] = "center",
+    size: float = 8,
+    color: str = INK,
+    turned: int = 0,
+) -> None:
+    anchor = "anchor" if turned else None
+    axes.text(
+        x, y, text, ha=ha, va=va, fontsize=size, color=color, rotation=turned, rotation_mode=anchor
+    )

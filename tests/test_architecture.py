@@ -42,6 +42,8 @@ WITHOUT_TORCH = [
     "lossheads.claims.statistics",
     "lossheads.claims.reading",
     "lossheads.report.announcing",
+    "lossheads.report.claims_page",
+    "lossheads.report.runs_page",
     "lossheads.report.command",
     "lossheads.report.figures",
     "lossheads.report.overview",

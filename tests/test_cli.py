@@ -53,7 +53,7 @@ def test_train_prints_rulers_with_floors(tmp_path: Path) -> None:
 
 def test_sweep_is_one_cohort_and_needs_no_word_train(tmp_path: Path) -> None:
     words = ["head=softmax_cce,sigmoid_bce", "seed=0,1"]
-    done = lossheads(*TINY, "-m", *words, cwd=tmp_path)
+    done = lossheads(*TINY, "-m", *words, "device.threads=1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "softmax_cce (n = 2)" in done.stdout
     assert done.stderr.count("training digits") == 1

@@ -26,7 +26,8 @@ lossheads compares loss heads honestly: one trunk, every ruler, paired seeds, a 
   lossheads claim run NAME|FILE|all     train what is missing, print the verdict
   lossheads heads [NAME ...]            what each head does, with a tiny worked example
   lossheads board [OUTPUTS]             TensorBoard on 127.0.0.1
-  lossheads report [OUTPUTS]            a table of all finished runs
+  lossheads report [OUTPUTS]            a table of all finished runs; --html FILE: a page
+  lossheads report --claims [FOLDER]    one HTML page over all verdicts
 
 Every command explains itself: lossheads COMMAND --help. --debug shows tracebacks.
 Exit status: 0 done, 1 a run failed or diverged, 2 a mistake in the call, 3 a verdict changed.
@@ -192,6 +193,10 @@ def _board(words: list[str]) -> int:
 
 
 def _report(words: list[str]) -> int:
+    from lossheads.report.arguments import report_parser
+
+    if _ask_for_help(words):
+        report_parser().parse_args(words)
     from lossheads.report.command import report_command
 
     return report_command(words)

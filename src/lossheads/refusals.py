@@ -41,7 +41,15 @@ _RULES = {
 
 
 def sentence_of(error: BaseException) -> tuple[str, int]:
-    """One sentence and the exit status it deserves: 2 for the user's mistakes, 1 for the rest."""
+    """One sentence and the exit status it deserves: 2 for the user's mistakes, 1 for the rest.
+
+    Notes added to the error on its way say where, and stand before the sentence.
+    """
+    said, status = _said_of(error)
+    return ": ".join([*getattr(error, "__notes__", ()), said]), status
+
+
+def _said_of(error: BaseException) -> tuple[str, int]:
     chain = list(_causes(error))
     for cause in chain:
         if isinstance(cause, UserError):

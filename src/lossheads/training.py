@@ -16,8 +16,8 @@ from lossheads.cohort import Cohort
 from lossheads.datasets.dataset import Dataset, Split
 from lossheads.predictions import predict
 from lossheads.recording import Recorder
-from lossheads.results import Lap, Status
-from lossheads.rulers import measure, with_outliers, with_thresholds
+from lossheads.results import Lap, Right, Status
+from lossheads.rulers import measure, right_bits, with_outliers, with_thresholds
 
 
 @dataclass(frozen=True)
@@ -202,6 +202,7 @@ def _finish(
     val_logits = cohort.logits(dataset.val.inputs)
     test_logits = cohort.logits(dataset.test.inputs)
     strange = {name: cohort.logits(inputs) for name, inputs in dataset.outliers.items()}
+    examples = dataset.test.digest(dataset.outcome)
     for k, walk in enumerate(walks):
         if walk.status == "diverged":
             continue
@@ -210,6 +211,7 @@ def _finish(
         val = predict(head, val_logits[k], dataset.val.labels, dataset.val.truth)
         test = predict(head, test_logits[k], dataset.test.labels, dataset.test.truth)
         on_test = with_thresholds(measure(test, full=True), val, test)
+        on_test = replace(on_test, right=Right(right_bits(test), examples))
         outliers = {name: logits[k] for name, logits in strange.items()}
         on_test = with_outliers(on_test, head, test_logits[k], outliers, dataset.none_class)
         last = replace(_kept_lap(walk), val=measure(val, full=True), test=on_test)

@@ -1,12 +1,15 @@
 """Contests against an engine that trains nothing: what is asked for, and what is read."""
 
 import math
+import re
 from dataclasses import replace
 
 import pytest
+from hydra.errors import HydraException
 
 from lossheads.claims.contest import run_claim
 from lossheads.errors import UserError
+from lossheads.refusals import sentence_of
 from lossheads.results import Result
 
 from .making import Engine, claim, compose, result
@@ -132,6 +135,28 @@ def test_a_failed_run_leaves_the_verdict_open_and_is_named(tmp_path):
     assert all(line.endswith("diverged") for line in verdict.failed)
 
 
+def test_curves_are_joined_by_step_not_by_place(tmp_path):
+    def stopping(config):
+        """Seed 0 stopped early and keeps its lap at step 10 of 10, 20, 30; the others run on."""
+        run = steady(config)
+        start, end = run.laps
+        steps = [20, 10] if config["seed"] == 0 else [10, 20, 30]
+        laps = [
+            replace(
+                start if step != steps[-1] else end,
+                step=step,
+                epoch=step / 10,
+                val=replace(start.val, rulers={"accuracy_score": step / 100}),
+            )
+            for step in steps
+        ]
+        return replace(run, laps=[start, *laps])
+
+    verdict = run_claim(claim(tmp_path), compose, Engine(stopping))
+    curve = verdict.arms[0].curves["accuracy_score"]
+    assert curve == [(0.0, 0.5), (1.0, pytest.approx(0.1)), (2.0, pytest.approx(0.2))]
+
+
 def test_auto_stops_at_the_first_look_that_decides(tmp_path):
     engine = Engine(steady)
     verdict = run_claim(claim(tmp_path), compose, engine, seeds="auto", most_seeds=20)
@@ -161,7 +186,7 @@ def test_arms_that_resolve_to_the_same_are_refused_before_training(tmp_path):
         return {k: v for k, v in compose(arguments).items() if k != "head"}
 
     engine = Engine(steady)
-    with pytest.raises(UserError, match="arms a and b differ in nothing once resolved"):
+    with pytest.raises(UserError, match=r"line 9, arms\.b: arms a and b differ in nothing"):
         run_claim(claim(tmp_path), blind, engine)
     assert engine.calls == []
 
@@ -177,12 +202,46 @@ def test_a_ruler_the_outcome_lacks_is_refused_by_line_before_training(tmp_path):
     assert engine.calls == []
 
 
-def test_an_unknown_key_names_the_arm(tmp_path):
+@pytest.mark.parametrize(
+    ("word", "place"),
+    [
+        ("head=sigmoid_bce", r"a-claim\.yaml, line 9, arms\.b\.head: no such thing"),
+        ("dataset=digits", r"a-claim\.yaml, line 6, shared\.dataset: no such thing"),
+    ],
+)
+def test_what_does_not_compose_is_refused_by_the_line_of_its_key(tmp_path, word, place):
     def strict(arguments):
-        raise UserError("no key 'head'")
+        if word in arguments:
+            raise HydraException("no such thing")
+        return compose(arguments)
 
-    with pytest.raises(UserError, match="claim a-claim, arm a: no key 'head'"):
+    engine = Engine(steady)
+    with pytest.raises(HydraException) as refused:
+        run_claim(claim(tmp_path), strict, engine)
+    sentence, status = sentence_of(refused.value)
+    assert re.fullmatch(place, sentence)
+    assert status == 2
+    assert engine.calls == []
+
+
+def test_what_no_single_key_breaks_is_refused_by_the_line_of_the_arm(tmp_path):
+    def strict(arguments):
+        raise UserError("nothing goes")
+
+    with pytest.raises(UserError) as refused:
         run_claim(claim(tmp_path), strict, Engine(steady))
+    assert sentence_of(refused.value)[0] == "a-claim.yaml, line 8, arms.a: nothing goes"
+
+
+def test_an_arm_that_cannot_be_built_is_refused_by_line_before_training(tmp_path):
+    def allow(config):
+        if config["head"] == "sigmoid_bce":
+            raise UserError("it does not fit")
+
+    engine = Engine(steady)
+    with pytest.raises(UserError, match=r"line 9, arms\.b: it does not fit"):
+        run_claim(claim(tmp_path), compose, engine, allow_arm=allow)
+    assert engine.calls == []
 
 
 def test_first_step_numbers_are_rulers_and_need_no_permission(tmp_path):
@@ -205,7 +264,7 @@ def test_first_step_numbers_are_rulers_and_need_no_permission(tmp_path):
 
 def test_a_run_measured_without_the_ruler_says_so(tmp_path):
     engine = Engine(lambda config: result(config, {"other_score": 0.1}))
-    with pytest.raises(UserError, match="has no ruler 'accuracy_score'; did you mean other_score"):
+    with pytest.raises(UserError, match=r"line 13, .*ruler: run .* no ruler .* mean other_score"):
         run_claim(claim(tmp_path), compose, engine)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -15,7 +16,7 @@ from .making import Engine, claim, compose, result
 
 
 def scored(config):
-    wobble = [0.001, -0.001, 0.002, -0.002][int(config["seed"])]
+    wobble = [0.001, -0.001, 0.002, -0.002][int(config["seed"]) % 4]
     lead = 0.05 + wobble if config["head"] == "softmax_cce" else 0.0
     return result(config, {"accuracy_score": 0.8 + lead})
 
@@ -71,6 +72,49 @@ def test_an_undecided_page_says_how_many_seeds_are_missing(tmp_path):
     # Mean 0.05, deviation 0.0018257, distance 0.0005: t * 0.0018257 / sqrt n < 0.0005 needs
     # t / sqrt n < 0.27386, first at n = 54: 2.0057 / 7.348 = 0.27294; at 53 it is 0.27563.
     assert "About 50 more seeds would decide it" in text
+
+
+def somewhere(config):
+    """Seed 3 was trained elsewhere, from changed code."""
+    there = int(config["seed"]) == 3
+    made = {
+        "git": {"commit": "0123456789abcdef", "changed": there},
+        "packages": {"torch": "2.9.0" if there else "2.14.1"},
+        "device": "some card" if there else "x86_64 CPU",
+        "cpu_capability": "AVX512",
+    }
+    return replace(scored(config), environment=made)
+
+
+def test_every_environment_is_shown_with_its_runs(tmp_path):
+    verdict = run_claim(claim(tmp_path), compose, Engine(somewhere))
+    text = write_page(verdict, tmp_path).read_text()
+    assert "| 0123456789 | 2.14.1 | x86_64 CPU | AVX512 | 6 |" in text
+    assert "| 0123456789 with changes | 2.9.0 | some card | AVX512 | 2 |" in text
+    assert "The runs were made in 2 environments" in text
+    listed = json.loads((tmp_path / "verdict.json").read_text())["environments"]
+    assert [one["runs"] for one in listed] == [6, 2]
+
+
+def test_one_environment_needs_no_warning(verdict, tmp_path):
+    text = write_page(verdict, tmp_path).read_text()
+    assert "| unknown | unknown | unknown | unknown | 8 |" in text
+    assert "environments" not in text
+
+
+def test_looks_are_said_with_what_they_promise(tmp_path):
+    close = claim(tmp_path, ("margin: 0.01", "margin: 0.05"))
+    undecided = run_claim(close, compose, Engine(scored), seeds="auto", most_seeds=6)
+    text = as_text(undecided)
+    assert "in looks fixed beforehand (5, 6)" in text
+    assert "with its 97.5 % t interval" in text
+    assert "| mean [97.5 %] |" in text
+    assert undecided.cells[0].interval.level == undecided.findings[0].interval.level == 0.975
+
+
+def test_the_page_says_what_many_flips_can_reach(tmp_path):
+    text = as_text(run_claim(claim(tmp_path), compose, Engine(scored), seeds=16))
+    assert "(9,999 random flips) at the same level; n = 16 seeds can reach p = 0.0002" in text
 
 
 def test_a_page_is_whole_or_absent(verdict, tmp_path, monkeypatch):

@@ -149,6 +149,8 @@ MALFORMED = [
         r"checks\.better: a prediction bears this name too",
     ),
     ("seeds: 4", "seeds: [4", r"line 12: "),
+    ("seeds: 4", "seeds: 4\n3: x", r"line 12, 3: '3' is not a key here; allowed: source, says"),
+    ("same_rate", "zzz", r"line 10, protocol: got 'zzz'; allowed: same_rate, tuned_rate$"),
     (CLAIM, "", r"the file is empty"),
     (CLAIM, "just a word", r"line 1: a mapping .* not 'just a word'"),
     ("arms:\n", "sides:\n", r"line 7, sides: 'sides' is not a key here"),

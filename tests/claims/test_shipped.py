@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lossheads.claims.claim import DATA_SEED
 from lossheads.claims.evidence import refuse_rulers
 from lossheads.claims.overrides import as_arguments
 from lossheads.claims.reading import list_claims
@@ -25,7 +26,7 @@ def composed():
     known = {}
 
     def compose_once(words):
-        *overrides, seed = words
+        *overrides, seed = (word for word in words if not word.startswith(DATA_SEED))
         key = tuple(sorted(overrides))
         if key not in known:
             known[key] = compose(overrides)
@@ -38,6 +39,7 @@ def composed():
 @pytest.mark.parametrize("claim", CONTESTS, ids=lambda claim: claim.slug)
 def test_arms_resolve_differ_and_have_their_rulers(claim, composed):
     runs = Runs(claim, composed, execute=lambda configs: [])
+    runs.refuse_data_that_stay()
     runs.refuse_equal_arms()
     refuse_rulers(runs, lambda config, name: find_ruler(name, build_head(config).outcome))
 
@@ -46,8 +48,25 @@ def test_contests_that_ask_the_same_share_their_runs(composed):
     # The puzzle's runs serve the claim about every project, and so on: a key more is hours more.
     def configurations(slug):
         (claim,) = [claim for claim in CONTESTS if claim.slug == slug]
-        return {tuple(sorted(as_arguments(arm.overrides))) for arm in claim.arms.values()}
+        return {(arm.redrawn, *sorted(as_arguments(arm.overrides))) for arm in claim.arms.values()}
 
     assert configurations("focal-calibration") <= configurations("multilabel-softmax-balances")
     assert configurations("pos-weight-is-a-shift") <= configurations("multilabel-softmax-balances")
     assert configurations("accuracy-multi-96") <= configurations("multilabel-softmax-balances")
+
+
+def test_claims_about_kinds_of_data_draw_them_anew_and_given_data_stay():
+    redrawn = {
+        (arm.overrides["dataset"], arm.redrawn)
+        for claim in CONTESTS
+        for arm in claim.arms.values()
+        if claim.slug != "multi-label-accuracy-collapsed"  # about one project's data
+    }
+    assert {dataset for dataset, drawn in redrawn if drawn} == {
+        "quadrants",
+        "synthetic_blobs",
+        "synthetic_groups",
+        "synthetic_multilabel",
+        "synthetic_tree",
+    }
+    assert not any(dataset.startswith("synthetic") for dataset, drawn in redrawn if not drawn)

@@ -91,6 +91,28 @@ def test_last_numbers_are_those_of_the_last_weights_by_scikit_learn(digits: Data
         )
 
 
+def test_the_end_records_which_test_examples_were_right_and_which_they_are(digits: Dataset) -> None:
+    walks, _, cohort = run(digits, [SoftmaxCCE(TEN), SigmoidBCE(TEN)])
+    measured = [walk.laps[-1].test for walk in walks]
+    for k, test in enumerate(measured):
+        assert test is not None
+        assert test.right is not None
+        decided = cohort.logits(digits.test.inputs)[k].argmax(dim=1)
+        bits = f"{test.right.mask:b}".zfill(-(-test.n // 8) * 8)
+        assert [bit == "1" for bit in bits[: test.n]] == (decided == digits.test.labels).tolist()
+        assert test.right.examples == digits.test.digest(TEN)
+    assert walks[0].laps[-1].val.right is None
+
+
+def test_a_digest_tells_examples_their_order_and_labels_apart(digits: Dataset) -> None:
+    test = digits.test
+    turned = replace(test, inputs=test.inputs.flip(0))
+    relabelled = replace(test, labels=test.labels.roll(1))
+    soft = replace(test, labels=torch.eye(10)[test.labels])
+    assert len({split.digest(TEN) for split in (test, digits.val, turned, relabelled)}) == 4
+    assert soft.digest(OneOf(10, soft=True)) == test.digest(TEN)
+
+
 def test_own_loss_is_the_mean_since_the_last_lap(digits: Dataset) -> None:
     fine, _, _ = run(digits, [SigmoidBCE(TEN)], laps=frozenset(range(41)))
     coarse, _, _ = run(digits, [SigmoidBCE(TEN)])

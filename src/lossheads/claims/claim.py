@@ -6,11 +6,14 @@ computed from the predictions by the rule the file states, never written.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from lossheads.claims.overrides import Overrides, Value
 from lossheads.claims.statistics import Region
+
+# What draws a dataset: set to the run's seed where each seed draws its own data.
+DATA_SEED = "dataset.seed"
 
 Relation = Literal["greater", "less", "equivalent", "equals"]
 
@@ -83,11 +86,20 @@ class Check:
 
 @dataclass(frozen=True)
 class Arm:
-    """One side of a contest: everything it sets, shared and case overrides included."""
+    """One side of a contest: everything it sets, shared and case overrides included.
+
+    Attributes:
+        redrawn: Whether each seed draws its own data; else all seeds share one data set.
+        place: File, line and key, for sentences.
+        places: The same for each override by its key.
+    """
 
     name: str
     case: str
     overrides: Overrides
+    redrawn: bool = False
+    place: str = ""
+    places: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,19 +20,17 @@ from lossheads.claims.page import (
     spoken,
     write_page,
 )
+from lossheads.claims.pictures import draw
 from lossheads.claims.reading import find_claim, list_claims
 from lossheads.claims.verdict import Cell, Verdict
+from lossheads.claims.wording import counts_text, data_text, percent
 from lossheads.configuration import compose, config_folder
 from lossheads.errors import UserError
 from lossheads.experiment import execute
-from lossheads.experiment.building import build_head
-from lossheads.report import PUZZLE_RULERS
+from lossheads.experiment.building import build_head, build_parts
+from lossheads.experiment.checking import check_numbers
 from lossheads.report.announcing import wide_console
-from lossheads.report.arms import arms_of
-from lossheads.report.figures import epochs_figure, puzzle_figure
-from lossheads.report.overview import write_overview
-from lossheads.report.sheet import save
-from lossheads.results import Result
+from lossheads.report.claims_page import write_claims_page
 from lossheads.rulers import find_ruler
 
 Seeds = int | Literal["auto"] | None
@@ -55,33 +53,27 @@ def claim_command(words: list[str]) -> int:
         raise UserError(f"claim finds no claim file (*.yaml) in {folder}: name another folder")
     reference = Path(asked.reference)
     statuses = [_run(claim, seeds, extra, reference, asked.save) for claim in claims]
+    report = write_claims_page(Path(compose(extra)["outputs"]) / "claims")
+    wide_console().print(f"Report over all claims run so far: {report}")
     return max(statuses, key=lambda status: (status == 1, status))
 
 
 def _run(claim: Claim, seeds: Seeds, extra: list[str], reference: Path, save_it: bool) -> int:
     console = wide_console()
-    seen: dict[str, Result] = {}
-
-    def train(configs: list[dict[str, Any]]) -> list[Result]:
-        results = execute(configs)
-        seen.update({result.key: result for result in results})
-        return results
-
     verdict = run_claim(
         claim,
         compose=lambda words: compose([*words, *extra]),
-        execute=train,
+        execute=execute,
         seeds=seeds,
         allow_ruler=lambda config, name: find_ruler(name, build_head(config).outcome),
+        allow_arm=_try_arm,
     )
     outputs = Path(compose(extra)["outputs"])
     folder = outputs / "claims" / claim.slug
-    results = [result for result in seen.values() if result.status == "finished"]
-    figures = _draw(claim, results, outputs, folder) if results else []
-    page = write_page(verdict, folder, figures)
+    page = write_page(verdict, folder, draw(verdict, outputs, folder))
     _print(verdict, console)
     console.print(f"Written: {page}")
-    if results:
+    if verdict.chosen:
         console.print(f"Dashboard: lossheads board {outputs}")
     if save_it and not verdict.failed:
         _save_reference(folder, reference / claim.slug)
@@ -91,49 +83,39 @@ def _run(claim: Claim, seeds: Seeds, extra: list[str], reference: Path, save_it:
     return status
 
 
+def _try_arm(config: Mapping[str, Any]) -> None:
+    """Refuse what the engine would refuse, before it is asked for many runs at once."""
+    check_numbers(config)
+    build_parts(config)
+
+
 def _save_reference(folder: Path, reference: Path) -> None:
     """Copy what belongs under version control: numbers, page, pictures; small files only."""
     reference.mkdir(parents=True, exist_ok=True)
+    for old in reference.glob("*.png"):  # pictures of arms that are no more
+        old.unlink()
     for path in folder.iterdir():
         if path.suffix in (".json", ".md", ".png"):
             shutil.copyfile(path, reference / path.name)
 
 
-def _draw(claim: Claim, results: Sequence[Result], outputs: Path, folder: Path) -> list[str]:
-    """The figures of a contest and its overview on the dashboard; names of the figures."""
-    arms = arms_of(results)
-    shown = [ruler for ruler in claim.rulers if _drawable(ruler, results)]
-    if not shown or len(arms) > 7:
-        return []
-    puzzle = [ruler for ruler in PUZZLE_RULERS if ruler in shown] or shown[:2]
-    # Only the puzzle's rulers tell the puzzle; another claim's pictures bear its name.
-    is_puzzle = tuple(puzzle) == PUZZLE_RULERS
-    name = claim.slug
-    accuracies = puzzle_figure(arms, shown) if is_puzzle else puzzle_figure(arms, shown, title=name)
-    curves = epochs_figure(arms, puzzle) if is_puzzle else epochs_figure(arms, puzzle, title=name)
-    save(accuracies, folder / "rulers")
-    save(curves, folder / "epochs")
-    write_overview(outputs, claim.slug, arms, puzzle)
-    return ["rulers.png", "epochs.png"]
-
-
-def _drawable(ruler: str, results: Sequence[Result]) -> bool:
-    higher_is_better = not ruler.endswith(("_loss", "_error"))
-    return higher_is_better and all(
-        ruler in measured.rulers
-        for result in results
-        for measured in (result.test, result.laps[0].val)
-    )
-
-
 def _print(verdict: Verdict, console: Console) -> None:
     claim = verdict.claim
-    console.print(f"\n[bold]{claim.slug}[/bold]  {claim.source.document}, {claim.source.date}")
+    made_in = ", ".join(filter(None, (claim.source.document, claim.source.date)))
+    console.print(f"\n[bold]{claim.slug}[/bold]  {made_in}")
     console.print(claim.says, markup=False)
     if verdict.cells:
         console.print(_cells(verdict))
+        console.print(data_text(verdict), markup=False)
     if verdict.findings:
         console.print(_findings(verdict))
+    for test in verdict.models:
+        arms = " and ".join(test.arms)
+        console.print(
+            f"Models of {arms} on the same test examples ({test.prediction}; McNemar): "
+            f"{counts_text(test)}.",
+            markup=False,
+        )
     if verdict.checks:
         console.print(_checks(verdict))
     console.print(f"Verdict: [bold]{spoken(verdict.word)}[/bold], because {verdict.why}.")
@@ -146,7 +128,8 @@ def _cells(verdict: Verdict) -> Table:
     """Arm × ruler under the claim's own names; other thresholds and outliers included."""
     rulers = list(dict.fromkeys(cell.ruler for cell in verdict.cells))
     shown = Table(
-        title=f"Test split, mean and 95 % interval over n = {len(verdict.seeds)} seeds",
+        title=f"Test split, mean and {percent(1 - verdict.alpha)} interval over "
+        f"n = {len(verdict.seeds)} seeds",
         title_justify="left",
     )
     for name in ("arm", *rulers):
@@ -167,7 +150,8 @@ def _findings(verdict: Verdict) -> Table:
     shown = Table(
         title="Predictions, judged by paired differences over seeds", title_justify="left"
     )
-    for name in ("prediction", "mean difference, 95 % interval", "n", "asked", "word"):
+    mean = f"mean difference, {percent(1 - verdict.alpha)} interval"
+    for name in ("prediction", mean, "n", "asked", "word"):
         shown.add_column(name, overflow="fold")
     for finding in verdict.findings:
         asked = finding.prediction

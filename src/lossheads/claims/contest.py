@@ -11,7 +11,7 @@ from typing import Literal
 
 from lossheads.claims import evidence
 from lossheads.claims.claim import Claim
-from lossheads.claims.evidence import AllowRuler
+from lossheads.claims.evidence import AllowArm, AllowRuler
 from lossheads.claims.identities import refuse_unknown, run_checks
 from lossheads.claims.runs import Compose, Execute, Runs
 from lossheads.claims.statistics import Word
@@ -29,6 +29,7 @@ def run_claim(
     execute: Execute,
     seeds: int | Literal["auto"] | None = None,
     allow_ruler: AllowRuler | None = None,
+    allow_arm: AllowArm | None = None,
     most_seeds: int = 20,
 ) -> Verdict:
     """Train what is missing and judge.
@@ -36,9 +37,11 @@ def run_claim(
     Args:
         seeds: How many; None takes the claim's own number. "auto" looks after 5, 10, 20, …
             seeds up to `most_seeds` and stops when the verdict is decided. Each of the K looks
-            (K is fixed by `most_seeds`) judges at alpha / K, so by Bonferroni the intervals of
-            all looks cover together with probability 0.95, whenever it stops.
-        allow_ruler: Asked once per arm and ruler before training.
+            (K is fixed by `most_seeds`, before the first) judges at alpha / K. By Bonferroni the
+            chance that any word at any look is wrong is at most alpha, whatever the rule of
+            stopping; so is the chance that, for one given prediction or cell, the interval shown
+            in the end misses. Neither covers a higher `most_seeds` chosen after a look.
+        allow_ruler, allow_arm: Asked once per arm (and ruler) before training.
 
     Raises:
         UserError: When arms do not differ, a ruler or computation does not exist, or a
@@ -47,10 +50,7 @@ def run_claim(
     started = time.monotonic()
     runs = Runs(claim, compose, execute)
     looks = _looks(claim, seeds, most_seeds)
-    refuse_unknown(claim.checks)
-    runs.refuse_equal_arms()
-    if allow_ruler is not None:
-        evidence.refuse_rulers(runs, allow_ruler)
+    _refuse(runs, allow_ruler, allow_arm)
     if claim.match_first_step:
         runs.match_first_steps()
     checks = run_checks(claim.checks)
@@ -69,7 +69,7 @@ def run_claim(
         why=why,
         findings=findings,
         checks=checks,
-        cells=evidence.cells(runs),
+        cells=evidence.cells(runs, 1 - alpha),
         arms=evidence.reports(runs),
         seeds=runs.seeds,
         alpha=alpha,
@@ -77,8 +77,22 @@ def run_claim(
         failed=evidence.failed(runs),
         notes=evidence.notes(runs),
         environment=evidence.environment(runs),
+        environments=evidence.environments(runs),
         seconds=time.monotonic() - started,
+        models=evidence.model_tests(runs),
+        chosen={arm: runs.of(arm) for arm in claim.arms if runs.seeds},
     )
+
+
+def _refuse(runs: Runs, allow_ruler: AllowRuler | None, allow_arm: AllowArm | None) -> None:
+    """Everything that can be refused before anything is trained."""
+    refuse_unknown(runs.claim.checks)
+    runs.refuse_data_that_stay()
+    runs.refuse_equal_arms()
+    if allow_arm is not None:
+        evidence.refuse_arms(runs, allow_arm)
+    if allow_ruler is not None:
+        evidence.refuse_rulers(runs, allow_ruler)
 
 
 def _looks(claim: Claim, seeds: int | Literal["auto"] | None, most_seeds: int) -> tuple[int, ...]:

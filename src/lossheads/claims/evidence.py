@@ -5,18 +5,31 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from lossheads.claims.claim import Prediction
 from lossheads.claims.runs import FIRST_STEP, Config, Runs, first_step
-from lossheads.claims.statistics import t_interval
-from lossheads.claims.verdict import ArmReport, Cell
+from lossheads.claims.statistics import Discordance, mcnemar, t_interval
+from lossheads.claims.verdict import ArmReport, Cell, Environment, ModelTest
 from lossheads.errors import UserError
-from lossheads.results import Result
+from lossheads.report.spread import curve
+from lossheads.results import Result, Right
 
-# Raises UserError when the configuration's outcome has no such ruler.
+# Raises UserError when the configuration cannot be built, or its outcome has no such ruler.
+AllowArm = Callable[[Config], object]
 AllowRuler = Callable[[Config, str], object]
 
 # Measured beside the rulers of the outcome, e.g. outliers/digits/max_logit_auroc_score or
 # tuned/macro_f1_score: whether a run has them is known when it is read.
 _BESIDE = (FIRST_STEP, "outliers/", "one_half/", "tuned/")
+
+
+def refuse_arms(runs: Runs, allow_arm: AllowArm) -> None:
+    """Refuse arms whose configuration resolves and yet cannot be built, by file, line and key."""
+    for arm in runs.claim.arms.values():
+        for rate in runs.grid:
+            try:
+                allow_arm(runs.config(arm, rate, 0))
+            except UserError as error:
+                raise UserError(f"{arm.place}: {error}") from error
 
 
 def refuse_rulers(runs: Runs, allow_ruler: AllowRuler) -> None:
@@ -48,7 +61,7 @@ def _refusal(runs: Runs, allow_ruler: AllowRuler, arm: str, ruler: str) -> UserE
     return None
 
 
-def cells(runs: Runs) -> tuple[Cell, ...]:
+def cells(runs: Runs, level: float = 0.95) -> tuple[Cell, ...]:
     """The table: every arm under every ruler of the claim that its runs have."""
     found = []
     for arm in runs.claim.arms if runs.seeds else ():
@@ -57,7 +70,7 @@ def cells(runs: Runs) -> tuple[Cell, ...]:
             if not any(ruler in run.test.rulers or ruler in first_step(run) for run in ended):
                 continue
             floors = [run.test.floors.get(ruler, math.nan) for run in ended]
-            interval = t_interval(list(runs.numbers(arm, ruler).values()))
+            interval = t_interval(list(runs.numbers(arm, ruler).values()), level)
             found.append(Cell(arm, ruler, interval, math.fsum(floors) / len(floors)))
     return tuple(found)
 
@@ -98,6 +111,12 @@ def notes(runs: Runs) -> tuple[str, ...]:
     diverged = sum(run.status == "diverged" for run in runs.all())
     if diverged:
         found.append(f"{diverged} of {len(runs.all())} runs diverged")
+    old = sum(run.status == "finished" and run.test.right is None for run in runs.all())
+    if old and any(map(_compares_two, runs.claim.predictions)):
+        found.append(
+            f"{old} runs did not record which examples they decided right, so McNemar's test of "
+            f"them is left out; force=true trains them again"
+        )
     said = {note for run in runs.all() for note in run.notes}
     return (*(note for note in found if note), *sorted(said))
 
@@ -105,6 +124,61 @@ def notes(runs: Runs) -> tuple[str, ...]:
 def environment(runs: Runs) -> Mapping[str, Any]:
     """Where the first run was made; empty when nothing was trained."""
     return next((run.environment for run in runs.all()), {})
+
+
+def environments(runs: Runs) -> tuple[Environment, ...]:
+    """Every distinct environment with the number of runs it made, most runs first."""
+    counts = Counter(_where(run.environment) for run in runs.all())
+    return tuple(Environment(*where, runs=n) for where, n in counts.most_common())
+
+
+def _where(environment: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    git = environment.get("git") or {}
+    commit = str(git.get("commit") or "unknown")[:10] + " with changes" * bool(git.get("changed"))
+    torch = (environment.get("packages") or {}).get("torch", "unknown")
+    device, cpu = (environment.get(key, "unknown") for key in ("device", "cpu_capability"))
+    return commit, str(torch), str(device), str(cpu)
+
+
+def model_tests(runs: Runs) -> tuple[ModelTest, ...]:
+    """McNemar's test for every prediction whose two arms count right answers on one test set."""
+    found = []
+    for prediction in runs.claim.predictions:
+        if not _compares_two(prediction):
+            continue
+        (one, two), ruler = prediction.arms, prediction.rulers[0]
+        pairs = [
+            _discordance(runs.result(one, seed), runs.result(two, seed), ruler)
+            for seed in runs.seeds
+        ]
+        known = tuple(pair for pair in pairs if pair is not None)
+        if known and len(known) == len(pairs):
+            found.append(ModelTest(prediction.name, prediction.arms, known))
+    return tuple(found)
+
+
+def _compares_two(prediction: Prediction) -> bool:
+    arms, rulers = prediction.arms, prediction.rulers
+    return len(arms) == 2 and arms[0] != arms[1] and rulers[0] == rulers[1]
+
+
+def _discordance(one: Result, two: Result, ruler: str) -> Discordance | None:
+    first, second = _counted(one, ruler), _counted(two, ruler)
+    if first is None or second is None or first.examples != second.examples:
+        return None
+    only_first, only_second = first.mask & ~second.mask, second.mask & ~first.mask
+    return mcnemar(only_first.bit_count(), only_second.bit_count())
+
+
+def _counted(run: Result, ruler: str) -> Right | None:
+    """The examples a ruler counts; None unless its number is the share of examples right.
+
+    Told from the numbers: with several labels or sets another ruler is exact than with one class.
+    """
+    if run.status != "finished" or (right := run.test.right) is None:
+        return None
+    share = right.mask.bit_count() / run.test.n
+    return right if math.isclose(run.test.rulers.get(ruler, math.nan), share) else None
 
 
 def _edge_note(runs: Runs, arm: str) -> str:
@@ -128,12 +202,9 @@ def _chosen(runs: Runs, arm: str) -> dict[str, int]:
 
 
 def _curve(runs: Sequence[Result], ruler: str) -> list[tuple[float, float]]:
-    """Mean over runs of a ruler on the validation split, by epoch; laps all runs share."""
-    return [
-        (laps[0].epoch, _mean([lap.val.rulers[ruler] for lap in laps]))
-        for laps in zip(*(run.laps for run in _ended(runs)), strict=False)
-        if all(ruler in lap.val.rulers for lap in laps)
-    ]
+    """Mean over runs of a ruler on the validation split, by epoch; steps that all runs measured."""
+    ended = _ended(runs)
+    return [(lap.epoch, at.mean) for lap, at in curve(ended, ruler) if at.n == len(ended)]
 
 
 def _ended(runs: Sequence[Result]) -> list[Result]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lossheads.claims.telling import as_text
-from lossheads.claims.verdict import CheckRow, Finding, Verdict
+from lossheads.claims.verdict import CheckRow, Finding, ModelTest, Verdict
 from lossheads.claims.wording import interval_text as interval_text
 from lossheads.claims.wording import number as number
 from lossheads.claims.wording import relation_text as relation_text
@@ -74,14 +74,18 @@ def as_data(verdict: Verdict) -> dict[str, Any]:
         "why": verdict.why,
         "says": claim.says,
         "statement": claim.statement,
+        "explanation": claim.explanation,
+        "would_change": claim.would_change,
         "source": asdict(claim.source),
         "protocol": claim.protocol if claim.arms else None,
+        "redrawn": [arm.name for arm in claim.arms.values() if arm.redrawn],
         "seeds": list(verdict.seeds),
         "alpha": verdict.alpha,
         "looks": list(verdict.looks),
         "further_seeds": verdict.further_seeds,
         "rule": {word: list(needed) for word, needed in claim.verdict.items()},
         "predictions": {f.prediction.name: _finding_data(f) for f in verdict.findings},
+        "models": {test.prediction: _model_data(test) for test in verdict.models},
         "checks": {row.check.name: _check_data(row) for row in verdict.checks},
         "table": [asdict(cell) for cell in verdict.cells],
         "arms": {
@@ -92,6 +96,7 @@ def as_data(verdict: Verdict) -> dict[str, Any]:
         "failed": list(verdict.failed),
         "notes": list(verdict.notes),
         "environment": dict(verdict.environment),
+        "environments": [asdict(environment) for environment in verdict.environments],
         "seconds": round(verdict.seconds, 1),
     }
 
@@ -112,6 +117,15 @@ def _finding_data(finding: Finding) -> dict[str, Any]:
         "p": finding.p,
         "second_opinion": asdict(finding.second),
         "more_seeds": finding.more_seeds,
+    }
+
+
+def _model_data(test: ModelTest) -> dict[str, Any]:
+    return {
+        "arms": list(test.arms),
+        "by_seed": [asdict(pair) for pair in test.by_seed],
+        "median_p": test.median_p,
+        "told_apart": test.told_apart,
     }
 
 

@@ -68,6 +68,11 @@ class Item:
         """Whether a list stands here."""
         return isinstance(self.node, yaml.SequenceNode)
 
+    @property
+    def is_mapping(self) -> bool:
+        """Whether a mapping stands here."""
+        return isinstance(self.node, yaml.MappingNode)
+
     def mapping(self) -> "dict[str, Item]":
         """Any keys, each a string that stands once."""
         if not isinstance(self.node, yaml.MappingNode):
@@ -95,10 +100,7 @@ class Item:
         found, allowed = self.mapping(), [*required, *optional]
         for name, item in found.items():
             if name not in allowed:
-                item.refuse(
-                    f"{name!r} is not a key here; {near_matches(name, allowed)} "
-                    f"(allowed: {', '.join(allowed)})"
-                )
+                item.refuse(f"{name!r} is not a key here; {_meant(name, allowed)}")
         missing = [name for name in required if name not in found]
         if missing:
             self.refuse(f"{' and '.join(missing)} missing; allowed are {', '.join(allowed)}")
@@ -131,7 +133,7 @@ class Item:
         """One of the `allowed` words."""
         word, known = self.text(), list(allowed)
         if word not in known:
-            self.refuse(f"got {word!r}; {near_matches(word, known)} (known: {', '.join(known)})")
+            self.refuse(f"got {word!r}; {_meant(word, known)}")
         return word
 
     def number(self) -> float:
@@ -206,6 +208,12 @@ def read(path: Path) -> Item:
     if node.tag not in _PLAIN:
         top.refuse(f"the tag {_short(node.tag)} names a type: a claim holds plain data")
     return top
+
+
+def _meant(word: str, allowed: Collection[str]) -> str:
+    """What may have been meant, and all that is allowed; said once where nothing is near."""
+    near, listed = near_matches(word, allowed), ", ".join(allowed)
+    return f"{near} (allowed: {listed})" if near.startswith("did") else f"allowed: {listed}"
 
 
 def _shown(node: yaml.Node) -> str:

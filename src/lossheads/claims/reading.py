@@ -1,10 +1,10 @@
 """Claim files: from YAML to a checked `Claim`, refused by file, line and key."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from lossheads.claims.claim import Arm, Claim, Source
+from lossheads.claims.claim import DATA_SEED, Arm, Claim, Source
 from lossheads.claims.overrides import Value, read_overrides
 from lossheads.claims.plain_yaml import Item, read
 from lossheads.claims.reading_predictions import NAME, named, read_checks, read_predictions
@@ -12,6 +12,7 @@ from lossheads.errors import UserError, near_matches
 
 PROTOCOLS = ("same_rate", "tuned_rate")
 VERDICTS = ("reproduced", "metric_artefact", "refuted")
+DATA = ("one_draw", "per_seed")
 MOST_WORDS = 25
 
 _TOP = ("source", "says", "statement", "verdict", "explanation", "would_change")
@@ -26,6 +27,7 @@ _CONTEST = (
     "choose_by",
     "match_first_step",
     "show",
+    "data",
 )
 
 
@@ -141,6 +143,7 @@ def _arms(fields: Mapping[str, Item]) -> dict[str, Arm]:
     cases = named(fields["cases"]) if "cases" in fields else {}
     sides = named(fields["arms"])
     grid = read_overrides(fields["grid"]) if "grid" in fields else {}
+    redrawn = _redrawn(fields["data"], cases) if "data" in fields else ()
     arms: dict[str, Arm] = {}
     for case in cases or [""]:
         around = dict(shared)
@@ -153,9 +156,23 @@ def _arms(fields: Mapping[str, Item]) -> dict[str, Arm]:
             for other in arms.values():
                 if other.overrides == overrides:
                     item.refuse(f"this arm and {other.name} differ in nothing: change or drop one")
+            if case in redrawn and DATA_SEED in overrides:
+                fields["data"].refuse(f"an arm sets {DATA_SEED}, which per_seed sets: keep one")
             name = f"{case}/{side}" if case else side
-            arms[name] = Arm(name, case, overrides)
+            parts = [fields.get("shared"), cases.get(case), item, fields.get("grid")]
+            places = {key: at.place for part in parts if part for key, at in part.mapping().items()}
+            arms[name] = Arm(name, case, overrides, case in redrawn, item.place, places)
     return arms
+
+
+def _redrawn(item: Item, cases: Collection[str]) -> Collection[str]:
+    """The cases in which each seed draws its own data; "" stands for a claim without cases."""
+    if not item.is_mapping:
+        return (cases or ("",)) if item.one_of(DATA) == "per_seed" else ()
+    named_cases = item.fields(("per_seed",))["per_seed"].items()
+    if not cases or not named_cases:
+        item.refuse(f"a list names cases, of which there are {len(cases)}: write data: per_seed")
+    return tuple(case.one_of(cases) for case in named_cases)
 
 
 def _join(onto: dict[str, Value], more: Mapping[str, Value], item: Item, rule: str) -> None:

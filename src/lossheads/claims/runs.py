@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
-from lossheads.claims.claim import Arm, Claim
+from lossheads.claims.claim import DATA_SEED, Arm, Claim
 from lossheads.claims.overrides import Value, as_arguments
 from lossheads.errors import UserError, near_matches
 from lossheads.results import Result, run_key
@@ -37,16 +37,24 @@ class Runs:
         Composing costs tenths of a second, and seeds of an arm differ in nothing but the seed: an
         arm is composed once with a stand-in and filled in, if that gives what composing gives.
         """
-        overrides = dict(arm.overrides)
-        if self.claim.grid:
-            overrides[self.claim.grid[0]] = rate
-        if arm.name in self.rates:
-            overrides["optimizer.lr"] = self.rates[arm.name]
-        form = self._compose(arm, overrides, _STAND_IN)
-        if _filled(form, 0) == self._compose(arm, overrides, 0):
+        form = self._compose(arm, rate, _STAND_IN)
+        if _filled(form, 0) == self._compose(arm, rate, 0):
             filled: Config = _filled(form, seed)
             return filled
-        return self._compose(arm, overrides, seed)
+        return self._compose(arm, rate, seed)
+
+    def refuse_data_that_stay(self) -> None:
+        """Refuse to redraw data that are not drawn: such a dataset has no seed of its own."""
+        for arm in self.claim.arms.values():
+            if not arm.redrawn:
+                continue
+            words = (*as_arguments(arm.overrides), "seed=0")
+            if "seed" not in self._composed_from(arm, words)["dataset"]:
+                raise UserError(
+                    f"claim {self.claim.slug}, data: the dataset of arm {arm.name} draws nothing "
+                    f"(it has no seed), so no seed can draw its own; name only the cases that "
+                    f"draw, data: {{per_seed: [CASE, …]}}, or leave data out"
+                )
 
     def refuse_equal_arms(self) -> None:
         """Refuse two arms whose resolved configurations are the same."""
@@ -55,8 +63,8 @@ class Runs:
             key = run_key(self.config(arm, self.grid[0], 0))
             if key in seen:
                 raise UserError(
-                    f"claim {self.claim.slug}: arms {seen[key]} and {arm.name} differ in nothing "
-                    f"once resolved; give them different overrides"
+                    f"{arm.place}: arms {seen[key]} and {arm.name} differ in nothing once "
+                    f"resolved; give them different overrides"
                 )
             seen[key] = arm.name
 
@@ -130,24 +138,47 @@ class Runs:
 
     def measured(self) -> dict[tuple[str, str], dict[int, float]]:
         """Arm and ruler -> seed -> number on the test split, for the rulers predictions read."""
-        asked = {
-            side
-            for prediction in self.claim.predictions
-            for side in zip(prediction.arms, prediction.rulers, strict=True)
-        }
-        return {(arm, ruler): self.numbers(arm, ruler) for arm, ruler in sorted(asked)}
+        found = {}
+        for prediction in self.claim.predictions:
+            for side in zip(prediction.arms, prediction.rulers, strict=True):
+                try:
+                    found[side] = self.numbers(*side)
+                except UserError as error:
+                    raise UserError(f"{prediction.place}.ruler: {error}") from error
+        return found
 
     def _at(self, arm: str, rate: Value, seed: int) -> Result:
         return self._results[run_key(self.config(self.claim.arms[arm], rate, seed))]
 
-    def _compose(self, arm: Arm, overrides: Mapping[str, Value], seed: int) -> Config:
-        words = (*as_arguments(overrides), f"seed={seed}")
+    def _compose(self, arm: Arm, rate: Value, seed: int) -> Config:
+        overrides = dict(arm.overrides)
+        if self.claim.grid:
+            overrides[self.claim.grid[0]] = rate
+        if arm.name in self.rates:
+            overrides["optimizer.lr"] = self.rates[arm.name]
+        if arm.redrawn:
+            overrides[DATA_SEED] = seed
+        return self._composed_from(arm, (*as_arguments(overrides), f"seed={seed}"))
+
+    def _composed_from(self, arm: Arm, words: tuple[str, ...]) -> Config:
         if words not in self._composed:
             try:
                 self._composed[words] = self.compose(list(words))
-            except UserError as error:
-                raise UserError(f"claim {self.claim.slug}, arm {arm.name}: {error}") from error
+            except Exception as error:
+                # What is wrong is said by whoever knows the configuration, the place by us.
+                error.add_note(self._culprit(arm, words))
+                raise
         return self._composed[words]
+
+    def _culprit(self, arm: Arm, words: tuple[str, ...]) -> str:
+        """The place of the one override without which the arm composes; else the arm's."""
+        for word in words:
+            try:
+                self.compose([other for other in words if other != word])
+            except Exception:
+                continue
+            return arm.places.get(word.split("=")[0], arm.place)
+        return arm.place
 
     def _still(self, config: Config) -> Config:
         """The same run without a single step: it measures the start and nothing else."""

@@ -3,12 +3,28 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from lossheads.claims.claim import Arm, Claim, Source
+from lossheads.claims.claim import DATA_SEED, Arm, Claim, Source
 from lossheads.claims.overrides import Overrides, Value, as_arguments
-from lossheads.claims.verdict import ArmReport, Cell, CheckRow, Finding, Verdict
-from lossheads.claims.wording import interval_text, number, relation_text, spoken, table
+from lossheads.claims.statistics import smallest_flip_p
+from lossheads.claims.verdict import (
+    ArmReport,
+    Cell,
+    CheckRow,
+    Environment,
+    Finding,
+    ModelTest,
+    Verdict,
+)
+from lossheads.claims.wording import (
+    data_text,
+    interval_text,
+    number,
+    percent,
+    relation_text,
+    spoken,
+    table,
+)
 
 
 def as_text(verdict: Verdict, figures: Sequence[str] = ()) -> str:
@@ -35,7 +51,7 @@ def as_text(verdict: Verdict, figures: Sequence[str] = ()) -> str:
         claim.would_change,
         "## To repeat",
         _commands(verdict),
-        _environment(verdict.environment),
+        _environments_text(verdict.environments),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -51,14 +67,15 @@ def _contest_text(verdict: Verdict, figures: Sequence[str]) -> list[str]:
         "## What we ran",
         _arms_text(verdict),
         "## Every arm under every ruler",
-        f"Test split, mean over n = {n} seeds with its 95 % t interval; the floor is what an "
-        f"answer that never looks at the input scores.",
+        f"Test split, mean over n = {n} seeds with its {percent(1 - verdict.alpha)} t interval; "
+        f"the floor is what an answer that never looks at the input scores. {data_text(verdict)}",
         _cells_table(verdict.cells),
         *(f"![{Path(name).stem}]({name})" for name in figures),
         "## Predictions",
         _levels_text(verdict),
-        _findings_table(verdict.findings),
+        _findings_table(verdict.findings, verdict.alpha),
         _sayings(verdict.findings),
+        *_models_text(verdict.models),
     ]
 
 
@@ -128,35 +145,68 @@ def _cell(cell: Cell) -> str:
 
 
 def _levels_text(verdict: Verdict) -> str:
+    n = len(verdict.seeds)
+    level = percent(1 - verdict.alpha)
     looks = (
-        f"Seeds were added in looks fixed beforehand ({', '.join(map(str, verdict.looks))}), each "
-        f"judged at {verdict.alpha:.3g} (0.05 shared among the looks, Bonferroni). "
+        f"Seeds were added in looks fixed beforehand ({', '.join(map(str, verdict.looks))}) until "
+        f"the verdict was decided. Each look is judged at {verdict.alpha:.3g}, 0.05 shared among "
+        f"them (Bonferroni): the chance of any wrong word at any look is at most 0.05, and an "
+        f"interval at {level} misses at any look with a chance of at most 0.05. "
         if len(verdict.looks) > 1
         else ""
     )
+    flips = "exact" if smallest_flip_p(n) == 2.0 ** (1 - n) else "9,999 random flips"
     return (
         f"{looks}Differences are paired by seed. The word follows from the corrected interval "
         f"(Holm over {len(verdict.findings)} predictions): inside the predicted region holds, "
-        f"outside fails, across a border undecided. The second opinion is an exact sign-flip "
-        f"test at the same level; n = {len(verdict.seeds)} seeds can reach p = "
-        f"{number(2.0 ** (1 - len(verdict.seeds)))} at best."
+        f"outside fails, across a border undecided. The second opinion is a sign-flip test "
+        f"({flips}) at the same level; n = {n} seeds can reach p = {number(smallest_flip_p(n))} "
+        f"at best."
     )
 
 
-def _findings_table(findings: Sequence[Finding]) -> str:
+def _findings_table(findings: Sequence[Finding], alpha: float) -> str:
     rows = [
         (
             f.prediction.name,
             relation_text(f.prediction),
             interval_text(f.interval),
-            f"{interval_text(f.tested)} at {100 * f.tested.level:.3g} %",
+            f"{interval_text(f.tested)} at {percent(f.tested.level)}",
             f"**{f.word}**" + (f" ({f.more_seeds} more seeds)" if f.more_seeds else ""),
             f"{f.second.word} (p = {number(f.second.p)})",
         )
         for f in findings
     ]
-    head = ("prediction", "in numbers", "mean [95 %]", "corrected interval", "word", "sign flips")
+    mean = f"mean [{percent(1 - alpha)}]"
+    head = ("prediction", "in numbers", mean, "corrected interval", "word", "sign flips")
     return table(head, rows)
+
+
+def _models_text(tests: Sequence[ModelTest]) -> list[str]:
+    """McNemar's table, and in words which question it answers."""
+    if not tests:
+        return []
+    rows = [
+        (
+            test.prediction,
+            " against ".join(test.arms),
+            ", ".join(f"{pair.first}:{pair.second}" for pair in test.by_seed),
+            number(test.median_p),
+            f"{test.told_apart} of {len(test.by_seed)}",
+        )
+        for test in tests
+    ]
+    head = ("prediction", "models", "only one right, by seed", "median p", "seeds with p < 0.05")
+    return [
+        "### The same models, example by example",
+        "Do these two trained models differ on this test set? McNemar's exact test looks at the "
+        "test examples that the first alone decides right, and those that the second alone does "
+        "(first:second), for the two models of each seed. Whether the two *ways of training* "
+        "differ is another question, and the t interval above answers it. Seeds that share a test "
+        "set give p that are not independent, so p are counted and ranked, never multiplied or "
+        "pooled; they are not corrected for their number, and no word follows from them.",
+        table(head, rows),
+    ]
 
 
 def _checks_table(rows: Sequence[CheckRow]) -> str:
@@ -186,29 +236,34 @@ def _more(verdict: Verdict) -> str:
     more = verdict.further_seeds
     if more is None:
         return " More seeds alone would not decide it in reasonable time."
-    return f" About {more} more seeds would decide it, if mean and spread stay as they are."
+    return (
+        f" About {more} more seeds would decide it, if mean and spread stay as they are. Looking "
+        f"again at more of them is a second chance to err: seeds=auto pays for its looks, a "
+        f"larger number chosen after this page does not."
+    )
 
 
 def _commands(verdict: Verdict) -> str:
     claim = verdict.claim
     lines = [f"lossheads claim run {claim.slug}"]
     if claim.arms:
-        lines.append(f"lossheads claim run {claim.slug} seeds={2 * len(verdict.seeds)}")
         lines.append(f"lossheads claim run {claim.slug} seeds=auto")
     grid = [f"{claim.grid[0]}={claim.grid[1][0]}"] if claim.grid else []
     for arm in list(claim.arms.values())[:2]:
-        lines.append(" ".join(["lossheads train", *as_arguments(arm.overrides), *grid, "seed=0"]))
+        own = [f"{DATA_SEED}=0"] if arm.redrawn else []
+        words = [*as_arguments(arm.overrides), *grid, *own, "seed=0"]
+        lines.append(" ".join(["lossheads train", *words]))
     return "```\n" + "\n".join(lines) + "\n```"
 
 
-def _environment(environment: Mapping[str, Any]) -> str:
-    said = {k: v for k, v in environment.items() if isinstance(v, str | int | float)}
-    for name in ("torch", "numpy"):
-        if name in environment.get("packages", {}):
-            said[name] = environment["packages"][name]
-    commit = environment.get("git", {}).get("commit")
-    if commit:
-        changed = " with changes" if environment["git"].get("changed") else ""
-        said["commit"] = f"{commit[:10]}{changed}"
-    words = ", ".join(f"{name} {value}" for name, value in said.items())
-    return f"Environment: {words}." if words else ""
+def _environments_text(environments: Sequence[Environment]) -> str:
+    rows = [(e.commit, e.torch, e.device, e.cpu_capability, str(e.runs)) for e in environments]
+    if not rows:
+        return ""
+    made = table(("commit", "torch", "device", "CPU capability", "runs"), rows)
+    if len(rows) == 1:
+        return made
+    return (
+        f"{made}\n\nThe runs were made in {len(rows)} environments: a difference between arms may "
+        f"in part be one between these. force=true makes all of them anew in one."
+    )

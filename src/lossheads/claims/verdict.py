@@ -6,11 +6,13 @@ looked up by seed, never by position.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from statistics import median
 from typing import Literal
 
 from lossheads.claims.claim import Check, Claim, Prediction
 from lossheads.claims.statistics import (
+    Discordance,
     Interval,
     SecondOpinion,
     Word,
@@ -20,6 +22,7 @@ from lossheads.claims.statistics import (
     t_interval,
     two_sided_p,
 )
+from lossheads.results import Result
 
 # arm and ruler -> seed -> number on the test split; NaN where a run failed or a ruler is undefined.
 Measured = Mapping[tuple[str, str], Mapping[int, float]]
@@ -36,7 +39,8 @@ class Finding:
 
     Attributes:
         numbers: One per seed: the level, difference or difference of differences.
-        interval: The plain 95 % t interval of their mean.
+        interval: The t interval of their mean, at 1 - alpha: 95 %, or for seeds=auto what makes
+            the intervals of all looks cover together with 95 %, whenever it stops.
         tested: The interval that decided, at the level Holm's procedure (and the number of
             looks, for seeds=auto) asks for.
         more_seeds: For `undecided`: seeds still needed if mean and spread stay; None when that
@@ -85,17 +89,20 @@ def judge(
         for row, prediction in zip(numbers, predictions, strict=True)
     ]
     levels = holm_levels(p_values, alpha)
-    return tuple(map(_finding, predictions, numbers, p_values, levels))
+    plain = [1 - alpha] * len(levels)
+    return tuple(map(_finding, predictions, numbers, p_values, levels, plain))
 
 
-def _finding(prediction: Prediction, numbers: tuple[float, ...], p: float, level: float) -> Finding:
+def _finding(
+    prediction: Prediction, numbers: tuple[float, ...], p: float, level: float, plain: float
+) -> Finding:
     region, tested = prediction.region, t_interval(numbers, level)
     word = region.word(tested)
     more = further_seeds(numbers, region, level) if word == "undecided" else None
     return Finding(
         prediction=prediction,
         numbers=numbers,
-        interval=t_interval(numbers),
+        interval=t_interval(numbers, plain),
         tested=tested,
         word=word,
         p=p,
@@ -152,6 +159,43 @@ def _listed(names: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True)
+class ModelTest:
+    """McNemar's test of a prediction's two arms at each seed. It never changes a word.
+
+    Attributes:
+        prediction: Its name.
+        arms: The two, in the prediction's order.
+        by_seed: One per seed. Their p are not independent where all seeds share a test set, so
+            they are counted and ranked, never multiplied or pooled.
+    """
+
+    prediction: str
+    arms: tuple[str, ...]
+    by_seed: tuple[Discordance, ...]
+
+    @property
+    def median_p(self) -> float:
+        """The p that half of the seeds do not exceed."""
+        return median(pair.p for pair in self.by_seed)
+
+    @property
+    def told_apart(self) -> int:
+        """Seeds whose two models differ at 0.05, uncorrected."""
+        return sum(pair.p < 0.05 for pair in self.by_seed)
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where `runs` of the runs were made: what may change a last digit."""
+
+    commit: str
+    torch: str
+    device: str
+    cpu_capability: str
+    runs: int
+
+
+@dataclass(frozen=True)
 class Cell:
     """One arm under one ruler on the test split: interval over seeds, and the mean floor."""
 
@@ -182,7 +226,13 @@ class ArmReport:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim with its verdict and all evidence; what the page prints and a report reads."""
+    """A claim with its verdict and all evidence; what the page prints and a report reads.
+
+    Attributes:
+        environment: Everything known about where the first run was made.
+        environments: The distinct ones, most runs first.
+        chosen: Arm -> its run at each seed, as judged; for figures, not for the page.
+    """
 
     claim: Claim
     word: str
@@ -197,7 +247,10 @@ class Verdict:
     failed: tuple[str, ...]
     notes: tuple[str, ...]
     environment: Mapping[str, object]
+    environments: tuple[Environment, ...]
     seconds: float
+    models: tuple[ModelTest, ...] = ()
+    chosen: Mapping[str, Sequence[Result]] = field(default_factory=dict)
 
     @property
     def further_seeds(self) -> int | None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from lossheads.claims.claim import Prediction
 from lossheads.claims.statistics import Interval
+from lossheads.claims.verdict import ModelTest, Verdict
 
 
 def spoken(word: str) -> str:
@@ -45,6 +46,38 @@ def number(value: float) -> str:
 def interval_text(interval: Interval) -> str:
     """0.8801 [0.8790, 0.8812]"""
     return f"{number(interval.mean)} [{number(interval.low)}, {number(interval.high)}]"
+
+
+def percent(level: float) -> str:
+    """A confidence level: 95 %"""
+    return f"{100 * level:.3g} %"
+
+
+def counts_text(test: ModelTest) -> str:
+    """In how many seeds the two models differ, and the median p."""
+    return (
+        f"p < 0.05 in {test.told_apart} of {len(test.by_seed)} seeds, "
+        f"median p = {number(test.median_p)}"
+    )
+
+
+def data_text(verdict: Verdict) -> str:
+    """What the intervals cover: the luck of training, or that of drawing the data as well."""
+    arms = verdict.claim.arms.values()
+    redrawn = list(dict.fromkeys(arm.case or arm.name for arm in arms if arm.redrawn))
+    fixed = list(dict.fromkeys(arm.case or arm.name for arm in arms if not arm.redrawn))
+    if not redrawn:
+        return (
+            "All seeds share one data set: the intervals cover the luck of training (start and "
+            "order), not that of another sample of data."
+        )
+    drawn = "Each seed draws its own data, one draw for all arms of a case: the intervals cover"
+    if not fixed:
+        return f"{drawn} the luck of the draw and of training."
+    return (
+        f"{drawn} the luck of the draw and of training for {', '.join(redrawn)}. All seeds of "
+        f"{', '.join(fixed)} share one data set: there they cover the luck of training alone."
+    )
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

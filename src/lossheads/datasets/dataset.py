@@ -4,6 +4,7 @@ A *source* is the cheap, frozen description that a YAML file builds. It knows it
 anything is read, so that a head that does not fit is refused early; `load` reads or draws.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,6 +36,15 @@ class Split:
     def to(self, device: torch.device) -> "Split":
         truth = None if self.truth is None else self.truth.to(device)
         return Split(self.inputs.to(device), self.labels.to(device), truth)
+
+    def digest(self, outcome: Outcome) -> str:
+        """Ten hex digits naming these examples in this order: inputs and hardened labels.
+
+        Hardened, so that splits which differ in how they write the same classes are the same.
+        """
+        digest = hashlib.sha256(self.inputs.contiguous().cpu().numpy().data)
+        digest.update(outcome.hard(self.labels).contiguous().cpu().numpy().data)
+        return digest.hexdigest()[:10]
 
 
 @dataclass(frozen=True)

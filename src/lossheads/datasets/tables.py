@@ -106,10 +106,8 @@ def read_csv(
             f"{path} has {len(header) - 1} label columns: one_of needs one; for several use "
             f"kind=any_of or kind=each_one_of"
         )
-    if kind == "any_of":
-        names = tuple(class_names or header[1:])
-    else:
-        names = tuple(class_names or np.unique(words).tolist())
+    found = header[1:] if kind == "any_of" else np.unique(words).tolist()
+    names = tuple(class_names or found)
     labels: NDArray[Any]
     labels = _switches(words, places) if kind == "any_of" else _numbers(words, names, places)
     files = [path.parent / cells[0] for _, cells in rows]

@@ -11,6 +11,7 @@ from lossheads.rulers.accuracy import exact_match_score as exact_match_score
 from lossheads.rulers.accuracy import hamming_error as hamming_error
 from lossheads.rulers.accuracy import macro_f1_score as macro_f1_score
 from lossheads.rulers.accuracy import macro_precision_score as macro_precision_score
+from lossheads.rulers.accuracy import right_bits as right_bits
 from lossheads.rulers.accuracy import worst_recall_score as worst_recall_score
 from lossheads.rulers.beside import with_outliers as with_outliers
 from lossheads.rulers.beside import with_thresholds as with_thresholds

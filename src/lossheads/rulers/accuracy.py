@@ -1,9 +1,13 @@
 """Rulers of decisions and of scores cut at 1/2, for all outcomes."""
 
+import base64
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf
+from lossheads.predictions import Predictions
 from lossheads.rulers.core import Ruler
 from lossheads.rulers.facts import Facts, share
 from lossheads.rulers.per_class import always_f1, f1_parts, precision_parts, recall_parts
@@ -43,8 +47,18 @@ elementwise_accuracy_score = Ruler(
 )
 
 
+def _whole_examples(facts: Facts) -> Tensor:
+    return facts.right.reshape(facts.n, -1).all(dim=1)
+
+
+def right_bits(predictions: Predictions) -> str:
+    """Which examples `exact_match_score` counts, as `results.Right.bits` holds them."""
+    right = _whole_examples(Facts(predictions)).cpu().numpy()
+    return base64.b64encode(np.packbits(right).tobytes()).decode("ascii")
+
+
 def _whole_examples_right(facts: Facts) -> Tensor:
-    return share(facts.right.reshape(facts.n, -1).all(dim=1))
+    return share(_whole_examples(facts))
 
 
 exact_match_score = Ruler(

@@ -1,0 +1,91 @@
+"""Which runs are drawn, under which names, and in how many pictures."""
+
+import pytest
+
+from lossheads.claims import pictures
+from lossheads.claims.contest import run_claim
+from lossheads.claims.pictures import draw
+
+from .making import Engine, claim, compose, result
+
+PNG = b"\x89PNG"
+
+
+def scored(config):
+    return result(config, {"accuracy_score": 0.8}, {"accuracy_score": 0.7})
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Arms of every rulers picture, by title, while the pictures are drawn for real."""
+    seen = {}
+    really = pictures.puzzle_figure
+
+    def watched(arms, rulers, **words):
+        seen[words.get("title", "")] = {arm: list(runs) for arm, runs in arms.items()}
+        return really(arms, rulers, **words)
+
+    monkeypatch.setattr(pictures, "puzzle_figure", watched)
+    return seen
+
+
+def test_arms_are_drawn_under_the_claims_own_names(tmp_path, drawn):
+    verdict = run_claim(claim(tmp_path), compose, Engine(scored))
+    assert draw(verdict, tmp_path, tmp_path / "page") == ["rulers.png", "epochs.png"]
+    assert [(arm, len(runs)) for arm, runs in drawn["a-claim"].items()] == [("a", 4), ("b", 4)]
+    assert (tmp_path / "page" / "rulers.png").read_bytes().startswith(PNG)
+    assert len(list((tmp_path / "_overview" / "a-claim").iterdir())) == 3  # two arms, one floor
+
+
+def test_runs_that_a_tuned_arm_did_not_choose_are_in_no_picture(tmp_path, drawn):
+    rates = [f"0.{digit}" for digit in range(1, 9)]
+    tuned = claim(
+        tmp_path,
+        (
+            "same_rate",
+            f"tuned_rate\ngrid: {{optimizer.lr: [{', '.join(rates)}]}}\nchoose_by: accuracy_score",
+        ),
+    )
+
+    def best_at_three_tenths(config):
+        score = 0.9 if config["optimizer.lr"] == "0.3" else 0.6
+        return result(config, {"accuracy_score": score}, {"accuracy_score": score})
+
+    draw(run_claim(tuned, compose, Engine(best_at_three_tenths)), tmp_path, tmp_path / "page")
+    rates = [run.config["optimizer.lr"] for runs in drawn["a-claim"].values() for run in runs]
+    assert rates == ["0.3"] * 8
+
+
+CASES = "cases:\n" + "".join(f"  c{k}: {{dataset.classes: {k}}}\n" for k in range(2, 7)) + "arms:\n"
+
+
+def test_more_arms_than_colours_are_drawn_case_by_case(tmp_path, drawn):
+    verdict = run_claim(claim(tmp_path, ("arms:\n", CASES)), compose, Engine(scored))
+    names = draw(verdict, tmp_path, tmp_path / "page")
+    assert names == [f"{stem}-c{k}.png" for k in range(2, 7) for stem in ("rulers", "epochs")]
+    assert list(drawn) == [f"a-claim: c{k}" for k in range(2, 7)]
+    assert list(drawn["a-claim: c2"]) == ["c2/a", "c2/b"]
+    assert all((tmp_path / "page" / name).read_bytes().startswith(PNG) for name in names)
+
+
+def test_pictures_of_an_earlier_run_are_taken_away(tmp_path, drawn):
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page" / "rulers-gone.png").touch()
+    verdict = run_claim(claim(tmp_path), compose, Engine(scored))
+    draw(verdict, tmp_path, tmp_path / "page")
+    assert not (tmp_path / "page" / "rulers-gone.png").exists()
+
+
+def test_diverged_runs_and_losses_are_left_out(tmp_path, drawn):
+    def flaky(config):
+        status = "diverged" if config["seed"] == 2 else "finished"
+        return result(config, {"accuracy_score": 0.8, "nll_loss": 0.3}, status=status)
+
+    shown = claim(tmp_path, ("seeds: 4", "seeds: 4\nshow: [nll_loss]"))
+    draw(run_claim(shown, compose, Engine(flaky)), tmp_path, tmp_path / "page")
+    assert [len(runs) for runs in drawn["a-claim"].values()] == [3, 3]
+
+
+def test_without_a_finished_run_nothing_is_drawn(tmp_path, drawn):
+    engine = Engine(lambda config: result(config, {"accuracy_score": 0.5}, status="diverged"))
+    assert draw(run_claim(claim(tmp_path), compose, engine), tmp_path, tmp_path / "page") == []

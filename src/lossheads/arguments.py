@@ -10,4 +10,14 @@ class Parser(argparse.ArgumentParser):
     """Raises `UserError` instead of printing its usage and ending the process."""
 
     def error(self, message: str) -> NoReturn:
-        raise UserError(f"{self.prog}: {message}; see {self.prog} --help")
+        who = self.prog.removeprefix("lossheads ")
+        raise UserError(f"{who}: {message}; see {self.prog} --help")
+
+
+def heads_parser() -> Parser:
+    """The words of `lossheads heads`; here, because its own room imports torch."""
+    parser = Parser(
+        prog="lossheads heads", description="What each head does, with a tiny worked example."
+    )
+    parser.add_argument("names", nargs="*", help="only these; default: all")
+    return parser

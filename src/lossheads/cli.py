@@ -4,12 +4,16 @@ Nothing heavy is imported before a command needs it. Mistakes end in one sentenc
 2; `--debug` brings the traceback back.
 """
 
+import io
 import os
 import re
+import signal
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from lossheads import __version__
 from lossheads.errors import TRUST_GIVEN, UserError, near_matches
@@ -49,7 +53,7 @@ def run(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         sys.stdout.write(HELP)
         return 0
-    if words[0] == "--version":
+    if "--version" in words:
         sys.stdout.write(f"lossheads {__version__}\n")
         return 0
     commands = _commands()
@@ -76,11 +80,19 @@ def _commands() -> dict[str, Command]:
 def _guarded(words: list[str]) -> int:
     # Hydra prints its own wrapped report unless told not to; ours is one sentence.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.stdout = sys.stdout or io.StringIO()  # `>&-` leaves none
     threading.excepthook = _quiet_about_the_disk
+    signal.signal(signal.SIGTERM, _end)
     try:
         return run(words)
-    except KeyboardInterrupt:
-        return _say("interrupted; finished runs are kept, the same call goes on from there", 130)
+    except KeyboardInterrupt as stopped:
+        sentence = "interrupted; finished runs are kept, the same call goes on from there"
+        return _say(sentence, 143 if isinstance(stopped, _Ended) else 130)
+    except SystemExit as ended:
+        # rich ends the program with status 1 when the reader of its output has left.
+        if isinstance(ended.__context__, BrokenPipeError):
+            return 0
+        raise
     except BrokenPipeError:
         # The reader of our output left (`| head`): not an error, and nothing more to say to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -90,6 +102,14 @@ def _guarded(words: list[str]) -> int:
 
         sentence, status = sentence_of(error)
         return _say(sentence, status)
+
+
+class _Ended(KeyboardInterrupt):
+    """SIGTERM, as batch systems send it: folders and workers are left as after Ctrl-C."""
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Ended
 
 
 def _quiet_about_the_disk(failed: threading.ExceptHookArgs) -> None:
@@ -109,8 +129,8 @@ def _train(words: list[str]) -> int:
     from omegaconf import DictConfig
 
     from lossheads import schema
-    from lossheads.configuration import HYDRA_VERSION, config_folder, plain
-    from lossheads.refusals import tidy_completion, without_empty_sweep
+    from lossheads.configuration import HYDRA_VERSION, config_folder, plain, refuse_foreign_code
+    from lossheads.refusals import flags_first, tidy_completion, without_empty_sweep
 
     here = os.getpid()
     failures: list[Exception] = []
@@ -130,10 +150,9 @@ def _train(words: list[str]) -> int:
     granted = [re.match(r"\+*trust=\[?([\w.,]*)", word) for word in words]
     os.environ[TRUST_GIVEN] = ",".join(found[1] for found in granted if found)
     schema.register()
+    refuse_foreign_code()
     tidy_completion(_commands())
-    # Hydra's parser wants its flags before the overrides; people write -m anywhere.
-    sweeps = [word for word in words if word in ("-m", "--multirun")]
-    sys.argv = [sys.argv[0], *sweeps, *(word for word in words if word not in sweeps)]
+    sys.argv = [sys.argv[0], *flags_first(words)]
     train = hydra.main(str(config_folder()), "config", version_base=HYDRA_VERSION)(task)
     with without_empty_sweep(words):
         train()
@@ -143,15 +162,28 @@ def _train(words: list[str]) -> int:
 
 
 def _claim(words: list[str]) -> int:
+    from lossheads.claims.arguments import claim_parser
+
+    if _ask_for_help(words):
+        claim_parser().parse_args(words)
     from lossheads.claims.command import claim_command
 
     return claim_command(words)
 
 
 def _heads(words: list[str]) -> int:
+    from lossheads.arguments import heads_parser
+
+    if _ask_for_help(words):
+        heads_parser().parse_args(words)
     from lossheads.heads.command import heads_command
 
     return heads_command(words)
+
+
+def _ask_for_help(words: list[str]) -> bool:
+    """Then the parser prints it and ends the program, before anything heavy is imported."""
+    return "-h" in words or "--help" in words
 
 
 def _board(words: list[str]) -> int:
@@ -161,6 +193,10 @@ def _board(words: list[str]) -> int:
 
 
 def _report(words: list[str]) -> int:
+    from lossheads.report.arguments import report_parser
+
+    if _ask_for_help(words):
+        report_parser().parse_args(words)
     from lossheads.report.command import report_command
 
     return report_command(words)

@@ -3,6 +3,8 @@
 Never imports torch: `--help` and completion come through here.
 """
 
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -10,13 +12,27 @@ from typing import Any
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from lossheads import schema
-from lossheads.errors import UserError, near_matches
+from lossheads.errors import TRUST_GIVEN, UserError, near_matches
 
 HYDRA_VERSION = "1.3"
+
+_LOAD = ConfigLoaderImpl.load_configuration  # as Hydra wrote it
+
+# Keys of Hydra's own section whose value is called, and what may stand there: classes of Hydra, its
+# plugins and logs, each from the module that defines it (`logging.os.system` is no log).
+_CALLS = ("_target_", "()", "class")
+_HARMLESS = re.compile(
+    r"(hydra\._internal\.core_plugins\.\w+|hydra_plugins\.\w+(\.\w+)?|hydra\.experimental\.callbacks"
+    r"|logging(\.handlers)?|colorlog)\.[A-Z]\w*"
+)
+
+# What every run has one of, and folders and arms are named by.
+_GROUPS = ("dataset", "head", "model", "optimizer", "schedule")
 
 
 def config_folder() -> Path:
@@ -45,12 +61,42 @@ def compose(overrides: Sequence[str], config_dirs: Sequence[Path] = ()) -> dict[
         return plain(config, config.hydra.runtime.choices)
 
 
+def refuse_foreign_code() -> None:
+    """Let Hydra refuse configurations whose own section names code from elsewhere.
+
+    Hydra calls what `hydra.callbacks` and the settings of its log name, before a run of ours
+    begins: a stranger's file could run anything there.
+    """
+
+    def guarded(*args: Any, **kwargs: Any) -> DictConfig:
+        config: DictConfig = _LOAD(*args, **kwargs)
+        _refuse_targets(OmegaConf.to_container(config.hydra, resolve=False), "hydra")
+        return config
+
+    ConfigLoaderImpl.load_configuration = guarded  # type: ignore[method-assign]
+
+
+def _refuse_targets(node: Any, where: str) -> None:
+    trusted = (word for word in os.environ.get(TRUST_GIVEN, "").split(",") if word)
+    own = tuple(f"{package}." for package in trusted)
+    for key, value in node.items() if isinstance(node, Mapping) else enumerate(node):
+        if isinstance(value, Mapping | list):
+            _refuse_targets(value, f"{where}.{key}")
+        elif key in _CALLS and not (_HARMLESS.fullmatch(str(value)) or str(value).startswith(own)):
+            raise UserError(
+                f"{where}.{key} names {value}: a configuration may not bring code of its own; if "
+                f"you trust the package, say so on the command line with "
+                f"trust=[{str(value).split('.')[0]}]"
+            )
+
+
 def plain(config: DictConfig, choices: Mapping[str, Any]) -> dict[str, Any]:
     """Every interpolation resolved, enums by name, Hydra's own section left out.
 
     The names chosen from the groups come along under `choices`; they name folders and arms, and
     are no part of what a run computes.
     """
+    _refuse_missing(config)
     data = OmegaConf.to_container(
         OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]),
         resolve=True,
@@ -60,8 +106,23 @@ def plain(config: DictConfig, choices: Mapping[str, Any]) -> dict[str, Any]:
     assert isinstance(data, dict)
     known = {str(key): value for key, value in data.items()}
     _refuse_unknown(known)
-    groups = ("dataset", "head", "model", "optimizer", "schedule")
-    return known | {"choices": {group: str(choices.get(group)) for group in groups}}
+    for group in _GROUPS:
+        if not isinstance(choices.get(group), str):
+            raise UserError(
+                f"{group} is chosen as {choices.get(group)}: a run has one {group}, {group}=NAME; "
+                f"a sweep has several, -m {group}=NAME,NAME"
+            )
+    return known | {"choices": {group: choices[group] for group in _GROUPS}}
+
+
+def _refuse_missing(config: DictConfig) -> None:
+    """`~` lets Hydra take any key away."""
+    for field in fields(schema.Config):
+        if OmegaConf.is_missing(config, field.name) or field.name not in config:
+            remedy = f"choose one with {field.name}=NAME" if field.name in _GROUPS else "keep it"
+            raise UserError(f"a run needs the key {field.name!r}, which is missing: {remedy}")
+    if not str(config.outputs).strip():
+        raise UserError("outputs= is empty: name a folder; outputs=. is the one you stand in")
 
 
 def _refuse_unknown(data: Mapping[str, Any]) -> None:

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from hydra._internal.utils import get_args_parser
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
@@ -16,11 +17,27 @@ from hydra.errors import (
 )
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from yaml import MarkedYAMLError
 
+from lossheads.configuration import options
 from lossheads.errors import RunsFailed, UserError, near_matches
 
-# What a disk or its rights refuse; the user can mend it.
+# What a disk or its rights refuse to a writer; the user can mend it.
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
+
+# OmegaConf's sentences about a value of the wrong kind, and the rule behind each.
+_RULES = {
+    r"Value '(.*)' of type '.*' could not be converted to Integer": "a whole number",
+    r"Value '(.*)' of type '.*' could not be converted to Float": "a number",
+    r"Value '(.*)' is not a valid bool": "true or false",
+    r"Cannot convert '.*' to string: '(.*)'": "a word",
+    r"Invalid value assigned: \w+ is not a ListConfig, list or tuple": "a list, [A,B]",
+    r"Invalid type assigned": "a section, whose keys are set one by one",
+    r"Cannot merge DictConfig with ListConfig": "a section, whose keys are set one by one",
+    r"field '.*' is not Optional": "never null",
+    r"Missing mandatory value": "missing, and a run needs it",
+    r".* does not support deletion": "needed by every run, and cannot be taken away",
+}
 
 
 def sentence_of(error: BaseException) -> tuple[str, int]:
@@ -41,14 +58,10 @@ def _said_of(error: BaseException) -> tuple[str, int]:
         if isinstance(cause, RunsFailed):
             return _one_line(cause), 1
     for cause in chain:
-        if isinstance(cause, OSError) and cause.errno in _UNWRITABLE:
-            where = cause.filename or "the outputs"
-            return f"{where} cannot be written: {os.strerror(cause.errno).lower()}", 2
-    for cause in chain:
-        said = _composing(cause)
+        said = _of_the_machine(cause, cause is error) or _composing(cause)
         if said:
             return said, 2
-    if isinstance(error, HydraException | OmegaConfBaseException):
+    if isinstance(error, HydraException | OmegaConfBaseException) or _raised_by_hydra(error):
         return _one_line(error), 2
     return f"{type(error).__name__}: {_one_line(error)} (the whole story: --debug)", 1
 
@@ -61,6 +74,35 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         seen = seen.__cause__ or seen.__context__
 
 
+def _of_the_machine(cause: BaseException, outermost: bool) -> str:
+    """What the disk, its rights or the memory refuse; else nothing. The user can mend it."""
+    unwritable = isinstance(cause, OSError) and cause.errno in _UNWRITABLE
+    # Code tries a file and goes on without it: such an error deeper down explains nothing.
+    if isinstance(cause, OSError) and cause.errno and (unwritable or outermost):
+        verb = "written" if unwritable else "used"
+        where = cause.filename or "the outputs"
+        return (
+            f"{where} cannot be {verb}: {os.strerror(cause.errno).lower()}; mend that, or name "
+            f"another place (outputs=FOLDER)"
+        )
+    full = isinstance(cause, MemoryError) or type(cause).__name__ == "OutOfMemoryError"
+    if full or "can't allocate memory" in str(cause):
+        return (
+            "the memory does not hold this run: choose a smaller model or dataset, or lower "
+            "training.batch_size or cohort.max_members"
+        )
+    return ""
+
+
+def _raised_by_hydra(error: BaseException) -> bool:
+    """Hydra answers some mistakes in the call by plain ValueErrors."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    module = "" if frame is None else str(frame.tb_frame.f_globals.get("__name__"))
+    return isinstance(error, ValueError | RuntimeError) and module.startswith("hydra.")
+
+
 def _composing(cause: BaseException) -> str:
     """What does not compose, where Hydra or OmegaConf say enough; else nothing."""
     if isinstance(cause, MissingConfigException):
@@ -70,8 +112,17 @@ def _composing(cause: BaseException) -> str:
     if isinstance(cause, ConfigCompositionException) and "Ambiguous value" in str(cause):
         words = str(cause).split("'")[1]
         return f"{words} names several values: to sweep over them add -m; a list is KEY=[A,B]"
+    if isinstance(cause, ConfigCompositionException) and "Multiple values for" in str(cause):
+        group = str(cause).split("for ")[1].split(".")[0]
+        return f"{group} is chosen already: write {group}=NAME, without the +"
+    if "Config group override must be a string or a list" in str(cause):
+        return "a group is chosen by name: write GROUP=NAME, as in head=softmax_cce"
+    if isinstance(cause, MarkedYAMLError):
+        mark = cause.problem_mark or cause.context_mark
+        where = f"{mark.name}, line {mark.line + 1}" if mark else "a configuration file"
+        return f"{where} is not YAML as it is read here: {cause.problem}"
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
-        return _unknown_key(cause) if _is_unknown(cause) else f"{cause.full_key}: {_first(cause)}"
+        return _unknown_key(cause) if _is_unknown(cause) else _wrong_value(cause)
     return ""
 
 
@@ -80,7 +131,10 @@ def _missing(error: MissingConfigException) -> str:
     group, _, choice = name.rpartition("/")
     if error.options and group:
         return f"{group} has no {choice!r}; {near_matches(choice, error.options)}"
-    return _one_line(error)
+    found = re.search(r"Could not load '(\w+)/(.+)'", str(error))
+    if found and options(found[1]):
+        return f"{found[1]} has no {found[2]!r}; {near_matches(found[2], options(found[1]))}"
+    return _first(error).strip()
 
 
 def _is_unknown(error: OmegaConfBaseException) -> bool:
@@ -89,11 +143,29 @@ def _is_unknown(error: OmegaConfBaseException) -> bool:
 
 def _unknown_key(error: OmegaConfBaseException) -> str:
     parent, _, key = str(error.full_key).rpartition(".")
+    if not parent and options(key):
+        return (
+            f"the file chosen with {key}=NAME sets keys below {key!r}, where nobody reads them: "
+            f"let it begin with the line '# @package _global_'"
+        )
     node: Any = error.parent_node
     names = map(str, node) if isinstance(node, DictConfig) else ()
     known = [name for name in names if name != "hydra" and not name.startswith("_")]
     where = f"{parent} has" if parent else "a run has"
     return f"{where} no key {key!r}; {near_matches(key, known)}"
+
+
+def _wrong_value(error: OmegaConfBaseException) -> str:
+    key, said = error.full_key, _first(error)
+    for pattern, rule in _RULES.items():
+        found = re.match(pattern, said)
+        if found:
+            value = f"={found[1]}" if found.re.groups else ""
+            return f"{key}{value}: it is {rule}"
+    found = re.match(r"Invalid value '(.*)', expected one of \[(.*)\]", said)
+    if found:
+        return f"{key}={found[1]}: {near_matches(found[1], found[2].split(', '))}"
+    return f"{key}: {said}"
 
 
 def _first(error: BaseException) -> str:
@@ -126,6 +198,25 @@ def _remove_empty(folder: Path) -> None:
         if any(path.iterdir()):
             return
         path.rmdir()
+
+
+def flags_first(words: Sequence[str]) -> list[str]:
+    """Hydra's parser wants its flags before the overrides; people write them anywhere.
+
+    Raises:
+        UserError: For an unknown flag, or one without its value.
+    """
+    parser = get_args_parser()
+    parser.error = _refuse_flag  # type: ignore[method-assign]
+    settings = list(parser.parse_intermixed_args(list(words)).overrides)
+    flags = list(words)
+    for setting in settings:
+        flags.remove(setting)
+    return [*flags, *settings]
+
+
+def _refuse_flag(message: str) -> NoReturn:
+    raise UserError(f"train: {message}; see lossheads train --help")
 
 
 def tidy_completion(commands: Iterable[str]) -> None:

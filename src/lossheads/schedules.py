@@ -21,7 +21,8 @@ def cosine(progress: float, warmup: float, floor: float) -> float:
     Raises:
         UserError: If `warmup` or `floor` leaves its range.
     """
-    if not 0 <= warmup < 1 or not 0 <= floor <= 1:
+    right = all(isinstance(value, int | float) for value in (warmup, floor))
+    if not right or not 0 <= warmup < 1 or not 0 <= floor <= 1:
         raise UserError(
             f"schedule cosine got warmup={warmup} and floor={floor}: warmup lies in [0, 1), floor "
             f"in [0, 1]"

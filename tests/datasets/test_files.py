@@ -119,3 +119,16 @@ def test_images_can_be_coloured_and_resized(tmp_path):
     source = table(tmp_path, ["file", "label"], rows, "one_of")
     dataset = replace(source, channels=3, resize=[4, 7]).load(None, tmp_path)
     assert dataset.input_shape == (3, 4, 7)
+
+
+def test_files_beside_a_table_are_no_part_of_its_fingerprint(tmp_path):
+    """What a run writes below the folder must not make the next call another run."""
+    names = pictures(tmp_path)
+    rows = [[name, "odd" if k % 2 else "even"] for k, name in enumerate(names)]
+    source = table(tmp_path, ["file", "label"], rows, "one_of")
+    before = source.fingerprint()
+    (tmp_path / "outputs").mkdir()
+    (tmp_path / "outputs" / "rulers.png").write_bytes(b"a picture of ours")
+    assert source.fingerprint() == before
+    Image.new("L", (6, 5), 1).save(tmp_path / names[0])
+    assert source.fingerprint() != before

@@ -57,6 +57,10 @@ REFUSED_ARRAYS = [
     (lambda f: npz(f, labels=np.arange(60) % 3 * 2), "has no example of 1, 3"),
     (lambda f: npz(f, labels=np.full(60, 10**12)), "holds the label 1000000000000 among 60"),
     (lambda f: npz(f, inputs=np.zeros((59, 4))), r"inputs of shape \(59, 4\) for 60 labels"),
+    (lambda f: npz(f, inputs=np.zeros((60, 8, 8, 3))), r"look like channels last"),
+    (lambda f: npz(f, inputs=np.zeros((60, 0))), r"inputs of shape \(60, 0\)"),
+    (lambda f: npz(f, inputs=np.full((60, 4), 1e100)), "inputs that are not finite"),
+    (lambda f: npz(f, labels=np.zeros(60, dtype=int)), r"has one class only \(0\)"),
     (lambda f: npz(f, inputs=np.zeros((60, 4, 4))), r"images \(N, channels, H, W\)"),
     (lambda f: npz(f, inputs=np.zeros((60, 4), dtype=int)), "inputs of type int64"),
     (lambda f: npz(f, class_names=np.array(["a", "a", "b"])), "each may occur once"),
@@ -169,7 +173,10 @@ def test_class_without_an_image_is_refused(tmp_path):
         ({"val_share": 0.6, "test_share": 0.5}, "both_shares=1.1"),
         ({"resize": 28}, r"resize=28: it needs \[height,width\]"),
         ({"resize": [28, 0]}, "width=0"),
+        ({"resize": 3.5}, r"resize=3.5: it needs \[height,width\]"),
+        ({"resize": [100000, 28]}, "height=100000: it needs a whole number in 1 … 4096"),
         ({"class_names": "ab"}, "class_names=ab: it needs a list"),
+        ({"class_names": 3}, "class_names=3: it needs a list"),
     ],
 )
 def test_wrong_settings_are_refused(settings, rule):

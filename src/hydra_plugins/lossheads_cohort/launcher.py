@@ -12,6 +12,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
+from lossheads.errors import UserError
+
 
 @dataclass
 class CohortLauncherConf:
@@ -42,15 +44,25 @@ class CohortLauncher(Launcher):
         from lossheads.report.announcing import announce
         from lossheads.report.overview import sweep_overviews
 
+        if not job_overrides:
+            raise UserError("the sweep is empty: a range or a list of it holds no value")
         setup_globals()
         jobs = [
             self._job(list(overrides), initial_job_idx + number)
             for number, overrides in enumerate(job_overrides)
         ]
+        places = list(dict.fromkeys(job["config"]["outputs"] for job in jobs))
+        if len(places) > 1:
+            raise UserError(
+                f"the sweep names several outputs, {', '.join(places)}: one sweep writes to one "
+                f"folder"
+            )
         results = execute([job["config"] for job in jobs])
-        outputs = Path(jobs[0]["config"]["outputs"])
-        sweep_overviews(results, outputs)
-        announce(results, outputs)
+        outputs = Path(places[0])
+        try:
+            sweep_overviews(results, outputs)
+        finally:  # what is trained is told, even if the disk is full by now
+            announce(results, outputs)
         return [_returned(job, result) for job, result in zip(jobs, results, strict=True)]
 
     def _job(self, overrides: list[str], number: int) -> dict[str, Any]:

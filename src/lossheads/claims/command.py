@@ -1,6 +1,5 @@
 """lossheads claim list | run: the claims from the command line."""
 
-import argparse
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,7 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.table import Table
 
-from lossheads.arguments import Parser
+from lossheads.claims.arguments import ALLOWED, claim_parser
 from lossheads.claims.claim import Claim
 from lossheads.claims.contest import run_claim
 from lossheads.claims.page import (
@@ -34,9 +33,6 @@ from lossheads.report.announcing import wide_console
 from lossheads.report.claims_page import write_claims_page
 from lossheads.rulers import find_ruler
 
-# Settings that change where or on what a claim runs, or how often, but not what it asks.
-_ALLOWED = ("seeds", "device", "device.threads", "outputs", "data_dir", "force")
-
 Seeds = int | Literal["auto"] | None
 
 
@@ -44,7 +40,7 @@ def claim_command(words: list[str]) -> int:
     """Carry out `lossheads claim …`; returns the exit status."""
     # Settings may stand anywhere among the flags; argparse wants its positionals in one piece.
     settings = [word for word in words if re.match(r"[\w.]+=", word)]
-    asked = _parser().parse_args([word for word in words if word not in settings])
+    asked = claim_parser().parse_args([word for word in words if word not in settings])
     folder = Path(asked.claims) if asked.claims else config_folder() / "claim"
     if not folder.is_dir():
         raise UserError(f"claim finds no folder {folder}: name one that holds claim files")
@@ -53,6 +49,8 @@ def claim_command(words: list[str]) -> int:
         return 0
     claims = list_claims(folder) if asked.name == "all" else [find_claim(asked.name, folder)]
     seeds, extra = _settings([*settings, *asked.settings])
+    if not claims:
+        raise UserError(f"claim finds no claim file (*.yaml) in {folder}: name another folder")
     reference = Path(asked.reference)
     statuses = [_run(claim, seeds, extra, reference, asked.save) for claim in claims]
     report = write_claims_page(Path(compose(extra)["outputs"]) / "claims")
@@ -193,10 +191,10 @@ def _settings(words: Sequence[str]) -> tuple[Seeds, list[str]]:
     seeds: Seeds = None
     for word in words:
         key, equals, value = word.partition("=")
-        if not equals or key not in _ALLOWED:
+        if not equals or key not in ALLOWED:
             raise UserError(
                 f"claim run got {word!r}: a claim fixes what it asks; what can be set is "
-                f"{', '.join(_ALLOWED)}"
+                f"{', '.join(ALLOWED)}"
             )
         if key == "seeds":
             seeds = _seeds(value)
@@ -209,27 +207,3 @@ def _seeds(word: str) -> int | Literal["auto"]:
     if not word.isdecimal():
         raise UserError(f"claim run got seeds={word}: it is a number or auto")
     return int(word)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="lossheads claim", description="Claims, and verdicts on them.")
-    parser.set_defaults(claims=None)
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|run")
-    listed = verbs.add_parser("list", help="the claims, and where they were made")
-    run = verbs.add_parser("run", help="train what is missing, print the verdict")
-    run.add_argument("name", help="a claim's name, a claim file (.yaml), or all")
-    run.add_argument("settings", nargs="*", help=f"{', '.join(_ALLOWED)}, as KEY=VALUE")
-    run.add_argument(
-        "--reference",
-        default="outputs/reference",
-        help="folder of committed verdicts to compare with; default: %(default)s",
-    )
-    run.add_argument(
-        "--save-reference",
-        action="store_true",
-        dest="save",
-        help="make this verdict the committed one",
-    )
-    for verb in (listed, run):
-        verb.add_argument("--claims", metavar="FOLDER", help="claim files of your own")
-    return parser

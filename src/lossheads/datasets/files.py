@@ -55,12 +55,12 @@ class Files:
         check_number("files", 0.001, 0.998, val_share=self.val_share, test_share=self.test_share)
         check_number("files", 0.002, 0.999, both_shares=self.val_share + self.test_share)
         check_whole("files", 0, seed=self.seed)
-        if isinstance(self.class_names, str):
+        if not isinstance(self.class_names, list | tuple | None):
             raise UserError(f"files got class_names={self.class_names}: it needs a list of names")
         if self.resize is not None:
-            if isinstance(self.resize, int | str) or len(self.resize) != 2:
+            if not isinstance(self.resize, list | tuple) or len(self.resize) != 2:
                 raise UserError(f"files got resize={self.resize}: it needs [height,width]")
-            check_whole("files", 1, height=self.resize[0], width=self.resize[1])
+            check_whole("files", 1, 4096, height=self.resize[0], width=self.resize[1])
 
     @property
     def outcome(self) -> Outcome:
@@ -77,10 +77,10 @@ class Files:
         path, digest = Path(self.path), hashlib.sha256()
         if path.is_file():
             digest.update(path.read_bytes())
-        folder = path if path.is_dir() else path.parent
-        for image in sorted(folder.rglob("*")) if path.suffix != ".npz" else ():
-            facts = image.stat()
-            digest.update(f"{image.name} {facts.st_size} {facts.st_mtime_ns}\n".encode())
+        for image in self._table().images:
+            facts = image.stat() if image.exists() else None  # a missing one is refused by name
+            known = f"{facts.st_size} {facts.st_mtime_ns}" if facts else "missing"
+            digest.update(f"{image} {known}\n".encode())
         return digest.hexdigest()[:16]
 
     def load(self, data_dir: Path | None, cache: Path) -> Dataset:
@@ -143,6 +143,11 @@ def _outcome(kind: Kind, table: Table) -> Outcome:
             f"{'(N,)' if dimensions == 1 else '(N, columns)'} and at least one example"
         )
     names = table.class_names
+    if len(names) < 2 and kind != "any_of":
+        raise UserError(
+            f"{table.source} has one class only ({', '.join(names) or 'without a name'}): telling "
+            f"apart needs at least two"
+        )
     if len(set(names)) < len(names):
         raise UserError(f"{table.source} names classes {', '.join(names)}: each may occur once")
     if kind == "any_of":
@@ -184,6 +189,17 @@ def _refuse_inputs(table: Table, inputs: NDArray[np.float32]) -> None:
         raise UserError(
             f"{table.source} has inputs of shape {inputs.shape} for {len(table.labels)} labels: "
             f"inputs are (N, D), or images (N, channels, H, W), one row per label"
+        )
+    if 0 in inputs.shape:
+        raise UserError(f"{table.source} has inputs of shape {inputs.shape}: nothing to look at")
+    if (
+        inputs.ndim == 4
+        and inputs.shape[3] in (1, 3, 4)
+        and inputs.shape[3] < min(inputs.shape[1:3])
+    ):
+        raise UserError(
+            f"{table.source} has inputs of shape {inputs.shape}, which look like channels last: "
+            f"images are (N, channels, H, W); write inputs.transpose(0, 3, 1, 2)"
         )
     finite = np.isfinite(inputs.reshape(len(inputs), -1)).all(axis=1)
     if not finite.all():

@@ -24,13 +24,17 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".t
 
 @dataclass(frozen=True)
 class Table:
-    """Labels (N,), (N, S), or bool (N, L); `row(i)` names example i; `inputs()` reads them."""
+    """Labels (N,), (N, S), or bool (N, L); `row(i)` names example i; `inputs()` reads them.
+
+    `images` are the files that `inputs()` will open beside the table itself.
+    """
 
     source: str
     labels: NDArray[Any]
     class_names: tuple[str, ...]
     row: Callable[[int], str]
     inputs: Callable[[], NDArray[np.float32]]
+    images: Sequence[Path] = ()
 
 
 def read_npz(path: Path, kind: Kind, class_names: Sequence[str] | None) -> Table:
@@ -72,6 +76,7 @@ def read_folder(
         names,
         lambda i: str(files[i]),
         lambda: _images(files, [str(file) for file in files], channels, resize),
+        files,
     )
 
 
@@ -101,10 +106,8 @@ def read_csv(
             f"{path} has {len(header) - 1} label columns: one_of needs one; for several use "
             f"kind=any_of or kind=each_one_of"
         )
-    if kind == "any_of":
-        names = tuple(class_names or header[1:])
-    else:
-        names = tuple(class_names or np.unique(words).tolist())
+    found = header[1:] if kind == "any_of" else np.unique(words).tolist()
+    names = tuple(class_names or found)
     labels: NDArray[Any]
     labels = _switches(words, places) if kind == "any_of" else _numbers(words, names, places)
     files = [path.parent / cells[0] for _, cells in rows]
@@ -115,6 +118,7 @@ def read_csv(
         names,
         lambda i: places[i],
         lambda: _images(files, places, channels, resize),
+        files,
     )
 
 
@@ -160,7 +164,8 @@ def _npz_inputs(path: Path) -> NDArray[np.float32]:
             f"{path} holds inputs of type {inputs.dtype}: floats are taken as they are, uint8 as "
             f"pixels; convert them to one of the two"
         )
-    return np.asarray(inputs, dtype=np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
+        return np.asarray(inputs, dtype=np.float32)
 
 
 def _as_switches(path: Path, labels: NDArray[Any]) -> NDArray[np.bool_]:

@@ -59,7 +59,7 @@ def build_parts(config: Mapping[str, Any]) -> Parts:
     source: DatasetSource = made["dataset"]
     optimizer, rates = _split_optimizer(made["optimizer"])
     schedule = made["schedule"]
-    schedule(0.0)  # a schedule that refuses its options does so now
+    _try_schedule(schedule)
     return Parts(source, _fit(made["head"], source), made["model"], optimizer, rates, schedule)
 
 
@@ -94,8 +94,12 @@ def build(role: str, node: Mapping[str, Any], trust: Sequence[str]) -> Any:
         raise UserError(
             f"{role} got {node!r}: it needs a mapping with a _target_; choose one with {role}=NAME"
         )
+    if not isinstance(node["_target_"], str):
+        raise UserError(f"{role} got _target_={node['_target_']!r}: it is a name, package.Name")
+    if not isinstance(node.get("_partial_", False), bool):
+        raise UserError(f"{role} got _partial_={node['_partial_']!r}: it is true or false")
     options = {key: value for key, value in node.items() if key not in ("_target_", "_partial_")}
-    target = _admit(role, str(node["_target_"]), trust)
+    target = _admit(role, node["_target_"], trust)
     _refuse_nested(role, options)
     _refuse_unknown(role, target, options)
     if node.get("_partial_", False):
@@ -128,7 +132,7 @@ def _admit(role: str, path: str, trust: Sequence[str]) -> Callable[..., Any]:
     module, _, name = path.rpartition(".")
     try:
         target = getattr(importlib.import_module(module), name)
-    except Exception as error:  # a user's own module may fail in any way while it is imported
+    except (Exception, SystemExit) as error:  # a user's module may fail in any way
         raise UserError(
             f"{role} names _target_ {path}, which cannot be imported: {_first_line(error)}"
         ) from error
@@ -165,8 +169,11 @@ def _fit(head: Callable[..., Head], source: DatasetSource) -> Head:
     outcome = source.outcome
     try:
         made = head(outcome=outcome)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"head {_name(head)} refuses its options: {error}") from error
+    except UserError:
+        raise
+    except Exception as error:  # a user's own head may fail in any way
+        said = _first_line(error)
+        raise UserError(f"head {_name(head)} refuses its options: {said}") from error
     try_head(made, _name(head))
     return made
 
@@ -175,6 +182,7 @@ def _split_optimizer(made: partial[Any]) -> tuple[OptimizerBuilder, dict[str, An
     """The bare optimizer and its settings, tried once on a single weight."""
     if not isinstance(made, partial) or "lr" not in made.keywords:
         raise UserError("optimizer needs _partial_: true and a learning rate lr in its YAML")
+    _refuse_kinds(made)
     rates = {k: tuple(v) if isinstance(v, list) else v for k, v in made.keywords.items()}
     try:
         weight = nn.Parameter(torch.zeros(1))
@@ -187,6 +195,44 @@ def _split_optimizer(made: partial[Any]) -> tuple[OptimizerBuilder, dict[str, An
     return partial(made.func), rates
 
 
+def _refuse_kinds(made: partial[Any]) -> None:
+    """Settings of another kind than the optimizer's own defaults: torch takes many in silence."""
+    known = inspect.signature(made.func).parameters
+    for name, value in made.keywords.items():
+        default = known[name].default if name in known else None
+        if isinstance(default, bool):
+            right, rule = isinstance(value, bool), "true or false"
+        elif isinstance(default, int | float):
+            right, rule = _is_number(value), "a number"
+        elif isinstance(default, tuple) and all(map(_is_number, default)):
+            right = isinstance(value, list | tuple) and len(value) == len(default)
+            right = right and all(map(_is_number, value))
+            rule = f"a list of {len(default)} numbers"
+        else:  # no default to compare with; of torch's switches without one, none is a word
+            right, rule = not isinstance(value, str), "true, false or null"
+        if not right:
+            raise UserError(f"optimizer {_name(made)} refuses {name}={value}: it needs {rule}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _try_schedule(schedule: Callable[[float], float]) -> None:
+    """A schedule that refuses its options does so now, and one that gives no number."""
+    try:
+        factors = [schedule(progress) for progress in (0.0, 0.5, 1.0)]
+    except UserError:
+        raise
+    except Exception as error:  # a user's own schedule may fail in any way
+        raise UserError(f"schedule {_name(schedule)} fails: {_first_line(error)}") from error
+    if not all(map(_is_number, factors)):
+        raise UserError(
+            f"schedule {_name(schedule)} gives {factors[0]!r}: it needs a factor on the learning "
+            f"rate, a number"
+        )
+
+
 def _name(target: Any) -> str:
     inner = target.func if isinstance(target, partial) else target
     return str(getattr(inner, "__name__", inner))
@@ -196,5 +242,5 @@ def _said(options: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}={value!r}" for key, value in options.items()) or "no options"
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -8,6 +8,7 @@ import torch
 
 from lossheads.errors import UserError, near_matches
 from lossheads.heads.base import Head
+from lossheads.members import Trunk
 from lossheads.outcomes import AnyOf, Outcome
 from lossheads.rulers import find_ruler, rulers_for
 
@@ -21,10 +22,13 @@ _LEAST = {
     "training.epochs": 0,
     "cohort.max_members": 1,
 }
+# More than anybody waits for: such a number is a slip.
+_MOST = {"training.epochs": 1_000_000, "training.steps": 1_000_000_000}
+_MOST_LAPS = 1_000_000  # gigabytes of them, which nobody reads
 
 
 def check_numbers(config: Mapping[str, Any], above: str = "") -> None:
-    """Every number is finite, and those of a run are large enough.
+    """Every number is finite, and those of a run lie in their range.
 
     Raises:
         UserError: Naming the first key that breaks a rule.
@@ -38,12 +42,28 @@ def check_numbers(config: Mapping[str, Any], above: str = "") -> None:
                 raise UserError(f"{key}={number}: a setting is a finite number")
         if key in _LEAST and value is not None and value < _LEAST[key]:
             raise UserError(f"{key}={value}: it is at least {_LEAST[key]}")
+        if key == "optimizer.eps" and value == 0:
+            raise UserError(f"{key}=0: it is above 0, or an input that never fires gives 0 / 0")
+        if key in _MOST and value is not None and value > _MOST[key]:
+            raise UserError(f"{key}={value}: it is at most {_MOST[key]:,}")
+
+
+def check_laps(laps: int) -> None:
+    """Refuse more measuring steps than a result can hold."""
+    if laps > _MOST_LAPS:
+        raise UserError(
+            f"training asks for {laps:,} measuring steps: a run keeps at most {_MOST_LAPS:,}; "
+            f"lower training.laps_per_epoch, or train for fewer steps"
+        )
 
 
 def watched(config: Mapping[str, Any], outcome: Outcome) -> str:
     """Name of the ruler shown while training and watched by early stopping."""
     name = config["training"]["watch"]
-    ruler = rulers_for(outcome)[0] if name is None else find_ruler(name, outcome)
+    try:
+        ruler = rulers_for(outcome)[0] if name is None else find_ruler(name, outcome)
+    except UserError as error:
+        raise UserError(f"training.watch={name}: {error}") from error
     if not ruler.cheap or not ruler.name.endswith(("_score", "_loss", "_error", "_accuracy")):
         cheap = (other.name for other in rulers_for(outcome) if other.cheap)
         raise UserError(
@@ -59,22 +79,46 @@ def try_head(head: Head, name: str) -> None:
     Raises:
         UserError: With what the head said.
     """
+    if not hasattr(head, "outcome"):
+        raise UserError(f"head {name} makes {head!r}: it needs a head, see lossheads.heads.base")
     outcome = head.outcome
     rates = torch.full(outcome.columns, 1 / outcome.n, dtype=torch.float64)
     try:
         ready = head.with_base_rates(rates)
-        target = ready.encode(_two_labels(outcome))
-        losses = ready.loss(torch.zeros(2, ready.units), target)
+        labels = _two_labels(outcome)
+        logits = torch.zeros(2, ready.units)
+        losses = ready.loss(logits, ready.encode(labels))
+        log_probs, decisions = ready.log_probs(logits), ready.decide(logits)
     except UserError:
         raise
     except Exception as error:
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"head {name} cannot compute a loss for {outcome}: {said}") from error
+        raise UserError(
+            f"head {name} cannot compute a loss and decisions for {outcome}: {said}"
+        ) from error
     if losses.shape != (2,):
         raise UserError(
             f"head {name} gives a loss of shape {tuple(losses.shape)} for 2 rows: it needs one "
             f"value per row, shape (2,)"
         )
+    events = (2, *outcome.columns, 2) if isinstance(outcome, AnyOf) else (2, *outcome.columns)
+    for what, given in (
+        ("log_probs", (log_probs, events)),
+        ("decisions", (decisions, events[:-1])),
+    ):
+        if given[0].shape != given[1]:
+            raise UserError(
+                f"head {name} gives {what} of shape {tuple(given[0].shape)} for 2 rows: {outcome} "
+                f"needs {given[1]}"
+            )
+
+
+def try_trunk(trunk: Trunk, shape: tuple[int, ...]) -> None:
+    """Refuse a trunk that does not turn two rows of zeros into two rows of features."""
+    with torch.no_grad():
+        features = trunk(shape)(torch.zeros(2, *shape))
+    if features.ndim != 2 or len(features) != 2:
+        raise ValueError(f"its features have the shape {tuple(features.shape)}, not (2, features)")
 
 
 def _two_labels(outcome: Outcome) -> torch.Tensor:

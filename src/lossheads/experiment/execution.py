@@ -16,7 +16,7 @@ from lossheads.cohort import Cohort, build_cohort, bytes_per_member, can_stack
 from lossheads.console import Reporter
 from lossheads.datasets.dataset import Dataset
 from lossheads.errors import UserError
-from lossheads.experiment.checking import watched
+from lossheads.experiment.checking import check_laps, try_trunk, watched
 from lossheads.experiment.devices import free_bytes, prepare, workers
 from lossheads.experiment.environment import describe
 from lossheads.experiment.runs import Run, by_device, cohorts, plan_run, unfinished
@@ -46,8 +46,10 @@ def execute(configs: Sequence[Mapping[str, Any]], reporter: Reporter | None = No
         _tell_missing_weights(runs, todo, told)
         for group in by_device(todo):
             failures += _Shift(group, told).work()
-        for failure in failures[1:]:
-            told.say(f"another cohort failed: {type(failure).__name__}: {failure}")
+        # Cohorts often fail for one reason; the first failure is raised, and told by the caller.
+        for said in dict.fromkeys(map(str, failures[1:])):
+            if said != str(failures[0]):
+                told.say(f"another cohort failed: {said}")
     if failures:
         raise failures[0]
     return [_finished(run) for run in runs]
@@ -119,7 +121,8 @@ class _Shift:
         """How many of `runs` fit into this worker's share of the memory side by side."""
         net = initial_net(runs[0].parts.trunk, dataset.input_shape, _member(runs[0], dataset))
         measured = len(dataset.val) + len(dataset.test)
-        own = bytes_per_member(net, runs[0].config["training"]["batch_size"], measured)
+        rows = min(runs[0].config["training"]["batch_size"], len(dataset.train))
+        own = bytes_per_member(net, rows, measured)
         return max(1, min(len(runs), free_bytes(device) // 2 // self._workers // own))
 
     def _train(self, runs: Sequence[Run], dataset: Dataset, device: torch.device) -> None:
@@ -187,11 +190,17 @@ def _stackable(run: Run, dataset: Dataset) -> bool:
     """Whether this run can train beside others; builds the trunk once, so its options are tried."""
     parts = run.parts
     try:
-        return can_stack(parts.trunk, dataset.input_shape, parts.optimizer, parts.rates)
-    except (TypeError, ValueError, RuntimeError) as error:
+        stacks = can_stack(parts.trunk, dataset.input_shape, parts.optimizer, parts.rates)
+        if not stacks:  # a trunk of any making: let it look at two rows before files are written
+            try_trunk(parts.trunk, dataset.input_shape)
+        return stacks
+    except UserError:
+        raise
+    except Exception as error:  # a user's own trunk may fail in any way
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"model {run.config['model']['_target_']} cannot be built for inputs of shape "
-            f"{dataset.input_shape}: {str(error).splitlines()[0]}"
+            f"{dataset.input_shape}: {said}"
         ) from error
 
 
@@ -205,14 +214,16 @@ def _member(run: Run, dataset: Dataset) -> Member:
 
 def _make_plan(run: Run, n: int) -> Plan:
     training = run.config["training"]
-    epoch = steps_per_epoch(n, training["batch_size"])
+    size = min(training["batch_size"], n)  # more than all rows would be empty seats
+    epoch = steps_per_epoch(n, size)
     steps = training["steps"]
     if steps is None:
         steps = round(training["epochs"] * epoch)
     between = max(1, epoch // training["laps_per_epoch"])
+    check_laps(steps // between)
     return Plan(
         steps=steps,
-        batch_size=training["batch_size"],
+        batch_size=size,
         laps=frozenset(range(0, steps + 1, between)),
         schedule=run.parts.schedule,
         patience=training["patience"],

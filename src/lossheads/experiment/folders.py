@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -23,7 +24,10 @@ def run_path(config: Mapping[str, Any]) -> Path:
     runs = Path(config["outputs"]) / "runs"
     key, choices = run_key(config), config["choices"]
     found = next(iter(sorted(runs.glob(f"*-{key}"))), None)
-    return found or runs / f"{choices['dataset']}-{choices['head']}-s{config['seed']}-{key}"
+    # A group may lie in folders of its own (head=mine/smoothed): the run's name is one word.
+    words = f"{choices['dataset']}-{choices['head']}-s{config['seed']}"
+    words = re.sub(r"[^\w.+-]+", "-", words)[-200:]
+    return found or runs / f"{words}-{key}"
 
 
 class RunFolder:
@@ -89,7 +93,12 @@ class RunFolder:
         """No result: say why, and leave the folder for a clean start."""
         if self._lock is not None:
             with suppress(OSError):  # a full disk must not hide why the run ended
-                self.status(status, why)
+                try:
+                    self.status(status, why)
+                except OSError:  # no room for a second file, but the first one has its own
+                    with (self.path / "status.json").open("r+", encoding="utf-8") as file:
+                        json.dump({"status": status, "why": why}, file)
+                        file.truncate()
             self.release()
 
     def release(self) -> None:

@@ -8,6 +8,7 @@ Threads × processes never exceed the cores: two torch jobs of two threads on tw
 times slower than two jobs of one thread.
 """
 
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,8 +21,9 @@ from concurrent.futures import (
     wait,
 )
 from contextlib import contextmanager
-from multiprocessing import get_context
-from typing import Any, TypeVar
+from multiprocessing import active_children, get_context
+from types import FrameType
+from typing import Any, NoReturn, TypeVar
 
 Config = Mapping[str, Any]
 Work = Callable[[Config], str]
@@ -87,7 +89,8 @@ def in_processes(
         running: set[Future[str]] = set()
         while rest or running:
             while rest and len(running) < processes:
-                running.add(pool.submit(work, rest.pop()))
+                with _deaf_to_ctrl_c():
+                    running.add(pool.submit(_heeding_the_end, work, rest.pop()))
             ended, running = wait(running, return_when=FIRST_COMPLETED)
             for job in ended:
                 error = job.exception()
@@ -95,10 +98,40 @@ def in_processes(
                     say(f"  done: {job.result()}")
                 else:
                     failures.append(error)
+    except BaseException:
+        for child in active_children():
+            child.terminate()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     if failures:
         raise failures[0]
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Processes started meanwhile ignore Ctrl-C, which a terminal sends to all: we end them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _heeding_the_end(work: Work, config: Config) -> str:
+    """In the other process: being ended interrupts the work, so that its folder says so."""
+
+    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        return work(config)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _single_threaded(config: Config) -> Config:

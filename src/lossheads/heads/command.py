@@ -6,18 +6,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from lossheads.arguments import Parser
+from lossheads.arguments import heads_parser
 from lossheads.errors import UserError, near_matches
 from lossheads.heads.examples import HeadExample, worked_examples
 
 
 def heads_command(words: list[str]) -> int:
     """Carry out `lossheads heads [NAME …]`; returns the exit status."""
-    parser = Parser(
-        prog="lossheads heads", description="What each head does, with a tiny worked example."
-    )
-    parser.add_argument("names", nargs="*", help="only these; default: all")
-    asked = parser.parse_args(words).names
+    asked = heads_parser().parse_args(words).names
     examples = {example.name: example for example in worked_examples()}
     for name in asked:
         if name not in examples:

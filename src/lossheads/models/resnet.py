@@ -25,7 +25,7 @@ def resnet18(input_shape: tuple[int, ...], groups: int) -> nn.Module:
             f"resnet18 got inputs of shape {tuple(input_shape)}: it needs (channels, height, "
             f"width); for other inputs use model=mlp"
         )
-    if groups < 1 or 64 % groups:
+    if type(groups) is not int or groups < 1 or 64 % groups:
         raise UserError(f"resnet18 got groups={groups}: it must divide 64; the usual value is 32")
     net: nn.Module = torchvision_resnet18(norm_layer=partial(nn.GroupNorm, groups))
     net.conv1 = nn.Conv2d(input_shape[0], 64, 7, stride=2, padding=3, bias=False)

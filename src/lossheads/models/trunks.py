@@ -19,7 +19,7 @@ def mlp(input_shape: tuple[int, ...], hidden: Sequence[int]) -> nn.Sequential:
     Raises:
         UserError: If `hidden` is empty or holds a width below 1.
     """
-    if not isinstance(hidden, Sequence) or not hidden or not all(map(_is_width, hidden)):
+    if not _are_widths(hidden):
         raise UserError(
             f"mlp got hidden={hidden}: it needs one width of at least 1 per layer, as in "
             f"model.hidden=[128]; for no hidden layer use model=linear"
@@ -32,16 +32,27 @@ def mlp(input_shape: tuple[int, ...], hidden: Sequence[int]) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def _is_width(value: object) -> bool:
-    return isinstance(value, int) and value >= 1
+def _are_widths(values: object) -> bool:
+    """Whether these are layer widths: a list of whole numbers from 1 on, at least one."""
+    if not isinstance(values, list | tuple) or not values:
+        return False
+    return all(type(value) is int and value >= 1 for value in values)
 
 
 def cnn(input_shape: tuple[int, ...], channels: Sequence[int], dense: int) -> nn.Sequential:
     """3×3 convolutions, each with ReLU and 2×2 max pooling, then one dense layer with ReLU.
 
     Raises:
-        UserError: If the inputs are not images, or too small to be halved once per convolution.
+        UserError: If a width is below 1, or the inputs are not images, or too small to be halved
+            once per convolution.
     """
+    if not _are_widths(channels) or not _are_widths([dense]):
+        raise UserError(
+            f"cnn cannot be built for inputs of shape {tuple(input_shape)} with "
+            f"channels={channels} and dense={dense}: it needs one width of at least 1 per "
+            f"convolution and one for the dense layer, as in model.channels=[32,64] "
+            f"model.dense=128; for no convolution use model=mlp"
+        )
     if len(input_shape) != 3 or min(input_shape[1:]) < 2 ** len(channels):
         raise UserError(
             f"cnn got inputs of shape {tuple(input_shape)}: it needs (channels, height, width) "

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from lossheads.arguments import Parser
 from lossheads.errors import UserError
 from lossheads.report.announcing import print_arms, wide_console
+from lossheads.report.arguments import report_parser
 from lossheads.report.arms import arms_of
 from lossheads.report.claims_page import write_claims_page
 from lossheads.report.runs_page import write_runs_page
@@ -14,7 +14,7 @@ from lossheads.results import read_results
 
 def report_command(words: list[str]) -> int:
     """Carry out `lossheads report`; returns the exit status."""
-    asked = _parser().parse_args(words)
+    asked = report_parser().parse_args(words)
     if asked.claims is not None:
         if asked.csv:
             raise UserError("report got --csv and --claims: verdicts have no CSV; choose one")
@@ -45,25 +45,3 @@ def _report_runs(outputs: Path, as_csv: bool) -> int:
     else:
         print_arms(results, wide_console())
     return 0
-
-
-def _parser() -> Parser:
-    parser = Parser(
-        prog="lossheads report", description="Tables of all finished runs: arm × ruler over seeds."
-    )
-    parser.add_argument("outputs", nargs="?", default="outputs", help="folder that holds runs/")
-    parser.add_argument("--csv", action="store_true", help="the long form, every digit kept")
-    parser.add_argument(
-        "--claims",
-        nargs="?",
-        const="",
-        metavar="FOLDER",
-        help="one HTML page over the verdicts in FOLDER (by default OUTPUTS/claims)",
-    )
-    parser.add_argument(
-        "--html",
-        metavar="FILE",
-        help="write one HTML page there: of the runs, or with --claims of the verdicts "
-        "(by default FOLDER/report.html)",
-    )
-    return parser

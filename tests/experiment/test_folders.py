@@ -1,0 +1,70 @@
+"""Run folders on disks that are full, under names that are none, in several hands."""
+
+import errno
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lossheads.experiment import execute
+from lossheads.experiment.folders import RunFolder, run_path
+from lossheads.refusals import sentence_of
+
+Composer = Callable[..., dict[str, Any]]
+
+
+def test_a_group_in_a_folder_of_its_own_makes_no_deeper_run_folder(tiny: Composer) -> None:
+    config = tiny()
+    config["choices"]["head"] = "../mine/smoothed é"
+    path = run_path(config)
+    assert path.parent.name == "runs"
+    assert path.name.startswith("digits-..-mine-smoothed-é-s0-")
+
+
+def test_a_full_disk_cannot_hide_that_a_run_failed(
+    tiny: Composer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.open(tiny(), {})
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr("lossheads.experiment.folders.write_json", full)
+    folder.abandon("failed", "no space")
+    said = json.loads((tmp_path / "run" / "status.json").read_text())
+    assert said == {"status": "failed", "why": "no space"}
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(errno.ENOSPC, "cannot be written: no space left"), (errno.EISDIR, "cannot be used: is a")],
+)
+def test_what_the_disk_refuses_is_a_sentence(number: int, said: str) -> None:
+    sentence, status = sentence_of(OSError(number, "x", "outputs/x"))
+    assert status == 2
+    assert sentence.startswith("outputs/x ")
+    assert said in sentence
+
+
+def test_a_file_tried_in_vain_does_not_explain_a_bug() -> None:
+    bug = KeyError("bug")
+    bug.__context__ = FileNotFoundError(errno.ENOENT, "x", "nowhere")
+    assert sentence_of(bug) == ("KeyError: 'bug' (the whole story: --debug)", 1)
+
+
+def test_memory_that_is_full_is_a_sentence() -> None:
+    error = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried …")
+    assert sentence_of(error)[0].startswith("the memory does not hold this run")
+    assert sentence_of(MemoryError())[1] == 2
+
+
+def test_a_batch_of_more_than_all_rows_is_all_rows(tiny: Composer) -> None:
+    beyond, all_rows = (
+        execute([tiny(f"training.batch_size={size}", "training.steps=3")])[0]
+        for size in (10**20, 1085)
+    )
+    assert [lap.step for lap in beyond.laps] == [lap.step for lap in all_rows.laps]
+    assert beyond.test.rulers == all_rows.test.rulers

@@ -1,0 +1,198 @@
+"""Words, files and folders that cannot be right: one sentence, status 2, nothing written.
+
+`test_cli.py` holds the commonest mistakes; these were found by trying to break the program.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lossheads.cli import main
+
+DIGITS = ["train", "dataset=digits", "training.steps=2", "recording.tensorboard=false"]
+
+
+def refusal(
+    words: list[str],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> str:
+    """What the command line says to `words`, seen from `folder`, once it is known to refuse."""
+    before = sorted(folder.rglob("*"))
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["lossheads", *words])
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    with pytest.raises(SystemExit) as ended:
+        main()
+    printed = capfd.readouterr()
+    assert ended.value.code == 2, printed.err
+    assert printed.err.startswith("lossheads: ")
+    assert printed.err.count("\n") == 1, printed.err
+    assert printed.out == ""
+    assert [path for path in sorted(folder.rglob("*")) if path.suffix != ".pyc"] == before
+    return printed.err
+
+
+WORDS = [
+    # values that torch or Hydra take, or answer with a Python error
+    ("seed=1.5", "seed=1.5: it is a whole number"),
+    ("seed=null", "seed: it is never null"),
+    ("force=maybe", "force=maybe: it is true or false"),
+    ("trust=abc", "trust: it is a list, [A,B]"),
+    ("outputs=[a]", "outputs=['a']: it is a word"),
+    ("outputs=", "outputs= is empty"),
+    ("training=tiny", "training: it is a section"),
+    ("device.kind=tpu", "device.kind=tpu: did you mean cpu?"),
+    ("training.epochs=1e300", "training.epochs=1e+300: it is at most 1,000,000"),
+    ("training.watch=nonsense", "training.watch=nonsense: no ruler"),
+    ("optimizer.lr=abc", "optimizer Adam refuses lr=abc: it needs a number"),
+    ("optimizer.lr=true", "optimizer Adam refuses lr=True: it needs a number"),
+    ("optimizer.fused=maybe", "it needs true, false or null"),
+    ("optimizer.betas=[0.9,0.99,0.999]", "it needs a list of 2 numbers"),
+    ("optimizer.eps=0", "optimizer.eps=0: it is above 0"),
+    ("model.hidden=[true]", "one width of at least 1 per layer"),
+    # groups and keys
+    ("head=[softmax_cce,sigmoid_bce]", "a run has one head"),
+    ("head=[a,b]", "head has no 'b'; known are"),
+    ("head=null", "a group is chosen by name"),
+    ("+head=sigmoid_bce", "head is chosen already"),
+    ("~head", "a run needs the key 'head', which is missing: choose one with head=NAME"),
+    ("~recording", "a run needs the key 'recording'"),
+    ("~training.epochs", "it is needed by every run"),
+    ("hydra.run.dir=/proc/no", "/proc/no cannot be used: no such file or directory"),
+    # flags
+    ("--nope", "train: unrecognized arguments: --nope"),
+    ("--config-dir", "argument --config-dir/-cd: expected one argument"),
+    ("--config-dir nowhere", "nowhere' not found"),
+    ("--run --multirun", "Only one of --run, --multirun"),
+    ("-m seed=range(0,0)", "the sweep is empty"),
+    ("schedule=cosine schedule.warmup=abc", "schedule cosine got warmup=abc"),
+    ("model=cnn model.channels=[]", "one width of at least 1 per convolution"),
+    ("model=cnn model.dense=0", "one width of at least 1 per convolution"),
+    ("model=resnet18 model.groups=a", "resnet18 got groups=a: it must divide 64"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), WORDS)
+def test_a_wrong_word_is_one_sentence(
+    words: str,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert said in refusal([*DIGITS, *words.split()], tmp_path, monkeypatch, capfd)
+
+
+HEAD = "_target_: mymod.Mine\n_partial_: true\n"
+GLOBAL = "# @package _global_\n"
+OWN = [
+    ("head", "_target_: [broken\n x: : y\n", "", "mine.yaml, line 2 is not YAML"),
+    ("head", "a: 1\na: 2\n", "", "found duplicate key a"),
+    ("head", "defaults: [nope]\n", "", "head has no 'nope'"),
+    ("head", "_target_: 3\n", "", "head got _target_=3: it is a name"),
+    ("head", HEAD.replace("true", "maybe"), "", "it is true or false"),
+    ("head", HEAD, "import sys; sys.exit(3)\n", "cannot be imported"),
+    ("head", HEAD, "def Mine(outcome): return 5\n", "head Mine makes 5: it needs a head"),
+    ("head", HEAD, "def Mine(outcome): raise KeyError('x')\n", "refuses its options"),
+    ("head", HEAD, "BASE\n  def decide(self, l): return l\n", "gives decisions of shape (2, 10)"),
+    ("head", HEAD, "BASE\n  def log_probs(self, l): 1 / 0\n", "division by zero"),
+    ("model", HEAD, "def Mine(input_shape): return None\n", "cannot be built for inputs"),
+    ("model", HEAD, "def Mine(input_shape): raise KeyError('x')\n", "cannot be built for inputs"),
+    ("schedule", HEAD, "def Mine(progress): raise KeyError('x')\n", "schedule Mine fails"),
+    ("schedule", HEAD, "def Mine(progress): return 'a'\n", "gives 'a': it needs a factor"),
+    ("experiment", "training: {epochs: 3}\n", "", "'# @package _global_'"),
+    (
+        "experiment",
+        GLOBAL + "hydra: {callbacks: {x: {_target_: pathlib.Path.touch, self: hacked}}}\n",
+        "",
+        "hydra.callbacks.x._target_ names pathlib.Path.touch",
+    ),
+    (
+        "experiment",
+        GLOBAL + "hydra: {job_logging: {version: 1, root: {handlers: [a]}, "
+        "handlers: {a: {class: logging.os.system, command: touch hacked}}}}\n",
+        "",
+        "names logging.os.system",
+    ),
+]
+
+
+@pytest.mark.parametrize(("group", "text", "code", "said"), OWN)
+def test_a_broken_file_of_ones_own_is_one_sentence(
+    group: str,
+    text: str,
+    code: str,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "c" / group).mkdir(parents=True)
+    (tmp_path / "c" / group / "mine.yaml").write_text(text)
+    base = "from lossheads.heads import SoftmaxCCE\nclass Mine(SoftmaxCCE):"
+    (tmp_path / "mymod.py").write_text(code.replace("BASE", base))
+    monkeypatch.delitem(sys.modules, "mymod", raising=False)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    # Flags stand in the middle on purpose: Hydra's own parser wants them first.
+    words = [*DIGITS, "--config-dir", "c", f"{group}=mine", "trust=[mymod]"]
+    assert said in refusal(words, tmp_path, monkeypatch, capfd)
+
+
+COMMANDS = [
+    ("claim run softmax-cannot-see-a-shift --nope", "claim: unrecognized arguments: --nope"),
+    ("claim run all --claims .", "claim finds no claim file"),
+    ("claim run softmax-cannot-see-a-shift outputs=file", "file/claims"),
+    ("report --nope", "report: unrecognized arguments"),
+    ("train -sc nope", "Expecting one subcommand"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), COMMANDS)
+def test_a_wrong_call_of_a_command_is_one_sentence(
+    words: str,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    assert said in refusal(words.split(), tmp_path, monkeypatch, capfd)
+
+
+def test_a_sweep_writes_to_one_outputs_folder(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "lossheads", *DIGITS, "-m", "outputs=a,b"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "one sweep writes to one folder" in done.stderr
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize(
+    "words", ["claim --help", "claim run -h", "heads --help", "report -h", "train -h"]
+)
+def test_help_needs_no_torch(words: str) -> None:
+    code = (
+        "import sys, lossheads.cli as cli\n"
+        f"try: cli.run({words.split()!r})\n"
+        "except SystemExit as ended: assert not ended.code\n"
+        "sys.exit(bool({'torch', 'pandas'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("words", ["heads", "claim list"])
+def test_a_reader_that_leaves_is_no_error(words: str) -> None:
+    call = f"{sys.executable} -m lossheads {words} | head -1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", call], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "0"
+    assert done.stderr == ""

@@ -1,0 +1,85 @@
+"""Ctrl-C and SIGTERM: folders say so, no process is left behind, the next call goes on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+LONG = ["train", "dataset=digits", "recording.tensorboard=false", "training.steps=2000000"]
+CNN = [*LONG, "model=cnn", "model.channels=[4]", "model.dense=8", "-m", "seed=0,1"]
+
+
+def interrupted(
+    words: list[str], cwd: Path, number: int, whole_group: bool
+) -> tuple[int, str, int]:
+    """Exit status, stderr and process group of a call that is ended once two runs are at work."""
+    started = subprocess.Popen(
+        [sys.executable, "-m", "lossheads", *words],
+        cwd=cwd,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while len(states(cwd)) < 2 and time.monotonic() < deadline and started.poll() is None:
+        time.sleep(0.1)
+    time.sleep(0.5)
+    if whole_group:
+        os.killpg(started.pid, number)
+    else:
+        started.send_signal(number)
+    _, said = started.communicate(timeout=120)
+    return started.returncode, said, started.pid
+
+
+def states(cwd: Path) -> list[str]:
+    """What the run folders say of themselves."""
+    found = (cwd / "outputs" / "runs").glob("*/status.json")
+    return [json.loads(path.read_text())["status"] for path in found]
+
+
+def alive(group: int) -> list[str]:
+    """Processes of a group that still run; what is dead and waits to be buried does not count."""
+    listed = subprocess.run(
+        ["ps", "-eo", "pgid=,stat=,args="], capture_output=True, text=True, check=True
+    )
+    rows = (line.split(None, 2) for line in listed.stdout.splitlines())
+    return [row[2] for row in rows if row[0] == str(group) and not row[1].startswith("Z")]
+
+
+@pytest.mark.parametrize(
+    ("number", "whole_group", "status"),
+    # A terminal sends Ctrl-C to every process of a call, kill and batch systems to the parent.
+    [(signal.SIGINT, True, 130), (signal.SIGINT, False, 130), (signal.SIGTERM, False, 143)],
+    ids=["Ctrl-C", "SIGINT to the parent", "SIGTERM to the parent"],
+)
+def test_workers_end_with_their_parent(
+    number: int, whole_group: bool, status: int, tmp_path: Path
+) -> None:
+    code, said, group = interrupted(CNN, tmp_path, number, whole_group)
+    assert code == status, said
+    assert said.splitlines()[-1].startswith("lossheads: interrupted")
+    assert "Traceback" not in said
+    assert states(tmp_path) == ["interrupted", "interrupted"]
+    assert not list((tmp_path / "outputs").glob("runs/*/result.json"))
+    assert alive(group) == []
+
+
+def test_a_cohort_that_is_ended_is_interrupted_and_can_be_called_again(tmp_path: Path) -> None:
+    words = [*LONG[:-1], "model.hidden=[16]", "-m", "seed=0,1"]
+    code, said, _ = interrupted([*words, "training.steps=2000000"], tmp_path, signal.SIGTERM, False)
+    assert code == 143, said
+    assert states(tmp_path) == ["interrupted", "interrupted"]
+    again = subprocess.run(
+        [sys.executable, "-m", "lossheads", *words, "training.steps=3"],
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+    )
+    assert again.returncode == 0

@@ -3,6 +3,7 @@
 `test_cli.py` holds the commonest mistakes; these were found by trying to break the program.
 """
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from lossheads.cli import main
+from lossheads.errors import UserError
+from lossheads.report.html import write_html
 
 DIGITS = ["train", "dataset=digits", "training.steps=2", "recording.tensorboard=false"]
 
@@ -162,6 +165,15 @@ def test_a_wrong_call_of_a_command_is_one_sentence(
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     assert said in refusal(words.split(), tmp_path, monkeypatch, capfd)
+
+
+def test_a_page_goes_to_a_file_alone(tmp_path: Path) -> None:
+    """Renamed over a device such as /dev/null, the page would replace it by a file."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(UserError, match="which is no file"):
+            write_html(path, "")
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_a_sweep_writes_to_one_outputs_folder(tmp_path: Path) -> None:

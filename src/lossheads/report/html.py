@@ -72,6 +72,8 @@ def write_html(path: Path, text: str) -> Path:
     Raises:
         UserError: When it cannot be written there.
     """
+    if path.exists() and not path.is_file():  # a rename would take a device away, too
+        raise UserError(f"the report cannot be written at {path}, which is no file: name a file")
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

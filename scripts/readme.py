@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from lossheads.report.claim_sections import evidence
+
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "outputs" / "reference"
 PUZZLE = "bce-97-vs-cce-90"
@@ -44,7 +46,8 @@ def claims() -> str:
             link = f"[`{folder.name}`](outputs/reference/{folder.name}/verdict.md)"
             where = _where(verdict["source"])
             word = _spoken(verdict["verdict"])
-            lines.append(f"| {link} | {where} | {word} | {_evidence(verdict)} |")
+            said = evidence(verdict).replace("|", "\\|")
+            lines.append(f"| {link} | {where} | {word} | {said} |")
     return "\n".join(lines)
 
 
@@ -75,21 +78,6 @@ def _cell(cell: dict[str, Any]) -> str:
     interval = cell["interval"]
     half = interval["high"] - interval["mean"]
     return f"{interval['mean']:.4f} ± {half:.4f} ({cell['floor']:.2f})"
-
-
-def _evidence(verdict: dict[str, Any]) -> str:
-    """The first prediction the verdict rests on, or how many checks hold."""
-    asked = verdict["rule"].get(verdict["verdict"], [])
-    names = [name for name in [*asked, *verdict["predictions"]] if name in verdict["predictions"]]
-    if names:
-        found = verdict["predictions"][names[0]]
-        at = found["interval"]
-        return (
-            f"{found['relation']}: {at['mean']:.4g} [{at['low']:.4g}, {at['high']:.4g}], "
-            f"n = {at['n']}, {found['word']}"
-        ).replace("|", "\\|")
-    words = [row["word"] for row in verdict["checks"].values()]
-    return f"{words.count('holds')} of {len(words)} computed numbers are as stated"
 
 
 def _spoken(word: str) -> str:

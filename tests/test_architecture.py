@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "lossheads"
 LAYERS: list[tuple[str, ...]] = [
     ("errors", "outcomes", "arguments"),
     ("heads", "models", "datasets", "schedules", "results"),
-    ("predictions", "members"),
+    ("predictions", "members", "head_loss"),
     ("rulers", "stacking", "graphs"),
     ("cohort", "recording", "recording_tensorboard"),
     ("batches", "training", "console"),

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from lossheads.graphs import Replayed
-from lossheads.heads.base import Head
+from lossheads.head_loss import HeadLoss
 from lossheads.members import Member, Net, Trunk, building, initial_net
 from lossheads.stacking import StackedNet, needs_company, stackable
 
@@ -155,7 +155,7 @@ class StackedCohort:
         self._net = StackedNet([nets[k] for k in seats], device, products)
         self._plain = nets[0]
         self._losses = [
-            _HeadLoss(head, [seat for seat, _ in group], labels)
+            HeadLoss(head, [seat for seat, _ in group], labels)
             for head, group in groupby(enumerate(seats), key=lambda pair: members[pair[1]].head)
         ]
         self._optimizer = self._build_optimizer(optimizer)
@@ -232,7 +232,7 @@ class LoneCohort:
         self.members = members
         self._net = net.to(device)
         self._rough = torch.autocast(device.type, torch.bfloat16, products is not torch.float32)
-        self._loss = _HeadLoss(members[0].head, [0], labels)
+        self._loss = HeadLoss(members[0].head, [0], labels)
         self._optimizer = optimizer(self._net.parameters(), **members[0].rates)
         self._rates = [group["lr"] for group in self._optimizer.param_groups]
 
@@ -263,36 +263,6 @@ class LoneCohort:
 
     def restore(self, k: int, weights: dict[str, Tensor]) -> None:
         self._net.load_state_dict(weights)
-
-
-class _HeadLoss:
-    """The mean loss of the members that share a head, seated next to each other."""
-
-    def __init__(self, head: Head, seats: Sequence[int], labels: Tensor) -> None:
-        self._head = head
-        self._start, self._stop = seats[0], seats[-1] + 1
-        self._targets = head.encode(labels)
-
-    def __call__(self, logits: Tensor, index: Tensor, weights: Tensor) -> Tensor:
-        """(seats, B, U), (S, B), (B,) -> one mean loss per seat of this head."""
-        count, rows, units = logits.shape
-        which = index.expand(count, -1) if len(index) == 1 else index[self._start : self._stop]
-        targets = self._targets.index_select(0, which.reshape(-1))
-        per_row = self._head.loss(logits.reshape(count * rows, units), targets)
-        return (per_row.view(count, rows) * weights).sum(dim=1)
-
-    @torch.enable_grad()
-    def with_gradient(
-        self, logits: Tensor, index: Tensor, weights: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """From the logits (G, B, U) of all seats: one loss per seat, gradients (seats, B, U).
-
-        The sum of the seats' losses has, for each seat, exactly that seat's gradient.
-        """
-        leaf = logits[self._start : self._stop].detach().requires_grad_()
-        losses = self(leaf, index, weights)
-        (gradient,) = torch.autograd.grad(losses.sum(), leaf)
-        return losses.detach(), gradient
 
 
 def _filled_up(rows: Tensor) -> Tensor:

@@ -1,0 +1,38 @@
+"""The loss of one head for all members that share it, as the training step asks for it."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from lossheads.heads.base import Head
+
+
+class HeadLoss:
+    """The mean loss of the members that share a head, seated next to each other."""
+
+    def __init__(self, head: Head, seats: Sequence[int], labels: Tensor) -> None:
+        self._head = head
+        self._start, self._stop = seats[0], seats[-1] + 1
+        self._targets = head.encode(labels)
+
+    def __call__(self, logits: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+        """(seats, B, U), (S, B), (B,) -> one mean loss per seat of this head."""
+        count, rows, units = logits.shape
+        which = index.expand(count, -1) if len(index) == 1 else index[self._start : self._stop]
+        targets = self._targets.index_select(0, which.reshape(-1))
+        per_row = self._head.loss(logits.reshape(count * rows, units), targets)
+        return (per_row.view(count, rows) * weights).sum(dim=1)
+
+    @torch.enable_grad()
+    def with_gradient(
+        self, logits: Tensor, index: Tensor, weights: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """From the logits (G, B, U) of all seats: one loss per seat, gradients (seats, B, U).
+
+        The sum of the seats' losses has, for each seat, exactly that seat's gradient.
+        """
+        leaf = logits[self._start : self._stop].detach().requires_grad_()
+        losses = self(leaf, index, weights)
+        (gradient,) = torch.autograd.grad(losses.sum(), leaf)
+        return losses.detach(), gradient

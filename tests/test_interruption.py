@@ -25,6 +25,8 @@ def interrupted(
         stdout=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
+        # Under nohup and in the background of a script Ctrl-C is ignored, also by what is started.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
     while len(states(cwd)) < 2 and time.monotonic() < deadline and started.poll() is None:
@@ -34,7 +36,12 @@ def interrupted(
         os.killpg(started.pid, number)
     else:
         started.send_signal(number)
-    _, said = started.communicate(timeout=120)
+    try:
+        _, said = started.communicate(timeout=120)
+    except subprocess.TimeoutExpired:
+        os.killpg(started.pid, signal.SIGKILL)  # a test that fails leaves nothing behind either
+        started.communicate()
+        raise
     return started.returncode, said, started.pid
 
 
@@ -44,13 +51,21 @@ def states(cwd: Path) -> list[str]:
     return [json.loads(path.read_text())["status"] for path in found]
 
 
-def alive(group: int) -> list[str]:
-    """Processes of a group that still run; what is dead and waits to be buried does not count."""
-    listed = subprocess.run(
-        ["ps", "-eo", "pgid=,stat=,args="], capture_output=True, text=True, check=True
-    )
-    rows = (line.split(None, 2) for line in listed.stdout.splitlines())
-    return [row[2] for row in rows if row[0] == str(group) and not row[1].startswith("Z")]
+def left_behind(group: int, seconds: float = 10) -> list[str]:
+    """Processes of a group that still run after a while; who is dead and unburied does not count.
+
+    They are given time, because a process that ends takes its memory down first.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        listed = subprocess.run(
+            ["ps", "-eo", "pgid=,stat=,args="], capture_output=True, text=True, check=True
+        )
+        rows = (line.split(None, 2) for line in listed.stdout.splitlines())
+        found = [row[2] for row in rows if row[0] == str(group) and not row[1].startswith("Z")]
+        if not found or time.monotonic() > deadline:
+            return found
+        time.sleep(0.2)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +83,7 @@ def test_workers_end_with_their_parent(
     assert "Traceback" not in said
     assert states(tmp_path) == ["interrupted", "interrupted"]
     assert not list((tmp_path / "outputs").glob("runs/*/result.json"))
-    assert alive(group) == []
+    assert left_behind(group) == []
 
 
 def test_a_cohort_that_is_ended_is_interrupted_and_can_be_called_again(tmp_path: Path) -> None:

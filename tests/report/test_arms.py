@@ -65,3 +65,25 @@ def test_one_order_for_all_seeds_includes_the_seed_that_equals_it() -> None:
 def test_data_drawn_anew_with_every_seed_repeat_an_arm() -> None:
     found = [result(seed, dataset={"_target_": "d", "seed": seed}) for seed in range(3)]
     assert sizes(found) == {"softmax_cce": 3}
+
+
+def test_a_lone_run_follows_what_the_other_arms_do() -> None:
+    """Fixed data at seed 0 looks like data that follow the seed; nothing is made of that."""
+    drawn = {"_target_": "d", "seed": 0}
+    found = [result(seed, dataset=drawn) for seed in range(3)]
+    found.append(result(0, "sigmoid_bce", dataset=drawn))
+    assert sizes(found) == {"softmax_cce": 3, "sigmoid_bce": 1}
+    alone = [result(0, head, dataset=drawn) for head in ("softmax_cce", "sigmoid_bce")]
+    assert sizes(alone) == {"softmax_cce": 1, "sigmoid_bce": 1}
+    redrawn = [result(seed, dataset={"_target_": "d", "seed": seed}) for seed in range(2)]
+    redrawn.append(result(1, "sigmoid_bce", dataset={"_target_": "d", "seed": 1}))
+    assert sizes(redrawn) == {"softmax_cce": 2, "sigmoid_bce": 1}
+
+
+def test_the_same_path_with_other_contents_is_another_arm() -> None:
+    before, after = {"dataset": "1a2b3c4d5e6f"}, {"dataset": "ffff00001111"}
+    found = [result(seed, content=content) for content in (before, after) for seed in range(2)]
+    assert sizes(found) == {
+        "softmax_cce, dataset=1a2b3c4d": 2,
+        "softmax_cce, dataset=ffff0000": 2,
+    }

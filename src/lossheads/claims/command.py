@@ -80,6 +80,8 @@ def _run(claim: Claim, seeds: Seeds, extra: list[str], reference: Path, save_it:
     status = exit_status(verdict, reference)
     if status == 3:
         console.print(f"This is not the verdict in {reference / claim.slug}.")
+    elif status == 0 and (reference / claim.slug / "verdict.json").is_file():
+        console.print(f"This is the verdict in {reference / claim.slug}.")
     return status
 
 

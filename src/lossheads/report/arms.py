@@ -7,6 +7,10 @@ from typing import Any
 from lossheads.results import NOT_IN_KEY, Result
 
 
+# Other seeds of a run, and whether they follow its seed when the runs do not tell: see configs.
+_USUALLY_FOLLOWS = {"data_seed": True, "dataset.seed": False}
+
+
 def arms_of(results: Iterable[Result]) -> dict[str, list[Result]]:
     """Arm name -> one result per seed, in the order met.
 
@@ -16,8 +20,8 @@ def arms_of(results: Iterable[Result]) -> dict[str, list[Result]]:
     # A run that was asked for twice is one repetition, not two.
     unique = list({result.key: result for result in results}.values())
     identities = [_identity(result) for result in unique]
-    for key in ("data_seed", "dataset.seed"):
-        _mark_followers(key, identities)
+    for key, usual in _USUALLY_FOLLOWS.items():
+        _mark_followers(key, usual, identities)
     groups: dict[str, list[Result]] = {}
     leaves = []
     for result, identity in zip(unique, identities, strict=True):
@@ -39,25 +43,38 @@ def _identity(result: Result) -> dict[str, Any]:
     config = {k: v for k, v in result.config.items() if k not in (*NOT_IN_KEY, "content")}
     leaves = flat(config)
     leaves.pop("device.threads", None)
-    return leaves
+    # The same path with other contents is other data: their digests tell, shortened to be read.
+    content = result.config.get("content", {})
+    return leaves | {f"content.{role}": str(digest)[:8] for role, digest in content.items()}
 
 
-def _mark_followers(key: str, identities: Sequence[dict[str, Any]]) -> None:
+def _mark_followers(key: str, usual: bool, identities: Sequence[dict[str, Any]]) -> None:
     """Where another seed follows the seed, it repeats with it; where it is fixed, it is a setting.
 
-    A single run at which both happen to be equal belongs to the fixed ones, if there are any.
+    Two different seeds that are followed tell. A single run at which both happen to be equal
+    belongs to the fixed ones beside it, if there are any, else to what the other arms do, else to
+    what is usual.
     """
     alike: dict[str, list[dict[str, Any]]] = {}
     for leaves in identities:
         if key in leaves:
             rest = {k: v for k, v in leaves.items() if k not in ("seed", "data_seed", key)}
             alike.setdefault(json.dumps(rest, sort_keys=True, default=str), []).append(leaves)
+    followers, open_ones, told = [], [], []
     for group in alike.values():
         equal = [leaves for leaves in group if leaves[key] == leaves["seed"]]
         fixed = {leaves[key] for leaves in group if leaves[key] != leaves["seed"]}
-        if len(equal) > 1 or not (equal and equal[0][key] in fixed):
-            for leaves in equal:
-                leaves[key] = "the seed's"
+        if len({leaves["seed"] for leaves in equal}) > 1:
+            followers += equal
+            told.append(True)
+        elif equal and equal[0][key] not in fixed:
+            open_ones += equal
+        else:
+            told.append(False)
+    if any(told) if told else usual:
+        followers += open_ones
+    for leaves in followers:
+        leaves[key] = "the seed's"
 
 
 def _head(result: Result) -> dict[str, Any]:

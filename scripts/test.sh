@@ -9,4 +9,5 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/bootstrap.sh"
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 cd -- "$root"
 # -P: import the installed project, never a folder that happens to lie in the root.
-exec "$venv_python" -P -m pytest "$@"
+# A file of tests stays in one process, so that what its tests share is made once.
+exec "$venv_python" -P -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile "$@"

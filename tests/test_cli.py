@@ -248,6 +248,20 @@ def test_settings_may_follow_flags(tmp_path: Path) -> None:
     assert (tmp_path / "o6/claims/softmax-cannot-see-a-shift/verdict.md").is_file()
 
 
+def test_a_claim_says_whether_its_verdict_is_the_committed_one(tmp_path: Path) -> None:
+    words = ["claim", "run", "softmax-cannot-see-a-shift", "outputs=o", "--reference", "kept"]
+    assert "the verdict in" not in lossheads(*words, cwd=tmp_path).stdout
+    assert lossheads(*words, "--save-reference", cwd=tmp_path).returncode == 0
+    same = lossheads(*words, cwd=tmp_path)
+    assert same.returncode == 0
+    assert "This is the verdict in kept/softmax-cannot-see-a-shift." in same.stdout
+    kept = tmp_path / "kept/softmax-cannot-see-a-shift/verdict.json"
+    kept.write_text(kept.read_text().replace('"reproduced"', '"refuted"'))
+    changed = lossheads(*words, cwd=tmp_path)
+    assert changed.returncode == 3
+    assert "This is not the verdict in kept/softmax-cannot-see-a-shift." in changed.stdout
+
+
 def test_a_sweep_of_several_labels_prints_its_table(tmp_path: Path) -> None:
     """Rulers measured on test only (thresholds) must not stop the table; twice a seed is once."""
     words = ["dataset=synthetic_multilabel", "head=sigmoid_bce", *TINY[2:], "-m", "seed=0,0,1"]

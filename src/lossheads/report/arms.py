@@ -6,7 +6,6 @@ from typing import Any
 
 from lossheads.results import NOT_IN_KEY, Result
 
-
 # Other seeds of a run, and whether they follow its seed when the runs do not tell: see configs.
 _USUALLY_FOLLOWS = {"data_seed": True, "dataset.seed": False}
 

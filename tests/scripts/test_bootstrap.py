@@ -4,6 +4,9 @@ import subprocess
 
 import pytest
 
+# What test.sh asks of Python, before the arguments it was given.
+PYTEST = "-P -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile"
+
 UV = """#!/usr/bin/env bash
 printf 'uv: %s\\n' "$*" >>"$CALLS"
 exit "${FAKE_UV_STATUS:-0}"
@@ -16,7 +19,7 @@ exit "${FAKE_UV_STATUS:-0}"
 def test_first_start_installs_then_runs_the_tests_in_the_root(clone):
     status, out, err = clone.run("tests/heads", "-q")
     assert status == 0, err
-    assert out == f"ran in {clone.root} with 1 threads: -P -m pytest tests/heads -q\n"
+    assert out == f"ran in {clone.root} with 1 threads: {PYTEST} tests/heads -q\n"
     assert [clone.count("-m venv"), clone.count("-m pip install"), clone.count("-m pytest")] == [
         1,
         1,
@@ -64,7 +67,7 @@ def test_second_start_does_nothing_but_run(clone):
     clone.run()
     status, _, err = clone.run("-q")
     assert (status, err) == (0, "")
-    assert clone.calls == ["python: -P -m pytest -q"]
+    assert clone.calls == [f"python: {PYTEST} -q"]
 
 
 def test_pins_reach_pip_as_a_path_without_spaces(clone):
@@ -199,4 +202,4 @@ def test_pip_takes_over_when_uv_fails(clone):
     assert [clone.count("uv: pip install"), clone.count("-m pip install")] == [1, 1]
     assert "uv did not manage" in err
     clone.run()
-    assert clone.calls == ["python: -P -m pytest"]
+    assert clone.calls == [f"python: {PYTEST}"]

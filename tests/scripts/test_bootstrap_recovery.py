@@ -7,6 +7,9 @@ import time
 
 import pytest
 
+# What test.sh asks of Python, before the arguments it was given.
+PYTEST = "-P -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile"
+
 
 def wait_for(happened, seconds=10.0):
     """Poll; a fixed sleep would be too short on a busy machine and too long on an idle one."""
@@ -167,7 +170,7 @@ def test_venv_made_by_hand_is_taken_over(clone):
     assert clone.run()[0] == 0
     assert [clone.count("-m venv"), clone.count("-m pip install")] == [0, 1]
     clone.run()
-    assert clone.calls == ["python: -P -m pytest"]
+    assert clone.calls == [f"python: {PYTEST}"]
 
 
 @pytest.mark.parametrize("fault", ["of another place", "of an unfit Python"])

@@ -152,3 +152,9 @@ def test_status_1_when_runs_failed_whatever_the_reference(tmp_path):
 def test_a_broken_reference_is_named(verdict, tmp_path):
     with pytest.raises(UserError, match="is no verdict"):
         exit_status(verdict, reference(tmp_path, "{}"))
+
+
+def test_a_claim_of_ones_own_is_repeated_by_its_path(verdict):
+    own = replace(verdict, claim=replace(verdict.claim, called="my claims/mini.yaml"))
+    assert "lossheads claim run 'my claims/mini.yaml' seeds=auto" in as_text(own)
+    assert f"lossheads claim run {verdict.claim.slug}\n" in as_text(verdict)

@@ -69,6 +69,7 @@ def test_every_shipped_claim_reads(path):
 def test_claims_are_found_by_slug_or_path(tmp_path):
     path = write(tmp_path)
     assert find_claim("a-claim", tmp_path) == find_claim(str(path), Path("nowhere"))
+    assert find_claim(str(path), Path("nowhere")).called == str(path)
     assert [found.slug for found in list_claims(tmp_path)] == ["a-claim"]
     with pytest.raises(UserError, match="did you mean a-claim"):
         find_claim("a-clam", tmp_path)

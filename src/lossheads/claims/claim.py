@@ -117,6 +117,7 @@ class Claim:
             long on the logits; the file's rate is then the first arm's.
         seeds: How many, 0 … seeds - 1; or `auto`, see `contest.run_claim`.
         show: Rulers of the printed table, beyond those of the predictions.
+        called: How the command line names it: a path for a file of one's own, else the slug.
         verdict: In order: word -> names of predictions and checks that must all hold.
     """
 
@@ -136,6 +137,7 @@ class Claim:
     match_first_step: bool = False
     seeds: int | Literal["auto"] = 0
     show: tuple[str, ...] = ()
+    called: str = field(default="", compare=False)
 
     @property
     def rulers(self) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Claim files: from YAML to a checked `Claim`, refused by file, line and key."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -72,7 +73,7 @@ def find_claim(name: str, folder: Path) -> Claim:
     """A claim of `folder` by its slug, or any claim file by its path (ending in .yaml)."""
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
-        return load_claim(path)
+        return replace(load_claim(path), called=name)
     slugs = [path.stem for path in folder.glob("*.yaml")]
     if name not in slugs:
         raise UserError(f"claim {name!r} is unknown; {near_matches(name, slugs)}")

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 
 from lossheads.claims.claim import DATA_SEED, Arm, Claim, Source
 from lossheads.claims.overrides import Overrides, Value, as_arguments
@@ -245,9 +246,8 @@ def _more(verdict: Verdict) -> str:
 
 def _commands(verdict: Verdict) -> str:
     claim = verdict.claim
-    lines = [f"lossheads claim run {claim.slug}"]
-    if claim.arms:
-        lines.append(f"lossheads claim run {claim.slug} seeds=auto")
+    again = f"lossheads claim run {quote(claim.called or claim.slug)}"
+    lines = [again, f"{again} seeds=auto"] if claim.arms else [again]
     grid = [f"{claim.grid[0]}={claim.grid[1][0]}"] if claim.grid else []
     for arm in list(claim.arms.values())[:2]:
         own = [f"{DATA_SEED}=0"] if arm.redrawn else []

@@ -1,11 +1,12 @@
 """Numbers, intervals and predictions as people read them."""
 
-import math
 from collections.abc import Sequence
 
 from lossheads.claims.claim import Prediction
 from lossheads.claims.statistics import Interval
 from lossheads.claims.verdict import ModelTest, Verdict
+from lossheads.report.numbers import number as number
+from lossheads.report.numbers import percent as percent
 
 
 def spoken(word: str) -> str:
@@ -34,23 +35,9 @@ def relation_text(prediction: Prediction) -> str:
     return f"{prediction.rulers[0]}: {contrast} {right}" if same else f"{contrast} {right}"
 
 
-def number(value: float) -> str:
-    """Four decimals, or four digits where those say nothing; a dash for what is undefined."""
-    if math.isnan(value):
-        return "–"
-    if value == 0 or 5e-5 <= abs(value) < 1e4:
-        return f"{value:.4f}"
-    return f"{value:.3e}" if math.isfinite(value) else "∞" if value > 0 else "-∞"
-
-
 def interval_text(interval: Interval) -> str:
     """0.8801 [0.8790, 0.8812]"""
     return f"{number(interval.mean)} [{number(interval.low)}, {number(interval.high)}]"
-
-
-def percent(level: float) -> str:
-    """A confidence level: 95 %"""
-    return f"{100 * level:.3g} %"
 
 
 def counts_text(test: ModelTest) -> str:

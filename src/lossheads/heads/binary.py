@@ -8,7 +8,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lossheads.heads.base import FrameworkLoss, refuse
-from lossheads.heads.functional import sigmoid, sigmoid_cross_entropy, softmax_cross_entropy
+from lossheads.heads.functional import (
+    sigmoid,
+    sigmoid_cross_entropy,
+    softmax,
+    softmax_cross_entropy,
+)
 from lossheads.heads.links import Link, safe_rates
 from lossheads.heads.multiclass import SoftmaxCCE
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf, Outcome
@@ -125,11 +130,11 @@ class SingleLogitSoftmaxCCE(_OneColumn):
 
     def outputs(self, logits: Tensor) -> Tensor:
         """(N, 1) -> (N, 1): ones."""
-        return F.softmax(logits, dim=-1)
+        return softmax(logits)
 
     def scores(self, logits: Tensor) -> Tensor:
         """(N, 1) -> (N, 2): 0 for class 0, 1 for class 1."""
-        one = F.softmax(logits, dim=-1)
+        one = softmax(logits)
         return torch.cat([1 - one, one], dim=-1)
 
     def log_probs(self, logits: Tensor) -> Tensor:

@@ -10,10 +10,10 @@ from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from lossheads.errors import UserError
 from lossheads.heads.base import FrameworkLoss, refuse
+from lossheads.heads.functional import log_softmax
 from lossheads.heads.grouped_functional import (
     balanced_cross_entropy,
     centred_cross_entropy,
@@ -100,7 +100,7 @@ class GroupedLogitAdjustedCCE(_Grouped):
 
     def log_probs(self, logits: Tensor) -> Tensor:
         """(N, S * M) -> (N, S, M) float64, base rates included."""
-        return F.log_softmax(self._adjusted(logits.double()), dim=-1)
+        return log_softmax(self._adjusted(logits.double()))
 
     def prior_bias(self, base_rates: Tensor) -> Tensor:
         """(S, M) -> (S * M,): log rates less what the adjustment adds; zeros for its own rates."""

@@ -9,7 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lossheads.heads.functional import log1p_sum_exp, log_sum_of_others, softmax_cross_entropy
+from lossheads.heads.functional import (
+    log1p_sum_exp,
+    log_softmax,
+    log_sum_of_others,
+    softmax_cross_entropy,
+)
 
 # Matrices whose rows start on cache lines multiply to the same bits wherever they lie; others
 # do not (measured with MKL), and a row would feel its neighbours.
@@ -51,7 +56,7 @@ def balanced_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
 def kl_excess(logits: Tensor, target: Tensor) -> Tensor:
     """sum_j log(1 + sum_i t_ij (exp(KL(t_i || p_i)) - 1))."""
     log_target = target.log()
-    surprise = log_target.masked_fill(target == 0, 0) - F.log_softmax(logits, dim=2)
+    surprise = log_target.masked_fill(target == 0, 0) - log_softmax(logits)
     divergence = (target * surprise).sum(dim=2, keepdim=True)
     # exp(KL) - 1 = exp(KL) (1 - exp(-KL)): the first factor may be huge, the second loses no
     # digits near the optimum, where a logarithm of exp(KL) - 1 would be -inf.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lossheads.heads.functional import sigmoid
+from lossheads.heads.functional import log_softmax, sigmoid, softmax
 from lossheads.outcomes import AnyOf, Outcome
 
 # A class that no training example shows still needs a finite bias.
@@ -49,15 +49,15 @@ class SoftmaxLink(Link):
 
     def outputs(self, logits: Tensor) -> Tensor:
         """(N, C) -> (N, C): the softmax layer."""
-        return F.softmax(logits, dim=-1)
+        return softmax(logits)
 
     def scores(self, logits: Tensor) -> Tensor:
         """(N, C) -> (N, C): the softmax probabilities."""
-        return F.softmax(logits, dim=-1)
+        return softmax(logits)
 
     def log_probs(self, logits: Tensor) -> Tensor:
         """(N, C) -> (N, C) float64."""
-        return F.log_softmax(logits.double(), dim=-1)
+        return log_softmax(logits.double())
 
     def decide(self, logits: Tensor) -> Tensor:
         """(N, C) -> (N,) int64: the largest logit; a tie goes to the lower class."""
@@ -93,7 +93,7 @@ class SigmoidLink(Link):
         z = logits.double()
         if isinstance(self.outcome, AnyOf):
             return F.logsigmoid(torch.stack([-z, z], dim=-1))
-        return F.log_softmax(z, dim=-1)
+        return log_softmax(z)
 
     def decide(self, logits: Tensor) -> Tensor:
         """(N, C) -> (N,) int64, the largest logit; or (N, L) -> bool, on above zero."""
@@ -129,11 +129,11 @@ class GroupedLink(Link):
 
     def scores(self, logits: Tensor) -> Tensor:
         """(N, S * M) -> (N, S, M): the softmax probabilities of each set."""
-        return F.softmax(self.in_sets(logits), dim=-1)
+        return softmax(self.in_sets(logits))
 
     def log_probs(self, logits: Tensor) -> Tensor:
         """(N, S * M) -> (N, S, M) float64."""
-        return F.log_softmax(self.in_sets(logits).double(), dim=-1)
+        return log_softmax(self.in_sets(logits).double())
 
     def decide(self, logits: Tensor) -> Tensor:
         """(N, S * M) -> (N, S) int64: each set's largest logit; a tie goes to the lower class."""

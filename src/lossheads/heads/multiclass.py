@@ -81,6 +81,7 @@ class SoftmaxBCE(SoftmaxLink):
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """(N, C), (N, C) -> (N,) nats (nats / C under `mean`)."""
+        # torch's own kernel, as Keras uses it: near 1 a last bit of p changes log(1 - p) visibly.
         per_unit = clipped_cross_entropy(F.softmax(logits, dim=-1), target)
         return over_units(per_unit, self.over_units)
 

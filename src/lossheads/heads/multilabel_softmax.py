@@ -5,10 +5,15 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from lossheads.heads.base import FrameworkLoss
-from lossheads.heads.functional import log_sum_of_others, sigmoid, softmax_cross_entropy
+from lossheads.heads.functional import (
+    log_softmax,
+    log_sum_of_others,
+    sigmoid,
+    softmax,
+    softmax_cross_entropy,
+)
 from lossheads.heads.links import Link, safe_rates
 from lossheads.heads.multilabel import mismatch, refuse_unless_any_of
 from lossheads.outcomes import Outcome
@@ -53,7 +58,7 @@ class PerLabelCCE(Link):
 
     def outputs(self, logits: Tensor) -> Tensor:
         """(N, 2 L) -> (N, 2 L): the pairs' softmaxes, side by side."""
-        return F.softmax(_pairs(logits), dim=-1).flatten(1)
+        return softmax(_pairs(logits)).flatten(1)
 
     def scores(self, logits: Tensor) -> Tensor:
         """(N, 2 L) -> (N, L): the probability of "on"."""
@@ -62,7 +67,7 @@ class PerLabelCCE(Link):
 
     def log_probs(self, logits: Tensor) -> Tensor:
         """(N, 2 L) -> (N, L, 2), holding [off, on]; float64."""
-        return F.log_softmax(_pairs(logits).double(), dim=-1)
+        return log_softmax(_pairs(logits).double())
 
     def decide(self, logits: Tensor) -> Tensor:
         """(N, 2 L) -> (N, L) bool: on where its logit is the larger; a tie is off."""
@@ -113,22 +118,22 @@ class SoftmaxMultihot(Link):
 
     def outputs(self, logits: Tensor) -> Tensor:
         """(N, L) -> (N, L): the softmax layer."""
-        return F.softmax(logits, dim=-1)
+        return softmax(logits)
 
     def scores(self, logits: Tensor) -> Tensor:
         """(N, L) -> (N, L): the softmax, which sums to 1 over labels."""
-        return F.softmax(logits, dim=-1)
+        return softmax(logits)
 
     def log_probs(self, logits: Tensor) -> Tensor:
         """(N, L) -> (N, L, 2), holding [off, on]: each softmax taken at its word; float64."""
         z = logits.double()
-        on = F.log_softmax(z, dim=-1)
+        on = log_softmax(z)
         off = log_sum_of_others(z) - z.logsumexp(dim=-1, keepdim=True)
         return torch.stack([off, on], dim=-1)
 
     def decide(self, logits: Tensor) -> Tensor:
         """(N, L) -> (N, L) bool: on above one half, so never two labels at once."""
-        return F.softmax(logits.double(), dim=-1) > 0.5
+        return softmax(logits.double()) > 0.5
 
     def prior_bias(self, base_rates: Tensor) -> Tensor:
         """(L,) -> (L,): log of the rates divided by their sum, for no softmax holds more."""

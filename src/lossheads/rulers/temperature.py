@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from lossheads.heads.functional import softmax
 from lossheads.outcomes import AnyOf
 from lossheads.rulers.core import Ruler, constant
 from lossheads.rulers.facts import Facts
@@ -40,7 +41,7 @@ def _softmax_slopes(facts: Facts) -> Slopes:
     pull = (event_shares(facts) * log_probs).sum()
 
     def slopes(factor: float) -> tuple[float, float]:
-        weights = torch.softmax(factor * log_probs, dim=-1)
+        weights = softmax(factor * log_probs)
         moved = weights * log_probs
         mean = moved.sum(dim=-1)
         square = (moved * log_probs).sum()

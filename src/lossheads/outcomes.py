@@ -167,6 +167,6 @@ def _refuse_rows(outcome: Outcome, labels: Tensor, who: str) -> None:
 
 
 def _one_hot(labels: Tensor, n: int) -> Tensor:
-    # scatter_ instead of one_hot: the latter inspects its input, a synchronisation on a GPU.
+    # scatter instead of one_hot: the latter inspects its input, a synchronisation on a GPU.
     zeros = torch.zeros(*labels.shape, n, device=labels.device)
-    return zeros.scatter_(-1, labels.unsqueeze(-1), 1.0)
+    return zeros.scatter(-1, labels.unsqueeze(-1), 1.0)

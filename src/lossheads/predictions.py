@@ -1,11 +1,16 @@
-"""What a member said about a split, in the only form rulers see."""
+"""What a member, or each of several, said about a split, in the only form rulers see."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import Tensor
 
 from lossheads.heads.base import FrameworkLoss, Head
 from lossheads.outcomes import Outcome
+
+# What differs between members; the rest of `Predictions` is a matter of head and labels.
+ANSWERS = ("scores", "log_probs", "decisions", "outputs", "logits")
 
 
 @dataclass(frozen=True)
@@ -51,3 +56,45 @@ def predict(head: Head, logits: Tensor, labels: Tensor, truth: Tensor | None = N
         logits=logits,
         truth=truth,
     )
+
+
+@dataclass(frozen=True)
+class CohortPredictions:
+    """What K members of one head said about the same N examples.
+
+    Attributes:
+        stacked: The fields named in `ANSWERS` begin with K; the others are shared by all.
+    """
+
+    stacked: Predictions
+
+    def __len__(self) -> int:
+        return len(self.stacked.logits)
+
+    def __getitem__(self, k: int) -> Predictions:
+        return self.member([answer[k] for answer in self.answers])
+
+    def __iter__(self) -> Iterator[Predictions]:
+        return (self[k] for k in range(len(self)))
+
+    @property
+    def answers(self) -> list[Tensor]:
+        """The fields that begin with K, in the order of `ANSWERS`."""
+        return [getattr(self.stacked, name) for name in ANSWERS]
+
+    def member(self, answers: Iterable[Tensor]) -> Predictions:
+        """The predictions of the member who gave these answers, in the order of `ANSWERS`."""
+        own: dict[str, Any] = dict(zip(ANSWERS, answers, strict=True))
+        return replace(self.stacked, **own)
+
+
+def predict_cohort(
+    head: Head, logits: Tensor, labels: Tensor, truth: Tensor | None = None
+) -> CohortPredictions:
+    """Everything `head` says about the logits (K, N, U) of K members, all rows at once."""
+    members, n, units = logits.shape
+    rows = predict(head, logits.reshape(members * n, units), labels, truth)
+    by_member: dict[str, Any] = {
+        name: getattr(rows, name).unflatten(0, (members, n)) for name in ANSWERS
+    }
+    return CohortPredictions(replace(rows, **by_member))

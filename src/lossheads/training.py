@@ -5,7 +5,7 @@ for a number: losses are summed where they are and read at measuring steps.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -14,10 +14,14 @@ from torch import Tensor
 from lossheads.batches import steps_per_epoch, stream
 from lossheads.cohort import Cohort
 from lossheads.datasets.dataset import Dataset, Split
-from lossheads.predictions import predict
+from lossheads.predictions import Predictions, predict, predict_cohort
 from lossheads.recording import Recorder
-from lossheads.results import Lap, Right, Status
-from lossheads.rulers import measure, right_bits, with_outliers, with_thresholds
+from lossheads.results import Lap, Measurement, Right, Status
+from lossheads.rulers import measure_cohort, right_bits, with_outliers, with_thresholds
+
+# Numbers of a split (members × examples × logits) that are measured at once: enough to keep a
+# card busy, and some two hundred megabytes of what rulers share.
+_CELLS_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -73,22 +77,22 @@ def train(
     Returns:
         One walk per member, in order. Status is `finished` or `diverged`.
     """
-    walks = [Walk() for _ in cohort.members]
     data_seeds = [member.data_seed for member in cohort.members]
     device = dataset.train.inputs.device
     batches = stream(len(dataset.train), plan.batch_size, data_seeds, device)
-    tally = _Tally(len(walks))
+    course = _Course(cohort, dataset, plan, recorders)
+    tally = _Tally(len(course.walks))
     for step in range(plan.steps + 1):
         if step in plan.laps or step in (0, plan.steps):
-            _lap(cohort, dataset, plan, step, tally, walks, recorders)
-            tell(step, _mean_watched(walks, plan.watch))
-        if step == plan.steps or all(walk.stopped for walk in walks):
+            course.lap(step, *tally.read())
+            tell(step, course.mean_watched())
+        if step == plan.steps or course.is_over():
             break
         heed()
         cohort.scale_rates(plan.schedule(step / plan.steps))
         tally.add(cohort.step(dataset.train.inputs, next(batches)))
-    _finish(cohort, dataset, plan, walks, recorders)
-    return walks
+    course.finish()
+    return course.walks
 
 
 def first_step(cohort: Cohort, split: Split) -> list[dict[str, float]]:
@@ -143,95 +147,123 @@ class _Tally:
         self._losses.clear()
 
 
-def _lap(
-    cohort: Cohort,
-    dataset: Dataset,
-    plan: Plan,
-    step: int,
-    tally: _Tally,
-    walks: Sequence[Walk],
-    recorders: Sequence[Recorder],
-) -> None:
-    means, bad_steps = tally.read()
-    logits = cohort.logits(dataset.val.inputs)
-    factor = plan.schedule(min(step / plan.steps, 1.0)) if plan.steps else 1.0
-    epoch_steps = steps_per_epoch(len(dataset.train), plan.batch_size)
-    for k, walk in enumerate(walks):
-        if walk.stopped:
-            continue
-        configured = float(cohort.members[k].rates["lr"])
-        if bad_steps[k] >= 0 or not bool(logits[k].isfinite().all()):
+class _Course:
+    """Where members are measured: every lap on validation, and at the end on test as well."""
+
+    def __init__(
+        self, cohort: Cohort, dataset: Dataset, plan: Plan, recorders: Sequence[Recorder]
+    ) -> None:
+        self.walks = [Walk() for _ in cohort.members]
+        self._cohort, self._dataset, self._plan = cohort, dataset, plan
+        self._recorders = recorders
+        self._epoch = steps_per_epoch(len(dataset.train), plan.batch_size)
+        self._val_logits = torch.empty(0)  # of the last lap
+
+    def is_over(self) -> bool:
+        """Whether nobody walks any more."""
+        return all(walk.stopped for walk in self.walks)
+
+    def mean_watched(self) -> float:
+        """Mean over members of the watched ruler, each at its last lap."""
+        watch = self._plan.watch
+        laps = [walk.laps[-1] for walk in self.walks if walk.laps]
+        values = [lap.val.rulers.get(watch, math.nan) for lap in laps]
+        return sum(values) / len(values) if values else math.nan
+
+    def lap(self, step: int, means: Sequence[float], bad_steps: Sequence[int]) -> None:
+        """Measure on validation whoever still walks.
+
+        Args:
+            means: Mean training loss of each member since the last lap.
+            bad_steps: First step at which each member's loss was not finite; -1: none.
+        """
+        plan = self._plan
+        self._val_logits = self._cohort.logits(self._dataset.val.inputs)
+        walking = self._sound(step, bad_steps)
+        factor = plan.schedule(step / plan.steps) if plan.steps else 1.0
+        # The last lap is measured under every ruler; `finish` adds test and records it.
+        last = step == plan.steps and plan.patience is None
+        for k, _, val in self._measured(walking, self._val_logits, self._dataset.val, full=last):
+            lap = Lap(step, step / self._epoch, means[k], self._rate(k) * factor, val)
+            self.walks[k].laps.append(lap)
+            if not last:
+                self._recorders[k].lap(lap)
+            if plan.patience is not None:
+                self._watch(k, lap, plan.patience)
+
+    def finish(self) -> None:
+        """Measure the state each member keeps on validation and test under every ruler."""
+        dataset = self._dataset
+        done = [k for k, walk in enumerate(self.walks) if walk.status != "diverged"]
+        if self._plan.patience is not None:
+            self._go_back_to_best(done)
+        test_logits = self._cohort.logits(dataset.test.inputs)
+        strange = {name: self._cohort.logits(rows) for name, rows in dataset.outliers.items()}
+        examples = dataset.test.digest(dataset.outcome)
+        for k, test, on_test in self._measured(done, test_logits, dataset.test, full=True):
+            walk, head = self.walks[k], self._cohort.members[k].head
+            val = predict(head, self._val_logits[k], dataset.val.labels, dataset.val.truth)
+            on_test = with_thresholds(on_test, val, test)
+            on_test = replace(on_test, right=Right(right_bits(test), examples))
+            outliers = {name: logits[k] for name, logits in strange.items()}
+            on_test = with_outliers(on_test, head, test_logits[k], outliers, dataset.none_class)
+            walk.laps[-1] = replace(walk.laps[-1], test=on_test)
+            walk.status = "finished"
+            self._recorders[k].lap(walk.laps[-1])
+            self._recorders[k].pictures(walk.laps[-1].step, test, dataset.class_names)
+
+    def _rate(self, k: int) -> float:
+        return float(self._cohort.members[k].rates["lr"])
+
+    def _sound(self, step: int, bad_steps: Sequence[int]) -> list[int]:
+        """Who walks on with finite numbers; the others are stopped here."""
+        finite = self._val_logits.isfinite().all(dim=2).all(dim=1).tolist()
+        walking = []
+        for k, walk in enumerate(self.walks):
+            if walk.stopped:
+                continue
+            if bad_steps[k] < 0 and finite[k]:
+                walking.append(k)
+                continue
             at = bad_steps[k] if bad_steps[k] >= 0 else step
             walk.status, walk.stopped = "diverged", True
-            at_rate = configured * plan.schedule(at / max(plan.steps, 1))
-            walk.diverged_at = {"step": at, "learning_rate": at_rate}
-            continue
-        head, split = cohort.members[k].head, dataset.val
-        val = measure(predict(head, logits[k], split.labels, split.truth), full=False)
-        lap = Lap(step, step / epoch_steps, means[k], configured * factor, val)
-        walk.laps.append(lap)
-        # The last lap is recorded once, by _finish, under every ruler.
-        if step < plan.steps or plan.patience is not None:
-            recorders[k].lap(lap)
-        if plan.patience is not None:
-            sign = -1 if plan.watch.endswith(("_loss", "_error")) else 1
-            _watch(cohort, k, walk, step, sign * val.rulers[plan.watch], plan.patience)
+            rate = self._rate(k) * self._plan.schedule(at / max(self._plan.steps, 1))
+            walk.diverged_at = {"step": at, "learning_rate": rate}
+        return walking
 
+    def _measured(
+        self, which: Sequence[int], logits: Tensor, split: Split, full: bool
+    ) -> Iterator[tuple[int, Predictions, Measurement]]:
+        """For each member of `which`, side by side where heads are equal: number and findings."""
+        heads = [member.head for member in self._cohort.members]
+        for head in dict.fromkeys(heads[k] for k in which):
+            alike = [k for k in which if heads[k] == head]
+            size = max(1, _CELLS_AT_ONCE // max(1, logits[0].numel()))
+            for some in (alike[at : at + size] for at in range(0, len(alike), size)):
+                said = predict_cohort(head, logits[some], split.labels, split.truth)
+                yield from zip(some, said, measure_cohort(said, full), strict=True)
 
-def _watch(cohort: Cohort, k: int, walk: Walk, step: int, value: float, patience: int) -> None:
-    """Early stopping: keep the best weights so far, stop when patience is spent."""
-    if value > walk.best:
-        walk.best, walk.best_step, walk.waited = value, step, 0
-        walk.best_weights = cohort.weights(k)
-        return
-    walk.waited += 1
-    walk.stopped = walk.waited >= patience
+    def _watch(self, k: int, lap: Lap, patience: int) -> None:
+        """Early stopping: keep the best weights so far, stop when patience is spent."""
+        watch, walk = self._plan.watch, self.walks[k]
+        sign = -1 if watch.endswith(("_loss", "_error")) else 1
+        value = sign * lap.val.rulers[watch]
+        if value > walk.best:
+            walk.best, walk.best_step, walk.waited = value, lap.step, 0
+            walk.best_weights = self._cohort.weights(k)
+            return
+        walk.waited += 1
+        walk.stopped = walk.waited >= patience
 
-
-def _finish(
-    cohort: Cohort,
-    dataset: Dataset,
-    plan: Plan,
-    walks: Sequence[Walk],
-    recorders: Sequence[Recorder],
-) -> None:
-    """Measure the state each member keeps on validation and test under every ruler."""
-    for k, walk in enumerate(walks):
-        if walk.best_weights is not None and walk.status != "diverged":
-            cohort.restore(k, walk.best_weights)
-    val_logits = cohort.logits(dataset.val.inputs)
-    test_logits = cohort.logits(dataset.test.inputs)
-    strange = {name: cohort.logits(inputs) for name, inputs in dataset.outliers.items()}
-    examples = dataset.test.digest(dataset.outcome)
-    for k, walk in enumerate(walks):
-        if walk.status == "diverged":
-            continue
-        walk.status = "finished"
-        head = cohort.members[k].head
-        val = predict(head, val_logits[k], dataset.val.labels, dataset.val.truth)
-        test = predict(head, test_logits[k], dataset.test.labels, dataset.test.truth)
-        on_test = with_thresholds(measure(test, full=True), val, test)
-        on_test = replace(on_test, right=Right(right_bits(test), examples))
-        outliers = {name: logits[k] for name, logits in strange.items()}
-        on_test = with_outliers(on_test, head, test_logits[k], outliers, dataset.none_class)
-        last = replace(_kept_lap(walk), val=measure(val, full=True), test=on_test)
-        _replace_lap(walk, last)
-        recorders[k].lap(last)
-        recorders[k].pictures(last.step, test, dataset.class_names)
-
-
-def _kept_lap(walk: Walk) -> Lap:
-    """The lap whose weights are kept: the best one under early stopping, else the last."""
-    if walk.best_weights is None:
-        return walk.laps[-1]
-    return next(lap for lap in walk.laps if lap.step == walk.best_step)
-
-
-def _replace_lap(walk: Walk, last: Lap) -> None:
-    """The measured end replaces the lap of the same step and stands last."""
-    walk.laps = [lap for lap in walk.laps if lap.step != last.step] + [last]
-
-
-def _mean_watched(walks: Sequence[Walk], watch: str) -> float:
-    values = [walk.laps[-1].val.rulers.get(watch, math.nan) for walk in walks if walk.laps]
-    return sum(values) / len(values) if values else math.nan
+    def _go_back_to_best(self, done: Sequence[int]) -> None:
+        """The best lap of each member, measured under every ruler, replaces its last."""
+        for k in done:
+            walk = self.walks[k]
+            if walk.best_weights is None:
+                continue
+            self._cohort.restore(k, walk.best_weights)
+            best = next(lap for lap in walk.laps if lap.step == walk.best_step)
+            walk.laps = [lap for lap in walk.laps if lap is not best] + [best]
+        self._val_logits = self._cohort.logits(self._dataset.val.inputs)
+        for k, _, val in self._measured(done, self._val_logits, self._dataset.val, full=True):
+            self.walks[k].laps[-1] = replace(self.walks[k].laps[-1], val=val)

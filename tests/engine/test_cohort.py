@@ -1,7 +1,7 @@
 """A member's bits are its own: alone, in company, in any seat, whoever trains in other threads."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -26,15 +26,7 @@ from lossheads.outcomes import OneOf
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Cohorts promise their bits on one torch thread, which is what `workers` gives them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
+pytestmark = pytest.mark.usefixtures("one_thread")
 SHAPE = (1, 6, 6)
 ADAM = {"lr": 1e-2, "fused": True}
 OPTIMIZERS: list[tuple[Any, dict[str, Any]]] = [

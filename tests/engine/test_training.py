@@ -15,7 +15,7 @@ from lossheads.configuration import compose
 from lossheads.datasets import Digits
 from lossheads.datasets.dataset import Dataset
 from lossheads.experiment.building import build
-from lossheads.heads import SigmoidBCE, SoftmaxCCE
+from lossheads.heads import SigmoidBCE, SoftmaxBCE, SoftmaxCCE
 from lossheads.heads.base import Head
 from lossheads.members import Member, Net, initial_net
 from lossheads.models import mlp
@@ -149,6 +149,21 @@ def test_divergence_names_the_step_and_spares_the_others(digits: Dataset) -> Non
     assert walks[1].diverged_at["step"] in (1, 2)
     assert walks[1].diverged_at["learning_rate"] == 1e38
     assert repr(walks[0].laps) == repr(walks[2].laps)
+
+
+def test_members_measured_side_by_side_read_as_if_each_had_walked_alone(
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch, one_thread: None
+) -> None:
+    """Three heads, two members of each; then no more than one at a time."""
+    heads = [kind(TEN) for kind in (SoftmaxCCE, SigmoidBCE, SoftmaxBCE)] * 2
+    walks, listeners, _ = run(digits, heads)
+    alone = [run(digits, [head])[0][0] for head in heads]
+    assert repr(walks) == repr(alone)
+    monkeypatch.setattr("lossheads.training._CELLS_AT_ONCE", 1)
+    one_by_one, _, _ = run(digits, heads)
+    assert repr(one_by_one) == repr(walks)
+    for walk, listener in zip(walks, listeners, strict=True):
+        assert repr(listener.laps) == repr(walk.laps)
 
 
 def test_early_stopping_keeps_the_best_lap(digits: Dataset) -> None:

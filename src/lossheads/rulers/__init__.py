@@ -1,6 +1,7 @@
 """Rulers: numbers about predictions, each with its floor.
 
-`measure` lays all of them on one member's predictions; a single ruler is called like a function:
+`measure` lays all of them on one member's predictions, `measure_cohort` on those of several at
+once; a single ruler is called like a function:
 `accuracy_score(predictions)`, `accuracy_score.floor(predictions)`.
 """
 
@@ -33,6 +34,7 @@ from lossheads.rulers.dialects import torchmetrics_accuracy as torchmetrics_accu
 from lossheads.rulers.measuring import class_rulers_for as class_rulers_for
 from lossheads.rulers.measuring import find_ruler as find_ruler
 from lossheads.rulers.measuring import measure as measure
+from lossheads.rulers.measuring import measure_cohort as measure_cohort
 from lossheads.rulers.measuring import rulers_for as rulers_for
 from lossheads.rulers.multilabel import macro_recall_score as macro_recall_score
 from lossheads.rulers.multilabel import micro_f1_score as micro_f1_score

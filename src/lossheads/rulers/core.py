@@ -31,6 +31,8 @@ class AnyRuler:
         cheap: Measured at every lap (under about 1 ms at N = 5,000, C = 10), or only at the last.
         needs_truth: Defined only where the data know the true posterior; `measure` leaves it out
             elsewhere.
+        side_by_side: Whether `torch.vmap` can lay the rule on several members at once: it may
+            not write into tensors of its own making nor read a number while it computes.
     """
 
     name: str
@@ -41,6 +43,7 @@ class AnyRuler:
     serves: tuple[type, ...] = EVERY_OUTCOME
     cheap: bool = True
     needs_truth: bool = False
+    side_by_side: bool = True
 
     def fits(self, predictions: Predictions) -> bool:
         """Whether these predictions hold all that the ruler reads."""

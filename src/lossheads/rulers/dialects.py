@@ -109,7 +109,9 @@ def _torchmetrics(facts: Facts) -> Tensor:
     # Per-class scores, not units: a head may have another number of units than classes.
     labels, named = facts.said.hard.flatten(), facts.p.scores.argmax(dim=-1).flatten()
     n = facts.outcome.n
-    pairs = torch.bincount(labels * n + named, minlength=n * n).reshape(n, n)
+    which = labels * n + named
+    none = torch.zeros(n * n, dtype=torch.int64, device=which.device)
+    pairs = none.scatter_add(0, which, torch.ones_like(which)).reshape(n, n)
     seen, hits = pairs.sum(dim=1), pairs.diagonal()
     # A class that is named but never occurs enters the mean as 0; torchmetrics drops it only
     # when it is neither.

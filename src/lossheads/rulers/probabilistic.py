@@ -63,8 +63,7 @@ def _variables(facts: Facts) -> int:
 
 
 def _brier(facts: Facts) -> Tensor:
-    gaps = (facts.class_probs - facts.said.presence).flatten()
-    squares = gaps.dot(gaps)
+    squares = (facts.class_probs - facts.said.presence).square().sum()
     events = 2 if isinstance(facts.outcome, AnyOf) else 1  # off misses by as much as on
     return events * squares / (facts.n * _variables(facts))
 
@@ -110,10 +109,11 @@ def calibration_gaps(confidence: Tensor, right: Tensor) -> Tensor:
     Bayesian binning".
     """
     columns = confidence.shape[1]
-    which = (confidence * BINS).long().clamp(max=BINS - 1)  # confidence 1 joins the last bin
+    # Confidence 1 joins the last bin; NaN must land somewhere, though no ruler will tell where.
+    which = (confidence * BINS).long().clamp(0, BINS - 1)
     which += BINS * torch.arange(columns, device=which.device)
     gaps = torch.zeros(columns * BINS, dtype=torch.float64, device=which.device)
-    gaps.index_add_(0, which.flatten(), (right - confidence).flatten())
+    gaps = gaps.index_add(0, which.flatten(), (right - confidence).flatten())
     return gaps.abs().reshape(columns, BINS).sum(dim=1) / len(confidence)
 
 

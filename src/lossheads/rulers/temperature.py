@@ -81,4 +81,5 @@ fitted_temperature = Ruler(
     # Probabilities that say nothing say it at every temperature.
     floor_rule=constant(math.nan),
     cheap=False,
+    side_by_side=False,  # Newton's steps stop where each member has arrived
 )

@@ -11,7 +11,7 @@ from torch import Tensor
 from lossheads.outcomes import AnyOf
 from lossheads.rulers.accuracy import constant_cells, constant_recalls
 from lossheads.rulers.core import Ruler
-from lossheads.rulers.facts import Facts, count, share
+from lossheads.rulers.facts import Facts, count, share, tally
 
 
 def _binary(facts: Facts) -> Tensor:
@@ -32,7 +32,7 @@ def _categorical_floor(facts: Facts) -> Tensor:
     target = facts.likeliest_target
     sets, units = target.shape[1], facts.p.outputs.shape[1]
     which = target + units * torch.arange(sets, device=target.device)
-    counts = torch.bincount(which.flatten(), minlength=sets * units).reshape(sets, units)
+    counts = tally(which, sets * units).reshape(sets, units)
     return counts.amax(dim=1).double().mean() / facts.n
 
 
@@ -109,9 +109,7 @@ def _torchmetrics(facts: Facts) -> Tensor:
     # Per-class scores, not units: a head may have another number of units than classes.
     labels, named = facts.said.hard.flatten(), facts.p.scores.argmax(dim=-1).flatten()
     n = facts.outcome.n
-    which = labels * n + named
-    none = torch.zeros(n * n, dtype=torch.int64, device=which.device)
-    pairs = none.scatter_add(0, which, torch.ones_like(which)).reshape(n, n)
+    pairs = tally(labels * n + named, n * n).reshape(n, n)
     seen, hits = pairs.sum(dim=1), pairs.diagonal()
     # A class that is named but never occurs enters the mean as 0; torchmetrics drops it only
     # when it is neither.

@@ -208,3 +208,14 @@ def share(cells: Tensor) -> Tensor:
 def count(cells: Tensor) -> Tensor:
     """Bool (N, K) -> (K,) float64: how many are true in each column."""
     return cells.sum(dim=0).double()
+
+
+def tally(which: Tensor, n: int) -> Tensor:
+    """How often each of 0 … n - 1 occurs in `which`: int64 (n,).
+
+    torch.bincount asks the device for the highest number first, and cannot be laid on members
+    side by side.
+    """
+    which = which.flatten()
+    none = torch.zeros(n, dtype=torch.int64, device=which.device)
+    return none.scatter_add(0, which, torch.ones_like(which))

@@ -1,0 +1,121 @@
+"""A card where there is none: fake tensors know their device, mix with no other, cannot be read.
+
+torch computes shapes and devices alone. That tells, without CUDA, that every tensor of a step and
+of a measurement is made where the others lie, and that nothing waits for the card: reading a
+number of a fake tensor raises. Gradients of losses are left to real devices, whose autograd
+engine asks the driver.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from tests.heads.pairings import pairings
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+
+from lossheads.batches import stream
+from lossheads.cohort import StackedCohort, build_cohort
+from lossheads.heads.base import Head
+from lossheads.members import Member
+from lossheads.models import linear, mlp
+from lossheads.outcomes import AnyOf
+from lossheads.predictions import predict_cohort
+from lossheads.rulers import measuring
+from lossheads.rulers.facts import LabelFacts
+
+CARD = torch.device("cuda", 0)
+ROWS, SHAPE = 100, (1, 4, 4)
+PAIRS = pairings()
+each_pair = pytest.mark.parametrize("head", PAIRS)
+A_HEAD: Head = PAIRS[0].values[0]
+
+
+@pytest.fixture
+def made_up(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(torch.autograd, "grad", lambda _, leaf: (torch.empty_like(leaf),))
+    with FakeTensorMode():
+        yield
+
+
+def labels_of(head: Head) -> torch.Tensor:
+    """Labels of the outcome's shape and type; fake ones have no values."""
+    outcome = head.outcome
+    if outcome.soft:
+        return torch.empty(ROWS, *outcome.columns, device=CARD)
+    if isinstance(outcome, AnyOf):
+        return torch.empty(ROWS, outcome.n, dtype=torch.bool, device=CARD)
+    return torch.empty(ROWS, *outcome.columns[:-1], dtype=torch.int64, device=CARD)
+
+
+def cohort_of(head: Head, trunk: Any, rates: list[float], **options: Any) -> StackedCohort:
+    members = [Member(head, k, k, {"lr": lr, "fused": True}) for k, lr in enumerate(rates)]
+    adam = partial(torch.optim.Adam)
+    cohort = build_cohort(trunk, SHAPE, members, labels_of(head), adam, CARD, **options)
+    assert isinstance(cohort, StackedCohort)
+    return cohort
+
+
+def moved(head: Head, trunk: Any, seeds: list[int], rates: list[float], **options: Any) -> None:
+    cohort = cohort_of(head, trunk, rates, **options)
+    inputs = torch.empty(ROWS, *SHAPE, device=CARD)
+    batches = stream(ROWS, 32, seeds, CARD)
+    for _ in range(5):  # the last partial batch of a pass included
+        losses = cohort.step(inputs, next(batches))
+        assert losses.shape == (len(rates),)
+        assert losses.device == CARD
+    logits = cohort.logits(inputs)
+    assert logits.shape == (len(rates), ROWS, head.units)
+    assert logits.device == CARD
+
+
+@each_pair
+@pytest.mark.usefixtures("made_up")
+def test_a_step_of_every_head_stays_on_the_card_and_asks_it_for_nothing(head: Head) -> None:
+    moved(head, partial(mlp, hidden=[8]), seeds=[0, 1, 2], rates=[0.1] * 3)
+
+
+@pytest.mark.parametrize("trunk", [linear, partial(mlp, hidden=[8, 8])], ids=["linear", "mlp"])
+@pytest.mark.parametrize("seeds", [[0, 0, 0], [0, 1, 2]], ids=["shared order", "own orders"])
+@pytest.mark.parametrize("rates", [[0.1, 0.1, 0.1], [0.1, 0.2, 0.3]], ids=["one rate", "rates"])
+@pytest.mark.parametrize("products", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.usefixtures("made_up")
+def test_so_does_every_kind_of_cohort(
+    trunk: Any, seeds: list[int], rates: list[float], products: torch.dtype
+) -> None:
+    moved(A_HEAD, trunk, seeds, rates, products=products)
+
+
+@each_pair
+@pytest.mark.usefixtures("made_up")
+def test_all_members_are_measured_with_one_transfer(
+    head: Head, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transfers: list[torch.device] = []
+
+    def transferred(numbers: torch.Tensor) -> list[float]:
+        transfers.append(numbers.device)
+        return [0.0] * numbers.numel()
+
+    monkeypatch.setattr(measuring, "as_parts", transferred)
+    # Whole labels are compared once per split, whoever is measured on it and how often.
+    share = torch.empty((), dtype=torch.float64, device=CARD)
+    monkeypatch.setattr(LabelFacts, "commonest_share", share)
+    labels = labels_of(head)
+    truth = torch.empty(ROWS, *head.outcome.columns, dtype=torch.float64, device=CARD)
+    said = predict_cohort(head, torch.empty(4, ROWS, head.units, device=CARD), labels, truth)
+    assert len(measuring.measure_cohort(said, full=False)) == 4
+    assert transfers == [CARD]
+
+
+@pytest.mark.usefixtures("made_up")
+def test_a_made_up_card_refuses_what_these_tests_look_for() -> None:
+    """Else the tests above would prove nothing."""
+    on_card, on_cpu = torch.empty(4, device=CARD), torch.empty(4)
+    with pytest.raises(DataDependentOutputException):
+        on_card.sum().item()
+    with pytest.raises(RuntimeError, match="device"):
+        on_card + on_cpu
+    with pytest.raises(DataDependentOutputException):
+        on_card.tolist()

@@ -13,7 +13,7 @@ class Recorder(Protocol):
         """One measuring step: scalars, cheap (well under 5 ms)."""
 
     def pictures(self, step: int, predictions: Predictions, class_names: tuple[str, ...]) -> None:
-        """The last lap's test predictions: figures, curves, histograms (about 0.2 s)."""
+        """The last lap's test predictions: figures, curves, histograms (about 0.03 s)."""
 
     def close(self, result: Result) -> None:
         """The run is over, whatever its status; hyper-parameters and summary go here."""

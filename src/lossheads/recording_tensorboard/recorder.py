@@ -18,7 +18,12 @@ from torch.utils.tensorboard import FileWriter, summary
 from lossheads import rulers
 from lossheads.outcomes import AnyOf, Outcome
 from lossheads.predictions import Predictions
-from lossheads.recording_tensorboard.pictures import Png, accuracies_figure, counts_figure, draw
+from lossheads.recording_tensorboard.pictures import (
+    Png,
+    accuracies_figure,
+    compressed,
+    counts_figure,
+)
 from lossheads.recording_tensorboard.words import (
     about,
     column_names,
@@ -152,7 +157,7 @@ class TensorBoardRecorder:
 
     def _image(self, tag: str, png: Png) -> None:
         image = Summary.Image(
-            encoded_image_string=png.data, width=png.width, height=png.height, colorspace=4
+            encoded_image_string=png.data, width=png.width, height=png.height, colorspace=3
         )
         self._write(Summary(value=[Summary.Value(tag=tag, image=image)]))
 
@@ -170,7 +175,7 @@ def _accuracies(predictions: Predictions) -> Png:
         for name, value in measured.rulers.items()
         if group(name) == "accuracy" and math.isfinite(value)
     ]
-    return draw(
+    return compressed(
         accuracies_figure(
             drawn,
             [measured.rulers[name] for name in drawn],
@@ -188,13 +193,13 @@ def _confusion(predictions: Predictions, class_names: Sequence[str]) -> Png:
         counts = torch.stack([(a & b).sum(dim=0) for a, b in pairs], dim=1).cpu()
         columns = ("found", "missed", "invented", "rightly off")
         title = f"What was said of each label (test, n = {n})"
-        return draw(counts_figure(counts, class_names, columns, title))
+        return compressed(counts_figure(counts, class_names, columns, title))
     counts = rulers.confusion(predictions)
     title = f"Who is taken for whom (test, n = {n})"
     if counts.ndim > 2:
         title = f"Who is taken for whom, {len(counts)} sets together (test, n = {n})"
         counts = counts.sum(dim=0)
-    return draw(counts_figure(counts, class_names, class_names, title))
+    return compressed(counts_figure(counts, class_names, class_names, title))
 
 
 def _explained(outcome: Outcome) -> str:

@@ -12,8 +12,8 @@ class Recorder(Protocol):
     def lap(self, lap: Lap) -> None:
         """One measuring step: scalars, cheap (well under 5 ms)."""
 
-    def pictures(self, step: int, predictions: Predictions, class_names: tuple[str, ...]) -> None:
-        """The last lap's test predictions: figures, curves, histograms (about 0.03 s)."""
+    def pictures(self, last: Lap, predictions: Predictions, class_names: tuple[str, ...]) -> None:
+        """The test predictions measured at the `last` lap: figures, curves, histograms (0.02 s)."""
 
     def close(self, result: Result) -> None:
         """The run is over, whatever its status; hyper-parameters and summary go here."""
@@ -25,7 +25,7 @@ class NullRecorder:
     def lap(self, lap: Lap) -> None: ...
 
     def pictures(
-        self, step: int, predictions: Predictions, class_names: tuple[str, ...]
+        self, last: Lap, predictions: Predictions, class_names: tuple[str, ...]
     ) -> None: ...
 
     def close(self, result: Result) -> None: ...

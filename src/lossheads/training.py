@@ -210,7 +210,7 @@ class _Course:
             walk.laps[-1] = replace(walk.laps[-1], test=on_test)
             walk.status = "finished"
             self._recorders[k].lap(walk.laps[-1])
-            self._recorders[k].pictures(walk.laps[-1].step, test, dataset.class_names)
+            self._recorders[k].pictures(walk.laps[-1], test, dataset.class_names)
 
     def _rate(self, k: int) -> float:
         return float(self._cohort.members[k].rates["lr"])

@@ -43,8 +43,8 @@ class Listener(NullRecorder):
     def lap(self, lap: Lap) -> None:
         self.laps.append(lap)
 
-    def pictures(self, step: int, *_: Any) -> None:
-        self.shown.append(step)
+    def pictures(self, last: Lap, *_: Any) -> None:
+        self.shown.append(last.step)
 
 
 def run(

@@ -11,7 +11,8 @@ from lossheads import rulers
 from lossheads.outcomes import AnyOf, EachOneOf
 from lossheads.predictions import Predictions
 from lossheads.recording import Recorder
-from lossheads.recording_tensorboard import TensorBoardRecorder
+from lossheads.recording_tensorboard import TensorBoardRecorder, recorder
+from lossheads.recording_tensorboard.pictures import accuracies_figure
 
 from .making import NAMES, THREE, laps, predictions, read, result, text
 
@@ -23,7 +24,7 @@ def record(folder, walked, outcome=THREE, said=None, names=NAMES):
     for lap in walked:
         recorder.lap(lap)
     if said is not None:
-        recorder.pictures(walked[-1].step, said, names)
+        recorder.pictures(walked[-1], said, names)
     recorder.close(result(walked))
     return read(folder)
 
@@ -224,3 +225,24 @@ def test_sets_of_classes_get_one_name_per_set_and_class(tmp_path):
     assert drawn[0][1] == pytest.approx(measured.classes["recall_score"][4])
     assert "pr/set 1 bag" in events.Tags()["tensors"]
     assert events.Images("picture/confusion")
+
+
+def test_the_picture_of_accuracies_shows_what_the_last_lap_measured_of_these_decisions(
+    tmp_path, monkeypatch
+):
+    drawn = []
+
+    def drawing(names, values, floors, say):
+        drawn.append((list(zip(names, values, floors, strict=True)), say))
+        return accuracies_figure(names, values, floors, say)
+
+    monkeypatch.setattr(recorder, "accuracies_figure", drawing)
+    *before, last = laps()
+    assert last.test is not None
+    scores = {"accuracy_score": 0.5, "tuned/accuracy_score": 0.75, "macro_f1_score": math.nan}
+    floors = dict.fromkeys([*scores, "nll_loss"], 0.25)
+    test = replace(last.test, rulers=scores | {"nll_loss": 1.0}, floors=floors, n=80)
+    record(tmp_path, [*before, replace(last, test=test)], said=predictions(THREE))
+    ((bars, say),) = drawn
+    assert bars == [("accuracy_score", 0.5, 0.25)]
+    assert "n = 80" in say

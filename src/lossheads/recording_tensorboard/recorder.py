@@ -33,7 +33,7 @@ from lossheads.recording_tensorboard.words import (
     silences,
     table,
 )
-from lossheads.results import Lap, Result
+from lossheads.results import Lap, Measurement, Result
 
 CLASSES_SHOWN = 50  # more columns than this would bury the other charts; rulers still see all
 
@@ -81,12 +81,13 @@ class TensorBoardRecorder:
         self._write(Summary(value=values))
         self._writer.flush()
 
-    def pictures(self, step: int, predictions: Predictions, class_names: tuple[str, ...]) -> None:
+    def pictures(self, last: Lap, predictions: Predictions, class_names: tuple[str, ...]) -> None:
         """Curves, histograms and two figures of the last lap's predictions."""
-        self._step = step
+        self._step = last.step
         self._curves(predictions, class_names)
         self._histograms(predictions, class_names)
-        self._image("picture/same_predictions", _accuracies(predictions))
+        if last.test is not None:
+            self._image("picture/same_predictions", _accuracies(last.test))
         self._image("picture/confusion", _confusion(predictions, class_names))
 
     def close(self, result: Result) -> None:
@@ -168,12 +169,12 @@ class TensorBoardRecorder:
         self._writer.add_summary(part, self._step)
 
 
-def _accuracies(predictions: Predictions) -> Png:
-    measured = rulers.measure(predictions, full=False)
+def _accuracies(measured: Measurement) -> Png:
     drawn = [
         name
         for name, value in measured.rulers.items()
-        if group(name) == "accuracy" and math.isfinite(value)
+        # A name with a slash measures other decisions: tuned thresholds, outliers.
+        if group(name) == "accuracy" and math.isfinite(value) and "/" not in name
     ]
     return compressed(
         accuracies_figure(

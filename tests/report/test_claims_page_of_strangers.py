@@ -132,12 +132,18 @@ def test_models_environments_and_what_intervals_cover_are_shown_where_recorded(t
         "verdict": "reproduced",
         "arms": {"a": {}, "b": {}},
         "redrawn": ["a"],
-        "models": {"better": model},
+        "models": {
+            "better": model,
+            "other": model | {"arms": ["a", "c"]},
+            "best": model | {"arms": ["b", "a"]},
+        },
         "environments": [place, place | {"commit": "def"}],
     }
     page = shown(folder_with(tmp_path, data))
     said = section(page, "some-claim")
-    assert "better a b 41:17, 41:17 0.0022, 0.0022 0.0022 2 of 2" in said
+    assert "better best a b 41:17, 41:17 0.0022, 0.0022 0.0022 2 of 2" in said
+    assert "other a c 41:17, 41:17" in said
+    assert said.count("41:17, 41:17") == 2
     assert "abc with changes 2.14.1 CPU 10" in said
     assert "All seeds of b share one data set" in said
     assert "abc with changes, def" in page.below["origin"]

@@ -114,7 +114,7 @@ def _print(verdict: Verdict, console: Console) -> None:
     for test in verdict.models:
         arms = " and ".join(test.arms)
         console.print(
-            f"Models of {arms} on the same test examples ({test.prediction}; McNemar): "
+            f"Models of {arms} on the same test examples ({', '.join(test.predictions)}; McNemar): "
             f"{counts_text(test)}.",
             markup=False,
         )

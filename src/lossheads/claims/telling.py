@@ -189,7 +189,7 @@ def _models_text(tests: Sequence[ModelTest]) -> list[str]:
         return []
     rows = [
         (
-            test.prediction,
+            ", ".join(test.predictions),
             " against ".join(test.arms),
             ", ".join(f"{pair.first}:{pair.second}" for pair in test.by_seed),
             number(test.median_p),
@@ -197,7 +197,7 @@ def _models_text(tests: Sequence[ModelTest]) -> list[str]:
         )
         for test in tests
     ]
-    head = ("prediction", "models", "only one right, by seed", "median p", "seeds with p < 0.05")
+    head = ("predictions", "models", "only one right, by seed", "median p", "seeds with p < 0.05")
     return [
         "### The same models, example by example",
         "Do these two trained models differ on this test set? McNemar's exact test looks at the "

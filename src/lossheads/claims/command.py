@@ -23,7 +23,7 @@ from lossheads.claims.page import (
 from lossheads.claims.pictures import draw
 from lossheads.claims.reading import find_claim, list_claims
 from lossheads.claims.verdict import Cell, Verdict
-from lossheads.claims.wording import counts_text, data_text, percent
+from lossheads.claims.wording import counted, counts_text, data_text, percent
 from lossheads.configuration import compose, config_folder
 from lossheads.errors import UserError
 from lossheads.experiment import execute
@@ -157,7 +157,7 @@ def _findings(verdict: Verdict) -> Table:
         shown.add_column(name, overflow="fold")
     for finding in verdict.findings:
         asked = finding.prediction
-        more = f" ({finding.more_seeds} more seeds)" if finding.more_seeds else ""
+        more = f" ({counted(finding.more_seeds, 'more seed')})" if finding.more_seeds else ""
         shown.add_row(
             asked.name,
             interval_text(finding.interval),

@@ -31,6 +31,7 @@ from lossheads.experiment.building import build_head, build_parts
 from lossheads.experiment.checking import check_numbers
 from lossheads.report.announcing import wide_console
 from lossheads.report.claims_page import write_claims_page
+from lossheads.report.folding import Name
 from lossheads.rulers import find_ruler
 
 Seeds = int | Literal["auto"] | None
@@ -135,10 +136,10 @@ def _cells(verdict: Verdict) -> Table:
         title_justify="left",
     )
     for name in ("arm", *rulers):
-        shown.add_column(name, overflow="fold")
+        shown.add_column(Name(name), overflow="fold")
     for arm in dict.fromkeys(cell.arm for cell in verdict.cells):
         own = {cell.ruler: cell for cell in verdict.cells if cell.arm == arm}
-        shown.add_row(arm, *(_cell(own.get(ruler)) for ruler in rulers))
+        shown.add_row(Name(arm), *(_cell(own.get(ruler)) for ruler in rulers))
     return shown
 
 
@@ -159,10 +160,10 @@ def _findings(verdict: Verdict) -> Table:
         asked = finding.prediction
         more = f" ({counted(finding.more_seeds, 'more seed')})" if finding.more_seeds else ""
         shown.add_row(
-            asked.name,
+            Name(asked.name),
             interval_text(finding.interval),
             str(len(finding.numbers)),
-            relation_text(asked),
+            Name(relation_text(asked)),
             finding.word + more,
         )
     return shown
@@ -175,7 +176,7 @@ def _checks(verdict: Verdict) -> Table:
     for row in verdict.checks:
         stated = row.check.printed or number(row.check.value)
         word = row.word if row.reading in (None, "right") else f"{row.word} ({row.reading})"
-        shown.add_row(row.check.name, number(row.computed), stated, word)
+        shown.add_row(Name(row.check.name), number(row.computed), stated, word)
     return shown
 
 
@@ -184,7 +185,8 @@ def _list(claims: Sequence[Claim]) -> None:
     for name in ("claim", "made in", "date", "what was said"):
         shown.add_column(name, overflow="fold")
     for claim in claims:
-        shown.add_row(claim.slug, claim.source.document, claim.source.date, claim.says)
+        document = Name(claim.source.document)
+        shown.add_row(Name(claim.slug), document, claim.source.date, claim.says)
     wide_console().print(shown)
 
 

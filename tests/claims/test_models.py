@@ -28,7 +28,7 @@ def answers(config, examples="one set"):
 
 def test_counts_are_of_examples_that_one_arm_alone_decides_right(tmp_path):
     (test,) = run_claim(claim(tmp_path), compose, Engine(answers)).models
-    assert (test.prediction, test.arms) == ("better", ("a", "b"))
+    assert (test.predictions, test.arms) == (("better",), ("a", "b"))
     assert [(pair.first, pair.second) for pair in test.by_seed] == [(3, 1), (4, 1), (3, 1), (3, 1)]
     # 3 : 1 of 4: 2 * (1 + 4) / 16 = 0.625; 4 : 1 of 5: 2 * (1 + 5) / 32 = 0.375.
     assert test.median_p == pytest.approx(0.625)
@@ -39,6 +39,43 @@ def test_the_arms_are_not_swapped(tmp_path):
     swapped = claim(tmp_path, ("arms: [a, b]", "arms: [b, a]"))
     (test,) = run_claim(swapped, compose, Engine(answers)).models
     assert (test.by_seed[0].first, test.by_seed[0].second) == (1, 3)
+
+
+TWICE = """predictions:
+  worse: {ruler: accuracy_score, arms: [b, a], relation: greater, margin: 0.01}
+"""
+
+
+def test_two_arms_are_tested_once_however_many_predictions_compare_them(tmp_path, capsys):
+    verdict = run_claim(claim(tmp_path, ("predictions:\n", TWICE)), compose, Engine(answers))
+    (test,) = verdict.models
+    assert (test.predictions, test.arms) == (("worse", "better"), ("b", "a"))
+    assert test.by_seed[0].first == 1
+    text = write_page(verdict, tmp_path).read_text(encoding="utf-8")
+    assert text.count("1:3, 1:4, 1:3, 1:3") == 1
+    assert "| worse, better | b against a |" in text
+    assert list(json.loads((tmp_path / "verdict.json").read_text())["models"]) == [
+        "worse",
+        "better",
+    ]
+    _print(verdict, wide_console())
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count("McNemar") == 1
+    assert "(worse, better; McNemar)" in said
+
+
+def test_other_arms_are_tested_on_their_own(tmp_path):
+    third = claim(
+        tmp_path,
+        ("protocol", "  c: {head: softmax_bce}\nprotocol"),
+        ("predictions:\n", TWICE.replace("[b, a]", "[c, a]")),
+    )
+    alike = Engine(lambda config: deciding(result(config, {}), BOTH))
+    tests = run_claim(third, compose, alike).models
+    assert [(test.predictions, test.arms) for test in tests] == [
+        (("worse",), ("c", "a")),
+        (("better",), ("a", "b")),
+    ]
 
 
 def test_a_ruler_that_does_not_count_right_examples_is_left_out(tmp_path):

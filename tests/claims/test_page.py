@@ -117,6 +117,24 @@ def test_the_page_says_what_many_flips_can_reach(tmp_path):
     assert "(9,999 random flips) at the same level; n = 16 seeds can reach p = 0.0002" in text
 
 
+def test_few_pairs_are_said_to_be_unable_to_decide(verdict, tmp_path):
+    # 4 pairs: p is at least 2 / 2**4 = 0.125, at a level of 0.05; 10 pairs reach 2 / 2**10.
+    assert "| **holds** | 4 pairs cannot decide (p = 0.1250) |" in as_text(verdict)
+    ten = as_text(run_claim(verdict.claim, compose, Engine(scored), seeds=10))
+    assert "| **holds** | holds (p = 0.0020) |" in ten
+    assert "cannot decide (p" not in ten
+
+
+def test_one_prediction_and_one_seed_are_counted_as_one(verdict):
+    assert "(Holm over 1 prediction)" in as_text(verdict)
+    (found,) = verdict.findings
+    near = replace(found, word="undecided", more_seeds=1)
+    text = as_text(replace(verdict, word="undecided", findings=(near, near)))
+    assert "(Holm over 2 predictions)" in text
+    assert "**undecided** (1 more seed)" in text
+    assert "About 1 more seed would decide it" in text
+
+
 def test_a_page_is_whole_or_absent(verdict, tmp_path, monkeypatch):
     def broken(*_):
         raise KeyboardInterrupt

@@ -5,6 +5,7 @@ import pytest
 from lossheads.claims import pictures
 from lossheads.claims.contest import run_claim
 from lossheads.claims.pictures import draw
+from lossheads.report import PUZZLE_RULERS
 
 from .making import Engine, claim, compose, result
 
@@ -35,6 +36,17 @@ def test_arms_are_drawn_under_the_claims_own_names(tmp_path, drawn):
     assert [(arm, len(runs)) for arm, runs in drawn["a-claim"].items()] == [("a", 4), ("b", 4)]
     assert (tmp_path / "page" / "rulers.png").read_bytes().startswith(PNG)
     assert len(list((tmp_path / "_overview" / "a-claim").iterdir())) == 3  # two arms, one floor
+
+
+@pytest.mark.parametrize(
+    ("third", "title"), [("keras_3_accuracy", ""), ("macro_f1_score", "a-claim")]
+)
+def test_only_accuracies_are_titled_several_accuracies(tmp_path, drawn, third, title):
+    rulers = dict.fromkeys((*PUZZLE_RULERS, third), 0.8)
+    asked = claim(tmp_path, ("seeds: 4", f"seeds: 4\nshow: [{', '.join(rulers)}]"))
+    verdict = run_claim(asked, compose, Engine(lambda config: result(config, rulers)))
+    draw(verdict, tmp_path, tmp_path / "page")
+    assert list(drawn) == [title]
 
 
 def test_runs_that_a_tuned_arm_did_not_choose_are_in_no_picture(tmp_path, drawn):

@@ -11,8 +11,9 @@ CLASSES = [f"class {number}" for number in range(10)]
 
 
 def measured(values: Mapping[str, float], floors: Mapping[str, float] | None = None) -> Measurement:
-    known = {name: FLOORS[name] for name in values} | dict(floors or {})
-    return Measurement(rulers=dict(values), floors=known, classes={}, undefined={}, n=1000)
+    known = {**FLOORS, **(floors or {})}
+    own = {name: known[name] for name in values}
+    return Measurement(rulers=dict(values), floors=own, classes={}, undefined={}, n=1000)
 
 
 def run(

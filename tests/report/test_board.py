@@ -30,8 +30,8 @@ def test_a_link_opens_the_overview_alone_and_unsmoothed():
     assert re.search(words["runFilter"], "_overview/bce-97/1 cce, by accuracy_score")
     assert not re.search(words["runFilter"], "_overview/bce-97-vs-cce-90/1 cce")
     assert not re.search(words["runFilter"], "runs/toy-softmax_cce-s0-0123456789")
-    assert re.search(words["tagFilter"], "puzzle/accuracy")
-    assert json.loads(words["pinnedCards"]) == [{"plugin": "scalars", "tag": "puzzle/accuracy"}]
+    assert re.search(words["tagFilter"], "puzzle/score")
+    assert json.loads(words["pinnedCards"]) == [{"plugin": "scalars", "tag": "puzzle/score"}]
 
 
 def test_a_name_with_regex_letters_finds_itself_alone():

@@ -101,19 +101,26 @@ def test_pictures_of_cases_stand_case_by_case_and_name_their_case(tmp_path):
     assert ["case easy" in alt for alt in said] == [True, True, False, False]
 
 
-def test_undefined_and_endless_numbers_are_shown_as_such(tmp_path):
-    at = {"mean": -0.001, "low": -0.003, "high": 0.001, "level": 0.95, "deviation": 0.1, "n": 5}
-    found = {
+AT = {"mean": -0.001, "low": -0.003, "high": 0.001, "level": 0.95, "deviation": 0.1, "n": 5}
+
+
+def prediction():
+    """One that holds, as verdict.json has it."""
+    return {
         "word": "holds",
         "relation": "accuracy_score: a - b within 0 ± 0.01",
         "arms": ["a", "b"],
         "rulers": ["accuracy_score"] * 2,
         "value": 0.0,
         "margin": 0.01,
-        "interval": at,
-        "tested": at,
+        "interval": AT,
+        "tested": AT,
         "p": 0.01,
     }
+
+
+def test_undefined_and_endless_numbers_are_shown_as_such(tmp_path):
+    found = prediction()
     one_seed = found | {"interval": found["interval"] | {"low": None, "high": None, "n": 1}}
     nothing = {"mean": None, "low": None, "high": None, "level": 0.95, "deviation": None, "n": 0}
     none = found | {"interval": nothing, "tested": nothing, "p": None, "word": "undecided"}
@@ -124,6 +131,21 @@ def test_undefined_and_endless_numbers_are_shown_as_such(tmp_path):
     assert "undefined" in said
 
 
+@pytest.mark.parametrize(
+    ("level", "smallest", "words"),
+    [
+        (0.95, 0.0625, "5 pairs cannot decide p = 0.0625"),
+        (0.9, 0.0625, "undecided p = 0.0625"),
+        (0.95, None, "undecided p = 0.0625"),  # an older verdict did not record it
+    ],
+)
+def test_flips_that_cannot_reach_the_level_are_said_not_to_decide(tmp_path, level, smallest, words):
+    found = prediction() | {"tested": AT | {"level": level}}
+    found["second_opinion"] = {"word": "undecided", "p": 0.0625, "smallest_p": smallest}
+    data = {"verdict": "reproduced", "predictions": {"one": found}}
+    assert words in section(shown(folder_with(tmp_path, data)), "some-claim")
+
+
 def test_models_environments_and_what_intervals_cover_are_shown_where_recorded(tmp_path):
     pair = {"first": 41, "second": 17, "p": 0.0022}
     model = {"arms": ["a", "b"], "by_seed": [pair, pair], "median_p": 0.0022, "told_apart": 2}
@@ -132,12 +154,18 @@ def test_models_environments_and_what_intervals_cover_are_shown_where_recorded(t
         "verdict": "reproduced",
         "arms": {"a": {}, "b": {}},
         "redrawn": ["a"],
-        "models": {"better": model},
+        "models": {
+            "better": model,
+            "other": model | {"arms": ["a", "c"]},
+            "best": model | {"arms": ["b", "a"]},
+        },
         "environments": [place, place | {"commit": "def"}],
     }
     page = shown(folder_with(tmp_path, data))
     said = section(page, "some-claim")
-    assert "better a b 41:17, 41:17 0.0022, 0.0022 0.0022 2 of 2" in said
+    assert "better best a b 41:17, 41:17 0.0022, 0.0022 0.0022 2 of 2" in said
+    assert "other a c 41:17, 41:17" in said
+    assert said.count("41:17, 41:17") == 2
     assert "abc with changes 2.14.1 CPU 10" in said
     assert "All seeds of b share one data set" in said
     assert "abc with changes, def" in page.below["origin"]

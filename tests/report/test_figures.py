@@ -11,7 +11,7 @@ from lossheads.report.sheet import COLOURS, DASHES, MARKERS
 
 from .making import ARGMAX, CELLS, KERAS, puzzle, run
 
-NOTHING = "a model that says nothing: 0.900 = 1 − 1/10"
+FLOOR = "floor: the best answer that never looks at an input"
 
 
 def texts(axes):
@@ -62,11 +62,10 @@ def test_intervals_are_students():
     np.testing.assert_allclose(bar[:, 0], [0.88 - 0.024841, 0.88 + 0.024841], atol=1e-6)
 
 
-def test_the_line_of_a_model_that_says_nothing_is_drawn_and_labelled():
+def test_no_floor_crosses_the_row_of_another_ruler():
     (axes,) = puzzle_figure(puzzle(), [ARGMAX, CELLS]).axes
-    assert NOTHING in texts(axes)
-    lines = [list(line.get_xdata()) for line in axes.lines if len(line.get_xdata()) == 2]
-    assert [0.9, 0.9] in lines
+    assert all(len(line.get_xdata()) < 2 for line in axes.lines)
+    assert {round(y) for _, y in ticks(axes)} == {1}
 
 
 def ticks(axes):
@@ -78,15 +77,15 @@ def ticks(axes):
 def test_floors_stand_beside_their_marks_and_in_the_rows_name():
     (axes,) = puzzle_figure(puzzle(), [ARGMAX, CELLS]).axes
     assert axes.get_xlim()[0] == pytest.approx(0.85)
-    assert rows(axes) == [f"{ARGMAX}\nfloor 0.100", f"{CELLS}\nfloor 0.900"]
+    assert rows(axes) == [f"{ARGMAX}\nfloor 0.100", f"{CELLS}\nfloor 0.900 = 1 − 1/10"]
     assert ticks(axes) == [(0.9, pytest.approx(y)) for x, y in marks(axes) if y > 0.5]
     arrows = [text.xy for text in axes.texts if text.get_text() == "◂"]
     assert arrows == [(0.85, pytest.approx(y)) for x, y in marks(axes) if y < 0.5]
 
 
-def test_arms_with_different_floors_get_one_each():
+def test_arms_with_different_floors_are_told_of_each():
     (axes,) = puzzle_figure(puzzle(), [KERAS]).axes
-    assert rows(axes) == [f"{KERAS}\nfloor 0.100, 0.900"]
+    assert rows(axes) == [f"{KERAS}\nfloor 0.100 or 0.900 = 1 − 1/10"]
     assert ticks(axes) == [(0.9, pytest.approx(marks(axes)[1][1]))]
 
 
@@ -94,7 +93,7 @@ def test_told_numbers_are_ringed():
     figure = puzzle_figure(puzzle(), [ARGMAX, KERAS], told=[("cce", KERAS), ("bce", KERAS)])
     rings = [line for line in figure.axes[0].lines if line.get_markerfacecolor() == "none"]
     assert [ring.get_xdata()[0] for ring in rings] == pytest.approx([0.88, 0.976])
-    assert legend(figure) == ["cce", "bce", "floor", "the numbers that were compared"]
+    assert legend(figure) == ["cce", "bce", FLOOR, "the numbers that were compared"]
 
 
 def test_the_axis_says_split_and_n():
@@ -123,7 +122,8 @@ def test_curves_are_means_coloured_by_arm_and_dashed_by_ruler():
         *[COLOURS[1]] * 2,
     ]
     assert [line.is_dashed() for line in drawn] == [False, True, False, True]
-    assert legend(figure) == ["cce", "bce", ARGMAX, CELLS, NOTHING]
+    named = [f"{ARGMAX}, floor 0.100", f"{CELLS}, floor 0.900 = 1 − 1/10"]
+    assert legend(figure) == ["cce", "bce", *named, FLOOR]
 
 
 def test_bands_are_the_intervals_around_the_curves():
@@ -138,21 +138,51 @@ def test_the_epochs_axis_serves_the_end_of_training():
     (axes,) = epochs_figure(puzzle(), [ARGMAX, CELLS]).axes
     assert axes.get_ylim() == pytest.approx((0.7, 1.0))
     assert [0.9, 0.9] in [list(line.get_ydata()) for line in axes.lines]
-    assert axes.get_xlabel() == "epochs; mean and 95 % band over n = 3 seeds"
+    assert axes.get_xlabel() == "epochs; validation split, mean and 95 % band over n = 3 seeds"
 
 
 def test_a_floor_off_the_axis_is_told_and_not_drawn():
     figure = puzzle_figure(puzzle(), [ARGMAX])
-    assert not [text for text in texts(figure.axes[0]) if "nothing" in text]
+    assert ticks(figure.axes[0]) == []
     assert rows(figure.axes[0]) == [f"{ARGMAX}\nfloor 0.100"]
-    assert legend(epochs_figure(puzzle(), [ARGMAX]))[-1] == "a model that says nothing: 0.100"
+    assert legend(epochs_figure(puzzle(), [ARGMAX]))[-2:] == [f"{ARGMAX}, floor 0.100", FLOOR]
+
+
+def recalling():
+    """Recall and F1 of one arm: always saying yes recalls all."""
+    floors = {"macro_recall_score": 1.0, "macro_f1_score": 0.15}
+    laps = [dict.fromkeys(floors, value) for value in (0.1, 0.4, 0.5)]
+    return {"a": [run(seed, laps, floors=floors) for seed in range(2)]}
+
+
+def test_every_floor_is_a_line_and_its_ruler_is_named():
+    figure = epochs_figure(recalling(), ["macro_recall_score", "macro_f1_score"])
+    lines = [list(line.get_ydata()) for line in figure.axes[0].lines]
+    assert [line for line in lines if len(line) == 2] == [[1.0, 1.0], [0.15, 0.15]]
+    assert legend(figure)[1:] == [
+        "macro_recall_score, floor 1.000, perfect without looking",
+        "macro_f1_score, floor 0.150",
+        FLOOR,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arms", "rulers", "words"),
+    [
+        (puzzle(), [ARGMAX, CELLS], "accuracy"),
+        (recalling(), ["macro_recall_score", "macro_f1_score"], "score"),
+        (recalling(), ["macro_f1_score"], "macro_f1_score"),
+    ],
+)
+def test_the_axis_is_named_after_the_rulers_on_it(arms, rulers, words):
+    assert epochs_figure(arms, rulers).axes[0].get_ylabel() == words
 
 
 def test_a_ruler_without_floor_says_so():
     runs = [run(0, [{ARGMAX: 0.5}], floors={ARGMAX: float("nan")})]
     (axes,) = puzzle_figure({"a": runs}, [ARGMAX]).axes
     assert rows(axes) == [f"{ARGMAX}\nfloor none"]
-    assert legend(epochs_figure({"a": runs}, [ARGMAX])) == ["a", ARGMAX]
+    assert legend(epochs_figure({"a": runs}, [ARGMAX])) == ["a", f"{ARGMAX}, floor none"]
 
 
 @pytest.mark.parametrize("arms", [2, 3, 7])

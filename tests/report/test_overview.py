@@ -20,7 +20,7 @@ def points(folder):
 def test_one_run_per_arm_and_ruler_named_by_a_numbered_sentence(tmp_path):
     folders = write_overview(tmp_path, "toy", puzzle(), [ARGMAX, CELLS])
     assert [folder.name for folder in folders] == [
-        f"0 a model that says nothing, by {CELLS}",
+        f"0 the best answer that never looks, by {CELLS}",
         f"1 cce, by {ARGMAX}",
         f"2 the same cce, by {CELLS}",
         f"3 bce, by {ARGMAX}",

@@ -1,11 +1,21 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from lossheads.errors import UserError
-from lossheads.report.spread import check, curve, final, floor_of, nothing_said, skill, spread
+from lossheads.report.spread import (
+    check,
+    curve,
+    final,
+    floor_of,
+    floor_words,
+    quantity,
+    skill,
+    spread,
+)
 
 from .making import ARGMAX, CELLS, puzzle, run
 
@@ -75,10 +85,33 @@ def test_skill_runs_from_the_floor_to_perfect():
 
 
 @pytest.mark.parametrize(
-    ("floor", "words"), [(0.9, "0.900 = 1 − 1/10"), (0.1, "0.100"), (0.9001, "0.900")]
+    ("floor", "words"),
+    [
+        (0.9, "0.900 = 1 − 1/10"),
+        (0.1, "0.100"),
+        (0.9001, "0.900"),
+        (1.0, "1.000, perfect without looking"),
+    ],
 )
 def test_only_the_exact_floor_is_called_one_minus_one_over_c(floor, words):
-    assert nothing_said(puzzle()["cce"], floor) == words
+    assert floor_words(puzzle()["cce"], floor) == words
+
+
+def test_half_is_not_explained_by_two_classes():
+    two = replace(puzzle()["cce"][0], class_names=["no", "yes"])
+    assert floor_words([two], 0.5) == "0.500"
+
+
+@pytest.mark.parametrize(
+    ("rulers", "words"),
+    [
+        (["macro_f1_score"], "macro_f1_score"),
+        (["accuracy_score", "keras_2_3_accuracy"], "accuracy"),
+        (["accuracy_score", "exact_match_score"], "score"),
+    ],
+)
+def test_rulers_together_are_called_what_all_of_them_are(rulers, words):
+    assert quantity(rulers) == words
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,13 @@
 import io
 import math
+import re
 
 import pandas as pd
 import pytest
 from rich.console import Console
 
 from lossheads.errors import UserError
-from lossheads.report.tables import csv, markdown, rich_table, table
+from lossheads.report.tables import csv, markdown, rich_tables, table
 
 from .making import ARGMAX, CELLS, KERAS, puzzle, run
 
@@ -50,10 +51,39 @@ def test_the_markdown_shows_mean_interval_floor_and_n():
 
 def test_the_terminal_shows_the_same_numbers():
     console = Console(width=100, record=True, file=io.StringIO())
-    console.print(rich_table(table(puzzle(), [ARGMAX, KERAS]), "the puzzle"))
+    console.print(*rich_tables(table(puzzle(), [ARGMAX, KERAS]), "the puzzle", 100))
     said = console.export_text()
     for words in ("the puzzle", "cce (n = 3)", "0.9760 ± 0.0050", "floor 0.9000", "test split"):
         assert words in said
+
+
+def shown(arms, width):
+    """What a terminal of this width shows of arms under two rulers."""
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(*rich_tables(table(arms, [ARGMAX, CELLS]), "toy", width), sep="\n")
+    return console.export_text()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("arms", [1, 3, 8, 12])
+def test_no_number_is_broken_and_no_name_in_mid_word(arms, width):
+    many = {f"softmax_cce, lr=0.0{number}": puzzle()["cce"] for number in range(10, 10 + arms)}
+    said = shown(many, width)
+    assert said.count("0.8800 ± 0.0248") == said.count("0.9760 ± 0.0050") == arms
+    words = set(re.findall(r"[a-z][a-z=.0-9]*", said.split("test split")[0]))
+    rates = {f"lr={name.split('=')[1]}" for name in many}
+    names = {"elementwise", "accuracy", "score", "softmax", "cce", "ruler", "n", "floor", *rates}
+    assert words - {"toy", "arms", "to", "of"} == names
+    assert max(map(len, said.splitlines())) <= width
+
+
+def test_arms_without_room_stand_in_a_table_of_their_own_under_one_caption():
+    many = {f"arm {number}": puzzle()["cce"] for number in range(8)}
+    said = shown(many, 80)
+    spans = ("toy, arms 1 to 3 of 8", "toy, arms 4 to 6 of 8", "toy, arms 7 to 8 of 8")
+    assert all(span in said for span in spans)
+    assert said.count("test split") == 1
+    assert "arms" not in shown({"cce": puzzle()["cce"]}, 80)
 
 
 def test_a_bar_in_an_arms_name_does_not_break_the_markdown():

@@ -23,7 +23,7 @@ from lossheads.claims.page import (
 from lossheads.claims.pictures import draw
 from lossheads.claims.reading import find_claim, list_claims
 from lossheads.claims.verdict import Cell, Verdict
-from lossheads.claims.wording import counts_text, data_text, percent
+from lossheads.claims.wording import counted, counts_text, data_text, percent
 from lossheads.configuration import compose, config_folder
 from lossheads.errors import UserError
 from lossheads.experiment import execute
@@ -31,6 +31,7 @@ from lossheads.experiment.building import build_head, build_parts
 from lossheads.experiment.checking import check_numbers
 from lossheads.report.announcing import wide_console
 from lossheads.report.claims_page import write_claims_page
+from lossheads.report.folding import Name
 from lossheads.rulers import find_ruler
 
 Seeds = int | Literal["auto"] | None
@@ -114,7 +115,7 @@ def _print(verdict: Verdict, console: Console) -> None:
     for test in verdict.models:
         arms = " and ".join(test.arms)
         console.print(
-            f"Models of {arms} on the same test examples ({test.prediction}; McNemar): "
+            f"Models of {arms} on the same test examples ({', '.join(test.predictions)}; McNemar): "
             f"{counts_text(test)}.",
             markup=False,
         )
@@ -135,10 +136,10 @@ def _cells(verdict: Verdict) -> Table:
         title_justify="left",
     )
     for name in ("arm", *rulers):
-        shown.add_column(name, overflow="fold")
+        shown.add_column(Name(name), overflow="fold")
     for arm in dict.fromkeys(cell.arm for cell in verdict.cells):
         own = {cell.ruler: cell for cell in verdict.cells if cell.arm == arm}
-        shown.add_row(arm, *(_cell(own.get(ruler)) for ruler in rulers))
+        shown.add_row(Name(arm), *(_cell(own.get(ruler)) for ruler in rulers))
     return shown
 
 
@@ -157,12 +158,12 @@ def _findings(verdict: Verdict) -> Table:
         shown.add_column(name, overflow="fold")
     for finding in verdict.findings:
         asked = finding.prediction
-        more = f" ({finding.more_seeds} more seeds)" if finding.more_seeds else ""
+        more = f" ({counted(finding.more_seeds, 'more seed')})" if finding.more_seeds else ""
         shown.add_row(
-            asked.name,
+            Name(asked.name),
             interval_text(finding.interval),
             str(len(finding.numbers)),
-            relation_text(asked),
+            Name(relation_text(asked)),
             finding.word + more,
         )
     return shown
@@ -175,7 +176,7 @@ def _checks(verdict: Verdict) -> Table:
     for row in verdict.checks:
         stated = row.check.printed or number(row.check.value)
         word = row.word if row.reading in (None, "right") else f"{row.word} ({row.reading})"
-        shown.add_row(row.check.name, number(row.computed), stated, word)
+        shown.add_row(Name(row.check.name), number(row.computed), stated, word)
     return shown
 
 
@@ -184,7 +185,8 @@ def _list(claims: Sequence[Claim]) -> None:
     for name in ("claim", "made in", "date", "what was said"):
         shown.add_column(name, overflow="fold")
     for claim in claims:
-        shown.add_row(claim.slug, claim.source.document, claim.source.date, claim.says)
+        document = Name(claim.source.document)
+        shown.add_row(Name(claim.slug), document, claim.source.date, claim.says)
     wide_console().print(shown)
 
 

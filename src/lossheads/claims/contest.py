@@ -54,15 +54,37 @@ def run_claim(
     if claim.match_first_step:
         runs.match_first_steps()
     checks = run_checks(claim.checks)
-    alpha = ALPHA / max(1, len(looks))
+    findings = _looked(runs, checks, looks)
+    return _verdict(runs, checks, findings, looks, time.monotonic() - started)
+
+
+def _looked(runs: Runs, checks: Sequence[CheckRow], looks: Sequence[int]) -> tuple[Finding, ...]:
+    """Train up to each look in turn; the findings of the one that decides, else of the last."""
     findings: tuple[Finding, ...] = ()
-    word, why = _decided(claim, checks, findings)
     for look in looks:
         runs.train(look)
-        findings = judge(claim.predictions, runs.measured(), runs.seeds, alpha)
-        word, why = _decided(claim, checks, findings)
+        findings = judge(runs.claim.predictions, runs.measured(), runs.seeds, _alpha(looks))
+        word, _ = _decided(runs.claim, checks, findings)
         if word != "undecided" or evidence.failed(runs):
             break
+    return findings
+
+
+def _alpha(looks: Sequence[int]) -> float:
+    """The chance of a wrong word that each look may take."""
+    return ALPHA / max(1, len(looks))
+
+
+def _verdict(
+    runs: Runs,
+    checks: tuple[CheckRow, ...],
+    findings: tuple[Finding, ...],
+    looks: tuple[int, ...],
+    seconds: float,
+) -> Verdict:
+    """What was found, with all evidence."""
+    claim, alpha = runs.claim, _alpha(looks)
+    word, why = _decided(claim, checks, findings)
     return Verdict(
         claim=claim,
         word=word,
@@ -78,7 +100,7 @@ def run_claim(
         notes=evidence.notes(runs),
         environment=evidence.environment(runs),
         environments=evidence.environments(runs),
-        seconds=time.monotonic() - started,
+        seconds=seconds,
         models=evidence.model_tests(runs),
         chosen={arm: runs.of(arm) for arm in claim.arms if runs.seeds},
     )

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lossheads.claims.claim import Prediction
@@ -141,25 +142,35 @@ def _where(environment: Mapping[str, Any]) -> tuple[str, str, str, str]:
 
 
 def model_tests(runs: Runs) -> tuple[ModelTest, ...]:
-    """McNemar's test for every prediction whose two arms count right answers on one test set."""
-    found = []
-    for prediction in runs.claim.predictions:
-        if not _compares_two(prediction):
+    """McNemar's test of every two arms that a prediction compares by right answers on one test set.
+
+    Two arms are tested once, however many predictions compare them: whatever the margin, and
+    whatever the ruler that counts right answers, the models and examples are the same.
+    """
+    found: dict[frozenset[str], ModelTest] = {}
+    for prediction in filter(_compares_two, runs.claim.predictions):
+        by_seed = _discordances(runs, prediction)
+        if not by_seed:
             continue
-        (one, two), ruler = prediction.arms, prediction.rulers[0]
-        pairs = [
-            _discordance(runs.result(one, seed), runs.result(two, seed), ruler)
-            for seed in runs.seeds
-        ]
-        known = tuple(pair for pair in pairs if pair is not None)
-        if known and len(known) == len(pairs):
-            found.append(ModelTest(prediction.name, prediction.arms, known))
-    return tuple(found)
+        arms = frozenset(prediction.arms)
+        known = found.get(arms) or ModelTest((), prediction.arms, by_seed)
+        found[arms] = replace(known, predictions=(*known.predictions, prediction.name))
+    return tuple(found.values())
 
 
 def _compares_two(prediction: Prediction) -> bool:
     arms, rulers = prediction.arms, prediction.rulers
     return len(arms) == 2 and arms[0] != arms[1] and rulers[0] == rulers[1]
+
+
+def _discordances(runs: Runs, prediction: Prediction) -> tuple[Discordance, ...]:
+    """One per seed; none where any seed has none."""
+    (one, two), ruler = prediction.arms, prediction.rulers[0]
+    pairs = [
+        _discordance(runs.result(one, seed), runs.result(two, seed), ruler) for seed in runs.seeds
+    ]
+    known = tuple(pair for pair in pairs if pair is not None)
+    return known if len(known) == len(pairs) else ()
 
 
 def _discordance(one: Result, two: Result, ruler: str) -> Discordance | None:

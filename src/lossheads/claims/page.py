@@ -85,7 +85,7 @@ def as_data(verdict: Verdict) -> dict[str, Any]:
         "further_seeds": verdict.further_seeds,
         "rule": {word: list(needed) for word, needed in claim.verdict.items()},
         "predictions": {f.prediction.name: _finding_data(f) for f in verdict.findings},
-        "models": {test.prediction: _model_data(test) for test in verdict.models},
+        "models": {name: _model_data(test) for test in verdict.models for name in test.predictions},
         "checks": {row.check.name: _check_data(row) for row in verdict.checks},
         "table": [asdict(cell) for cell in verdict.cells],
         "arms": {

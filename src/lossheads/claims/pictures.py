@@ -9,7 +9,7 @@ from lossheads.report import PUZZLE_RULERS
 from lossheads.report.figures import epochs_figure, puzzle_figure
 from lossheads.report.overview import write_overview
 from lossheads.report.sheet import COLOURS, save
-from lossheads.report.spread import perfect
+from lossheads.report.spread import perfect, quantity
 from lossheads.results import Result
 
 Arms = Mapping[str, Sequence[Result]]
@@ -58,12 +58,12 @@ def _draw_arms(claim: Claim, case: str, arms: Arms, outputs: Path, folder: Path)
     puzzle = [ruler for ruler in PUZZLE_RULERS if ruler in shown] or shown[:2]
     name, tail = (f"{claim.slug}: {case}", f"-{case}") if case else (claim.slug, "")
     # Only the puzzle's rulers tell the puzzle; another claim's pictures bear its name.
-    if case or tuple(puzzle) != PUZZLE_RULERS:
-        accuracies = puzzle_figure(arms, shown, title=name)
+    if case or tuple(puzzle) != PUZZLE_RULERS or quantity(shown) != "accuracy":
+        ends = puzzle_figure(arms, shown, title=name)
         curves = epochs_figure(arms, puzzle, title=name)
     else:
-        accuracies, curves = puzzle_figure(arms, shown), epochs_figure(arms, puzzle)
-    for stem, figure in zip(_STEMS, (accuracies, curves), strict=True):
+        ends, curves = puzzle_figure(arms, shown), epochs_figure(arms, puzzle)
+    for stem, figure in zip(_STEMS, (ends, curves), strict=True):
         save(figure, folder / f"{stem}{tail}")
     write_overview(outputs, f"{claim.slug}{tail}", arms, puzzle)
     return [f"{stem}{tail}.png" for stem in _STEMS]

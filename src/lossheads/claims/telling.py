@@ -18,7 +18,9 @@ from lossheads.claims.verdict import (
     Verdict,
 )
 from lossheads.claims.wording import (
+    counted,
     data_text,
+    flips_word,
     interval_text,
     number,
     percent,
@@ -159,10 +161,10 @@ def _levels_text(verdict: Verdict) -> str:
     flips = "exact" if smallest_flip_p(n) == 2.0 ** (1 - n) else "9,999 random flips"
     return (
         f"{looks}Differences are paired by seed. The word follows from the corrected interval "
-        f"(Holm over {len(verdict.findings)} predictions): inside the predicted region holds, "
-        f"outside fails, across a border undecided. The second opinion is a sign-flip test "
+        f"(Holm over {counted(len(verdict.findings), 'prediction')}): inside the predicted region "
+        f"holds, outside fails, across a border undecided. The second opinion is a sign-flip test "
         f"({flips}) at the same level; n = {n} seeds can reach p = {number(smallest_flip_p(n))} "
-        f"at best."
+        f"at best, and cannot decide where the level asks for less."
     )
 
 
@@ -173,8 +175,8 @@ def _findings_table(findings: Sequence[Finding], alpha: float) -> str:
             relation_text(f.prediction),
             interval_text(f.interval),
             f"{interval_text(f.tested)} at {percent(f.tested.level)}",
-            f"**{f.word}**" + (f" ({f.more_seeds} more seeds)" if f.more_seeds else ""),
-            f"{f.second.word} (p = {number(f.second.p)})",
+            f"**{f.word}**" + _more_seeds(f),
+            _second_opinion(f),
         )
         for f in findings
     ]
@@ -183,13 +185,24 @@ def _findings_table(findings: Sequence[Finding], alpha: float) -> str:
     return table(head, rows)
 
 
+def _more_seeds(finding: Finding) -> str:
+    more = finding.more_seeds
+    return f" ({counted(more, 'more seed')})" if more else ""
+
+
+def _second_opinion(finding: Finding) -> str:
+    second, tested = finding.second, finding.tested
+    said = flips_word(second.word, second.smallest_p, tested.level, len(finding.numbers))
+    return f"{said} (p = {number(second.p)})"
+
+
 def _models_text(tests: Sequence[ModelTest]) -> list[str]:
     """McNemar's table, and in words which question it answers."""
     if not tests:
         return []
     rows = [
         (
-            test.prediction,
+            ", ".join(test.predictions),
             " against ".join(test.arms),
             ", ".join(f"{pair.first}:{pair.second}" for pair in test.by_seed),
             number(test.median_p),
@@ -197,7 +210,7 @@ def _models_text(tests: Sequence[ModelTest]) -> list[str]:
         )
         for test in tests
     ]
-    head = ("prediction", "models", "only one right, by seed", "median p", "seeds with p < 0.05")
+    head = ("predictions", "models", "only one right, by seed", "median p", "seeds with p < 0.05")
     return [
         "### The same models, example by example",
         "Do these two trained models differ on this test set? McNemar's exact test looks at the "
@@ -238,9 +251,9 @@ def _more(verdict: Verdict) -> str:
     if more is None:
         return " More seeds alone would not decide it in reasonable time."
     return (
-        f" About {more} more seeds would decide it, if mean and spread stay as they are. Looking "
-        f"again at more of them is a second chance to err: seeds=auto pays for its looks, a "
-        f"larger number chosen after this page does not."
+        f" About {counted(more, 'more seed')} would decide it, if mean and spread stay as they "
+        f"are. Looking again at more of them is a second chance to err: seeds=auto pays for its "
+        f"looks, a larger number chosen after this page does not."
     )
 
 

@@ -160,16 +160,16 @@ def _listed(names: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class ModelTest:
-    """McNemar's test of a prediction's two arms at each seed. It never changes a word.
+    """McNemar's test of two arms at each seed. It never changes a word.
 
     Attributes:
-        prediction: Its name.
-        arms: The two, in the prediction's order.
+        predictions: Names of those that compare these arms, in either order.
+        arms: The two, in the order of the first of them.
         by_seed: One per seed. Their p are not independent where all seeds share a test set, so
             they are counted and ranked, never multiplied or pooled.
     """
 
-    prediction: str
+    predictions: tuple[str, ...]
     arms: tuple[str, ...]
     by_seed: tuple[Discordance, ...]
 

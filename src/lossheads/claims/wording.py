@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from lossheads.claims.claim import Prediction
 from lossheads.claims.statistics import Interval
 from lossheads.claims.verdict import ModelTest, Verdict
+from lossheads.report.numbers import counted as counted
+from lossheads.report.numbers import flips_word as flips_word
 from lossheads.report.numbers import number as number
 from lossheads.report.numbers import percent as percent
 

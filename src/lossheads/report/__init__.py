@@ -2,7 +2,7 @@
 
 # Where the runs of a puzzle page lie below the outputs, and the one tag they share.
 OVERVIEWS = "_overview"
-PUZZLE_TAG = "puzzle/accuracy"
+PUZZLE_TAG = "puzzle/score"
 
 # The two accuracies that are mistaken for each other; pictures of the puzzle show these.
 PUZZLE_RULERS = ("accuracy_score", "elementwise_accuracy_score")

@@ -10,7 +10,7 @@ from rich.table import Table
 from lossheads.errors import RunsFailed
 from lossheads.report.arms import arms_of
 from lossheads.report.spread import perfect, skill
-from lossheads.report.tables import rich_table, table
+from lossheads.report.tables import rich_tables, table
 from lossheads.results import Result
 
 
@@ -46,7 +46,8 @@ def print_arms(results: Sequence[Result], console: Console) -> None:
             continue
         measured = finished[0].test
         title = f"{dataset}, test, n = {measured.n} examples"
-        console.print(rich_table(table(arms_of(here), list(measured.rulers)), title=title))
+        data = table(arms_of(here), list(measured.rulers))
+        console.print(*rich_tables(data, title, console.width), sep="\n")
 
 
 def wide_console() -> Console:

@@ -35,11 +35,11 @@ def extras(data: Data) -> Iterable[Part]:
 def _models(models: Mapping[str, Data]) -> Part:
     """McNemar's test of two trained models at each seed, as counts."""
     rows = []
-    for name, test in models.items():
+    for names, test in _by_arms(models):
         pairs = test.get("by_seed") or []
         rows.append(
             (
-                code(name),
+                code(*names),
                 code(*test.get("arms", ())),
                 figures(", ".join(f"{pair['first']}:{pair['second']}" for pair in pairs)),
                 figures(", ".join(f"{real(pair['p']):.2g}" for pair in pairs)),
@@ -48,7 +48,7 @@ def _models(models: Mapping[str, Data]) -> Part:
             )
         )
     head = (
-        "prediction",
+        "predictions",
         "models",
         "only one right, by seed",
         "p, by seed",
@@ -64,6 +64,14 @@ def _models(models: Mapping[str, Data]) -> Part:
     )
     caption = "Counts of test examples that one of the two models alone decides right."
     return Part("The same models, example by example", said, Grid(caption, head, tuple(rows)))
+
+
+def _by_arms(models: Mapping[str, Data]) -> list[tuple[list[str], Data]]:
+    """Names of the predictions that compare the same two arms, and their one test."""
+    groups: dict[frozenset[str], list[str]] = {}
+    for name, test in models.items():
+        groups.setdefault(frozenset(test.get("arms") or [name]), []).append(name)
+    return [(names, models[names[0]]) for names in groups.values()]
 
 
 def data_text(data: Data) -> str:

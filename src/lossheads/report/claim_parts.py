@@ -11,7 +11,9 @@ from markupsafe import Markup
 from lossheads.report.forest import Bar, axis, scale_for, strip
 from lossheads.report.grids import Cell, Grid, code, figures, text, word
 from lossheads.report.numbers import (
+    counted,
     ends_text,
+    flips_word,
     interval_text,
     levels,
     number,
@@ -123,26 +125,30 @@ def findings_grid(predictions: Mapping[str, Data], alpha: float | None) -> Grid 
     )
     rows = tuple(_finding_row(name, found) for name, found in predictions.items())
     caption = (
-        f"The numbers behind the picture. Corrected by Holm over {len(predictions)} "
-        f"{'prediction' if len(predictions) == 1 else 'predictions'} at level {number(alpha)}; "
-        "p is two-sided, n counts seeds."
+        "The numbers behind the picture. Corrected by Holm over "
+        f"{counted(len(predictions), 'prediction')} at level {number(alpha)}; p is two-sided, n "
+        "counts seeds."
     )
     return Grid(caption, head, rows)
 
 
 def _finding_row(name: str, found: Data) -> tuple[Cell, ...]:
     plain, tested = stretch_of(found["interval"]), stretch_of(found.get("tested"))
-    second = found.get("second_opinion") or {}
     more = found.get("more_seeds")
     return (
         code(name),
         figures(number(plain.mean)),
         figures(ends_text(plain)),
         figures(ends_text(tested), f"at {percent(tested.level)}, p = {number(found.get('p'))}"),
-        word(found["word"], f"{more} more seeds would decide" if more else ""),
-        text(second.get("word") or "not asked", f"p = {number(second.get('p'))}"),
+        word(found["word"], f"{counted(more, 'more seed')} would decide" if more else ""),
+        _second_opinion(found.get("second_opinion") or {}, tested.level, plain.n),
         figures("–" if plain.n is None else str(plain.n)),
     )
+
+
+def _second_opinion(second: Data, level: float, n: int | None) -> Cell:
+    said, smallest = second.get("word") or "not asked", real(second.get("smallest_p"))
+    return text(flips_word(said, smallest, level, n or 0), f"p = {number(second.get('p'))}")
 
 
 def checks_grid(checks: Mapping[str, Data]) -> Grid | None:

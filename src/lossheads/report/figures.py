@@ -1,7 +1,7 @@
 """Figures for README and verdict pages, drawn from results alone."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -29,13 +29,15 @@ from lossheads.report.spread import (
     curve,
     final,
     floor_of,
-    nothing_said,
+    floor_words,
     perfect,
+    quantity,
 )
 
 Pair = tuple[str, str]  # arm, ruler
 Curves = Mapping[Pair, Sequence[tuple[float, Spread]]]  # (epoch, mean over seeds)
 SPLIT_WORDS = {"val": "validation", "test": "test"}
+FLOOR_WORDS = "floor: the best answer that never looks at an input"
 
 
 def puzzle_figure(
@@ -67,8 +69,7 @@ def puzzle_figure(
     floors = {(a, r): floor_of(arms[a], r, split) for r in rulers for a in arms}
     _draw_floors(axes, floors, heights)
     _draw_marks(axes, spreads, heights, told)
-    _draw_nothing(axes, arms, floors)
-    names = [_row_name(ruler, [floors[arm, ruler] for arm in arms]) for ruler in rulers]
+    names = [f"{ruler}\n{_floor_text(arms, ruler, floors)}" for ruler in rulers]
     axes.set_yticks(range(len(rulers)), names)
     axes.set_ylim(len(rulers) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
@@ -76,7 +77,8 @@ def puzzle_figure(
     seeds = _seeds([at.n for at in spreads.values()])
     axes.set_xlabel(f"{SPLIT_WORDS[split]} split, mean and 95 % interval over {seeds}")
     keys = [_mark(marker, colour, arm) for arm, marker, colour in _styled(arms)]
-    keys.append(Line2D([], [], color=INK, linestyle="", marker="|", ms=11, mew=2.2, label="floor"))
+    tick = Line2D([], [], color=INK, linestyle="", marker="|", ms=11, mew=2.2, label=FLOOR_WORDS)
+    keys.append(tick)
     finish(figure, title, keys + [_ring(label="the numbers that were compared")] * bool(told))
     return figure
 
@@ -87,6 +89,8 @@ def epochs_figure(
     title: str = "Both rulers while the same models train",
 ) -> Figure:
     """Mean over seeds with its 95 % band against epochs; colour is the arm, dash the ruler.
+
+    Every floor is a dotted line where the axis reaches it; the legend says whose it is.
 
     Args:
         arms: Arm name -> one result per seed; at most seven.
@@ -109,13 +113,15 @@ def epochs_figure(
     }
     _draw_bands(axes, curves)
     _label_epochs(axes, curves)
+    floors = {(arm, ruler): floor_of(arms[arm], ruler, "val") for arm, ruler in pairs}
     keys = [Line2D([], [], color=colour, label=arm) for arm, _, colour in _styled(arms)]
     for dash, ruler in zip(DASHES, rulers, strict=False):
-        keys.append(Line2D([], [], color=GREY, linestyle=dash, label=ruler))
-    highest = _nothing(arms, {(a, r): floor_of(arms[a], r, "val") for a, r in pairs})
-    if highest:
-        keys.append(axes.axhline(highest[0], color=INK, lw=1.0, ls=DOTS, label=highest[1]))
-    finish(figure, title, keys)
+        label = f"{ruler}, {_floor_text(arms, ruler, floors)}"
+        keys.append(Line2D([], [], color=GREY, linestyle=dash, label=label))
+    lines = [axes.axhline(floor, color=INK, lw=1.0, ls=DOTS) for floor in _known(floors.values())]
+    if lines:
+        lines[0].set_label(FLOOR_WORDS)
+    finish(figure, title, keys + lines[:1])
     return figure
 
 
@@ -191,13 +197,22 @@ def _draw_floors(
             axes.vlines(floor, y - half, y + half, color=INK, linewidth=2.2)
 
 
-def _row_name(ruler: str, floors: Sequence[float]) -> str:
-    """The ruler and its floor; one floor an arm where they differ.
+def _floor_text(arms: Arms, ruler: str, floors: Mapping[Pair, float]) -> str:
+    """The floor of a ruler in words; all of them where arms differ.
 
     They may: what Keras 2.3 printed, and so its floor, depends on the loss.
     """
-    texts = ["none" if math.isnan(floor) else f"{floor:.3f}" for floor in floors]
-    return f"{ruler}\nfloor {', '.join(texts if len(set(texts)) > 1 else texts[:1])}"
+    texts = [
+        floor_words(arms[arm], floors[arm, ruler])
+        for arm in arms
+        if not math.isnan(floors[arm, ruler])
+    ]
+    return f"floor {' or '.join(dict.fromkeys(texts)) or 'none'}"
+
+
+def _known(floors: Iterable[float]) -> list[float]:
+    """Each floor once; those that are not known left out."""
+    return list(dict.fromkeys(floor for floor in floors if not math.isnan(floor)))
 
 
 def _draw_bands(axes: Axes, curves: Curves) -> None:
@@ -217,26 +232,8 @@ def _label_epochs(axes: Axes, curves: Curves) -> None:
     axes.set_ylim(max(0.0, 1 - 2.5 * (1 - min(worst_end, 0.99))), 1.0)
     axes.grid(axis="y", color=PALE, linewidth=0.6)
     seeds = _seeds([at.n for points in curves.values() for _, at in points])
-    axes.set_xlabel(f"epochs; mean and 95 % band over {seeds}")
-    axes.set_ylabel("accuracy, validation split")
-
-
-def _nothing(arms: Arms, floors: Mapping[Pair, float]) -> tuple[float, str] | None:
-    """The highest floor, and in words what it is: what a model that says nothing prints."""
-    known = [(floor, arm) for (arm, _), floor in floors.items() if not math.isnan(floor)]
-    if not known:
-        return None
-    floor, arm = max(known)
-    return floor, f"a model that says nothing: {nothing_said(arms[arm], floor)}"
-
-
-def _draw_nothing(axes: Axes, arms: Arms, floors: Mapping[Pair, float]) -> None:
-    """The highest floor as a line down the sheet, unless it lies off the axis."""
-    highest = _nothing(arms, floors)
-    if highest and highest[0] >= axes.get_xlim()[0]:
-        axes.axvline(highest[0], color=INK, linewidth=1.0, linestyle=DOTS, zorder=1)
-        at, top = (highest[0], 1.0), axes.get_xaxis_transform()
-        note(axes, highest[1], at, frame=top, shift=(0, 2), ha="center", va="bottom")
+    axes.set_xlabel(f"epochs; validation split, mean and 95 % band over {seeds}")
+    axes.set_ylabel(quantity(list(dict.fromkeys(ruler for _, ruler in curves))))
 
 
 def _mark(marker: str, colour: str, label: str) -> Line2D:

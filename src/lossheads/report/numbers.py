@@ -70,6 +70,16 @@ def percent(level: float) -> str:
     return "unknown level" if math.isnan(level) else f"{100 * level:.3g} %"
 
 
+def counted(n: int, thing: str) -> str:
+    """1 prediction, 2 predictions"""
+    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
+
+
+def flips_word(word: str, smallest_p: float, level: float, n: int) -> str:
+    """What sign flips say; where their least p is above the level's, that n pairs cannot decide."""
+    return f"{counted(n, 'pair')} cannot decide" if smallest_p > 1 - level else word
+
+
 def levels(stretches: Iterable[Stretch]) -> str:
     """The confidence that intervals share; several where they differ."""
     return " or ".join(dict.fromkeys(percent(stretch.level) for stretch in stretches))

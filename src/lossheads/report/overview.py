@@ -1,7 +1,7 @@
 """The runs of a TensorBoard page that shows the puzzle: one tag, one line per arm and ruler.
 
 A tag per ruler would put every ruler on its own page with its own axis and so hide the puzzle.
-Here all share `puzzle/accuracy`, and the run names are sentences that sort by a leading number.
+Here all share `puzzle/score`, and the run names are sentences that sort by a leading number.
 """
 
 import math
@@ -27,7 +27,7 @@ def write_overview(outputs: Path, name: str, arms: Arms, rulers: Sequence[str]) 
     """Write `outputs/_overview/<name>/<sentence>/`, one run a line; replaces an earlier one.
 
     The lines are means over seeds on the validation split, in the order arms × rulers; the first
-    is what a model that says nothing scores under the most generous of the rulers.
+    is what the best answer that never looks scores under the most generous of the rulers.
 
     Returns:
         The run folders, in the order TensorBoard shows them.
@@ -84,7 +84,7 @@ def overview_lines(arms: Arms, rulers: Sequence[str]) -> dict[str, Line]:
     known = [(floor, ruler) for floor, ruler in floors if not math.isnan(floor)]
     if known and steps:
         floor, ruler = max(known)
-        words = f"a model that says nothing, by {ruler}"
+        words = f"the best answer that never looks, by {ruler}"
         drawn.insert(0, (words, [(step, floor) for step in (steps[0], steps[-1])]))
     width = len(str(len(drawn) - 1))
     return {

@@ -45,7 +45,6 @@ def note(
     frame: Transform | None = None,
     shift: tuple[float, float] = (0, 0),
     ha: Literal["left", "center", "right"] = "left",
-    va: Literal["center", "bottom"] = "center",
     color: str = INK,
 ) -> None:
     """Small text at a point of `frame` (the data by default), moved by `shift` points."""
@@ -56,7 +55,7 @@ def note(
         xytext=shift,
         textcoords="offset points",
         ha=ha,
-        va=va,
+        va="center",
         fontsize=8.5,
         color=color,
     )

@@ -124,8 +124,24 @@ def check(arms: Arms, rulers: Sequence[str], who: str) -> None:
             )
 
 
-def nothing_said(results: Sequence[Result], floor: float) -> str:
-    """A floor in words; names 1 − 1/C where the floor is that number to nine digits."""
+def floor_words(results: Sequence[Result], floor: float) -> str:
+    """A floor with what it tells.
+
+    Names 1 − 1/C where the floor is that number to nine digits (with two classes that is 1/C as
+    well, and tells nothing), and a floor that is perfect already: always saying yes recalls all.
+    """
+    if floor == 1:
+        return f"{floor:.3f}, perfect without looking"
     classes = {len(result.class_names) for result in results}
-    share = [c for c in classes if c > 1 and math.isclose(floor, 1 - 1 / c, abs_tol=1e-9)]
+    share = [c for c in classes if c > 2 and math.isclose(floor, 1 - 1 / c, abs_tol=1e-9)]
     return f"{floor:.3f} = 1 − 1/{share[0]}" if share else f"{floor:.3f}"
+
+
+def quantity(rulers: Sequence[str]) -> str:
+    """What an axis that rulers share measures: the one ruler, accuracy of several kinds, a score.
+
+    "Accuracy" is a word only for rulers that bear it: recall, F1 and areas do not.
+    """
+    if len(rulers) == 1:
+        return rulers[0]
+    return "accuracy" if all("accuracy" in ruler for ruler in rulers) else "score"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 from rich.table import Table
 
+from lossheads.report.folding import Name, pieces
 from lossheads.report.spread import Arms, Split, check, final, floor_of, perfect, skill
 
 COLUMNS = ["arm", "ruler", "mean", "low", "high", "n", "left_out", "floor", "skill", "split"]
@@ -48,15 +49,38 @@ def markdown(data: pd.DataFrame) -> str:
     return "\n".join([*body, "", caption(data) + "."]) + "\n"
 
 
-def rich_table(data: pd.DataFrame, title: str | None = None) -> Table:
-    """The same table for a terminal."""
+def rich_tables(data: pd.DataFrame, title: str, width: int) -> list[Table]:
+    """The same table for a terminal of so many columns; several where all arms have no room."""
+    arms = list(data["arm"].unique())
+    parts = math.ceil(len(arms) / _room(data, width))
+    size = math.ceil(len(arms) / parts)
+    found = []
+    for first in range(0, len(arms), size):
+        own = arms[first : first + size]
+        span = f", arms {first + 1} to {first + len(own)} of {len(arms)}" if parts > 1 else ""
+        found.append(_rich_table(data[data["arm"].isin(own)], f"{title}{span}"))
+    found[-1].caption = caption(data)
+    return found
+
+
+def _room(data: pd.DataFrame, width: int) -> int:
+    """Arms in a table whose columns break neither numbers nor, between separators, names."""
     head, *rows = _wide(data)
-    shown = Table(title=title, caption=caption(data), caption_justify="left")
+    names = [*head, *(row[0] for row in rows)]
+    lines = [line for row in rows for cell in row[1:] for line in cell.splitlines()]
+    need = max(map(len, [*lines, *(piece for name in names for piece in pieces(name))]))
+    # Rich narrows the widest columns first: all that have equal room have what they need.
+    return max(1, (width - 1) // (need + 3) - 1)
+
+
+def _rich_table(data: pd.DataFrame, title: str) -> Table:
+    head, *rows = _wide(data)
+    shown = Table(title=title, caption_justify="left")
     shown.add_column(head[0], overflow="fold")
-    for name in head[1:]:
-        shown.add_column(name, justify="right", overflow="fold")
-    for row in rows:
-        shown.add_row(*row, end_section=True)
+    for arm in head[1:]:
+        shown.add_column(Name(arm), justify="right", overflow="fold")
+    for ruler, *cells in rows:
+        shown.add_row(Name(ruler), *cells, end_section=True)
     return shown
 
 

@@ -95,13 +95,13 @@ def counts_figure(
 def accuracies_figure(
     names: Sequence[str], values: Sequence[float], floors: Sequence[float], say: str
 ) -> Image.Image:
-    """Bars from 0 to 1, one a ruler, with a mark at what a model that says nothing scores.
+    """Bars from 0 to 1, one a ruler, with a mark at its floor.
 
     Args:
         floors: A floor that is not finite has no mark.
         say: The title.
     """
-    note = "black marks: what a model that says nothing scores"
+    note = "black marks: the best answer that never looks at an input"
     shown = [fitted(name, BESIDE, 1.5 * NAME_ROOM) for name in names]
     left = EDGE + _widest(shown, BESIDE) + GAP
     bottom = TOP + ROW * len(names)

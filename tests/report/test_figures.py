@@ -93,7 +93,8 @@ def test_told_numbers_are_ringed():
     figure = puzzle_figure(puzzle(), [ARGMAX, KERAS], told=[("cce", KERAS), ("bce", KERAS)])
     rings = [line for line in figure.axes[0].lines if line.get_markerfacecolor() == "none"]
     assert [ring.get_xdata()[0] for ring in rings] == pytest.approx([0.88, 0.976])
-    assert legend(figure) == ["cce", "bce", FLOOR, "the numbers that were compared"]
+    left, told = "a floor left of the axis", "the numbers that were compared"
+    assert legend(figure) == ["cce", "bce", FLOOR, left, told]
 
 
 def test_the_axis_says_split_and_n():
@@ -145,6 +146,10 @@ def test_a_floor_off_the_axis_is_told_and_not_drawn():
     figure = puzzle_figure(puzzle(), [ARGMAX])
     assert ticks(figure.axes[0]) == []
     assert rows(figure.axes[0]) == [f"{ARGMAX}\nfloor 0.100"]
+    assert "a floor left of the axis" in legend(figure)
+    assert "a floor left of the axis" not in legend(
+        puzzle_figure(recalling(), ["macro_recall_score"])
+    )
     assert legend(epochs_figure(puzzle(), [ARGMAX]))[-2:] == [f"{ARGMAX}, floor 0.100", FLOOR]
 
 

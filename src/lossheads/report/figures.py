@@ -36,6 +36,7 @@ from lossheads.report.spread import (
 
 Pair = tuple[str, str]  # arm, ruler
 Curves = Mapping[Pair, Sequence[tuple[float, Spread]]]  # (epoch, mean over seeds)
+FURTHER_LEFT = "a floor left of the axis"
 SPLIT_WORDS = {"val": "validation", "test": "test"}
 FLOOR_WORDS = "floor: the best answer that never looks at an input"
 
@@ -79,6 +80,8 @@ def puzzle_figure(
     keys = [_mark(marker, colour, arm) for arm, marker, colour in _styled(arms)]
     tick = Line2D([], [], color=INK, linestyle="", marker="|", ms=11, mew=2.2, label=FLOOR_WORDS)
     keys.append(tick)
+    if any(floor < left for floor in floors.values()):
+        keys.append(Line2D([], [], color=GREY, linestyle="", marker="<", ms=5, label=FURTHER_LEFT))
     finish(figure, title, keys + [_ring(label="the numbers that were compared")] * bool(told))
     return figure
 

@@ -33,7 +33,7 @@ def lossheads(
 def test_help_names_every_command_and_is_quick(tmp_path: Path) -> None:
     done = lossheads("--help", cwd=tmp_path)
     assert done.returncode == 0
-    for command in ("train", "claim", "heads", "board", "report"):
+    for command in ("train", "claim", "heads", "rulers", "board", "report"):
         assert f"lossheads {command}" in done.stdout
     code = (
         "import sys, lossheads.cli; lossheads.cli.run(['--help']); sys.exit('torch' in sys.modules)"
@@ -99,6 +99,10 @@ MISTAKES = [
     (["claim", "run", "bce-97-vs-cce-90", "seeds=1"], "an interval needs at least 2"),
     (["claim"], "required"),
     (["heads", "softmax"], "did you mean"),
+    (["rulers", "acuracy_score"], "did you mean accuracy_score"),
+    (["rulers", "--outcome", "one_of"], "rulers knows no outcome 'one_of'; did you mean OneOf?"),
+    (["rulers", "ranking_loss", "--outcome", "OneOf"], "it has a meaning for AnyOf alone"),
+    (["rulers", "--outcome"], "expected one argument; see lossheads rulers --help"),
     (["board", "nowhere"], "found no folder nowhere"),
     (["report", "nowhere"], "finds no finished run"),
     (["report", "a", "b"], "unrecognized arguments: b"),

@@ -131,8 +131,19 @@ def _train(words: list[str]) -> int:
     from omegaconf import DictConfig
 
     from lossheads import schema
-    from lossheads.configuration import HYDRA_VERSION, config_folder, plain, refuse_foreign_code
-    from lossheads.refusals import flags_first, tidy_completion, without_empty_sweep
+    from lossheads.configuration import (
+        HYDRA_VERSION,
+        config_folder,
+        list_choices,
+        plain,
+        refuse_foreign_code,
+    )
+    from lossheads.refusals import (
+        flags_first,
+        refuse_claim,
+        tidy_completion,
+        without_empty_sweep,
+    )
 
     here = os.getpid()
     failures: list[Exception] = []
@@ -153,6 +164,8 @@ def _train(words: list[str]) -> int:
     os.environ[TRUST_GIVEN] = ",".join(found[1] for found in granted if found)
     schema.register()
     refuse_foreign_code()
+    list_choices()
+    refuse_claim(words)
     tidy_completion(_commands())
     sys.argv = [sys.argv[0], *flags_first(words)]
     train = hydra.main(str(config_folder()), "config", version_base=HYDRA_VERSION)(task)

@@ -106,6 +106,7 @@ MISTAKES = [
     (["rulers", "acuracy_score"], "did you mean accuracy_score"),
     (["rulers", "--outcome", "one_of"], "rulers knows no outcome 'one_of'; did you mean OneOf?"),
     (["rulers", "ranking_loss", "--outcome", "OneOf"], "it has a meaning for AnyOf alone"),
+    (["rulers", "OneOf"], "write --outcome OneOf"),
     (["rulers", "--outcome"], "expected one argument; see lossheads rulers --help"),
     (["board", "nowhere"], "found no folder nowhere"),
     (["report", "nowhere"], "finds no finished run"),

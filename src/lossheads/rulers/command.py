@@ -45,6 +45,8 @@ def _chosen(names: Sequence[str], outcome: str | None) -> list[AnyRuler]:
     """The rulers of these names, or all; with an outcome, those that serve it."""
     known: dict[str, AnyRuler] = {ruler.name: ruler for ruler in (*ALL_RULERS, *ALL_CLASS_RULERS)}
     for name in names:
+        if name in _OUTCOMES:
+            raise UserError(f"rulers got {name}, an outcome: write --outcome {name}")
         if name not in known:
             raise UserError(f"rulers knows no {name!r}; {near_matches(name, known)}")
         if outcome is not None and _OUTCOMES[outcome] not in known[name].serves:

@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
+from hydra.core.object_type import ObjectType
 
 from lossheads.cli import main
+from lossheads.configuration import config_folder, list_choices
 
 TINY = ["dataset=digits", "model.hidden=[16]", "training.steps=20", "recording.tensorboard=false"]
 
@@ -33,7 +37,7 @@ def lossheads(
 def test_help_names_every_command_and_is_quick(tmp_path: Path) -> None:
     done = lossheads("--help", cwd=tmp_path)
     assert done.returncode == 0
-    for command in ("train", "claim", "heads", "board", "report"):
+    for command in ("train", "claim", "heads", "rulers", "board", "report"):
         assert f"lossheads {command}" in done.stdout
     code = (
         "import sys, lossheads.cli; lossheads.cli.run(['--help']); sys.exit('torch' in sys.modules)"
@@ -99,6 +103,11 @@ MISTAKES = [
     (["claim", "run", "bce-97-vs-cce-90", "seeds=1"], "an interval needs at least 2"),
     (["claim"], "required"),
     (["heads", "softmax"], "did you mean"),
+    (["rulers", "acuracy_score"], "did you mean accuracy_score"),
+    (["rulers", "--outcome", "one_of"], "rulers knows no outcome 'one_of'; did you mean OneOf?"),
+    (["rulers", "ranking_loss", "--outcome", "OneOf"], "it has a meaning for AnyOf alone"),
+    (["rulers", "OneOf"], "write --outcome OneOf"),
+    (["rulers", "--outcome"], "expected one argument; see lossheads rulers --help"),
     (["board", "nowhere"], "found no folder nowhere"),
     (["report", "nowhere"], "finds no finished run"),
     (["report", "a", "b"], "unrecognized arguments: b"),
@@ -106,6 +115,12 @@ MISTAKES = [
     (["claim", "list", "--claims", "nowhere"], "finds no folder nowhere"),
     (["train", "+trainng.steps=3"], "did you mean training"),
     (["train", "optimizer.lr=inf"], "a setting is a finite number"),
+    (["train", "claim=bce-97-vs-cce-90"], "use lossheads claim run bce-97-vs-cce-90"),
+    (["claim=prior-bias", "--help"], "use lossheads claim run prior-bias"),
+    (["train", "+claim=prior-bias"], "use lossheads claim run prior-bias"),
+    (["train", "-m", "claim=prior-bias,double-sigmoid"], "use lossheads claim run NAME"),
+    (["train", "claim.says=x"], "use lossheads claim run NAME"),
+    (["train", "~claim"], "use lossheads claim run NAME"),
     (["train", "dataset=files", "dataset.path=7"], "files got path=7"),
 ]
 
@@ -207,6 +222,8 @@ def test_completion_completes_groups_after_the_command(tmp_path: Path) -> None:
 
     assert complete("lossheads train head=soft") == complete("lossheads head=soft")
     assert "head=softmax_cce" in complete("lossheads train head=soft")
+    assert complete("lossheads train cla") == []
+    assert complete("lossheads train sched") == ["schedule.", "schedule="]
 
 
 def test_report_reads_finished_runs(tmp_path: Path) -> None:
@@ -239,6 +256,37 @@ def test_help_of_train_lists_groups_and_values(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     for words in ("softmax_cce", "fashion_mnist", "batch_size: 128", 'eval "$(lossheads'):
         assert words in done.stdout
+
+
+def test_help_of_train_lists_no_claims_and_the_groups_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "mine" / "head").mkdir(parents=True)
+    (tmp_path / "mine" / "head" / "own.yaml").write_text("_target_: my.Own\n")
+    done = lossheads("train", "--config-dir", "mine", "--help", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    listed = done.stdout.split("Values, set with")[0]
+    assert "own" in listed
+    assert "claim" not in listed
+    assert "prior-bias" not in listed
+
+
+def test_groups_are_listed_from_one_copy_of_the_folders(monkeypatch: pytest.MonkeyPatch) -> None:
+    hydra = ConfigLoaderImpl.get_group_options
+    monkeypatch.setattr(ConfigLoaderImpl, "get_group_options", hydra)  # put back afterwards
+    path = create_config_search_path(str(config_folder()))
+    loader = ConfigLoaderImpl(config_search_path=path)
+    expected = {group: hydra(loader, group) for group in ("head", "dataset", "debug")}
+    groups = hydra(loader, "", ObjectType.GROUP)
+    copies = []
+    copied = ConfigLoaderImpl._parse_overrides_and_create_caching_repo
+    monkeypatch.setattr(
+        ConfigLoaderImpl,
+        "_parse_overrides_and_create_caching_repo",
+        lambda *words: copies.append(words) or copied(*words),
+    )
+    list_choices()
+    assert {group: loader.get_group_options(group) for group in expected} == expected
+    assert loader.list_groups("") == [group for group in groups if group != "claim"]
+    assert len(copies) == 1
 
 
 def test_settings_may_follow_flags(tmp_path: Path) -> None:

@@ -21,3 +21,16 @@ def heads_parser() -> Parser:
     )
     parser.add_argument("names", nargs="*", help="only these; default: all")
     return parser
+
+
+def rulers_parser() -> Parser:
+    """The words of `lossheads rulers`; here for the same reason."""
+    parser = Parser(
+        prog="lossheads rulers",
+        description="What each ruler counts, its perfect value, and which outcomes it serves.",
+    )
+    parser.add_argument("names", nargs="*", help="only these; default: all")
+    parser.add_argument(
+        "--outcome", metavar="KIND", help="only what serves OneOf, AnyOf or EachOneOf labels"
+    )
+    return parser

@@ -1,10 +1,12 @@
 """TensorBoard for the outputs, and links that open it at the right page."""
 
+import io
 import json
 import re
 import socket
 import threading
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -39,7 +41,9 @@ def board(outputs: Path, port: int, overview: str | None) -> int:
     port = free_port(port)
     server = program.TensorBoard()
     server.configure(logdir=str(outputs), host=HOST, port=port)
-    server.launch()
+    # It prints which reader of event files it took, and no flag leaves it the choice in silence.
+    with redirect_stderr(io.StringIO()):
+        server.launch()
     print(f"TensorBoard for {outputs} runs on http://{HOST}:{port}/ until Ctrl-C")
     for name in links:
         print(f"  {name or 'all runs'}: {deep_link(port, name)}", flush=True)

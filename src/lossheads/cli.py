@@ -1,4 +1,4 @@
-"""The command line: lossheads train | claim | report | board | heads.
+"""The command line: lossheads train | claim | report | board | heads | rulers.
 
 Nothing heavy is imported before a command needs it. Mistakes end in one sentence and exit status
 2; `--debug` brings the traceback back.
@@ -25,6 +25,7 @@ lossheads compares loss heads honestly: one trunk, every ruler, paired seeds, a 
   lossheads claim list                  the claims, and where they were made
   lossheads claim run NAME|FILE|all     train what is missing, print the verdict
   lossheads heads [NAME ...]            what each head does, with a tiny worked example
+  lossheads rulers [NAME ...]           what each ruler counts, and which outcomes it serves
   lossheads board [OUTPUTS]             TensorBoard on 127.0.0.1
   lossheads report [OUTPUTS]            a table of all finished runs; --html FILE: a page
   lossheads report --claims [FOLDER]    one HTML page over all verdicts
@@ -72,6 +73,7 @@ def _commands() -> dict[str, Command]:
         "train": _train,
         "claim": _claim,
         "heads": _heads,
+        "rulers": _rulers,
         "board": _board,
         "report": _report,
     }
@@ -129,8 +131,19 @@ def _train(words: list[str]) -> int:
     from omegaconf import DictConfig
 
     from lossheads import schema
-    from lossheads.configuration import HYDRA_VERSION, config_folder, plain, refuse_foreign_code
-    from lossheads.refusals import flags_first, tidy_completion, without_empty_sweep
+    from lossheads.configuration import (
+        HYDRA_VERSION,
+        config_folder,
+        list_choices,
+        plain,
+        refuse_foreign_code,
+    )
+    from lossheads.refusals import (
+        flags_first,
+        refuse_claim,
+        tidy_completion,
+        without_empty_sweep,
+    )
 
     here = os.getpid()
     failures: list[Exception] = []
@@ -151,6 +164,8 @@ def _train(words: list[str]) -> int:
     os.environ[TRUST_GIVEN] = ",".join(found[1] for found in granted if found)
     schema.register()
     refuse_foreign_code()
+    list_choices()
+    refuse_claim(words)
     tidy_completion(_commands())
     sys.argv = [sys.argv[0], *flags_first(words)]
     train = hydra.main(str(config_folder()), "config", version_base=HYDRA_VERSION)(task)
@@ -179,6 +194,16 @@ def _heads(words: list[str]) -> int:
     from lossheads.heads.command import heads_command
 
     return heads_command(words)
+
+
+def _rulers(words: list[str]) -> int:
+    from lossheads.arguments import rulers_parser
+
+    if _ask_for_help(words):
+        rulers_parser().parse_args(words)
+    from lossheads.rulers.command import rulers_command
+
+    return rulers_command(words)
 
 
 def _ask_for_help(words: list[str]) -> bool:

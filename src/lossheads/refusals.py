@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from yaml import MarkedYAMLError
 
-from lossheads.configuration import options
+from lossheads.configuration import CLAIM, options
 from lossheads.errors import RunsFailed, UserError, near_matches
 
 # What a disk or its rights refuse to a writer; the user can mend it.
@@ -217,6 +217,22 @@ def flags_first(words: Sequence[str]) -> list[str]:
 
 def _refuse_flag(message: str) -> NoReturn:
     raise UserError(f"train: {message}; see lossheads train --help")
+
+
+def refuse_claim(words: Iterable[str]) -> None:
+    """Claims lie beside the groups that a run chooses from, but they train runs of their own.
+
+    Raises:
+        UserError: If one of the settings chooses a claim.
+    """
+    for word in words:
+        if re.match(rf"[+~]*{CLAIM}[=.@]|~{CLAIM}$", word):
+            named = re.fullmatch(r"\W*\w+=([\w-]+)", word)
+            name = named[1] if named else "NAME"
+            raise UserError(
+                f"train got {word}: a claim trains runs of its own, and is no choice for one; use "
+                f"lossheads claim run {name}"
+            )
 
 
 def tidy_completion(commands: Iterable[str]) -> None:

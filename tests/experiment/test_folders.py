@@ -2,12 +2,15 @@
 
 import errno
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lossheads.errors import UserError
 from lossheads.experiment import execute
 from lossheads.experiment.folders import RunFolder, run_path
 from lossheads.refusals import sentence_of
@@ -36,6 +39,30 @@ def test_a_full_disk_cannot_hide_that_a_run_failed(
     folder.abandon("failed", "no space")
     said = json.loads((tmp_path / "run" / "status.json").read_text())
     assert said == {"status": "failed", "why": "no space"}
+
+
+def test_a_killed_process_leaves_a_run_that_can_be_trained(tmp_path: Path) -> None:
+    """It had no chance to say so: `running` stands, but the kernel took its lock away."""
+    code = (
+        "import sys, time, pathlib; from lossheads.experiment.folders import RunFolder;"
+        "folder = RunFolder(pathlib.Path(sys.argv[1])); folder.open({}, {});"
+        "print('open', flush=True); time.sleep(600)"
+    )
+    path = tmp_path / "run"
+    call = [sys.executable, "-c", code, str(path)]
+    with subprocess.Popen(call, stdout=subprocess.PIPE, text=True) as at_work:
+        try:
+            assert at_work.stdout is not None
+            assert at_work.stdout.readline() == "open\n"
+            with pytest.raises(UserError, match="is being trained by another process"):
+                RunFolder(path).open({}, {})
+        finally:
+            at_work.kill()
+    assert json.loads((path / "status.json").read_text())["status"] == "running"
+    mine = RunFolder(path)
+    mine.open({}, {})
+    mine.abandon("interrupted", "by this test")
+    assert json.loads((path / "status.json").read_text())["status"] == "interrupted"
 
 
 @pytest.mark.parametrize(

@@ -104,14 +104,19 @@ def test_the_board_serves_the_overview_until_interrupted(tmp_path):
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
         "from lossheads.board import board_command; sys.exit(board_command(sys.argv[1:]))"
     )
-    call = [sys.executable, "-c", code, str(tmp_path), "--port", "16006"]
-    with subprocess.Popen(call, stdout=subprocess.PIPE, text=True) as served:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port = str(probe.getsockname()[1])
+    call = [sys.executable, "-c", code, str(tmp_path), "--port", port]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(call, **streams, text=True) as served:
         try:
             lines = [served.stdout.readline() for _ in range(3)]
             address = re.search(r"http://127\.0\.0\.1:\d+/", lines[0]).group()
             runs = wait_for_runs(f"{address}data/runs")
             served.send_signal(signal.SIGINT)
             assert served.wait(timeout=10) == 0
+            assert served.stderr.read() == ""  # no notes of TensorBoard's own
         finally:
             served.kill()
     assert lines[1].startswith(f"  toy: {address}?smoothing=0")

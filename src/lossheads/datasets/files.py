@@ -1,18 +1,20 @@
 """The user's own data: an .npz, a folder of images, or a CSV of labels beside images."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL
 import torch
 from numpy.typing import NDArray
 
 from lossheads.datasets.checks import check_number, check_size, check_whole, check_word
 from lossheads.datasets.dataset import Dataset, Provenance, Split
-from lossheads.datasets.tables import Kind, Table, read_csv, read_folder, read_npz
+from lossheads.datasets.storing import stored_if_possible
+from lossheads.datasets.tables import Kind, Pixels, Table, read_csv, read_folder, read_npz
 from lossheads.errors import UserError
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf, Outcome
 
@@ -84,7 +86,9 @@ class Files:
         return digest.hexdigest()[:16]
 
     def load(self, data_dir: Path | None, cache: Path) -> Dataset:
-        """See `DatasetSource.load`; reads `path` every time, and touches neither folder.
+        """See `DatasetSource.load`; reads `path` every time, but images only when they changed.
+
+        Their pixels are kept in `cache`, a byte each, one copy per path: its last state.
 
         Raises:
             UserError: On anything that cannot be read; on inputs of a wrong shape or not finite,
@@ -93,7 +97,7 @@ class Files:
         table = self._table()
         outcome = _outcome(self.kind, table)
         _refuse_labels(table, outcome)
-        inputs = table.inputs()
+        inputs = table.inputs(lambda decode: self._kept(cache, decode))
         _refuse_inputs(table, inputs)
         order = np.random.default_rng(self.seed).permutation(len(inputs))
         tests, vals = (round(len(inputs) * share) for share in (self.test_share, self.val_share))
@@ -114,6 +118,12 @@ class Files:
             ),
         )
 
+    def _kept(self, cache: Path, decode: Callable[[], Pixels]) -> Pixels:
+        """What `decode` gives, from its copy in `cache` while no file and no setting changed."""
+        path = Path(str(self.path)).expanduser().resolve()
+        state = [self.fingerprint(), self.channels, self.resize, PIL.__version__]
+        return stored_if_possible(cache, f"files-{_digits(path)}", _digits(state), decode)
+
     def _table(self) -> Table:
         if self.path is None:
             raise UserError(f"files got no path: it needs path=<{READS}>")
@@ -133,6 +143,10 @@ class Files:
         if path.suffix == ".csv":
             return read_csv(path, self.kind, names, self.channels, self.resize)
         raise UserError(f"files got path={path}: it needs path=<{READS}>")
+
+
+def _digits(words: object) -> str:
+    return hashlib.sha256(str(words).encode()).hexdigest()[:16]
 
 
 def _outcome(kind: Kind, table: Table) -> Outcome:

@@ -1,10 +1,13 @@
-"""One decoded array per data set, kept in the cache folder, checked whenever it is read."""
+"""One decoded array per data set, kept in the cache folder, checked whenever it is read.
+
+A user's own images have one per source as well, of the state they were in last.
+"""
 
 import os
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +44,23 @@ def stored(cache: Path, name: str, decode: Callable[[], Bytes]) -> Bytes:
         return kept
 
 
+def stored_if_possible(cache: Path, name: str, state: str, decode: Callable[[], Bytes]) -> Bytes:
+    """Like `stored`, for what changes, and for a folder that may be full.
+
+    Nothing is written before `decode` has succeeded, and what cannot be kept is decoded again
+    another time.
+
+    Args:
+        state: Hex digits naming what is decoded, and how. A copy of another state is replaced.
+    """
+    kept = _find(cache, name, state)
+    if kept is None:
+        kept = decode()
+        with suppress(UserError), _alone(cache, name):
+            _keep(cache, name, kept, state)
+    return kept
+
+
 @contextmanager
 def _alone(cache: Path, name: str) -> Iterator[None]:
     path = cache / f".{name}.lock"
@@ -66,13 +86,15 @@ def _checksum(array: Bytes) -> str:
     return f"{zlib.crc32(np.ascontiguousarray(array).data):08x}"
 
 
-def _copies(cache: Path, name: str) -> list[Path]:
-    named = re.compile(rf"{re.escape(name)}-[0-9a-f]{{8}}\.npy")
+def _copies(cache: Path, name: str, state: str) -> list[Path]:
+    """Copies of one state, "" for none; a pattern finds those of several."""
+    words = f"{re.escape(name)}-{state}-" if state else f"{re.escape(name)}-"
+    named = re.compile(rf"{words}[0-9a-f]{{8}}\.npy")
     return sorted(path for path in cache.glob(f"{name}-*.npy") if named.fullmatch(path.name))
 
 
-def _find(cache: Path, name: str) -> Bytes | None:
-    for path in _copies(cache, name):
+def _find(cache: Path, name: str, state: str = "") -> Bytes | None:
+    for path in _copies(cache, name, state):
         try:
             array: Bytes = np.load(path, allow_pickle=False)
         except (OSError, ValueError, EOFError):
@@ -82,16 +104,17 @@ def _find(cache: Path, name: str) -> Bytes | None:
     return None
 
 
-def _keep(cache: Path, name: str, array: Bytes) -> None:
+def _keep(cache: Path, name: str, array: Bytes, state: str = "") -> None:
     part = cache / f".{name}.part"  # one fixed name: the lock is ours, and a dead one is replaced
+    words = [name, state, _checksum(array)] if state else [name, _checksum(array)]
     try:
-        for torn in _copies(cache, name):
-            torn.unlink()
+        for old in _copies(cache, name, "[0-9a-f]+" if state else ""):  # torn, or of another state
+            old.unlink()
         with part.open("wb") as file:
             np.save(file, array)
             file.flush()
             os.fsync(file.fileno())
-        part.replace(cache / f"{name}-{_checksum(array)}.npy")
+        part.replace(cache / f"{'-'.join(words)}.npy")
     except OSError as error:
         raise _unwritable(cache, name, error) from error
     finally:

@@ -19,21 +19,24 @@ from PIL import Image
 from lossheads.errors import UserError, near_matches
 
 Kind = Literal["one_of", "any_of", "each_one_of"]
+Pixels = NDArray[np.uint8]
+Keep = Callable[[Callable[[], Pixels]], Pixels]
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
 
 
 @dataclass(frozen=True)
 class Table:
-    """Labels (N,), (N, S), or bool (N, L); `row(i)` names example i; `inputs()` reads them.
+    """Labels (N,), (N, S), or bool (N, L); `row(i)` names example i; `inputs(keep)` reads them.
 
-    `images` are the files that `inputs()` will open beside the table itself.
+    `images` are the files that `inputs` will open beside the table itself. It asks
+    `keep(decode)` for their pixels, which may know them from an earlier call.
     """
 
     source: str
     labels: NDArray[Any]
     class_names: tuple[str, ...]
     row: Callable[[int], str]
-    inputs: Callable[[], NDArray[np.float32]]
+    inputs: Callable[[Keep], NDArray[np.float32]]
     images: Sequence[Path] = ()
 
 
@@ -54,7 +57,9 @@ def read_npz(path: Path, kind: Kind, class_names: Sequence[str] | None) -> Table
         labels = labels.astype(np.int64)
     given = arrays.get("class_names") if class_names is None else np.array(class_names)
     names = _npz_names(path, kind, labels, given)
-    return Table(str(path), labels, names, lambda i: f"{path}, row {i}", lambda: _npz_inputs(path))
+    return Table(
+        str(path), labels, names, lambda i: f"{path}, row {i}", lambda _: _npz_inputs(path)
+    )
 
 
 def read_folder(
@@ -75,7 +80,9 @@ def read_folder(
         np.array(labels, dtype=np.int64),
         names,
         lambda i: str(files[i]),
-        lambda: _images(files, [str(file) for file in files], channels, resize),
+        lambda keep: _scaled(
+            keep(lambda: _pixels(files, [str(file) for file in files], channels, resize))
+        ),
         files,
     )
 
@@ -117,7 +124,7 @@ def read_csv(
         labels[:, 0] if kind == "one_of" else labels,
         names,
         lambda i: places[i],
-        lambda: _images(files, places, channels, resize),
+        lambda keep: _scaled(keep(lambda: _pixels(files, places, channels, resize))),
         files,
     )
 
@@ -229,11 +236,16 @@ def _refuse_repeats(files: list[Path], places: list[str]) -> None:
         first[file] = place
 
 
-def _images(
+def _scaled(pixels: Pixels) -> NDArray[np.float32]:
+    """(N, H, W, channels) -> (N, channels, H, W) in [0, 1]."""
+    return np.asarray(pixels.transpose(0, 3, 1, 2).astype(np.float32) / 255)
+
+
+def _pixels(
     files: list[Path], places: list[str], channels: int, resize: Sequence[int] | None
-) -> NDArray[np.float32]:
-    """(N, channels, H, W) in [0, 1]. Refuses images of another size than the first one's."""
-    pictures: list[NDArray[np.uint8]] = []
+) -> Pixels:
+    """(N, H, W, channels). Refuses images of another size than the first one's."""
+    pictures: list[Pixels] = []
     for file, place in zip(files, places, strict=True):
         pictures.append(_image(file, place, channels, resize))
         if pictures[-1].shape != pictures[0].shape:
@@ -244,13 +256,10 @@ def _images(
                 f"{place} is {height} x {width} pixels, the first image {first_height} x "
                 f"{first_width}: all must be alike; give resize=[height,width]"
             )
-    stacked = np.stack(pictures).reshape(len(files), *pictures[0].shape[:2], channels)
-    return np.asarray(stacked.transpose(0, 3, 1, 2).astype(np.float32) / 255)
+    return np.stack(pictures).reshape(len(files), *pictures[0].shape[:2], channels)
 
 
-def _image(
-    file: Path, place: str, channels: int, resize: Sequence[int] | None
-) -> NDArray[np.uint8]:
+def _image(file: Path, place: str, channels: int, resize: Sequence[int] | None) -> Pixels:
     try:
         with Image.open(file) as image:
             # Pillow would cut deeper pixels off at 255 without a word.

@@ -1,0 +1,82 @@
+"""lossheads rulers: what each ruler counts, and where it has a meaning."""
+
+import math
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from lossheads.arguments import rulers_parser
+from lossheads.errors import UserError, near_matches
+from lossheads.rulers.core import EVERY_OUTCOME, AnyRuler
+from lossheads.rulers.measuring import ALL_CLASS_RULERS, ALL_RULERS
+
+_OUTCOMES = {kind.__name__: kind for kind in EVERY_OUTCOME}
+
+_BESIDE = (
+    "Names in _score and _accuracy: higher is better; in _loss and _error: lower. Beside each "
+    "value stands its floor, what the best answer that never looks at an input gets. The test "
+    "split has more: one_half/NAME and tuned/NAME for AnyOf (the same rulers, decided at ½ and at "
+    "thresholds tuned on validation), and outliers/SET/… where the data have outliers."
+)
+
+
+def rulers_command(words: list[str]) -> int:
+    """Carry out `lossheads rulers [NAME …] [--outcome KIND]`; returns the exit status."""
+    asked = rulers_parser().parse_args(words)
+    if asked.outcome is not None and asked.outcome not in _OUTCOMES:
+        raise UserError(
+            f"rulers knows no outcome {asked.outcome!r}; {near_matches(asked.outcome, _OUTCOMES)}"
+        )
+    chosen = _chosen(asked.names, asked.outcome)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=120)
+    for title, rulers in (("One number", ALL_RULERS), ("One value per class", ALL_CLASS_RULERS)):
+        shown = [ruler for ruler in rulers if ruler in chosen]
+        if shown:
+            console.print(_table(title, shown))
+    if not asked.names:
+        console.print(_BESIDE)
+    return 0
+
+
+def _chosen(names: Sequence[str], outcome: str | None) -> list[AnyRuler]:
+    """The rulers of these names, or all; with an outcome, those that serve it."""
+    known: dict[str, AnyRuler] = {ruler.name: ruler for ruler in (*ALL_RULERS, *ALL_CLASS_RULERS)}
+    for name in names:
+        if name in _OUTCOMES:
+            raise UserError(f"rulers got {name}, an outcome: write --outcome {name}")
+        if name not in known:
+            raise UserError(f"rulers knows no {name!r}; {near_matches(name, known)}")
+        if outcome is not None and _OUTCOMES[outcome] not in known[name].serves:
+            raise UserError(
+                f"{name} does not serve {outcome}: it has a meaning for "
+                f"{_kinds(known[name], ' or ')} alone; lossheads rulers --outcome {outcome} lists "
+                f"what serves it"
+            )
+    rulers = [known[name] for name in names or known]
+    return [r for r in rulers if outcome is None or _OUTCOMES[outcome] in r.serves]
+
+
+def _table(title: str, rulers: Sequence[AnyRuler]) -> Table:
+    table = Table(title=title, title_justify="left", show_lines=True)
+    for column in ("ruler", "perfect", "serves", "measured", "what it says"):
+        table.add_column(column, overflow="fold", no_wrap=column == "serves")
+    for ruler in rulers:
+        table.add_row(
+            ruler.name,
+            "–" if math.isnan(ruler.perfect) else f"{ruler.perfect:g}",
+            "all" if ruler.serves == EVERY_OUTCOME else _kinds(ruler, "\n"),
+            "every lap" if ruler.cheap else "last lap",
+            _explained(ruler),
+        )
+    return table
+
+
+def _explained(ruler: AnyRuler) -> str:
+    return f"{ruler.says} Only where the data know the truth." if ruler.needs_truth else ruler.says
+
+
+def _kinds(ruler: AnyRuler, between: str) -> str:
+    return between.join(kind.__name__ for kind in ruler.serves)

@@ -11,7 +11,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "lossheads"
 
 # A layer imports only lower ones; modules of one layer may import each other.
 LAYERS: list[tuple[str, ...]] = [
-    ("errors", "outcomes", "arguments"),
+    ("errors", "outcomes", "arguments", "rowwise"),
     ("heads", "models", "datasets", "schedules", "results"),
     ("predictions", "members", "head_loss"),
     ("rulers", "stacking", "graphs"),

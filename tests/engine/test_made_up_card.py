@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 import torch
-from tests.heads.pairings import pairings
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
+from heads.pairings import pairings
 from lossheads.batches import stream
 from lossheads.cohort import StackedCohort, build_cohort
 from lossheads.heads.base import Head

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from tests.heads.pairings import draw_labels, pairings
 
+from heads.pairings import draw_labels, pairings
 from lossheads import rulers
 from lossheads.heads import SoftmaxCCE
 from lossheads.heads.base import Head

@@ -1,11 +1,7 @@
 """Losses as pure functions of logits and targets, in nats, reduced over nothing but an example.
 
 Rows of several cohort members are stacked, and a member's bits must not depend on its
-neighbours. torch's CPU kernels of `sigmoid`, `softplus`, `logaddexp` and the backward of
-`binary_cross_entropy_with_logits` break that: their vector body and their scalar tail round
-differently, so a value depends on its place in the tensor (measured with torch 2.14).
-`logsigmoid`, `exp`, `log`, `log1p` and everything softmax over the last dimension keep it.
-Hence the formulas below, and hence `sigmoid` is written as exp(logsigmoid).
+neighbours: formulas keep to what `rowwise` names as safe.
 """
 
 from typing import Literal, get_args
@@ -15,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lossheads.errors import UserError, near_matches
+from lossheads.rowwise import log_softmax, sigmoid
 
 OverUnits = Literal["sum", "mean"]
 
@@ -22,41 +19,6 @@ KERAS_EPSILON = 1e-7
 
 # Below every probability that matters, above the smallest normal float32: its log is finite.
 _TINY = 1e-30
-
-
-# From this many classes on, torch's CPU kernels of softmax fill a vector; below, they go number
-# by number and take three to eight times as long as the formula (measured with torch 2.14).
-_FILLS_A_VECTOR = 16
-
-
-def softmax(logits: Tensor) -> Tensor:
-    """exp(z_k) / sum_j exp(z_j) over the last dimension; shape and type unchanged."""
-    if _kernel_pays(logits):
-        return F.softmax(logits, dim=-1)
-    odds = _below_peak(logits).exp()
-    return odds / odds.sum(dim=-1, keepdim=True)
-
-
-def log_softmax(logits: Tensor) -> Tensor:
-    """z_k - log sum_j exp(z_j) over the last dimension; shape and type unchanged."""
-    if _kernel_pays(logits):
-        return F.log_softmax(logits, dim=-1)
-    below = _below_peak(logits)
-    return below - below.exp().sum(dim=-1, keepdim=True).log()
-
-
-def _kernel_pays(logits: Tensor) -> bool:
-    return logits.shape[-1] >= _FILLS_A_VECTOR or logits.device.type != "cpu"
-
-
-def _below_peak(logits: Tensor) -> Tensor:
-    # The shift is a constant of the derivative: neither function depends on it.
-    return logits - logits.detach().amax(dim=-1, keepdim=True)
-
-
-def sigmoid(logits: Tensor) -> Tensor:
-    """1 / (1 + exp(-z)), with bits that do not depend on an element's place in the tensor."""
-    return F.logsigmoid(logits).exp()
 
 
 def over_units(per_unit: Tensor, how: OverUnits) -> Tensor:

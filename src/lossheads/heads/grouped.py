@@ -13,7 +13,6 @@ from torch import Tensor
 
 from lossheads.errors import UserError
 from lossheads.heads.base import FrameworkLoss, refuse
-from lossheads.heads.functional import log_softmax
 from lossheads.heads.grouped_functional import (
     balanced_cross_entropy,
     centred_cross_entropy,
@@ -24,6 +23,7 @@ from lossheads.heads.grouped_functional import (
 )
 from lossheads.heads.links import GroupedLink, safe_rates
 from lossheads.outcomes import EachOneOf, OneOf, Outcome
+from lossheads.rowwise import log_softmax
 
 
 @dataclass(frozen=True)

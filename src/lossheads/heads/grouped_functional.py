@@ -9,12 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lossheads.heads.functional import (
-    log1p_sum_exp,
-    log_softmax,
-    log_sum_of_others,
-    softmax_cross_entropy,
-)
+from lossheads.heads.functional import log1p_sum_exp, log_sum_of_others, softmax_cross_entropy
+from lossheads.rowwise import log_softmax
 
 # Matrices whose rows start on cache lines multiply to the same bits wherever they lie; others
 # do not (measured with MKL), and a row would feel its neighbours.

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lossheads.heads.functional import softmax
 from lossheads.outcomes import AnyOf
+from lossheads.rowwise import softmax
 from lossheads.rulers.core import Ruler, constant
 from lossheads.rulers.facts import Facts
 from lossheads.rulers.probabilistic import event_shares

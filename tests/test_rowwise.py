@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lossheads.heads.functional import log_softmax, softmax
+from lossheads.rowwise import log_softmax, softmax
 
 PAIRS = {"softmax": (softmax, F.softmax), "log_softmax": (log_softmax, F.log_softmax)}
 

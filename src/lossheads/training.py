@@ -20,7 +20,7 @@ from lossheads.results import Lap, Measurement, Right, Status
 from lossheads.rulers import measure_cohort, right_bits, with_outliers, with_thresholds
 
 # Numbers of a split (members × examples × logits) that are measured at once: enough to keep a
-# card busy, and some two hundred megabytes of what rulers share.
+# card busy, and about 140 MB of what rulers share.
 _CELLS_AT_ONCE = 1 << 20
 
 

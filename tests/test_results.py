@@ -3,6 +3,7 @@
 import base64
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -48,3 +49,21 @@ def test_bits_without_their_examples_are_refused(tmp_path):
     path.write_text(json.dumps(data))
     with pytest.raises(UserError, match="is no result"):
         read_result(tmp_path)
+
+
+def test_the_kept_lap_is_the_one_measured_on_test_wherever_it_stands():
+    result = finished(None)
+    (measured,) = result.laps
+    val = Measurement({"accuracy_score": 0.5}, {}, {}, {}, 1)
+    later = replace(measured, step=7, val=val, test=None)
+    stopped = replace(result, laps=[replace(measured, step=3), later])
+    assert stopped.kept.step == 3
+    assert stopped.val == measured.val
+    assert stopped.test == measured.test
+    lost = replace(stopped, laps=[later], status="diverged")
+    assert lost.kept is later
+    for without in (lost, replace(lost, laps=[])):
+        with pytest.raises(ValueError, match="has no test measurement"):
+            _ = without.test
+    with pytest.raises(ValueError, match="has no lap"):
+        _ = replace(lost, laps=[]).val

@@ -77,7 +77,7 @@ class Lap:
             Never comparable between heads. NaN at step 0.
         learning_rate: At this step.
         val: The validation split under the rulers.
-        test: The test split; only at the last lap.
+        test: The test split; only at the lap whose weights are kept.
     """
 
     step: int
@@ -105,17 +105,27 @@ class Result:
     diverged_at: Mapping[str, float] | None = None
 
     @property
+    def kept(self) -> Lap:
+        """The lap whose weights were kept: the one with a test split, the last of a lost run.
+
+        Early stopping keeps the best lap; those after it stay in `laps`, in the order of steps.
+        """
+        if not self.laps:
+            raise ValueError(f"run {self.name} ({self.status}) has no lap")
+        return next((lap for lap in self.laps if lap.test is not None), self.laps[-1])
+
+    @property
     def test(self) -> Measurement:
-        """The test split at the last lap."""
-        last = self.laps[-1].test if self.laps else None
-        if last is None:
+        """The test split at the kept lap."""
+        measured = self.kept.test if self.laps else None
+        if measured is None:
             raise ValueError(f"run {self.name} ({self.status}) has no test measurement")
-        return last
+        return measured
 
     @property
     def val(self) -> Measurement:
-        """The validation split at the last lap."""
-        return self.laps[-1].val
+        """The validation split at the kept lap."""
+        return self.kept.val
 
 
 def run_key(config: Mapping[str, Any]) -> str:

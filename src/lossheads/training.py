@@ -14,7 +14,7 @@ from torch import Tensor
 from lossheads.batches import steps_per_epoch, stream
 from lossheads.cohort import Cohort
 from lossheads.datasets.dataset import Dataset, Split
-from lossheads.predictions import Predictions, predict, predict_cohort
+from lossheads.predictions import Predictions, predict_cohort
 from lossheads.recording import Recorder
 from lossheads.results import Lap, Measurement, Right, Status
 from lossheads.rulers import measure_cohort, right_bits, with_outliers, with_thresholds
@@ -57,6 +57,14 @@ class Walk:
     best_weights: dict[str, Tensor] | None = None
     stopped: bool = False
     waited: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def kept(self) -> int:
+        """Which of the laps has the weights that are kept: the best one seen, else the last."""
+        if self.best_weights is None:
+            return len(self.laps) - 1
+        return [lap.step for lap in self.laps].index(self.best_step)
 
 
 def train(
@@ -202,15 +210,15 @@ class _Course:
         examples = dataset.test.digest(dataset.outcome)
         for k, test, on_test in self._measured(done, test_logits, dataset.test, full=True):
             walk, head = self.walks[k], self._cohort.members[k].head
-            val = predict(head, self._val_logits[k], dataset.val.labels, dataset.val.truth)
-            on_test = with_thresholds(on_test, val, test)
+            on_test = with_thresholds(on_test, test, head, self._val_logits[k], dataset.val.labels)
             on_test = replace(on_test, right=Right(right_bits(test), examples))
             outliers = {name: logits[k] for name, logits in strange.items()}
             on_test = with_outliers(on_test, head, test_logits[k], outliers, dataset.none_class)
-            walk.laps[-1] = replace(walk.laps[-1], test=on_test)
+            kept = replace(walk.laps[walk.kept], test=on_test)
+            walk.laps[walk.kept] = kept
             walk.status = "finished"
-            self._recorders[k].lap(walk.laps[-1])
-            self._recorders[k].pictures(walk.laps[-1], test, dataset.class_names)
+            self._recorders[k].lap(kept)
+            self._recorders[k].pictures(kept, test, dataset.class_names)
 
     def _rate(self, k: int) -> float:
         return float(self._cohort.members[k].rates["lr"])
@@ -256,14 +264,24 @@ class _Course:
         walk.stopped = walk.waited >= patience
 
     def _go_back_to_best(self, done: Sequence[int]) -> None:
-        """The best lap of each member, measured under every ruler, replaces its last."""
+        """Every member takes up the weights of its best lap, measured again under every ruler."""
         for k in done:
-            walk = self.walks[k]
-            if walk.best_weights is None:
-                continue
-            self._cohort.restore(k, walk.best_weights)
-            best = next(lap for lap in walk.laps if lap.step == walk.best_step)
-            walk.laps = [lap for lap in walk.laps if lap is not best] + [best]
+            weights = self.walks[k].best_weights
+            if weights is not None:
+                self._cohort.restore(k, weights)
         self._val_logits = self._cohort.logits(self._dataset.val.inputs)
         for k, _, val in self._measured(done, self._val_logits, self._dataset.val, full=True):
-            self.walks[k].laps[-1] = replace(self.walks[k].laps[-1], val=val)
+            walk = self.walks[k]
+            walk.laps[walk.kept] = replace(walk.laps[walk.kept], val=val)
+            walk.notes += self._noted(walk)
+
+    def _noted(self, walk: Walk) -> list[str]:
+        """What early stopping did, in a sentence; nothing if the last of all steps was best."""
+        last, kept = walk.laps[-1], walk.laps[walk.kept]
+        if kept is last and not walk.stopped:
+            return []
+        after = f"stopped at step {last.step} of {self._plan.steps}: " if walk.stopped else ""
+        return [
+            f"{after}kept step {kept.step} (epoch {kept.epoch:g}), the best "
+            f"{self._plan.watch} on validation"
+        ]

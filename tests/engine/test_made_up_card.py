@@ -89,7 +89,7 @@ def test_so_does_every_kind_of_cohort(
 
 @each_pair
 @pytest.mark.usefixtures("made_up")
-def test_all_members_are_measured_with_one_transfer(
+def test_a_lap_measures_all_members_with_one_transfer(
     head: Head, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     transfers: list[torch.device] = []

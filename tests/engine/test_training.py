@@ -171,15 +171,19 @@ def test_early_stopping_keeps_the_best_lap(digits: Dataset) -> None:
     plan = {"steps": 400, "laps": frozenset(range(0, 401, 2)), "patience": 5}
     (walk,), _, cohort = run(digits, [SoftmaxCCE(TEN)], lr=0.3, **plan)
     scores = {lap.step: lap.val.rulers["accuracy_score"] for lap in walk.laps}
-    last = walk.laps[-1]
+    kept = walk.laps[walk.kept]
     best = max(scores.values())
-    assert last.val.rulers["accuracy_score"] == best
-    assert last.step == min(step for step, score in scores.items() if score == best)
-    assert max(scores) == last.step + 2 * 5 < 400
+    assert kept.val.rulers["accuracy_score"] == best
+    assert kept.step == min(step for step, score in scores.items() if score == best)
+    assert list(scores) == sorted(scores)
+    assert max(scores) == kept.step + 2 * 5 < 400
+    assert [lap.step for lap in walk.laps if lap.test is not None] == [kept.step]
+    (note,) = walk.notes
+    assert note.startswith(f"stopped at step {kept.step + 10} of 400: kept step {kept.step} ")
     again, _, _ = run(
-        digits, [SoftmaxCCE(TEN)], lr=0.3, steps=last.step, laps=frozenset({last.step})
+        digits, [SoftmaxCCE(TEN)], lr=0.3, steps=kept.step, laps=frozenset({kept.step})
     )
-    assert repr(again[0].laps[-1].test) == repr(last.test)  # as text: NaN equals itself there
+    assert repr(again[0].laps[-1].test) == repr(kept.test)  # as text: NaN equals itself there
     assert cohort.weights(0).keys() == {
         "trunk.1.weight",
         "trunk.1.bias",
@@ -192,8 +196,16 @@ def test_early_stopping_on_a_loss_looks_for_the_smallest(digits: Dataset) -> Non
     plan = {"steps": 400, "laps": frozenset(range(0, 401, 2)), "patience": 5, "watch": "nll_loss"}
     (walk,), _, _ = run(digits, [SoftmaxCCE(TEN)], lr=0.3, **plan)
     losses = [lap.val.rulers["nll_loss"] for lap in walk.laps]
-    assert losses[-1] == min(losses)
-    assert losses[-1] < losses[0]
+    assert losses[walk.kept] == min(losses) < losses[0]
+
+
+def test_the_best_of_all_laps_is_kept_even_if_patience_was_left(digits: Dataset) -> None:
+    plan = {"steps": 30, "laps": frozenset(range(0, 31, 2)), "patience": 100}
+    (walk,), _, _ = run(digits, [SoftmaxCCE(TEN)], lr=0.3, **plan)
+    scores = [lap.val.rulers["accuracy_score"] for lap in walk.laps]
+    assert scores[walk.kept] == max(scores) > scores[-1]
+    (note,) = walk.notes
+    assert note.startswith(f"kept step {walk.laps[walk.kept].step} (epoch ")
 
 
 def test_first_step_has_the_gradients_of_zero_logits(digits: Dataset) -> None:

@@ -98,13 +98,36 @@ def test_a_name_stands_left_of_its_bar_and_the_value_right_of_it():
     assert changed(one, valued)[0] > left + long
 
 
-def test_no_value_is_written_across_a_floor_mark():
-    sheet = accuracies_figure(["a"], [0.5], [0.52], "t")
+def row_of_one(value: float, floor: float) -> tuple[NDArray[np.bool_], int, int, int]:
+    """White pixels of a lone bar's row; left and right end of the bar; the floor's mark."""
+    sheet = accuracies_figure(["a"], [value], [floor], "t")
     (top, left, long), (mark,) = bars(sheet)[0], marks(sheet)
-    white = like(sheet, "white")[top - 3 : top + 20]
-    assert white[:, left + long : mark - 1].all()
-    assert white[:, mark + 2 : mark + 4].all()
-    assert not white[:, mark + 4 : mark + 40].all()
+    return like(sheet, "white")[top - 3 : top + 20], left, left + long, mark
+
+
+@pytest.mark.parametrize("floor", [0.51, 0.55, 0.6])
+def test_a_value_stands_in_its_bar_where_the_floors_mark_would_be(floor):
+    white, left, end, mark = row_of_one(0.5, floor)
+    assert white[:, end : mark - 1].all()
+    assert white[:, mark + 2 : mark + 60].all()
+    assert white[6:14, end - 40 : end - 6].any()
+    assert not white[6:14, left : end - 60].any()
+
+
+@pytest.mark.parametrize(("value", "floor"), [(0.04, 0.1), (0.5, 0.495), (0.5, 0.5)])
+def test_a_value_without_room_in_its_bar_stands_beyond_the_mark(value, floor):
+    white, _, end, mark = row_of_one(value, floor)
+    assert white[:, max(end, mark + 2) : mark + 6].all()
+    assert not white[:, mark + 6 : mark + 45].all()
+    if mark < end:
+        return
+    assert white[:, end : mark - 1].all()
+
+
+def test_a_value_far_from_the_floor_stands_right_of_its_bar():
+    white, _, end, mark = row_of_one(0.5, 0.7)
+    assert not white[:, end + 4 : end + 40].all()
+    assert white[:, mark - 8 : mark - 1].all()
 
 
 def test_cells_are_the_darker_the_larger_their_share_of_the_row():

@@ -8,7 +8,7 @@ from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 from tensorboard.util import tensor_util
 
 from lossheads import rulers
-from lossheads.outcomes import AnyOf, EachOneOf
+from lossheads.outcomes import AnyOf, EachOneOf, OneOf
 from lossheads.predictions import Predictions
 from lossheads.recording import Recorder
 from lossheads.recording_tensorboard import TensorBoardRecorder, recorder
@@ -246,3 +246,13 @@ def test_the_picture_of_accuracies_shows_what_the_last_lap_measured_of_these_dec
     ((bars, say),) = drawn
     assert bars == [("accuracy_score", 0.5, 0.25)]
     assert "n = 80" in say
+
+
+def test_classes_without_charts_are_counted(tmp_path):
+    many = OneOf(60)
+    names = tuple(f"class {k}" for k in range(60))
+    events = record(tmp_path / "many", laps(outcome=many), many, names=names)
+    assert "Of 60 classes the first 50 have charts" in text(events, "about/undefined")
+    drawn = {tag.split("/")[1] for tag in events.Tags()["scalars"] if tag.startswith("class/")}
+    assert drawn == set(names[:50])
+    assert "have charts" not in text(record(tmp_path / "few", laps()), "about/undefined")

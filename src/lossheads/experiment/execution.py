@@ -255,6 +255,7 @@ def _result(
         seconds=seconds,
         environment=environment,
         first_step=start,
+        notes=walk.notes,
         diverged_at=walk.diverged_at,
     )
 

@@ -53,7 +53,11 @@ def compressed(sheet: Image.Image) -> Png:
 
 
 def counts_figure(
-    counts: Tensor, rows: Sequence[str], columns: Sequence[str], say: str
+    counts: Tensor,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    say: str,
+    axes: tuple[str, str] = ("true", "said"),
 ) -> Image.Image:
     """Counts (R, K) as a map: each cell its share of its row, numbers where they fit.
 
@@ -61,6 +65,7 @@ def counts_figure(
         rows: Names of what is true.
         columns: Names of what was said.
         say: The title.
+        axes: What rows and columns are.
     """
     numbers = counts.numpy()
     beside = [fitted(name, NAME, NAME_ROOM) for name in rows[: _named(len(rows))]]
@@ -86,9 +91,9 @@ def counts_figure(
         write(sheet, (left - GAP, at), name, NAME, END)
     for ink, at in zip(below, across, strict=False):
         stamp(sheet, (at - ink.width + NAME / 2, bottom + GAP / 2), ink)
-    write(sheet, (left + cells.width / 2, foot + CAPTION / 2), "said", CAPTION, MIDDLE)
-    true = turned("true", CAPTION, 90)
-    stamp(sheet, (EDGE, TOP + (cells.height - true.height) / 2), true)
+    write(sheet, (left + cells.width / 2, foot + CAPTION / 2), axes[1], CAPTION, MIDDLE)
+    beside_rows = turned(axes[0], CAPTION, 90)
+    stamp(sheet, (EDGE, TOP + (cells.height - beside_rows.height) / 2), beside_rows)
     return sheet
 
 
@@ -112,19 +117,30 @@ def accuracies_figure(
         middle, end = TOP + row * ROW + ROW // 2, left + _along(value)
         if end > left:
             pen.rectangle((left, middle - BAR // 2, end - 1, middle + BAR // 2), fill=BLUE)
-        if math.isfinite(floor):
-            mark = left + _along(floor)
+        mark = left + _along(floor) if math.isfinite(floor) else None
+        if mark is not None:
             pen.rectangle((mark - 1, middle - MARK // 2, mark + 1, middle + MARK // 2), fill=INK)
-            if end - GAP < mark < end + label:  # no number under a mark
-                end = mark + 2
         write(sheet, (left - GAP, middle), name, BESIDE, END)
-        write(sheet, (end + GAP - 1, middle), f"{value:.3f}", BESIDE)
+        x, begins, colour = _number_place(left, end, mark, label)
+        write(sheet, (x, middle), f"{value:.3f}", BESIDE, begins, colour)
     pen.line((left, bottom, left + SCALE + label, bottom), fill=GREY)
     for tenths in range(0, 11, 2):
         at = left + _along(tenths / 10), bottom + 10
         write(sheet, at, f"{tenths / 10:.1f}", BESIDE, MIDDLE)
     write(sheet, (left + SCALE / 2, bottom + 36), note, BESIDE, MIDDLE, GREY)
     return sheet
+
+
+def _number_place(left: int, end: int, mark: int | None, label: int) -> tuple[int, float, str]:
+    """Where a bar's number stands: right of it, or white in it where the floor's mark would be.
+
+    A bar too short to hold it, and one whose end the mark covers, have it beyond the mark.
+    """
+    if mark is None or not end - GAP < mark < end + label + GAP:
+        return end + GAP - 1, 0.0, INK
+    if mark > end and end - left > label + GAP:
+        return end - GAP, END, "white"
+    return mark + GAP + 1, 0.0, INK
 
 
 def _sheet(left: int, room: int, height: float, say: str) -> Image.Image:

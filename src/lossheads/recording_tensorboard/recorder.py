@@ -93,8 +93,8 @@ class TensorBoardRecorder:
     def close(self, result: Result) -> None:
         """Hyper-parameters, how the run ended, what was undefined; then the file is closed."""
         self._text("about/run", about(result))
-        self._text("about/undefined", silences(self._unwritten, result))
-        end = result.laps[-1].test if result.laps else None
+        self._text("about/undefined", silences(self._unwritten, result, CLASSES_SHOWN))
+        end = result.kept.test if result.laps else None
         shown = {f"test/{name}": 0.0 for name in end.rulers} if end else {}
         for part in summary.hparams(flat(result.config), shown):
             self._write(part)
@@ -194,7 +194,8 @@ def _confusion(predictions: Predictions, class_names: Sequence[str]) -> Png:
         counts = torch.stack([(a & b).sum(dim=0) for a, b in pairs], dim=1).cpu()
         columns = ("found", "missed", "invented", "rightly off")
         title = f"What was said of each label (test, n = {n})"
-        return compressed(counts_figure(counts, class_names, columns, title))
+        axes = ("label", "answers")
+        return compressed(counts_figure(counts, class_names, columns, title, axes))
     counts = rulers.confusion(predictions)
     title = f"Who is taken for whom (test, n = {n})"
     if counts.ndim > 2:

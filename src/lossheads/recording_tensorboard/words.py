@@ -87,18 +87,31 @@ def about(result: Result) -> str:
     return table(("", ""), rows)
 
 
-def silences(unwritten: Mapping[str, int], result: Result) -> str:
-    """What the charts leave out, counted: values that are not finite, and why rulers had none."""
+def silences(unwritten: Mapping[str, int], result: Result, shown: int) -> str:
+    """What the charts leave out, counted: values that are not finite, and why rulers had none.
+
+    Args:
+        shown: How many classes have charts of their own, at most.
+    """
+    parts = _uncharted(result, shown)
     if not unwritten:
-        return "Every value of every lap is finite and drawn."
-    parts = [
+        return "\n".join([*parts, "Every value of every lap is finite and drawn."])
+    parts += [
         "A value that is undefined or not finite is not drawn. Counted over all laps:",
         "",
         table(("tag", "values left out"), sorted(unwritten.items())),
     ]
-    ends = result.laps[-1] if result.laps else None
+    ends = result.kept if result.laps else None
     for split, measured in (("validation", ends and ends.val), ("test", ends and ends.test)):
         if measured and measured.undefined:
-            parts += ["", f"Undefined at the last lap, {split} split (n = {measured.n}):", ""]
+            parts += ["", f"Undefined at the kept lap, {split} split (n = {measured.n}):", ""]
             parts.append(table(("ruler", "undefined parts"), sorted(measured.undefined.items())))
     return "\n".join(parts)
+
+
+def _uncharted(result: Result, shown: int) -> list[str]:
+    rows = result.laps[0].val.classes.values() if result.laps else ()
+    classes = max(map(len, rows), default=0)
+    if classes <= shown:
+        return []
+    return [f"Of {classes} classes the first {shown} have charts; result.json holds all.", ""]

@@ -26,7 +26,7 @@ def announce(results: Sequence[Result], outputs: Path, console: Console | None =
     console = console or wide_console()
     finished = [result for result in results if result.status == "finished"]
     if len(results) == 1 and finished:
-        console.print(rulers_of(finished[0]))
+        console.print(rulers_of(finished[0]), *finished[0].notes, sep="\n")
     elif finished:
         print_arms(results, console)
     word = "run" if len(results) == 1 else "runs"

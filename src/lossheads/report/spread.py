@@ -54,11 +54,10 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def last(result: Result, split: Split) -> Measurement | None:
-    """The split at the last lap, or None when the run ended before it was measured."""
+    """The split at the kept lap, or None when the run ended before it was measured."""
     if not result.laps:
         return None
-    lap = result.laps[-1]
-    return lap.test if split == "test" else lap.val
+    return result.kept.test if split == "test" else result.kept.val
 
 
 def final(results: Sequence[Result], ruler: str, split: Split) -> Spread:
@@ -109,8 +108,8 @@ def check(arms: Arms, rulers: Sequence[str], who: str) -> None:
         name
         for runs in arms.values()
         for run in runs
-        for lap in run.laps[-1:]
-        for measured in (lap.val, lap.test)
+        if run.laps
+        for measured in (run.kept.val, run.kept.test)
         if measured is not None
         for name in measured.rulers
     }

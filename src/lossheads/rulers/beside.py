@@ -7,21 +7,27 @@ from torch import Tensor
 
 from lossheads.heads.base import Head
 from lossheads.outcomes import AnyOf
-from lossheads.predictions import Predictions
+from lossheads.predictions import Predictions, predict
 from lossheads.results import Measurement
 from lossheads.rulers.detection import detect
 from lossheads.rulers.thresholds import compare_thresholds
 
 
-def with_thresholds(test: Measurement, on_val: Predictions, on_test: Predictions) -> Measurement:
+def with_thresholds(
+    test: Measurement, on_test: Predictions, head: Head, val_logits: Tensor, val_labels: Tensor
+) -> Measurement:
     """AnyOf: adds `one_half/<ruler>` and `tuned/<ruler>` (per label, on validation, for its F1).
 
     The plain names are the head's own rule. Other outcomes pass through: nothing to tune.
+
+    Args:
+        on_test: What `test` has measured.
+        val_logits: (N, L) of the validation split, whose labels come beside them.
     """
     if not isinstance(on_test.outcome, AnyOf) or on_test.outcome.soft:
         return test
     rulers, floors = dict(test.rulers), dict(test.floors)
-    compared = compare_thresholds(on_val, on_test)
+    compared = compare_thresholds(predict(head, val_logits, val_labels), on_test)
     for rule in ("one_half", "tuned"):
         for name, value in compared[rule].items():
             rulers[f"{rule}/{name}"] = value

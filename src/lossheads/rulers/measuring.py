@@ -81,7 +81,8 @@ def measure(predictions: Predictions, full: bool) -> Measurement:
 def measure_cohort(predictions: CohortPredictions, full: bool) -> list[Measurement]:
     """`measure` for every member, bit by bit the same, each ruler laid on all of them at once.
 
-    One pass and one transfer from the device whatever K; floors, a matter of labels, once.
+    One pass and one transfer from the device whatever K; floors, a matter of labels, once. The
+    fitted temperature alone, a ruler of the last lap, reads numbers of its own, member by member.
     """
     if len(predictions) == 1:  # to lay rulers side by side has its price, too
         return [measure(predictions[0], full)]

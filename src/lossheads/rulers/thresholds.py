@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from lossheads.rulers.accuracy import (
     macro_f1_score,
     macro_precision_score,
 )
+from lossheads.rulers.core import as_parts
 from lossheads.rulers.facts import Facts
 from lossheads.rulers.multilabel import (
     macro_recall_score,
@@ -88,7 +90,15 @@ def compare_thresholds(val: Predictions, test: Predictions) -> Mapping[str, Mapp
         "own_rule": test.decisions,
         "tuned": test.scores > cuts,
     }
+    return {rule: _measured(replace(test, decisions=d)) for rule, d in decided.items()}
+
+
+def _measured(predictions: Predictions) -> Mapping[str, float]:
+    """Every ruler of decisions by name, fetched from the device at once."""
+    facts = Facts(predictions)
+    parts = [ruler.parts(facts) for ruler in DECISION_RULERS]
+    numbers = iter(as_parts(torch.cat(parts)))
     return {
-        rule: {ruler.name: ruler(replace(test, decisions=d)) for ruler in DECISION_RULERS}
-        for rule, d in decided.items()
+        ruler.name: ruler.joined(list(islice(numbers, len(part))))
+        for ruler, part in zip(DECISION_RULERS, parts, strict=True)
     }

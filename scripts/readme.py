@@ -69,8 +69,8 @@ def _read(slug: str) -> dict[str, Any]:
 
 
 def _where(source: dict[str, str]) -> str:
-    """Date, or document where there is no date; linked where there is an address."""
-    words = source["date"] or source["document"] or "common advice"
+    """Document and date; linked where there is an address."""
+    words = ", ".join(filter(None, (source["document"], source["date"])))
     return f"[{words}]({source['url']})" if source["url"] else words
 
 

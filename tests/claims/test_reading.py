@@ -73,6 +73,8 @@ def test_claims_are_found_by_slug_or_path(tmp_path):
     assert [found.slug for found in list_claims(tmp_path)] == ["a-claim"]
     with pytest.raises(UserError, match="did you mean a-claim"):
         find_claim("a-clam", tmp_path)
+    (tmp_path / "a-claim-too.yaml").write_text(path.read_text())
+    assert [found.slug for found in list_claims(tmp_path)] == ["a-claim", "a-claim-too"]
 
 
 # What is changed in the claim above (which starts at line 1), and what the refusal must say.

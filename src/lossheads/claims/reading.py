@@ -66,7 +66,8 @@ def load_claim(path: Path) -> Claim:
 
 def list_claims(folder: Path) -> list[Claim]:
     """Every claim file of a folder, by name."""
-    return [load_claim(path) for path in sorted(folder.glob("*.yaml"))]
+    paths = sorted(folder.glob("*.yaml"), key=lambda path: path.stem)
+    return [load_claim(path) for path in paths]
 
 
 def find_claim(name: str, folder: Path) -> Claim:

@@ -203,6 +203,8 @@ class _Course:
         """Measure the state each member keeps on validation and test under every ruler."""
         dataset = self._dataset
         done = [k for k, walk in enumerate(self.walks) if walk.status != "diverged"]
+        if not done:
+            return
         if self._plan.patience is not None:
             self._go_back_to_best(done)
         test_logits = self._cohort.logits(dataset.test.inputs)

@@ -18,12 +18,9 @@ def arms_of(results: Iterable[Result]) -> dict[str, list[Result]]:
     """
     # A run that was asked for twice is one repetition, not two.
     unique = list({result.key: result for result in results}.values())
-    identities = [_identity(result) for result in unique]
-    for key, usual in _USUALLY_FOLLOWS.items():
-        _mark_followers(key, usual, identities)
     groups: dict[str, list[Result]] = {}
     leaves = []
-    for result, identity in zip(unique, identities, strict=True):
+    for result, identity in zip(unique, identities(unique), strict=True):
         identity.pop("seed")
         words = json.dumps(identity, sort_keys=True, default=str)
         if words not in groups:
@@ -37,8 +34,18 @@ def arms_of(results: Iterable[Result]) -> dict[str, list[Result]]:
     return dict(zip(names, groups.values(), strict=True))
 
 
+def identities(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """Every setting that makes an arm, and the seed, of each result.
+
+    A further seed that follows the seed is no setting: it reads "the seed's".
+    """
+    found = [_identity(result) for result in results]
+    for key, usual in _USUALLY_FOLLOWS.items():
+        _mark_followers(key, usual, found)
+    return found
+
+
 def _identity(result: Result) -> dict[str, Any]:
-    """Every setting that makes an arm, and the seed."""
     config = {k: v for k, v in result.config.items() if k not in (*NOT_IN_KEY, "content")}
     leaves = flat(config)
     leaves.pop("device.threads", None)

@@ -17,6 +17,7 @@ from lossheads.report.figures import epochs_figure, puzzle_figure
 from lossheads.report.grids import Cell, Grid, code, figures, text
 from lossheads.report.html import Picture, picture, render, write_html
 from lossheads.report.numbers import number
+from lossheads.report.same_data import SameData, by_data
 from lossheads.report.sheet import COLOURS
 from lossheads.report.spread import Arms, perfect, spread
 from lossheads.report.tables import caption, table
@@ -29,11 +30,11 @@ _SHOWN = (*PUZZLE_RULERS, "keras_2_3_accuracy", "keras_3_accuracy")
 
 @dataclass(frozen=True)
 class Part:
-    """The runs on one dataset."""
+    """The runs on one test set."""
 
-    dataset: str
+    title: str
     anchor: str
-    examples: int
+    examples: str
     arms: int
     scores: Grid
     pictures: tuple[Picture, ...]
@@ -58,32 +59,24 @@ def write_runs_page(outputs: Path, page: Path) -> Path:
 
 
 def runs_page(results: Sequence[Result]) -> str:
-    """The page as text; datasets without a finished run are left out."""
-    by_dataset: dict[str, list[Result]] = {}
-    for result in results:
-        by_dataset.setdefault(result.config["choices"]["dataset"], []).append(result)
-    parts = [
-        _part(dataset, runs, f"data-{index}")
-        for index, (dataset, runs) in enumerate(by_dataset.items(), 1)
-        if any(run.status == "finished" for run in runs)
-    ]
+    """The page as text; data without a finished run are left out."""
+    finished = [data for data in by_data(results) if data.finished]
+    parts = [_part(data, f"data-{index}") for index, data in enumerate(finished, 1)]
     return render("runs.html", parts_of=parts, runs=len(results))
 
 
-def _part(dataset: str, runs: Sequence[Result], anchor: str) -> Part:
-    arms = arms_of(runs)
-    finished = [run for run in runs if run.status == "finished"]
-    measured = finished[0].test
+def _part(data: SameData, anchor: str) -> Part:
+    arms = arms_of(data.runs)
     return Part(
-        dataset=dataset,
+        title=data.title,
         anchor=anchor,
-        examples=measured.n,
+        examples=data.examples,
         arms=len(arms),
-        scores=_scores(table(arms, list(measured.rulers))),
-        pictures=tuple(_pictures(arms, finished)),
+        scores=_scores(table(arms, data.rulers)),
+        pictures=tuple(_pictures(arms, data.finished)),
         classes=_classes(arms),
-        runs=_runs(runs),
-        environments=tuple(dict.fromkeys(_place(run) for run in finished)),
+        runs=_runs(data.runs),
+        environments=tuple(dict.fromkeys(_place(run) for run in data.finished)),
     )
 
 

@@ -191,14 +191,28 @@ def test_a_ruler_without_floor_says_so():
 
 
 @pytest.mark.parametrize("arms", [2, 3, 7])
-@pytest.mark.parametrize("length", [3, 30])
-def test_the_legend_stays_on_the_paper(arms, length):
-    many = {f"{number}{'m' * length}": puzzle()["cce"] for number in range(arms)}
+@pytest.mark.parametrize("name", ["mmm", "m" * 30, "m" * 200, "softmax_cce, epochs=5.0, " * 8])
+def test_the_legend_stays_on_the_paper(arms, name):
+    many = {f"{number}{name}": puzzle()["cce"] for number in range(arms)}
     for figure in (puzzle_figure(many, [ARGMAX]), epochs_figure(many, [ARGMAX, CELLS])):
         figure.canvas.draw()
         box = figure.legends[0].get_window_extent()
         assert box.x0 >= 0
         assert box.x1 <= figure.bbox.width
+        assert [words.replace("\n", "").replace(" ", "") for words in legend(figure)[:arms]] == [
+            arm.replace(" ", "") for arm in many
+        ]
+
+
+def test_a_long_name_is_folded_after_its_separators_and_takes_no_room_from_the_axes():
+    many = {f"{number}, {'epochs=5.0, ' * 16}": puzzle()["cce"] for number in range(7)}
+    figure, plain = (epochs_figure(arms, [ARGMAX]) for arms in (many, {"cce": puzzle()["cce"]}))
+    assert all(line.endswith("=5.0,") for line in legend(figure)[0].splitlines())
+    heights = []
+    for drawn in (figure, plain):
+        drawn.canvas.draw()
+        heights.append(drawn.axes[0].get_window_extent().height)
+    assert heights[0] > 0.8 * heights[1]
 
 
 def test_colours_are_as_many_as_markers():

@@ -129,7 +129,10 @@ def test_without_digests_other_settings_are_other_data() -> None:
 def test_data_drawn_with_every_seed_are_one_and_fixed_ones_are_others() -> None:
     drawn = [ended(s, data={"seed": s}, dataset="blobs", digest=f"d{s}") for s in range(3)]
     fixed = [ended(s, data={"seed": 7}, dataset="blobs", digest="d7") for s in range(3)]
-    assert titles([*drawn, *fixed]) == {"blobs, seed=the seed's": 3, "blobs, seed=7": 3}
+    assert titles([*drawn, *fixed]) == {
+        "blobs, dataset.seed=the seed's": 3,
+        "blobs, dataset.seed=7": 3,
+    }
 
 
 @pytest.mark.parametrize("classes", [["a"], ["a", "b", "none"]])

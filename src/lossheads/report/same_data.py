@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lossheads.report.arms import identities
+from lossheads.report.arms import identities, spoken
 from lossheads.results import Result
 
 _CONTENTS = "content.dataset"
@@ -110,5 +110,4 @@ def _titles(choice: str, groups: Sequence[Mapping[str, Any]]) -> list[str]:
 def _differing(group: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> list[str]:
     """The settings of a group in which those of one title differ."""
     keys = [key for key in group if len({str(other.get(key)) for other in alike}) > 1]
-    words = {key: "contents" if key == _CONTENTS else key.rpartition(".")[2] for key in keys}
-    return [f"{word}={group[key]}" for key, word in words.items()]
+    return [f"{word}={group[key]}" for key, word in spoken(keys).items()]

@@ -215,6 +215,16 @@ def test_a_long_name_is_folded_after_its_separators_and_takes_no_room_from_the_a
     assert heights[0] > 0.8 * heights[1]
 
 
+def test_one_seed_claims_neither_interval_nor_band():
+    one = {"cce": puzzle()["cce"][:1]}
+    assert puzzle_figure(one, [ARGMAX]).axes[0].get_xlabel() == "test split, one seed, no interval"
+    label = epochs_figure(one, [ARGMAX]).axes[0].get_xlabel()
+    assert label == "epochs; validation split, one seed, no band"
+    both = {"cce": puzzle()["cce"], "bce": puzzle()["bce"][:1]}
+    label = puzzle_figure(both, [ARGMAX]).axes[0].get_xlabel()
+    assert label.endswith("mean and 95 % interval over n = 1 to 3 seeds, none at one seed")
+
+
 def test_colours_are_as_many_as_markers():
     assert len(COLOURS) == len(MARKERS) == len(set(COLOURS)) == len(set(MARKERS))
 

@@ -30,6 +30,7 @@ from lossheads.report.spread import (
     final,
     floor_of,
     floor_words,
+    over_seeds,
     perfect,
     quantity,
 )
@@ -75,8 +76,8 @@ def puzzle_figure(
     axes.set_ylim(len(rulers) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", color=PALE, linewidth=0.6)
-    seeds = _seeds([at.n for at in spreads.values()])
-    axes.set_xlabel(f"{SPLIT_WORDS[split]} split, mean and 95 % interval over {seeds}")
+    over = over_seeds([at.n for at in spreads.values()], "interval")
+    axes.set_xlabel(f"{SPLIT_WORDS[split]} split, {over}")
     keys = [_mark(marker, colour, arm) for arm, marker, colour in _styled(arms)]
     tick = Line2D([], [], color=INK, linestyle="", marker="|", ms=11, mew=2.2, label=FLOOR_WORDS)
     keys.append(tick)
@@ -234,8 +235,8 @@ def _label_epochs(axes: Axes, curves: Curves) -> None:
     worst_end = min((points[-1][1].mean for points in curves.values() if points), default=0.0)
     axes.set_ylim(max(0.0, 1 - 2.5 * (1 - min(worst_end, 0.99))), 1.0)
     axes.grid(axis="y", color=PALE, linewidth=0.6)
-    seeds = _seeds([at.n for points in curves.values() for _, at in points])
-    axes.set_xlabel(f"epochs; validation split, mean and 95 % band over {seeds}")
+    over = over_seeds([at.n for points in curves.values() for _, at in points], "band")
+    axes.set_xlabel(f"epochs; validation split, {over}")
     axes.set_ylabel(quantity(list(dict.fromkeys(ruler for _, ruler in curves))))
 
 
@@ -248,8 +249,3 @@ def _ring(*at: float, label: str = "_") -> Line2D:
     ring = Line2D(xs, ys, linestyle="", marker="o", markersize=12, markerfacecolor="none")
     ring.set(markeredgecolor=INK, markeredgewidth=1.1, label=label)
     return ring
-
-
-def _seeds(counts: Sequence[int]) -> str:
-    least, most = min(counts, default=0), max(counts, default=0)
-    return f"n = {most} seeds" if least == most else f"n = {least} to {most} seeds"

@@ -19,7 +19,7 @@ from lossheads.report.html import Picture, picture, render, write_html
 from lossheads.report.numbers import number
 from lossheads.report.same_data import SameData, by_data
 from lossheads.report.sheet import COLOURS
-from lossheads.report.spread import Arms, perfect, spread
+from lossheads.report.spread import Arms, final, over_seeds, perfect, spread
 from lossheads.report.tables import caption, table
 from lossheads.results import Result, read_results
 
@@ -111,11 +111,13 @@ def _pictures(arms: Arms, finished: Sequence[Result]) -> list[Picture]:
     if not shown or len(arms) > len(COLOURS):
         return []
     names = f"Arms: {', '.join(arms)}; rulers: {', '.join(shown)}."
+    counts = [final(runs, ruler, "test").n for runs in arms.values() for ruler in shown]
+    ends_over, curves_over = (over_seeds(counts, word) for word in ("interval", "band"))
     ends = puzzle_figure(arms, shown, title="Every arm at the end of training")
     curves = epochs_figure(arms, shown[:2], title="Every arm while it trains")
     return [
-        picture("rulers", _png(ends), f"Mean with 95 % interval and floor on test. {names}"),
-        picture("epochs", _png(curves), f"Mean with 95 % band by epoch on validation. {names}"),
+        picture("rulers", _png(ends), f"Test split, {ends_over}, with floors. {names}"),
+        picture("epochs", _png(curves), f"Validation split by epoch, {curves_over}. {names}"),
     ]
 
 
@@ -146,10 +148,11 @@ def _classes(arms: Arms) -> Grid | None:
             for name in _CLASSES
         ]
         rows.append((text(label), *scores))
-    seeds = " or ".join(sorted({str(len(runs)) for runs in ended.values()}))
+    counts = sorted({len(runs) for runs in ended.values()})
+    over = f"averaged over n = {' or '.join(map(str, counts))} seeds"
     said = (
         "Mean score of each class from 0 to 1 over test examples that have it (present) and that "
-        f"lack it (absent), averaged over n = {seeds} seeds."
+        f"lack it (absent), {'one seed' if counts == [1] else over}."
     )
     head = [f"{arm}, {kind}" for arm in ended for kind in ("present", "absent")]
     return Grid(said, ("class", *head), tuple(rows))

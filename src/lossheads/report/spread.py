@@ -137,6 +137,17 @@ def floor_words(results: Sequence[Result], floor: float) -> str:
     return f"{floor:.3f} = 1 − 1/{share[0]}" if share else f"{floor:.3f}"
 
 
+def over_seeds(counts: Sequence[int], spread_word: str) -> str:
+    """What is shown of so many seeds: a mean and its interval or band, which one seed has not."""
+    least, most = min(counts, default=0), max(counts, default=0)
+    if most <= 1:
+        return f"one seed, no {spread_word}" if most else "no seed has a value"
+    shown = f"mean and 95 % {spread_word} over n ="
+    if least == most:
+        return f"{shown} {most} seeds"
+    return f"{shown} {least} to {most} seeds{', none at one seed' if 1 in counts else ''}"
+
+
 def quantity(rulers: Sequence[str]) -> str:
     """What an axis that rulers share measures: the one ruler, accuracy of several kinds, a score.
 

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -223,6 +224,30 @@ def test_one_seed_claims_neither_interval_nor_band():
     both = {"cce": puzzle()["cce"], "bce": puzzle()["bce"][:1]}
     label = puzzle_figure(both, [ARGMAX]).axes[0].get_xlabel()
     assert label.endswith("mean and 95 % interval over n = 1 to 3 seeds, none at one seed")
+
+
+def stopping(steps):
+    """An arm of two seeds whose first walks so far and whose second walks three laps."""
+    laps = [{ARGMAX: 0.1}, {ARGMAX: 0.7}, {ARGMAX: 0.8}]
+    return [run(0, laps[:steps]), run(1, laps)]
+
+
+def test_a_curve_that_ends_with_its_first_stopper_says_so():
+    figure = epochs_figure({"cut": stopping(2), "whole": stopping(3)}, [ARGMAX])
+    bars = [line for line in figure.axes[0].lines if line.get_marker() == "|"]
+    assert [(*line.get_xdata(), *line.get_ydata()) for line in bars] == [(1.0, 0.7)]
+    assert bars[0].get_color() == COLOURS[0]
+    assert "the first seed of the arm stopped here, others trained on" in legend(figure)
+    whole = legend(epochs_figure({"whole": stopping(3)}, [ARGMAX]))
+    assert whole == ["whole", f"{ARGMAX}, floor 0.100", FLOOR]
+
+
+def test_a_curve_that_goes_on_after_the_kept_lap_says_so():
+    first = stopping(3)[0]
+    start, best, after = first.laps
+    kept = replace(first, laps=[start, replace(best, test=after.test), replace(after, test=None)])
+    said = "early stopping: final numbers are of the best lap of each seed, not of a curve's end"
+    assert said in legend(epochs_figure({"a": [kept]}, [ARGMAX]))
 
 
 def test_colours_are_as_many_as_markers():

@@ -30,6 +30,8 @@ from lossheads.report.spread import (
     final,
     floor_of,
     floor_words,
+    is_cut,
+    keeps_earlier,
     over_seeds,
     perfect,
     quantity,
@@ -40,6 +42,8 @@ Curves = Mapping[Pair, Sequence[tuple[float, Spread]]]  # (epoch, mean over seed
 FURTHER_LEFT = "a floor left of the axis"
 SPLIT_WORDS = {"val": "validation", "test": "test"}
 FLOOR_WORDS = "floor: the best answer that never looks at an input"
+CUT_WORDS = "the first seed of the arm stopped here, others trained on"
+KEPT_WORDS = "early stopping: final numbers are of the best lap of each seed, not of a curve's end"
 
 
 def puzzle_figure(
@@ -94,7 +98,8 @@ def epochs_figure(
 ) -> Figure:
     """Mean over seeds with its 95 % band against epochs; colour is the arm, dash the ruler.
 
-    Every floor is a dotted line where the axis reaches it; the legend says whose it is.
+    Every floor is a dotted line where the axis reaches it; the legend says whose it is. A curve
+    ends with the first seed of its arm that stopped; a bar marks the end where others trained on.
 
     Args:
         arms: Arm name -> one result per seed; at most seven.
@@ -122,6 +127,7 @@ def epochs_figure(
     for dash, ruler in zip(DASHES, rulers, strict=False):
         label = f"{ruler}, {_floor_text(arms, ruler, floors)}"
         keys.append(Line2D([], [], color=GREY, linestyle=dash, label=label))
+    keys += _early_ends(axes, arms, curves)
     lines = [axes.axhline(floor, color=INK, lw=1.0, ls=DOTS) for floor in _known(floors.values())]
     if lines:
         lines[0].set_label(FLOOR_WORDS)
@@ -228,6 +234,26 @@ def _draw_bands(axes: Axes, curves: Curves) -> None:
         axes.plot(epochs, [at.mean for _, at in points], color=colour, linestyle=dash, lw=1.6)
         low, high = [at.low for _, at in points], [at.high for _, at in points]
         axes.fill_between(epochs, low, high, color=colour, alpha=0.2, linewidth=0)
+
+
+def _early_ends(axes: Axes, arms: Arms, curves: Curves) -> list[Line2D]:
+    """A bar where a curve ends although some of its seeds trained on; what there is to know."""
+    cut = [arm for arm, runs in arms.items() if is_cut(runs)]
+    for (arm, _), points in curves.items():
+        if arm in cut and points:
+            epoch, at = points[-1]
+            axes.add_line(_bar(COLOURS[list(arms).index(arm)], epoch, at.mean))
+    keys = [_bar(GREY, label=CUT_WORDS)] if cut else []
+    if any(keeps_earlier(runs) for runs in arms.values()):
+        keys.append(Line2D([], [], linestyle="", label=KEPT_WORDS))
+    return keys
+
+
+def _bar(colour: str, *at: float, label: str = "_") -> Line2D:
+    xs, ys = ([at[0]], [at[1]]) if at else ([], [])
+    bar = Line2D(xs, ys, color=colour, linestyle="", marker="|", label=label)
+    bar.set(markersize=12, markeredgewidth=2)
+    return bar
 
 
 def _label_epochs(axes: Axes, curves: Curves) -> None:

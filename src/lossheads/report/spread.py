@@ -87,7 +87,8 @@ def curve(results: Sequence[Result], ruler: str) -> list[tuple[Lap, Spread]]:
     """One arm under one ruler over training, on the validation split.
 
     Only steps that every run reached are kept: a mean whose members change along the axis
-    would show who stopped early, not what was learned. Runs without a lap do not count.
+    would show who stopped early, not what was learned. Runs without a lap do not count. Whoever
+    draws it says where it `is_cut`.
     """
     by_step = [{lap.step: lap for lap in result.laps} for result in results if result.laps]
     if not by_step:
@@ -97,6 +98,24 @@ def curve(results: Sequence[Result], ruler: str) -> list[tuple[Lap, Spread]]:
         (by_step[0][step], spread([laps[step].val.rulers.get(ruler, math.nan) for laps in by_step]))
         for step in shared
     ]
+
+
+def is_cut(results: Sequence[Result]) -> bool:
+    """Whether some runs of an arm were measured after its curve ends: others had stopped."""
+    ends = {max(lap.step for lap in result.laps) for result in results if result.laps}
+    return len(ends) > 1
+
+
+def keeps_earlier(results: Sequence[Result]) -> bool:
+    """Whether a run's numbers are of an earlier lap than its last: early stopping keeps the best.
+
+    A curve passes that lap and goes on, so that it need not end in those numbers.
+    """
+    return any(
+        lap.test is not None and lap.step < max(other.step for other in result.laps)
+        for result in results
+        for lap in result.laps
+    )
 
 
 def check(arms: Arms, rulers: Sequence[str], who: str) -> None:

@@ -1,3 +1,4 @@
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -258,7 +259,7 @@ def test_colours_are_as_many_as_markers():
 @pytest.mark.parametrize(
     ("rulers", "arms", "words"),
     [
-        (["nll_loss"], 1, "show losses and errors in a table"),
+        (["nll_loss"], 1, "show losses, errors and factors in a table"),
         ([ARGMAX], len(COLOURS) + 1, "draw two figures"),
         (["acuracy_score"], 1, "did you mean"),
     ],
@@ -267,6 +268,14 @@ def test_what_cannot_be_drawn_is_refused(draw, rulers, arms, words):
     many = {f"arm {number}": puzzle()["cce"] for number in range(arms)}
     with pytest.raises(UserError, match=words):
         draw(many, rulers)
+
+
+@pytest.mark.parametrize("draw", [puzzle_figure, epochs_figure])
+def test_a_factor_that_is_best_in_the_middle_is_not_drawn_as_better_when_higher(draw):
+    name = "fitted_temperature"
+    arms = {"cce": [run(0, [{name: 0.9}], floors={name: math.nan})]}
+    with pytest.raises(UserError, match="got fitted_temperature: it draws rulers of which more is"):
+        draw(arms, [name])
 
 
 def test_more_rulers_than_dashes_are_refused():

@@ -61,8 +61,8 @@ def puzzle_figure(
         told: (arm, ruler) pairs whose numbers somebody compared; ringed.
 
     Raises:
-        UserError: Without arms or rulers, with more arms than colours, for a loss or error, or
-            for a ruler that no run was measured under.
+        UserError: Without arms or rulers, with more arms than colours, for a loss, an error
+            or a factor, or for a ruler that no run was measured under.
     """
     _check(arms, rulers, "puzzle_figure")
     figure, axes = sheet(7.6, 1.4 + len(rulers) * (0.2 + 0.19 * len(arms)))
@@ -145,8 +145,8 @@ def _check(arms: Arms, rulers: Sequence[str], who: str) -> None:
     for ruler in rulers:
         if perfect(ruler) != 1.0:
             raise UserError(
-                f"{who} got {ruler}: it draws rulers whose best value is 1 on one axis; "
-                "show losses and errors in a table"
+                f"{who} got {ruler}: it draws rulers of which more is better, up to 1, on one "
+                "axis; show losses, errors and factors in a table"
             )
 
 

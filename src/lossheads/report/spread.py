@@ -74,8 +74,15 @@ def floor_of(results: Sequence[Result], ruler: str, split: Split) -> float:
 
 
 def perfect(ruler: str) -> float:
-    """What perfect predictions score: 0 where the name ends in _loss or _error, else 1."""
-    return 0.0 if ruler.endswith(("_loss", "_error")) else 1.0
+    """What perfect predictions score, as far as the name tells: higher or lower is better.
+
+    0 where it ends in _loss or _error, 1 where it ends in _score or speaks of accuracy. NaN
+    elsewhere, for a name without a direction is no promise of one: `fitted_temperature` is a
+    factor, best in the middle of its range.
+    """
+    if ruler.endswith(("_loss", "_error")):
+        return 0.0
+    return 1.0 if ruler.endswith("_score") or "accuracy" in ruler else math.nan
 
 
 def skill(score: float, floor: float, best: float) -> float:

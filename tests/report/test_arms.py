@@ -84,6 +84,54 @@ def test_the_same_path_with_other_contents_is_another_arm() -> None:
     before, after = {"dataset": "1a2b3c4d5e6f"}, {"dataset": "ffff00001111"}
     found = [result(seed, content=content) for content in (before, after) for seed in range(2)]
     assert sizes(found) == {
-        "softmax_cce, dataset=1a2b3c4d": 2,
-        "softmax_cce, dataset=ffff0000": 2,
+        "softmax_cce, contents=1a2b3c4d": 2,
+        "softmax_cce, contents=ffff0000": 2,
     }
+
+
+def test_contents_that_the_path_tells_apart_are_not_named() -> None:
+    found = [
+        result(dataset={"path": path}, content={"dataset": digest})
+        for path, digest in (("a.npz", "1a2b3c4d"), ("b.npz", "ffff0000"))
+    ]
+    assert list(sizes(found)) == ["softmax_cce, path=a.npz", "softmax_cce, path=b.npz"]
+
+
+def test_keys_that_end_alike_are_named_in_full() -> None:
+    cnn = {"_target_": "lossheads.models.cnn", "channels": [32, 64]}
+    found = [result(dataset={"channels": 1}), result(dataset={"channels": 3}, model=cnn)]
+    assert list(sizes(found)) == [
+        "softmax_cce, model=lossheads.models.mlp, hidden=[8], dataset.channels=1",
+        "softmax_cce, model=lossheads.models.cnn, dataset.channels=3, model.channels=[32, 64]",
+    ]
+
+
+def chosen(name: str, target: str) -> Result:
+    choices = {"head": "softmax_cce", "dataset": "digits", "model": name}
+    return result(choices=choices, model={"_target_": target})
+
+
+def test_a_group_goes_by_the_name_that_was_chosen() -> None:
+    found = [chosen("mlp", "lossheads.models.mlp"), chosen("linear", "lossheads.models.linear")]
+    assert list(sizes(found)) == ["softmax_cce, model=mlp", "softmax_cce, model=linear"]
+
+
+def test_a_name_that_was_given_to_two_targets_does_not_hide_them() -> None:
+    found = [chosen("mine", "mine.one"), chosen("mine", "mine.two")]
+    assert list(sizes(found)) == ["softmax_cce, model=mine.one", "softmax_cce, model=mine.two"]
+
+
+def test_contents_of_several_modules_are_told_apart() -> None:
+    found = [
+        result(content={"head": digest, "model": other})
+        for digest, other in (("aaaa", "1111"), ("bbbb", "2222"))
+    ]
+    assert list(sizes(found)) == [
+        "softmax_cce, head.contents=aaaa, model.contents=1111",
+        "softmax_cce, head.contents=bbbb, model.contents=2222",
+    ]
+
+
+def test_the_seed_of_the_data_is_not_called_the_seed() -> None:
+    found = [result(dataset={"seed": seed}) for seed in (7, 8)]
+    assert list(sizes(found)) == ["softmax_cce, dataset.seed=7", "softmax_cce, dataset.seed=8"]

@@ -1,5 +1,7 @@
+import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -191,14 +193,62 @@ def test_a_ruler_without_floor_says_so():
 
 
 @pytest.mark.parametrize("arms", [2, 3, 7])
-@pytest.mark.parametrize("length", [3, 30])
-def test_the_legend_stays_on_the_paper(arms, length):
-    many = {f"{number}{'m' * length}": puzzle()["cce"] for number in range(arms)}
+@pytest.mark.parametrize("name", ["mmm", "m" * 30, "m" * 200, "softmax_cce, epochs=5.0, " * 8])
+def test_the_legend_stays_on_the_paper(arms, name):
+    many = {f"{number}{name}": puzzle()["cce"] for number in range(arms)}
     for figure in (puzzle_figure(many, [ARGMAX]), epochs_figure(many, [ARGMAX, CELLS])):
         figure.canvas.draw()
         box = figure.legends[0].get_window_extent()
         assert box.x0 >= 0
         assert box.x1 <= figure.bbox.width
+        assert [words.replace("\n", "").replace(" ", "") for words in legend(figure)[:arms]] == [
+            arm.replace(" ", "") for arm in many
+        ]
+
+
+def test_a_long_name_is_folded_after_its_separators_and_takes_no_room_from_the_axes():
+    many = {f"{number}, {'epochs=5.0, ' * 16}": puzzle()["cce"] for number in range(7)}
+    figure, plain = (epochs_figure(arms, [ARGMAX]) for arms in (many, {"cce": puzzle()["cce"]}))
+    assert all(line.endswith("=5.0,") for line in legend(figure)[0].splitlines())
+    heights = []
+    for drawn in (figure, plain):
+        drawn.canvas.draw()
+        heights.append(drawn.axes[0].get_window_extent().height)
+    assert heights[0] > 0.8 * heights[1]
+
+
+def test_one_seed_claims_neither_interval_nor_band():
+    one = {"cce": puzzle()["cce"][:1]}
+    assert puzzle_figure(one, [ARGMAX]).axes[0].get_xlabel() == "test split, one seed, no interval"
+    label = epochs_figure(one, [ARGMAX]).axes[0].get_xlabel()
+    assert label == "epochs; validation split, one seed, no band"
+    both = {"cce": puzzle()["cce"], "bce": puzzle()["bce"][:1]}
+    label = puzzle_figure(both, [ARGMAX]).axes[0].get_xlabel()
+    assert label.endswith("mean and 95 % interval over n = 1 to 3 seeds, none at one seed")
+
+
+def stopping(steps):
+    """An arm of two seeds whose first walks so far and whose second walks three laps."""
+    laps = [{ARGMAX: 0.1}, {ARGMAX: 0.7}, {ARGMAX: 0.8}]
+    return [run(0, laps[:steps]), run(1, laps)]
+
+
+def test_a_curve_that_ends_with_its_first_stopper_says_so():
+    figure = epochs_figure({"cut": stopping(2), "whole": stopping(3)}, [ARGMAX])
+    bars = [line for line in figure.axes[0].lines if line.get_marker() == "|"]
+    assert [(*line.get_xdata(), *line.get_ydata()) for line in bars] == [(1.0, 0.7)]
+    assert bars[0].get_color() == COLOURS[0]
+    assert "the first seed of the arm stopped here, others trained on" in legend(figure)
+    whole = legend(epochs_figure({"whole": stopping(3)}, [ARGMAX]))
+    assert whole == ["whole", f"{ARGMAX}, floor 0.100", FLOOR]
+
+
+def test_a_curve_that_goes_on_after_the_kept_lap_says_so():
+    first = stopping(3)[0]
+    start, best, after = first.laps
+    kept = replace(first, laps=[start, replace(best, test=after.test), replace(after, test=None)])
+    said = "early stopping: final numbers are of the best lap of each seed, not of a curve's end"
+    assert said in legend(epochs_figure({"a": [kept]}, [ARGMAX]))
 
 
 def test_colours_are_as_many_as_markers():
@@ -209,7 +259,7 @@ def test_colours_are_as_many_as_markers():
 @pytest.mark.parametrize(
     ("rulers", "arms", "words"),
     [
-        (["nll_loss"], 1, "show losses and errors in a table"),
+        (["nll_loss"], 1, "show losses, errors and factors in a table"),
         ([ARGMAX], len(COLOURS) + 1, "draw two figures"),
         (["acuracy_score"], 1, "did you mean"),
     ],
@@ -218,6 +268,14 @@ def test_what_cannot_be_drawn_is_refused(draw, rulers, arms, words):
     many = {f"arm {number}": puzzle()["cce"] for number in range(arms)}
     with pytest.raises(UserError, match=words):
         draw(many, rulers)
+
+
+@pytest.mark.parametrize("draw", [puzzle_figure, epochs_figure])
+def test_a_factor_that_is_best_in_the_middle_is_not_drawn_as_better_when_higher(draw):
+    name = "fitted_temperature"
+    arms = {"cce": [run(0, [{name: 0.9}], floors={name: math.nan})]}
+    with pytest.raises(UserError, match="got fitted_temperature: it draws rulers of which more is"):
+        draw(arms, [name])
 
 
 def test_more_rulers_than_dashes_are_refused():

@@ -56,6 +56,19 @@ def test_every_class_has_its_score_where_present_and_where_absent():
     assert "averaged over n = 3 seeds" in said
 
 
+def test_one_seed_is_called_so_everywhere():
+    runs = [run for run in recorded() if run.config["seed"] == 0]
+    page = Page(runs_page(runs))
+    said = words(page.below["data-1"])
+    assert "lack it (absent), one seed." in said
+    assert [image["alt"].split(" Arms")[0] for image in page.all("img")] == [
+        "Test split, one seed, no interval, with floors.",
+        "Validation split by epoch, one seed, no band.",
+    ]
+    assert "95 %" not in page.text
+    assert "1 seeds" not in page.text
+
+
 def test_nothing_is_loaded_and_anchors_resolve_and_names_are_only_shown():
     page = Page(runs_page([*recorded(), *recorded(f"other{HOSTILE}")]))
     assert not page.all("script", "link", "iframe")

@@ -12,10 +12,12 @@ from lossheads.report.spread import (
     final,
     floor_of,
     floor_words,
+    perfect,
     quantity,
     skill,
     spread,
 )
+from lossheads.rulers.measuring import ALL_RULERS
 
 from .making import ARGMAX, CELLS, puzzle, run
 
@@ -76,6 +78,18 @@ def test_a_curve_runs_forwards_when_the_kept_lap_stands_last():
 
 def test_a_curve_of_nothing_is_empty():
     assert curve([], ARGMAX) == []
+
+
+def test_the_name_of_every_ruler_tells_what_is_perfect_but_of_a_factor():
+    told = {ruler.name: perfect(ruler.name) for ruler in ALL_RULERS}
+    assert {name for name, best in told.items() if math.isnan(best)} == {"fitted_temperature"}
+    known = {ruler.name: ruler.perfect for ruler in ALL_RULERS}
+    assert {name: best for name, best in told.items() if best != known[name]}.keys() == {
+        "fitted_temperature"
+    }
+    assert perfect("outliers/held_out/max_score_fpr95_error") == 0.0
+    assert perfect("tuned/macro_f1_score") == 1.0
+    assert math.isnan(perfect("first_step/gradient_norm"))
 
 
 def test_skill_runs_from_the_floor_to_perfect():

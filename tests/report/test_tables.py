@@ -73,7 +73,7 @@ def test_no_number_is_broken_and_no_name_in_mid_word(arms, width):
     words = set(re.findall(r"[a-z][a-z=.0-9]*", said.split("test split")[0]))
     rates = {f"lr={name.split('=')[1]}" for name in many}
     names = {"elementwise", "accuracy", "score", "softmax", "cce", "ruler", "n", "floor", *rates}
-    assert words - {"toy", "arms", "to", "of"} == names
+    assert words - {"toy", "arm", "arms", "to", "of"} == names
     assert max(map(len, said.splitlines())) <= width
 
 
@@ -82,6 +82,7 @@ def test_arms_without_room_stand_in_a_table_of_their_own_under_one_caption():
     said = shown(many, 80)
     spans = ("toy, arms 1 to 3 of 8", "toy, arms 4 to 6 of 8", "toy, arms 7 to 8 of 8")
     assert all(span in said for span in spans)
+    assert "toy, arm 7 of 7" in shown({f"arm {number}": puzzle()["cce"] for number in range(7)}, 80)
     assert said.count("test split") == 1
     assert "arms" not in shown({"cce": puzzle()["cce"]}, 80)
 
@@ -106,6 +107,7 @@ def test_an_undefined_ruler_says_so_and_a_partly_defined_one_says_its_n():
 def test_one_seed_shows_no_interval():
     said = markdown(table({"cce": puzzle()["cce"][:1]}, [ARGMAX]))
     assert f"| {ARGMAX} | 0.8700<br>floor 0.1000 |" in said
+    assert "test split; one seed, no interval; floor" in said
 
 
 def test_an_unknown_ruler_is_refused():

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from lossheads.errors import RunsFailed
 from lossheads.report.arms import arms_of
+from lossheads.report.same_data import by_data
 from lossheads.report.spread import perfect, skill
 from lossheads.report.tables import rich_tables, table
 from lossheads.results import Result
@@ -36,18 +37,14 @@ def announce(results: Sequence[Result], outputs: Path, console: Console | None =
 
 
 def print_arms(results: Sequence[Result], console: Console) -> None:
-    """One table arm × ruler per dataset; runs that diverged count as seeds left out."""
-    datasets = dict.fromkeys(result.config["choices"]["dataset"] for result in results)
-    for dataset in datasets:
-        here = [result for result in results if result.config["choices"]["dataset"] == dataset]
-        finished = [result for result in here if result.status == "finished"]
-        if not finished:
-            console.print(f"{dataset}: no run finished")
+    """One table arm × ruler per test set; runs that diverged count as seeds left out."""
+    for data in by_data(results):
+        if not data.finished:
+            console.print(f"{data.title}: no run finished")
             continue
-        measured = finished[0].test
-        title = f"{dataset}, test, n = {measured.n} examples"
-        data = table(arms_of(here), list(measured.rulers))
-        console.print(*rich_tables(data, title, console.width), sep="\n")
+        title = f"{data.title}, test, {data.examples}"
+        shown = table(arms_of(data.runs), data.rulers)
+        console.print(*rich_tables(shown, title, console.width), sep="\n")
 
 
 def wide_console() -> Console:

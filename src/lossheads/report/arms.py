@@ -14,31 +14,38 @@ def arms_of(results: Iterable[Result]) -> dict[str, list[Result]]:
     """Arm name -> one result per seed, in the order met.
 
     Seeds repeat an arm; everything else that differs makes another one. An arm is named by its
-    head and by every setting in which the arms differ.
+    head and by every setting in which the arms differ, in the words of the command line: a group
+    by the name that was chosen, a key by its last part where that is enough to know it.
     """
     # A run that was asked for twice is one repetition, not two.
     unique = list({result.key: result for result in results}.values())
-    identities = [_identity(result) for result in unique]
-    for key, usual in _USUALLY_FOLLOWS.items():
-        _mark_followers(key, usual, identities)
     groups: dict[str, list[Result]] = {}
     leaves = []
-    for result, identity in zip(unique, identities, strict=True):
+    for result, identity in zip(unique, identities(unique), strict=True):
         identity.pop("seed")
         words = json.dumps(identity, sort_keys=True, default=str)
         if words not in groups:
-            leaves.append(identity | _head(result))
+            leaves.append(identity | _choices(result))
         groups.setdefault(words, []).append(result)
-    keys = list(dict.fromkeys(key for leaf in leaves for key in leaf))
-    differing = [key for key in keys if len({str(leaf.get(key)) for leaf in leaves}) > 1]
-    names = [_name(leaf, [k for k in differing if not k.startswith("head.")]) for leaf in leaves]
+    differing = _differing(leaves)
+    names = _names(leaves, [key for key in differing if not key.startswith("head.")])
     if len(set(names)) < len(names):  # heads that differ only in an option of theirs
-        names = [_name(leaf, differing) for leaf in leaves]
+        names = _names(leaves, differing)
     return dict(zip(names, groups.values(), strict=True))
 
 
+def identities(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """Every setting that makes an arm, and the seed, of each result.
+
+    A further seed that follows the seed is no setting: it reads "the seed's".
+    """
+    found = [_identity(result) for result in results]
+    for key, usual in _USUALLY_FOLLOWS.items():
+        _mark_followers(key, usual, found)
+    return found
+
+
 def _identity(result: Result) -> dict[str, Any]:
-    """Every setting that makes an arm, and the seed."""
     config = {k: v for k, v in result.config.items() if k not in (*NOT_IN_KEY, "content")}
     leaves = flat(config)
     leaves.pop("device.threads", None)
@@ -76,8 +83,10 @@ def _mark_followers(key: str, usual: bool, identities: Sequence[dict[str, Any]])
         leaves[key] = "the seed's"
 
 
-def _head(result: Result) -> dict[str, Any]:
-    return {"choices.head": result.config["choices"]["head"]}
+def _choices(result: Result) -> dict[str, Any]:
+    """The names under which the groups of a run were chosen."""
+    choices = result.config["choices"]
+    return {f"choices.{group}": name for group, name in choices.items()}
 
 
 def flat(config: Mapping[str, Any], above: str = "") -> dict[str, Any]:
@@ -91,13 +100,69 @@ def flat(config: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     return leaves
 
 
-def _name(leaf: Mapping[str, Any], differing: Sequence[str]) -> str:
-    words = [str(leaf["choices.head"])]
-    words += [f"{_short(k)}={leaf[k]}" for k in differing if k in leaf and k != "choices.head"]
-    return ", ".join(words)
+def _differing(leaves: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The keys that tell arms apart, without those that only repeat what others tell."""
+    keys = dict.fromkeys(key for leaf in leaves for key in leaf if not key.startswith("choices."))
+    differing = [key for key in keys if len({str(leaf.get(key)) for leaf in leaves}) > 1]
+    return [key for key in differing if not _is_told(key, leaves)]
+
+
+def _is_told(key: str, leaves: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a digest of contents only follows from the settings that name the contents."""
+    above, _, role = key.rpartition(".")
+    if above != "content":
+        return False
+    told: dict[str, set[str]] = {}
+    for leaf in leaves:
+        settings = str({k: v for k, v in leaf.items() if k.startswith(f"{role}.")})
+        told.setdefault(settings, set()).add(str(leaf.get(key)))
+    return all(len(digests) == 1 for digests in told.values())
+
+
+def _names(leaves: Sequence[Mapping[str, Any]], differing: Sequence[str]) -> list[str]:
+    words = spoken(differing)
+    chosen = {key for key in differing if _is_known_by_choice(key, leaves)}
+    names = []
+    for leaf in leaves:
+        parts = [str(leaf["choices.head"])]
+        for key in differing:
+            if key in leaf:
+                group = key.rpartition(".")[0]
+                value = leaf[f"choices.{group}"] if key in chosen else leaf[key]
+                parts.append(f"{words[key]}={value}")
+        names.append(", ".join(parts))
+    return names
+
+
+def _is_known_by_choice(key: str, leaves: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the names chosen for a group tell its targets apart; they may be a user's own."""
+    group, _, last = key.rpartition(".")
+    if last != "_target_" or any(f"choices.{group}" not in leaf for leaf in leaves):
+        return False
+    pairs = {(str(leaf[f"choices.{group}"]), str(leaf.get(key))) for leaf in leaves}
+    return len({choice for choice, _ in pairs}) == len(pairs)
+
+
+def spoken(keys: Sequence[str]) -> dict[str, str]:
+    """Key -> the word for it: `optimizer.lr` -> `lr`, in full where two keys end alike.
+
+    A group's `_target_` goes by the group, the digest of a file's or a module's contents by that
+    word.
+    """
+    short = {key: _short(key) for key in keys}
+    words = [*short.values(), "seed"]  # alone, it is the run's own
+    return {key: word if words.count(word) == 1 else _full(key) for key, word in short.items()}
 
 
 def _short(key: str) -> str:
-    """`optimizer.lr` -> `lr`; a group's `_target_` goes by the group."""
-    group, _, last = key.rpartition(".")
-    return group if last == "_target_" else last
+    above, _, last = key.rpartition(".")
+    if above == "content":
+        return "contents"
+    return above if last == "_target_" else last
+
+
+def _full(key: str) -> str:
+    above, _, last = key.rpartition(".")
+    if above == "content":
+        return f"{last}.contents"
+    return above if last == "_target_" else key

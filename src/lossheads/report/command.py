@@ -1,6 +1,9 @@
 """lossheads report: finished runs as tables or as one page; all verdicts as one page."""
 
+from collections.abc import Sequence
 from pathlib import Path
+
+import pandas as pd
 
 from lossheads.errors import UserError
 from lossheads.report.announcing import print_arms, wide_console
@@ -8,8 +11,9 @@ from lossheads.report.arguments import report_parser
 from lossheads.report.arms import arms_of
 from lossheads.report.claims_page import write_claims_page
 from lossheads.report.runs_page import write_runs_page
+from lossheads.report.same_data import by_data
 from lossheads.report.tables import csv, table
-from lossheads.results import read_results
+from lossheads.results import Result, read_results
 
 
 def report_command(words: list[str]) -> int:
@@ -40,8 +44,19 @@ def _report_runs(outputs: Path, as_csv: bool) -> int:
             f"train, or name another folder"
         )
     if as_csv:
-        rulers = list(dict.fromkeys(name for result in finished for name in result.test.rulers))
-        print(csv(table(arms_of(results), rulers)), end="")
+        print(csv(_long_form(results)), end="")
     else:
         print_arms(results, wide_console())
     return 0
+
+
+def _long_form(results: Sequence[Result]) -> pd.DataFrame:
+    """Every arm, named among all, under the rulers of its own data."""
+    arms = arms_of(results)
+    tables = []
+    for data in by_data(results):
+        keys = {run.key for run in data.runs}
+        here = {arm: runs for arm, runs in arms.items() if runs[0].key in keys}
+        if data.finished:
+            tables.append(table(here, data.rulers))
+    return pd.concat(tables, ignore_index=True)

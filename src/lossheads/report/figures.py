@@ -30,6 +30,9 @@ from lossheads.report.spread import (
     final,
     floor_of,
     floor_words,
+    is_cut,
+    keeps_earlier,
+    over_seeds,
     perfect,
     quantity,
 )
@@ -39,6 +42,8 @@ Curves = Mapping[Pair, Sequence[tuple[float, Spread]]]  # (epoch, mean over seed
 FURTHER_LEFT = "a floor left of the axis"
 SPLIT_WORDS = {"val": "validation", "test": "test"}
 FLOOR_WORDS = "floor: the best answer that never looks at an input"
+CUT_WORDS = "the first seed of the arm stopped here, others trained on"
+KEPT_WORDS = "early stopping: final numbers are of the best lap of each seed, not of a curve's end"
 
 
 def puzzle_figure(
@@ -56,8 +61,8 @@ def puzzle_figure(
         told: (arm, ruler) pairs whose numbers somebody compared; ringed.
 
     Raises:
-        UserError: Without arms or rulers, with more arms than colours, for a loss or error, or
-            for a ruler that no run was measured under.
+        UserError: Without arms or rulers, with more arms than colours, for a loss, an error
+            or a factor, or for a ruler that no run was measured under.
     """
     _check(arms, rulers, "puzzle_figure")
     figure, axes = sheet(7.6, 1.4 + len(rulers) * (0.2 + 0.19 * len(arms)))
@@ -75,8 +80,8 @@ def puzzle_figure(
     axes.set_ylim(len(rulers) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", color=PALE, linewidth=0.6)
-    seeds = _seeds([at.n for at in spreads.values()])
-    axes.set_xlabel(f"{SPLIT_WORDS[split]} split, mean and 95 % interval over {seeds}")
+    over = over_seeds([at.n for at in spreads.values()], "interval")
+    axes.set_xlabel(f"{SPLIT_WORDS[split]} split, {over}")
     keys = [_mark(marker, colour, arm) for arm, marker, colour in _styled(arms)]
     tick = Line2D([], [], color=INK, linestyle="", marker="|", ms=11, mew=2.2, label=FLOOR_WORDS)
     keys.append(tick)
@@ -93,7 +98,8 @@ def epochs_figure(
 ) -> Figure:
     """Mean over seeds with its 95 % band against epochs; colour is the arm, dash the ruler.
 
-    Every floor is a dotted line where the axis reaches it; the legend says whose it is.
+    Every floor is a dotted line where the axis reaches it; the legend says whose it is. A curve
+    ends with the first seed of its arm that stopped; a bar marks the end where others trained on.
 
     Args:
         arms: Arm name -> one result per seed; at most seven.
@@ -121,6 +127,7 @@ def epochs_figure(
     for dash, ruler in zip(DASHES, rulers, strict=False):
         label = f"{ruler}, {_floor_text(arms, ruler, floors)}"
         keys.append(Line2D([], [], color=GREY, linestyle=dash, label=label))
+    keys += _early_ends(axes, arms, curves)
     lines = [axes.axhline(floor, color=INK, lw=1.0, ls=DOTS) for floor in _known(floors.values())]
     if lines:
         lines[0].set_label(FLOOR_WORDS)
@@ -138,8 +145,8 @@ def _check(arms: Arms, rulers: Sequence[str], who: str) -> None:
     for ruler in rulers:
         if perfect(ruler) != 1.0:
             raise UserError(
-                f"{who} got {ruler}: it draws rulers whose best value is 1 on one axis; "
-                "show losses and errors in a table"
+                f"{who} got {ruler}: it draws rulers of which more is better, up to 1, on one "
+                "axis; show losses, errors and factors in a table"
             )
 
 
@@ -229,13 +236,33 @@ def _draw_bands(axes: Axes, curves: Curves) -> None:
         axes.fill_between(epochs, low, high, color=colour, alpha=0.2, linewidth=0)
 
 
+def _early_ends(axes: Axes, arms: Arms, curves: Curves) -> list[Line2D]:
+    """A bar where a curve ends although some of its seeds trained on; what there is to know."""
+    cut = [arm for arm, runs in arms.items() if is_cut(runs)]
+    for (arm, _), points in curves.items():
+        if arm in cut and points:
+            epoch, at = points[-1]
+            axes.add_line(_bar(COLOURS[list(arms).index(arm)], epoch, at.mean))
+    keys = [_bar(GREY, label=CUT_WORDS)] if cut else []
+    if any(keeps_earlier(runs) for runs in arms.values()):
+        keys.append(Line2D([], [], linestyle="", label=KEPT_WORDS))
+    return keys
+
+
+def _bar(colour: str, *at: float, label: str = "_") -> Line2D:
+    xs, ys = ([at[0]], [at[1]]) if at else ([], [])
+    bar = Line2D(xs, ys, color=colour, linestyle="", marker="|", label=label)
+    bar.set(markersize=12, markeredgewidth=2)
+    return bar
+
+
 def _label_epochs(axes: Axes, curves: Curves) -> None:
     # The first steps climb from chance; the end is where rulers part, so the axis serves the end.
     worst_end = min((points[-1][1].mean for points in curves.values() if points), default=0.0)
     axes.set_ylim(max(0.0, 1 - 2.5 * (1 - min(worst_end, 0.99))), 1.0)
     axes.grid(axis="y", color=PALE, linewidth=0.6)
-    seeds = _seeds([at.n for points in curves.values() for _, at in points])
-    axes.set_xlabel(f"epochs; validation split, mean and 95 % band over {seeds}")
+    over = over_seeds([at.n for points in curves.values() for _, at in points], "band")
+    axes.set_xlabel(f"epochs; validation split, {over}")
     axes.set_ylabel(quantity(list(dict.fromkeys(ruler for _, ruler in curves))))
 
 
@@ -248,8 +275,3 @@ def _ring(*at: float, label: str = "_") -> Line2D:
     ring = Line2D(xs, ys, linestyle="", marker="o", markersize=12, markerfacecolor="none")
     ring.set(markeredgecolor=INK, markeredgewidth=1.1, label=label)
     return ring
-
-
-def _seeds(counts: Sequence[int]) -> str:
-    least, most = min(counts, default=0), max(counts, default=0)
-    return f"n = {most} seeds" if least == most else f"n = {least} to {most} seeds"

@@ -17,6 +17,7 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from lossheads.errors import UserError
 from lossheads.report import OVERVIEWS, PUZZLE_RULERS, PUZZLE_TAG
 from lossheads.report.arms import arms_of
+from lossheads.report.same_data import by_data
 from lossheads.report.spread import Arms, check, curve, floor_of
 from lossheads.results import Result
 
@@ -53,7 +54,7 @@ def write_overview(outputs: Path, name: str, arms: Arms, rulers: Sequence[str]) 
 
 
 def sweep_overviews(results: Sequence[Result], outputs: Path) -> list[str]:
-    """One overview per dataset of a recorded sweep, named `sweep-<dataset>`; returns the names.
+    """One overview per test set of a recorded sweep, `sweep-<dataset>`; returns the names.
 
     The puzzle's two rulers where the outcome has both, else the first two of the table.
     """
@@ -61,12 +62,13 @@ def sweep_overviews(results: Sequence[Result], outputs: Path) -> list[str]:
     recorded = [
         r for r in results if r.status == "finished" and r.config["recording"]["tensorboard"]
     ]
-    for dataset in dict.fromkeys(result.config["choices"]["dataset"] for result in recorded):
-        here = [result for result in recorded if result.config["choices"]["dataset"] == dataset]
-        known = [name for name in here[0].laps[0].val.rulers if name in here[0].test.rulers]
+    for data in by_data(recorded):
+        along = data.runs[0].laps[0].val.rulers
+        known = [name for name in along if name in data.rulers]
         rulers = [name for name in PUZZLE_RULERS if name in known]
-        name = f"sweep-{dataset}"
-        write_overview(outputs, name, arms_of(here), rulers or known[:2])
+        # The end of a long path tells more than its beginning, and folder names have an end.
+        name = f"sweep-{_as_folder(data.title)[-60:]}"
+        write_overview(outputs, name, arms_of(data.runs), rulers or known[:2])
         names.append(name)
     return names
 

@@ -17,8 +17,9 @@ from lossheads.report.figures import epochs_figure, puzzle_figure
 from lossheads.report.grids import Cell, Grid, code, figures, text
 from lossheads.report.html import Picture, picture, render, write_html
 from lossheads.report.numbers import number
+from lossheads.report.same_data import SameData, by_data
 from lossheads.report.sheet import COLOURS
-from lossheads.report.spread import Arms, perfect, spread
+from lossheads.report.spread import Arms, final, over_seeds, perfect, spread
 from lossheads.report.tables import caption, table
 from lossheads.results import Result, read_results
 
@@ -29,11 +30,11 @@ _SHOWN = (*PUZZLE_RULERS, "keras_2_3_accuracy", "keras_3_accuracy")
 
 @dataclass(frozen=True)
 class Part:
-    """The runs on one dataset."""
+    """The runs on one test set."""
 
-    dataset: str
+    title: str
     anchor: str
-    examples: int
+    examples: str
     arms: int
     scores: Grid
     pictures: tuple[Picture, ...]
@@ -58,32 +59,24 @@ def write_runs_page(outputs: Path, page: Path) -> Path:
 
 
 def runs_page(results: Sequence[Result]) -> str:
-    """The page as text; datasets without a finished run are left out."""
-    by_dataset: dict[str, list[Result]] = {}
-    for result in results:
-        by_dataset.setdefault(result.config["choices"]["dataset"], []).append(result)
-    parts = [
-        _part(dataset, runs, f"data-{index}")
-        for index, (dataset, runs) in enumerate(by_dataset.items(), 1)
-        if any(run.status == "finished" for run in runs)
-    ]
+    """The page as text; data without a finished run are left out."""
+    finished = [data for data in by_data(results) if data.finished]
+    parts = [_part(data, f"data-{index}") for index, data in enumerate(finished, 1)]
     return render("runs.html", parts_of=parts, runs=len(results))
 
 
-def _part(dataset: str, runs: Sequence[Result], anchor: str) -> Part:
-    arms = arms_of(runs)
-    finished = [run for run in runs if run.status == "finished"]
-    measured = finished[0].test
+def _part(data: SameData, anchor: str) -> Part:
+    arms = arms_of(data.runs)
     return Part(
-        dataset=dataset,
+        title=data.title,
         anchor=anchor,
-        examples=measured.n,
+        examples=data.examples,
         arms=len(arms),
-        scores=_scores(table(arms, list(measured.rulers))),
-        pictures=tuple(_pictures(arms, finished)),
+        scores=_scores(table(arms, data.rulers)),
+        pictures=tuple(_pictures(arms, data.finished)),
         classes=_classes(arms),
-        runs=_runs(runs),
-        environments=tuple(dict.fromkeys(_place(run) for run in finished)),
+        runs=_runs(data.runs),
+        environments=tuple(dict.fromkeys(_place(run) for run in data.finished)),
     )
 
 
@@ -118,11 +111,13 @@ def _pictures(arms: Arms, finished: Sequence[Result]) -> list[Picture]:
     if not shown or len(arms) > len(COLOURS):
         return []
     names = f"Arms: {', '.join(arms)}; rulers: {', '.join(shown)}."
+    counts = [final(runs, ruler, "test").n for runs in arms.values() for ruler in shown]
+    ends_over, curves_over = (over_seeds(counts, word) for word in ("interval", "band"))
     ends = puzzle_figure(arms, shown, title="Every arm at the end of training")
     curves = epochs_figure(arms, shown[:2], title="Every arm while it trains")
     return [
-        picture("rulers", _png(ends), f"Mean with 95 % interval and floor on test. {names}"),
-        picture("epochs", _png(curves), f"Mean with 95 % band by epoch on validation. {names}"),
+        picture("rulers", _png(ends), f"Test split, {ends_over}, with floors. {names}"),
+        picture("epochs", _png(curves), f"Validation split by epoch, {curves_over}. {names}"),
     ]
 
 
@@ -153,10 +148,11 @@ def _classes(arms: Arms) -> Grid | None:
             for name in _CLASSES
         ]
         rows.append((text(label), *scores))
-    seeds = " or ".join(sorted({str(len(runs)) for runs in ended.values()}))
+    counts = sorted({len(runs) for runs in ended.values()})
+    over = f"averaged over n = {' or '.join(map(str, counts))} seeds"
     said = (
         "Mean score of each class from 0 to 1 over test examples that have it (present) and that "
-        f"lack it (absent), averaged over n = {seeds} seeds."
+        f"lack it (absent), {'one seed' if counts == [1] else over}."
     )
     head = [f"{arm}, {kind}" for arm in ended for kind in ("present", "absent")]
     return Grid(said, ("class", *head), tuple(rows))

@@ -73,8 +73,15 @@ def floor_of(results: Sequence[Result], ruler: str, split: Split) -> float:
 
 
 def perfect(ruler: str) -> float:
-    """What perfect predictions score: 0 where the name ends in _loss or _error, else 1."""
-    return 0.0 if ruler.endswith(("_loss", "_error")) else 1.0
+    """What perfect predictions score, as far as the name tells: higher or lower is better.
+
+    0 where it ends in _loss or _error, 1 where it ends in _score or speaks of accuracy. NaN
+    elsewhere, for a name without a direction is no promise of one: `fitted_temperature` is a
+    factor, best in the middle of its range.
+    """
+    if ruler.endswith(("_loss", "_error")):
+        return 0.0
+    return 1.0 if ruler.endswith("_score") or "accuracy" in ruler else math.nan
 
 
 def skill(score: float, floor: float, best: float) -> float:
@@ -86,7 +93,8 @@ def curve(results: Sequence[Result], ruler: str) -> list[tuple[Lap, Spread]]:
     """One arm under one ruler over training, on the validation split.
 
     Only steps that every run reached are kept: a mean whose members change along the axis
-    would show who stopped early, not what was learned. Runs without a lap do not count.
+    would show who stopped early, not what was learned. Runs without a lap do not count. Whoever
+    draws it says where it `is_cut`.
     """
     by_step = [{lap.step: lap for lap in result.laps} for result in results if result.laps]
     if not by_step:
@@ -96,6 +104,24 @@ def curve(results: Sequence[Result], ruler: str) -> list[tuple[Lap, Spread]]:
         (by_step[0][step], spread([laps[step].val.rulers.get(ruler, math.nan) for laps in by_step]))
         for step in shared
     ]
+
+
+def is_cut(results: Sequence[Result]) -> bool:
+    """Whether some runs of an arm were measured after its curve ends: others had stopped."""
+    ends = {max(lap.step for lap in result.laps) for result in results if result.laps}
+    return len(ends) > 1
+
+
+def keeps_earlier(results: Sequence[Result]) -> bool:
+    """Whether a run's numbers are of an earlier lap than its last: early stopping keeps the best.
+
+    A curve passes that lap and goes on, so that it need not end in those numbers.
+    """
+    return any(
+        lap.test is not None and lap.step < max(other.step for other in result.laps)
+        for result in results
+        for lap in result.laps
+    )
 
 
 def check(arms: Arms, rulers: Sequence[str], who: str) -> None:
@@ -134,6 +160,17 @@ def floor_words(results: Sequence[Result], floor: float) -> str:
     classes = {len(result.class_names) for result in results}
     share = [c for c in classes if c > 2 and math.isclose(floor, 1 - 1 / c, abs_tol=1e-9)]
     return f"{floor:.3f} = 1 − 1/{share[0]}" if share else f"{floor:.3f}"
+
+
+def over_seeds(counts: Sequence[int], spread_word: str) -> str:
+    """What is shown of so many seeds: a mean and its interval or band, which one seed has not."""
+    least, most = min(counts, default=0), max(counts, default=0)
+    if most <= 1:
+        return f"one seed, no {spread_word}" if most else "no seed has a value"
+    shown = f"mean and 95 % {spread_word} over n ="
+    if least == most:
+        return f"{shown} {most} seeds"
+    return f"{shown} {least} to {most} seeds{', none at one seed' if 1 in counts else ''}"
 
 
 def quantity(rulers: Sequence[str]) -> str:

@@ -57,10 +57,14 @@ def rich_tables(data: pd.DataFrame, title: str, width: int) -> list[Table]:
     found = []
     for first in range(0, len(arms), size):
         own = arms[first : first + size]
-        span = f", arms {first + 1} to {first + len(own)} of {len(arms)}" if parts > 1 else ""
+        span = _span(first + 1, first + len(own), len(arms)) if parts > 1 else ""
         found.append(_rich_table(data[data["arm"].isin(own)], f"{title}{span}"))
     found[-1].caption = caption(data)
     return found
+
+
+def _span(first: int, last: int, of: int) -> str:
+    return f", arm {first} of {of}" if first == last else f", arms {first} to {last} of {of}"
 
 
 def _room(data: pd.DataFrame, width: int) -> int:
@@ -86,8 +90,11 @@ def _rich_table(data: pd.DataFrame, title: str) -> Table:
 
 def caption(data: pd.DataFrame) -> str:
     """The conditions under which the numbers hold."""
+    over = "mean ± half of the 95 % interval over n seeds"
+    if data["n"].max() == 1:
+        over = "one seed, no interval"
     text = (
-        f"{'/'.join(data['split'].unique())} split; mean ± half of the 95 % interval over n seeds; "
+        f"{'/'.join(data['split'].unique())} split; {over}; "
         "floor: the best answer that never looks at the input"
     )
     left_out = data.groupby("arm", sort=False)["left_out"].max()

@@ -254,6 +254,13 @@ def test_prior_bias_starts_every_head_at_the_base_rates(tiny: Composer) -> None:
         ("optimizer.betas=[0.9]", "optimizer Adam refuses"),
         ("training.watch=fitted_temperature", "no better side"),
         ("training.watch=3", "no ruler '3'"),
+        ("training.watch=hamming_error", "it has no meaning for OneOf(n=10)"),
+        ("training.watch=recall_score", "it gives one value per class"),
+        ("training.watch=posterior_kl_loss", "true posterior, which digits does not know"),
+        (
+            "training.watch=posterior_kl_loss training.patience=2",
+            "true posterior, which digits does not know; use nll_loss",
+        ),
         ("seed=-1", "seed=-1: it is at least 0"),
         ("data_seed=-1", "data_seed=-1: it is at least 0"),
         ("+trainng.steps=3", "did you mean training"),
@@ -267,9 +274,23 @@ def test_nonsense_is_one_sentence_and_leaves_no_run(
     tiny: Composer, tmp_path: Path, words: str, said: str
 ) -> None:
     with pytest.raises(UserError, match=re.escape(said)) as caught:
-        execute([tiny(words)])
+        execute([tiny(*words.split())])
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "outputs" / "runs").exists()
+
+
+@pytest.mark.parametrize("word", ["fitted_temperature", "kl_loss"])
+def test_what_the_data_may_not_know_is_not_recommended(tiny: Composer, word: str) -> None:
+    with pytest.raises(UserError) as caught:
+        execute([tiny(f"training.watch={word}")])
+    assert "posterior_kl_loss" not in str(caught.value)
+
+
+def test_distance_to_a_known_posterior_is_watched(tiny: Composer) -> None:
+    words = ("training.watch=posterior_kl_loss", "training.patience=1", "training.steps=3")
+    few = ("dataset.train=200", "dataset.val=50", "dataset.test=50")
+    (result,) = execute([tiny("dataset=synthetic_blobs", *few, *words)])
+    assert result.val.rulers["posterior_kl_loss"] > 0
 
 
 def test_a_model_that_cannot_be_built_is_one_sentence(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from lossheads.cohort import Cohort, build_cohort, bytes_per_member, can_stack
 from lossheads.console import Reporter
 from lossheads.datasets.dataset import Dataset
 from lossheads.errors import UserError
-from lossheads.experiment.checking import check_laps, try_trunk, watched
+from lossheads.experiment.checking import check_laps, check_truth, try_trunk, watched
 from lossheads.experiment.devices import free_bytes, prepare, workers
 from lossheads.experiment.environment import describe
 from lossheads.experiment.runs import Run, by_device, cohorts, plan_run, unfinished
@@ -96,6 +96,7 @@ class _Shift:
         with self._answering_for(runs):
             device = prepare(self._settings, threads=1)
             dataset = self._datasets.get(runs[0], device)
+            check_truth(runs[0].config, dataset)
             if not _stackable(runs[0], dataset):
                 self._apart += runs
                 return

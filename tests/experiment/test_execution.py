@@ -150,6 +150,25 @@ def test_data_seed_follows_the_seed_unless_it_is_given(tiny: Composer) -> None:
     assert tiny("seed=7", "data_seed=1")["data_seed"] == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "steps"),
+    [
+        # digits are nine steps of 128 an epoch
+        ("training.laps_per_epoch=1", [0, 9, 18]),
+        ("training.laps_per_epoch=2", [0, 5, 9, 14, 18]),
+        ("training.laps_per_epoch=5", [0, 2, 4, 5, 7, 9, 11, 13, 14, 16, 18]),
+        ("training.laps_per_epoch=100", list(range(19))),
+        ("training.laps_per_epoch=2 training.epochs=1.2", [0, 5, 9, 11]),
+        ("training.laps_per_epoch=2 training.steps=4", [0, 4]),
+        ("training.laps_per_epoch=2 training.steps=5", [0, 5]),
+        ("training.laps_per_epoch=2 training.steps=0", [0]),
+    ],
+)
+def test_laps_are_counted_by_the_epoch(tiny: Composer, words: str, steps: list[int]) -> None:
+    (result,) = execute([tiny("training.steps=null", "training.epochs=2", *words.split())])
+    assert [lap.step for lap in result.laps] == steps
+
+
 def test_unfit_pair_is_refused_before_anything_is_written(tiny: Composer, tmp_path: Path) -> None:
     with pytest.raises(HeadMismatch, match="two classes apart, no more"):
         execute([tiny(), tiny("head=single_logit_bce")])

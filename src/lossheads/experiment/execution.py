@@ -220,16 +220,25 @@ def _make_plan(run: Run, n: int) -> Plan:
     steps = training["steps"]
     if steps is None:
         steps = round(training["epochs"] * epoch)
-    between = max(1, epoch // training["laps_per_epoch"])
-    check_laps(steps // between)
     return Plan(
         steps=steps,
         batch_size=size,
-        laps=frozenset(range(0, steps + 1, between)),
+        laps=_laps(steps, epoch, training["laps_per_epoch"]),
         schedule=run.parts.schedule,
         patience=training["patience"],
         watch=watched(run.config, run.parts.head.outcome),
     )
+
+
+def _laps(steps: int, epoch: int, per_epoch: int) -> frozenset[int]:
+    """Steps at which to measure: lap i at the one nearest to i / per_epoch of an epoch.
+
+    Every end of an epoch is one of them, and so is the last step; a step has one lap at most.
+    """
+    some = min(per_epoch, epoch)
+    check_laps(steps * some // epoch)
+    laps = ((2 * i * epoch + some) // (2 * some) for i in range(steps * some // epoch + 1))
+    return frozenset(laps) | {steps}
 
 
 def _recorder(run: Run, dataset: Dataset) -> Recorder:

@@ -67,6 +67,23 @@ WORDS = [
     ("~recording", "a run needs the key 'recording'"),
     ("~training.epochs", "it is needed by every run"),
     ("hydra.run.dir=/proc/no", "/proc/no cannot be used: no such file or directory"),
+    # keys without their section, or of another choice
+    ("batch_size=3", "a run has no key 'batch_size'; did you mean training.batch_size?"),
+    ("+batch_size=3", "a run has no key 'batch_size'; did you mean training.batch_size?"),
+    ("-m batch_size=3,4", "did you mean training.batch_size?"),
+    ("lr=0.1", "did you mean optimizer.lr?"),
+    ("epohs=3", "did you mean training.epochs?"),
+    ("hidden=[3]", "did you mean model.hidden?"),
+    ("path=x", "did you mean dataset.path (with dataset=files)?"),
+    ("head=focal gamma=2", "did you mean head.gamma?"),
+    ("head.gamma=2", "head has no key 'gamma'; did you mean head.gamma (with head=focal)?"),
+    (
+        "channels=3",
+        "did you mean dataset.channels (with dataset=files) or model.channels (with model=cnn)?",
+    ),
+    ("model=cnn channels=3", "did you mean model.channels?"),
+    ("training.lr=3", "training has no key 'lr'; did you mean optimizer.lr?"),
+    ("+training.lr=3", "training has no key 'lr'; did you mean optimizer.lr?"),
     # flags
     ("--nope", "train: unrecognized arguments: --nope"),
     ("--config-dir", "argument --config-dir/-cd: expected one argument"),

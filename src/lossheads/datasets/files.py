@@ -18,7 +18,11 @@ from lossheads.datasets.tables import Kind, Pixels, Table, read_csv, read_folder
 from lossheads.errors import UserError
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf, Outcome
 
-READS = "an .npz, a .csv beside images, or a folder with one folder of images per class"
+# The arguments of `Files` are settings: sentences name them as the command line does.
+READS = (
+    "an .npz, a .csv beside images, or a folder with one folder of images per class, named with "
+    "dataset.path=…"
+)
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,8 @@ class Files:
         check_word("files", ("one_of", "any_of", "each_one_of"), kind=self.kind)
         check_size("files", (1, 3), channels=self.channels)
         check_number("files", 0.001, 0.998, val_share=self.val_share, test_share=self.test_share)
-        check_number("files", 0.002, 0.999, both_shares=self.val_share + self.test_share)
+        both = {"val_share + test_share": self.val_share + self.test_share}
+        check_number("files", 0.002, 0.999, **both)
         check_whole("files", 0, seed=self.seed)
         if not isinstance(self.class_names, list | tuple | None):
             raise UserError(f"files got class_names={self.class_names}: it needs a list of names")
@@ -126,23 +131,23 @@ class Files:
 
     def _table(self) -> Table:
         if self.path is None:
-            raise UserError(f"files got no path: it needs path=<{READS}>")
+            raise UserError(f"files got no path: it needs {READS}")
         path = Path(self.path).expanduser()
         names = None if self.class_names is None else tuple(map(str, self.class_names))
         if path.is_dir():
             if self.kind != "one_of":
                 raise UserError(
                     f"files got kind={self.kind} for the folder {path}: folders name one class per "
-                    f"image; use kind=one_of, or a .csv"
+                    f"image; use dataset.kind=one_of, or a .csv"
                 )
             return read_folder(path, names, self.channels, self.resize)
         if not path.is_file():
-            raise UserError(f"files found nothing at {path}: it needs path=<{READS}>")
+            raise UserError(f"files found nothing at {path}: it needs {READS}")
         if path.suffix == ".npz":
             return read_npz(path, self.kind, names)
         if path.suffix == ".csv":
             return read_csv(path, self.kind, names, self.channels, self.resize)
-        raise UserError(f"files got path={path}: it needs path=<{READS}>")
+        raise UserError(f"files got path={path}: it needs {READS}")
 
 
 def _digits(words: object) -> str:
@@ -229,8 +234,8 @@ def _refuse_untrained(table: Table, outcome: Outcome, train: NDArray[np.int64]) 
     if lost:
         raise UserError(
             f"{table.source} has so few examples of {lost} that none is among the "
-            f"{len(train)} that train: add examples, lower val_share and test_share, or take "
-            f"another seed"
+            f"{len(train)} that train: add examples, lower dataset.val_share and "
+            f"dataset.test_share, or take another dataset.seed"
         )
 
 

@@ -111,7 +111,7 @@ def read_csv(
     if kind == "one_of" and len(header) != 2:
         raise UserError(
             f"{path} has {len(header) - 1} label columns: one_of needs one; for several use "
-            f"kind=any_of or kind=each_one_of"
+            f"dataset.kind=any_of or dataset.kind=each_one_of"
         )
     found = header[1:] if kind == "any_of" else np.unique(words).tolist()
     names = tuple(class_names or found)
@@ -254,7 +254,7 @@ def _pixels(
             )
             raise UserError(
                 f"{place} is {height} x {width} pixels, the first image {first_height} x "
-                f"{first_width}: all must be alike; give resize=[height,width]"
+                f"{first_width}: all must be alike; give dataset.resize=[height,width]"
             )
     return np.stack(pictures).reshape(len(files), *pictures[0].shape[:2], channels)
 

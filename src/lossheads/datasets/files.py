@@ -34,8 +34,8 @@ class Files:
             `labels`, optional `class_names`; never pickled objects), `*.csv` (labels beside
             images), or a folder (of one folder of images per class). `read_npz`, `read_csv` and
             `read_folder` say more. None builds, but refuses to be read.
-        kind: What the labels mean: `one_of` int (N,), `any_of` 0 / 1 (N, L), `each_one_of`
-            int (N, S). A folder can only be `one_of`.
+        kind: What the labels mean: `one_of` int or words (N,), `any_of` 0 / 1 (N, L),
+            `each_one_of` int or words (N, S). A folder can only be `one_of`.
         class_names: Names in the order of their numbers; None for those that the file gives, or
             for the words found in it, sorted.
         channels: 1 reads images as grey, 3 as colour. Not for .npz.
@@ -107,6 +107,7 @@ class Files:
         order = np.random.default_rng(self.seed).permutation(len(inputs))
         tests, vals = (round(len(inputs) * share) for share in (self.test_share, self.val_share))
         parts = np.split(order, [tests, tests + vals])
+        self._refuse_empty(table, [len(rows) for rows in parts])
         _refuse_untrained(table, outcome, parts[2])
         test, val, train = (_split(table, inputs, np.sort(rows)) for rows in parts)
         return Dataset(
@@ -122,6 +123,16 @@ class Files:
                 licence="the user's own",
             ),
         )
+
+    def _refuse_empty(self, table: Table, sizes: Sequence[int]) -> None:
+        if 0 in sizes:
+            test, val, train = sizes
+            raise UserError(
+                f"{table.source} has {sum(sizes)} examples, of which "
+                f"dataset.test_share={self.test_share} and dataset.val_share={self.val_share} give "
+                f"{test} to test, {val} to validation and {train} to training: each split needs "
+                f"at least 1; add examples or change the shares"
+            )
 
     def _kept(self, cache: Path, decode: Callable[[], Pixels]) -> Pixels:
         """What `decode` gives, from its copy in `cache` while no file and no setting changed."""

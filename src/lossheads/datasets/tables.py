@@ -43,19 +43,22 @@ class Table:
 def read_npz(path: Path, kind: Kind, class_names: Sequence[str] | None) -> Table:
     """Arrays `inputs`, `labels` and, if there, `class_names`, of an .npz without pickles.
 
+    Labels that are words are class names; unless those are given, classes are the words, sorted.
     Bytes are pixels and divided by 255; other inputs stay as they are, as float32.
     """
     arrays = _npz_arrays(path, ("labels", "class_names"))
     if "labels" not in arrays:
         raise UserError(f"{path} has no array labels: it needs inputs and labels")
     labels: NDArray[Any] = np.atleast_1d(arrays["labels"])
+    given = arrays.get("class_names") if class_names is None else np.array(class_names)
     if kind == "any_of":
         labels = _as_switches(path, labels)
-    elif labels.dtype.kind not in "iu":
-        raise UserError(f"{path} holds labels of type {labels.dtype}: {kind} needs whole numbers")
+    elif labels.dtype.kind == "U":
+        given = np.unique(labels) if given is None else given
+        labels = _as_numbers(path, labels, tuple(map(str, given.reshape(-1))))
     else:
+        _refuse_switches(path, kind, labels)
         labels = labels.astype(np.int64)
-    given = arrays.get("class_names") if class_names is None else np.array(class_names)
     names = _npz_names(path, kind, labels, given)
     return Table(
         str(path), labels, names, lambda i: f"{path}, row {i}", lambda _: _npz_inputs(path)
@@ -155,7 +158,7 @@ def _npz_arrays(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(
             f"{path} cannot be read as an .npz of plain arrays ({error}); write it with "
-            f"numpy.savez(path, inputs=…, labels=…), without objects"
+            f"numpy.savez(path, inputs=…, labels=…), without objects; words are labels.astype(str)"
         ) from error
 
 
@@ -179,8 +182,37 @@ def _as_switches(path: Path, labels: NDArray[Any]) -> NDArray[np.bool_]:
     wrong = ~np.isin(labels, (0, 1)) if labels.dtype.kind in "biuf" else np.ones(labels.shape, bool)
     if wrong.any():
         row = int(np.argwhere(wrong)[0][0])
-        raise UserError(f"{path}, row {row} has labels {labels[row].tolist()}: any_of needs 0 or 1")
+        other = "; for class numbers or words use dataset.kind=one_of" if labels.ndim == 1 else ""
+        raise UserError(
+            f"{path}, row {row} has labels {labels[row].tolist()}: any_of needs 0 or 1{other}"
+        )
     return labels.astype(np.bool_)
+
+
+def _as_numbers(path: Path, words: NDArray[np.str_], names: tuple[str, ...]) -> NDArray[np.int64]:
+    rows = words.reshape(len(words), int(np.prod(words.shape[1:])))
+    places = [f"{path}, row {i}" for i in range(len(words))]
+    return _numbers(rows, names, places).reshape(words.shape)
+
+
+def _refuse_switches(path: Path, kind: Kind, labels: NDArray[Any]) -> None:
+    """What is no class number: 0 / 1 per label or class, or of another type."""
+    switches = labels.dtype.kind in "biuf" and labels.ndim == 2 and np.isin(labels, (0, 1)).all()
+    if switches and kind == "one_of" and (labels.sum(axis=1) == 1).all():
+        raise UserError(
+            f"{path} holds one-hot labels of shape {labels.shape}: one_of needs class numbers, "
+            f"labels.argmax(axis=1); if a row could have several ones, use dataset.kind=any_of"
+        )
+    if switches and (kind == "one_of" or labels.dtype.kind == "b"):
+        raise UserError(
+            f"{path} holds labels 0 and 1 of shape {labels.shape}: {kind} needs class numbers; for "
+            f"labels that are on or off, any number in a row, use dataset.kind=any_of"
+        )
+    if labels.dtype.kind not in "iu":
+        raise UserError(
+            f"{path} holds labels of type {labels.dtype}: {kind} needs whole numbers or words; "
+            f"convert them with labels.astype(int) or labels.astype(str)"
+        )
 
 
 def _lines(path: Path) -> list[tuple[int, list[str]]]:

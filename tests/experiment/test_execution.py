@@ -348,3 +348,22 @@ def test_an_edited_file_is_another_run(tmp_path: Path) -> None:
         keys.append(result.key)
     assert keys[0] != keys[1]
     assert len(folders(tmp_path)) == 2
+
+
+def test_classes_that_a_split_lacks_are_told_once_and_kept(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    labels = np.arange(1200) % 60
+    inputs = np.random.default_rng(0).normal(size=(1200, 4)).astype("float32")
+    np.savez(tmp_path / "mine.npz", inputs=inputs, labels=labels)
+    words = ["dataset=files", f"dataset.path={tmp_path}/mine.npz", f"outputs={tmp_path}/outputs"]
+    words += ["device=cpu", "training.steps=2", "recording.tensorboard=false", "model=linear"]
+    few = [compose([*words, "cohort.max_members=1", f"seed={seed}"]) for seed in (0, 1, 2)]
+    first, *_, last = execute(few)
+    said = (
+        r"no example of \d+ of 60 classes \((\d+, ){4}\d+ …\) is among the 120 of the val split, "
+    )
+    assert re.match(said, first.notes[0])
+    assert last.notes == first.notes
+    printed = capfd.readouterr().err
+    assert [printed.count(f"files: {note}") for note in first.notes] == [1, 1]  # val, test

@@ -1,7 +1,7 @@
 """The user's own data: an .npz, a folder of images, or a CSV of labels beside images."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from lossheads.datasets.checks import check_number, check_size, check_whole, check_word
 from lossheads.datasets.dataset import Dataset, Provenance, Split
+from lossheads.datasets.images import Pixels
 from lossheads.datasets.storing import stored_if_possible
-from lossheads.datasets.tables import Kind, Pixels, Table, read_csv, read_folder, read_npz
+from lossheads.datasets.tables import Kind, Table, read_csv, read_folder, read_npz
 from lossheads.errors import UserError
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf, Outcome
 
@@ -23,6 +24,8 @@ READS = (
     "an .npz, a .csv beside images, or a folder with one folder of images per class, named with "
     "dataset.path=…"
 )
+
+_NAMED = 5  # classes named in a sentence that counts them
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,7 @@ class Files:
                 checksum=_checksum(inputs, table.labels),
                 licence="the user's own",
             ),
+            notes=_unmeasured(table, outcome, {"val": parts[1], "test": parts[0]}),
         )
 
     def _refuse_empty(self, table: Table, sizes: Sequence[int]) -> None:
@@ -197,7 +201,7 @@ def _refuse_labels(table: Table, outcome: Outcome) -> None:
                 f"{table.row(row)} has label {table.labels[row].tolist()}: labels lie in "
                 f"0 … {outcome.n - 1}, one per class ({', '.join(names)})"
             )
-    empty = _without_example(table.labels, table, outcome)
+    empty = ", ".join(_without_example(table.labels, table, outcome))
     if empty:
         raise UserError(
             f"{table.source} has no example of {empty}: nothing can be learnt or "
@@ -205,13 +209,13 @@ def _refuse_labels(table: Table, outcome: Outcome) -> None:
         )
 
 
-def _without_example(labels: NDArray[Any], table: Table, outcome: Outcome) -> str:
+def _without_example(labels: NDArray[Any], table: Table, outcome: Outcome) -> list[str]:
     """Names of the classes or labels that never occur in `labels`, over all sets."""
     if isinstance(outcome, AnyOf):
         counts = labels.sum(axis=0)
     else:
         counts = np.bincount(labels.reshape(-1), minlength=outcome.n)
-    return ", ".join(np.array(table.class_names)[counts == 0])
+    return [name for name, count in zip(table.class_names, counts, strict=True) if count == 0]
 
 
 def _refuse_inputs(table: Table, inputs: NDArray[np.float32]) -> None:
@@ -241,13 +245,30 @@ def _refuse_inputs(table: Table, inputs: NDArray[np.float32]) -> None:
 
 
 def _refuse_untrained(table: Table, outcome: Outcome, train: NDArray[np.int64]) -> None:
-    lost = _without_example(table.labels[train], table, outcome)
+    lost = ", ".join(_without_example(table.labels[train], table, outcome))
     if lost:
         raise UserError(
             f"{table.source} has so few examples of {lost} that none is among the "
             f"{len(train)} that train: add examples, lower dataset.val_share and "
             f"dataset.test_share, or take another dataset.seed"
         )
+
+
+def _unmeasured(
+    table: Table, outcome: Outcome, parts: Mapping[str, NDArray[np.int64]]
+) -> tuple[str, ...]:
+    """Which classes have no example in a split that is measured, a sentence for each split."""
+    said = []
+    for part, rows in parts.items():
+        lost = _without_example(table.labels[rows], table, outcome)
+        if lost:
+            named = ", ".join(lost[:_NAMED]) + (" …" if len(lost) > _NAMED else "")
+            said.append(
+                f"no example of {len(lost)} of {outcome.n} classes ({named}) is among the "
+                f"{len(rows)} of the {part} split, so nothing is measured on those; bring more "
+                f"examples, enlarge dataset.{part}_share or take another dataset.seed"
+            )
+    return tuple(said)
 
 
 def _split(table: Table, inputs: NDArray[np.float32], rows: NDArray[np.int64]) -> Split:

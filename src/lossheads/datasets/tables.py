@@ -14,12 +14,11 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from lossheads.datasets.images import Pixels, pixels, scaled
 from lossheads.errors import UserError, near_matches
 
 Kind = Literal["one_of", "any_of", "each_one_of"]
-Pixels = NDArray[np.uint8]
 Keep = Callable[[Callable[[], Pixels]], Pixels]
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
 
@@ -83,8 +82,8 @@ def read_folder(
         np.array(labels, dtype=np.int64),
         names,
         lambda i: str(files[i]),
-        lambda keep: _scaled(
-            keep(lambda: _pixels(files, [str(file) for file in files], channels, resize))
+        lambda keep: scaled(
+            keep(lambda: pixels(files, [str(file) for file in files], channels, resize))
         ),
         files,
     )
@@ -127,7 +126,7 @@ def read_csv(
         labels[:, 0] if kind == "one_of" else labels,
         names,
         lambda i: places[i],
-        lambda keep: _scaled(keep(lambda: _pixels(files, places, channels, resize))),
+        lambda keep: scaled(keep(lambda: pixels(files, places, channels, resize))),
         files,
     )
 
@@ -266,44 +265,3 @@ def _refuse_repeats(files: list[Path], places: list[str]) -> None:
                 f"line only, or it could both train and test"
             )
         first[file] = place
-
-
-def _scaled(pixels: Pixels) -> NDArray[np.float32]:
-    """(N, H, W, channels) -> (N, channels, H, W) in [0, 1]."""
-    return np.asarray(pixels.transpose(0, 3, 1, 2).astype(np.float32) / 255)
-
-
-def _pixels(
-    files: list[Path], places: list[str], channels: int, resize: Sequence[int] | None
-) -> Pixels:
-    """(N, H, W, channels). Refuses images of another size than the first one's."""
-    pictures: list[Pixels] = []
-    for file, place in zip(files, places, strict=True):
-        pictures.append(_image(file, place, channels, resize))
-        if pictures[-1].shape != pictures[0].shape:
-            (height, width), (first_height, first_width) = (
-                picture.shape[:2] for picture in (pictures[-1], pictures[0])
-            )
-            raise UserError(
-                f"{place} is {height} x {width} pixels, the first image {first_height} x "
-                f"{first_width}: all must be alike; give dataset.resize=[height,width]"
-            )
-    return np.stack(pictures).reshape(len(files), *pictures[0].shape[:2], channels)
-
-
-def _image(file: Path, place: str, channels: int, resize: Sequence[int] | None) -> Pixels:
-    try:
-        with Image.open(file) as image:
-            # Pillow would cut deeper pixels off at 255 without a word.
-            deep = image.mode.startswith(("I", "F"))
-            picture = image.convert("L" if channels == 1 else "RGB")
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{place}: the image {file} cannot be read ({error})") from error
-    if deep:
-        raise UserError(
-            f"{place}: the image {file} has more than 8 bits per pixel: bring such data as an .npz "
-            f"of floats"
-        )
-    if resize is not None:
-        picture = picture.resize((resize[1], resize[0]), Image.Resampling.BILINEAR)
-    return np.asarray(picture)

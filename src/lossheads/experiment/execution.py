@@ -75,6 +75,7 @@ class _Shift:
         self._apart: list[Run] = []
         self._failures: list[Exception] = []
         self._halt = threading.Event()
+        self._noted, self._speaking = set[str](), threading.Lock()
 
     def work(self) -> list[Exception]:
         """Train everything; returns what failed."""
@@ -97,12 +98,21 @@ class _Shift:
             device = prepare(self._settings, threads=1)
             dataset = self._datasets.get(runs[0], device)
             check_truth(runs[0].config, dataset)
+            self._tell_notes(dataset)
             if not _stackable(runs[0], dataset):
                 self._apart += runs
                 return
             size = self._fitting(runs, dataset, device)
             for at in range(0, len(runs), size):
                 self._train(runs[at : at + size], dataset, device)
+
+    def _tell_notes(self, dataset: Dataset) -> None:
+        """What is odd about the data, once however many cohorts train on them."""
+        with self._speaking:
+            new = [note for note in dataset.notes if note not in self._noted]
+            self._noted.update(new)
+        for note in new:
+            self._told.say(f"{dataset.provenance.name}: {note}")
 
     @contextmanager
     def _answering_for(self, runs: Sequence[Run]) -> Iterator[None]:
@@ -265,6 +275,7 @@ def _result(
         seconds=seconds,
         environment=environment,
         first_step=start,
+        notes=list(dataset.notes),
         diverged_at=walk.diverged_at,
     )
 

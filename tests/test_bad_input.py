@@ -167,6 +167,10 @@ COMMANDS = [
     ("claim run softmax-cannot-see-a-shift --nope", "claim: unrecognized arguments: --nope"),
     ("claim run all --claims .", "claim finds no claim file"),
     ("claim run softmax-cannot-see-a-shift outputs=file", "file/claims"),
+    ("claim run nofile.yaml", "claim finds no file nofile.yaml: name a file that is there; known"),
+    ("claim run prior-bais.yaml", "did you mean prior-bias"),
+    ("claim run below/odd.yaml", "below/odd.yaml cannot be read: is a directory\n"),
+    ("train outputs=/proc/x dataset=digits", "no such file or directory; name another folder"),
     ("report --nope", "report: unrecognized arguments"),
     ("train -sc nope", "Expecting one subcommand"),
 ]
@@ -181,6 +185,7 @@ def test_a_wrong_call_of_a_command_is_one_sentence(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "file").write_text("in the way")
+    (tmp_path / "below" / "odd.yaml").mkdir(parents=True)
     assert said in refusal(words.split(), tmp_path, monkeypatch, capfd)
 
 

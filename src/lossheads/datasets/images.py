@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lossheads.errors import UserError
+from lossheads.errors import UserError, reason
 
 Pixels = NDArray[np.uint8]
 
@@ -42,7 +42,7 @@ def _image(file: Path, place: str, channels: int, resize: Sequence[int] | None) 
             deep = image.mode.startswith(("I", "F"))
             picture = image.convert("L" if channels == 1 else "RGB")
     except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{place}: the image {file} cannot be read ({error})") from error
+        raise UserError(f"{place}: the image {file} cannot be read ({reason(error)})") from error
     if deep:
         raise UserError(
             f"{place}: the image {file} has more than 8 bits per pixel: bring such data as an .npz "

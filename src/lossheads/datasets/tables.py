@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossheads.datasets.images import Pixels, pixels, scaled
-from lossheads.errors import UserError, near_matches
+from lossheads.errors import UserError, near_matches, reason
 
 Kind = Literal["one_of", "any_of", "each_one_of"]
 Keep = Callable[[Callable[[], Pixels]], Pixels]
@@ -156,7 +156,7 @@ def _npz_arrays(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
             return {name: archive[name] for name in names if name in archive}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(
-            f"{path} cannot be read as an .npz of plain arrays ({error}); write it with "
+            f"{path} cannot be read as an .npz of plain arrays ({reason(error)}); write it with "
             f"numpy.savez(path, inputs=…, labels=…), without objects; words are labels.astype(str)"
         ) from error
 
@@ -221,7 +221,7 @@ def _lines(path: Path) -> list[tuple[int, list[str]]]:
             reader = csv.reader(file)
             lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} cannot be read as a table in UTF-8 ({error})") from error
+        raise UserError(f"{path} cannot be read as a table in UTF-8 ({reason(error)})") from error
     if len(lines) < 2 or len(lines[0][1]) < 2:
         raise UserError(
             f"{path} needs a header of two columns or more, the first of image files, and a line "

@@ -50,7 +50,10 @@ WORDS = [
     ("outputs=", "outputs= is empty"),
     ("training=tiny", "training: it is a section"),
     ("device.kind=tpu", "device.kind=tpu: did you mean cpu?"),
-    ("training.epochs=1e300", "training.epochs=1e+300: it is at most 1,000,000"),
+    (
+        "training.steps=null training.epochs=1e300",
+        "training.epochs=1e+300: it is at most 1,000,000",
+    ),
     ("training.watch=nonsense", "training.watch=nonsense: no ruler"),
     ("optimizer.lr=abc", "optimizer Adam refuses lr=abc: it needs a number"),
     ("optimizer.lr=true", "optimizer Adam refuses lr=True: it needs a number"),
@@ -58,6 +61,9 @@ WORDS = [
     ("optimizer.betas=[0.9,0.99,0.999]", "it needs a list of 2 numbers"),
     ("optimizer.eps=0", "optimizer.eps=0: it is above 0"),
     ("model.hidden=[true]", "one width of at least 1 per layer"),
+    ("training.epochs=50", "training.steps=2 and training.epochs=50: steps are counted instead"),
+    ("-m training.epochs=1,2", "training.steps=2 and training.epochs=1,2: steps are counted"),
+    ("+training.epochs=50", "leave one of the two out"),
     # groups and keys
     ("head=[softmax_cce,sigmoid_bce]", "a run has one head"),
     ("head=[a,b]", "head has no 'b'; known are"),

@@ -242,6 +242,22 @@ def refuse_claim(words: Iterable[str]) -> None:
             )
 
 
+def refuse_two_lengths(words: Iterable[str]) -> None:
+    """Steps go before epochs, in silence where a file gives one of them; typed, they contradict.
+
+    Raises:
+        UserError: If the settings give both, neither of them null.
+    """
+    typed = [word.lstrip("+").partition("=") for word in words]
+    given = {key: value for key, _, value in typed}  # the last word counts
+    steps, epochs = given.get("training.steps"), given.get("training.epochs")
+    if epochs and steps not in (None, "null"):
+        raise UserError(
+            f"train got training.steps={steps} and training.epochs={epochs}: steps are counted "
+            f"instead of epochs; leave one of the two out"
+        )
+
+
 def tidy_completion(commands: Iterable[str]) -> None:
     """Take our command's name out of the line that Hydra completes: it expects overrides only."""
     line = os.environ.get("COMP_LINE")

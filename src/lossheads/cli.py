@@ -88,7 +88,7 @@ def _guarded(words: list[str]) -> int:
     try:
         return run(words)
     except KeyboardInterrupt as stopped:
-        sentence = "interrupted; finished runs are kept, the same call goes on from there"
+        sentence = "interrupted; finished runs are kept, the same call starts the others again"
         return _say(sentence, 143 if isinstance(stopped, _Ended) else 130)
     except SystemExit as ended:
         # rich ends the program with status 1 when the reader of its output has left.

@@ -50,7 +50,10 @@ WORDS = [
     ("outputs=", "outputs= is empty"),
     ("training=tiny", "training: it is a section"),
     ("device.kind=tpu", "device.kind=tpu: did you mean cpu?"),
-    ("training.epochs=1e300", "training.epochs=1e+300: it is at most 1,000,000"),
+    (
+        "training.steps=null training.epochs=1e300",
+        "training.epochs=1e+300: it is at most 1,000,000",
+    ),
     ("training.watch=nonsense", "training.watch=nonsense: no ruler"),
     ("optimizer.lr=abc", "optimizer Adam refuses lr=abc: it needs a number"),
     ("optimizer.lr=true", "optimizer Adam refuses lr=True: it needs a number"),
@@ -58,6 +61,9 @@ WORDS = [
     ("optimizer.betas=[0.9,0.99,0.999]", "it needs a list of 2 numbers"),
     ("optimizer.eps=0", "optimizer.eps=0: it is above 0"),
     ("model.hidden=[true]", "one width of at least 1 per layer"),
+    ("training.epochs=50", "training.steps=2 and training.epochs=50: steps are counted instead"),
+    ("-m training.epochs=1,2", "training.steps=2 and training.epochs=1,2: steps are counted"),
+    ("+training.epochs=50", "leave one of the two out"),
     # groups and keys
     ("head=[softmax_cce,sigmoid_bce]", "a run has one head"),
     ("head=[a,b]", "head has no 'b'; known are"),
@@ -67,6 +73,23 @@ WORDS = [
     ("~recording", "a run needs the key 'recording'"),
     ("~training.epochs", "it is needed by every run"),
     ("hydra.run.dir=/proc/no", "/proc/no cannot be used: no such file or directory"),
+    # keys without their section, or of another choice
+    ("batch_size=3", "a run has no key 'batch_size'; did you mean training.batch_size?"),
+    ("+batch_size=3", "a run has no key 'batch_size'; did you mean training.batch_size?"),
+    ("-m batch_size=3,4", "did you mean training.batch_size?"),
+    ("lr=0.1", "did you mean optimizer.lr?"),
+    ("epohs=3", "did you mean training.epochs?"),
+    ("hidden=[3]", "did you mean model.hidden?"),
+    ("path=x", "did you mean dataset.path (with dataset=files)?"),
+    ("head=focal gamma=2", "did you mean head.gamma?"),
+    ("head.gamma=2", "head has no key 'gamma'; did you mean head.gamma (with head=focal)?"),
+    (
+        "channels=3",
+        "did you mean dataset.channels (with dataset=files) or model.channels (with model=cnn)?",
+    ),
+    ("model=cnn channels=3", "did you mean model.channels?"),
+    ("training.lr=3", "training has no key 'lr'; did you mean optimizer.lr?"),
+    ("+training.lr=3", "training has no key 'lr'; did you mean optimizer.lr?"),
     # flags
     ("--nope", "train: unrecognized arguments: --nope"),
     ("--config-dir", "argument --config-dir/-cd: expected one argument"),
@@ -150,6 +173,10 @@ COMMANDS = [
     ("claim run softmax-cannot-see-a-shift --nope", "claim: unrecognized arguments: --nope"),
     ("claim run all --claims .", "claim finds no claim file"),
     ("claim run softmax-cannot-see-a-shift outputs=file", "file/claims"),
+    ("claim run nofile.yaml", "claim finds no file nofile.yaml: name a file that is there; known"),
+    ("claim run prior-bais.yaml", "did you mean prior-bias"),
+    ("claim run below/odd.yaml", "below/odd.yaml cannot be read: is a directory\n"),
+    ("train outputs=/proc/x dataset=digits", "no such file or directory; name another folder"),
     ("report --nope", "report: unrecognized arguments"),
     ("train -sc nope", "Expecting one subcommand"),
 ]
@@ -164,6 +191,7 @@ def test_a_wrong_call_of_a_command_is_one_sentence(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "file").write_text("in the way")
+    (tmp_path / "below" / "odd.yaml").mkdir(parents=True)
     assert said in refusal(words.split(), tmp_path, monkeypatch, capfd)
 
 

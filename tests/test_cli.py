@@ -65,6 +65,14 @@ def test_sweep_is_one_cohort_and_needs_no_word_train(tmp_path: Path) -> None:
     assert len(list((tmp_path / "outputs" / "runs").iterdir())) == 4
 
 
+def test_a_sweep_counts_what_it_asks_twice_once(tmp_path: Path) -> None:
+    done = lossheads(*TINY, "-m", "optimizer.lr=0.1,0.1,0.2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "2 runs in outputs/runs" in done.stdout
+    done = lossheads(*TINY, "-m", "optimizer.lr=0.1,0.1", cwd=tmp_path)
+    assert "1 run in outputs/runs/digits-softmax_cce-s0-" in done.stdout
+
+
 def test_basic_launcher_gives_the_same_results(tmp_path: Path) -> None:
     words = [*TINY, "-m", "head=softmax_cce,sigmoid_bce"]
     assert lossheads(*words, "outputs=a", cwd=tmp_path).returncode == 0
@@ -104,9 +112,11 @@ MISTAKES = [
     (["claim"], "required"),
     (["heads", "softmax"], "did you mean"),
     (["rulers", "acuracy_score"], "did you mean accuracy_score"),
-    (["rulers", "--outcome", "one_of"], "rulers knows no outcome 'one_of'; did you mean OneOf?"),
+    (["rulers", "--outcome", "OnOf"], "rulers knows no outcome 'OnOf'; did you mean OneOf"),
     (["rulers", "ranking_loss", "--outcome", "OneOf"], "it has a meaning for AnyOf alone"),
     (["rulers", "OneOf"], "write --outcome OneOf"),
+    (["rulers", "one_of"], "write --outcome one_of"),
+    (["rulers", "ranking_loss", "--outcome", "one_of"], "it has a meaning for AnyOf alone"),
     (["rulers", "--outcome"], "expected one argument; see lossheads rulers --help"),
     (["board", "nowhere"], "found no folder nowhere"),
     (["report", "nowhere"], "finds no finished run"),

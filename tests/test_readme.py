@@ -24,8 +24,13 @@ def commands() -> list[str]:
     return [line for line in lines if line]
 
 
+def python_with(words: str) -> str:
+    (found,) = (block for block in blocks("python") if words in block)
+    return found
+
+
 def test_every_command_runs_as_printed(tmp_path: Path) -> None:
-    (tmp_path / "my_heads.py").write_text(blocks("python")[0], encoding="utf-8")
+    (tmp_path / "my_heads.py").write_text(python_with("SmoothedCCE"), encoding="utf-8")
     head = tmp_path / "my_configs" / "head" / "smoothed_cce.yaml"
     head.parent.mkdir(parents=True)
     head.write_text(blocks("yaml")[0], encoding="utf-8")
@@ -47,6 +52,8 @@ def test_every_command_runs_as_printed(tmp_path: Path) -> None:
         assert done.returncode == 0, f"{line}\n{done.stderr}"
         ran += 1
     assert ran >= 6
+    check = python_with("weights.pt") + "\nassert net(torch.zeros(2, 1, 8, 8)).shape == (2, 10)"
+    subprocess.run([sys.executable, "-c", check], cwd=tmp_path, check=True)
 
 
 def test_numbers_are_those_of_the_reference_run() -> None:
@@ -65,5 +72,5 @@ def test_named_files_exist(name: str) -> None:
 
 
 def test_the_head_has_at_most_twelve_lines_of_code() -> None:
-    lines = [line for line in blocks("python")[0].splitlines() if line.strip()]
+    lines = [line for line in python_with("SmoothedCCE").splitlines() if line.strip()]
     assert len(lines) <= 12

@@ -31,6 +31,8 @@ def rulers_parser() -> Parser:
     )
     parser.add_argument("names", nargs="*", help="only these; default: all")
     parser.add_argument(
-        "--outcome", metavar="KIND", help="only what serves OneOf, AnyOf or EachOneOf labels"
+        "--outcome",
+        metavar="KIND",
+        help="only what serves OneOf (or one_of), AnyOf (any_of) or EachOneOf (each_one_of) labels",
     )
     return parser

@@ -88,7 +88,7 @@ def _guarded(words: list[str]) -> int:
     try:
         return run(words)
     except KeyboardInterrupt as stopped:
-        sentence = "interrupted; finished runs are kept, the same call goes on from there"
+        sentence = "interrupted; finished runs are kept, the same call starts the others again"
         return _say(sentence, 143 if isinstance(stopped, _Ended) else 130)
     except SystemExit as ended:
         # rich ends the program with status 1 when the reader of its output has left.
@@ -141,6 +141,7 @@ def _train(words: list[str]) -> int:
     from lossheads.refusals import (
         flags_first,
         refuse_claim,
+        refuse_two_lengths,
         tidy_completion,
         without_empty_sweep,
     )
@@ -166,6 +167,7 @@ def _train(words: list[str]) -> int:
     refuse_foreign_code()
     list_choices()
     refuse_claim(words)
+    refuse_two_lengths(words)
     tidy_completion(_commands())
     sys.argv = [sys.argv[0], *flags_first(words)]
     train = hydra.main(str(config_folder()), "config", version_base=HYDRA_VERSION)(task)

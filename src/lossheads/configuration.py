@@ -5,11 +5,13 @@ Never imports torch: `--help` and completion come through here.
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -162,13 +164,57 @@ def _refuse_unknown(data: Mapping[str, Any]) -> None:
     sections = {field.name: field for field in fields(schema.Config)}
     for name, value in data.items():
         if name not in sections:
-            raise UserError(f"a run has no key {name!r}; {near_matches(name, sections)}")
+            raise UserError(f"a run has no key {name!r}; {near_keys(name, data, sections)}")
         section: Any = sections[name].default_factory
         if is_dataclass(section):
             known = [field.name for field in fields(section)]
             for key in value:
                 if key not in known:
-                    raise UserError(f"{name} has no key {key!r}; {near_matches(key, known)}")
+                    near = near_keys(f"{name}.{key}", data, known)
+                    raise UserError(f"{name} has no key {key!r}; {near}")
+
+
+def near_keys(key: str, config: Mapping[str, Any], known: Iterable[str]) -> str:
+    """A sentence part naming the settings that an unknown `key` may have meant.
+
+    Args:
+        key: As written; people leave out the section (`epochs=3`) or take another one.
+        config: The run's sections, which are searched for the key's last part.
+        known: What stands where the key was written; named when nothing else is near.
+    """
+    section, _, word = key.rpartition(".")
+    known = tuple(known)
+    here = [f"{name}.{word}" for name, keys in config.items() if _holds(keys, word)]
+    here = [full for full in here if full != key]
+    elsewhere = _with_other_choices(word)
+    own = [words for words in elsewhere if section and words.startswith(f"{section}.")]
+    if own or here or elsewhere:
+        return f"did you mean {' or '.join(own or here or elsewhere)}?"
+    if not section and not get_close_matches(word, known, cutoff=0.75):
+        # A slip in a key of some section: near enough only if it is very near.
+        below = (
+            str(last) for keys in config.values() if isinstance(keys, Mapping) for last in keys
+        )
+        for near in get_close_matches(word, set(below), n=1, cutoff=0.75):
+            return near_keys(near, config, known)
+    return near_matches(word, known)
+
+
+def _holds(keys: Any, word: str) -> bool:
+    return isinstance(keys, Mapping) and word in keys and not word.startswith("_")
+
+
+def _with_other_choices(word: str) -> list[str]:
+    """`head.gamma (with head=focal)`: keys of files that this run has not chosen."""
+    found = []
+    for group in _GROUPS:
+        files = ((name, config_folder() / group / f"{name}.yaml") for name in options(group))
+        having = [
+            name for name, file in files if _holds(yaml.safe_load(file.read_text("utf-8")), word)
+        ]
+        if having:
+            found.append(f"{group}.{word} (with {group}={' or '.join(having)})")
+    return found
 
 
 def options(group: str) -> list[str]:

@@ -1,5 +1,6 @@
 """What a user did wrong, in one sentence: who refuses, what it got, the rule, the remedy."""
 
+import os
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -17,6 +18,12 @@ class HeadMismatch(UserError):
 
 class RunsFailed(Exception):
     """Runs were made as asked and ended badly (diverged). Exit status 1."""
+
+
+def reason(error: Exception) -> str:
+    """What an error says, in words alone where the system gave a number and a path with them."""
+    known = isinstance(error, OSError) and error.errno is not None
+    return os.strerror(error.errno).lower() if known else str(error)  # type: ignore[attr-defined]
 
 
 def near_matches(word: str, known: Iterable[str]) -> str:

@@ -15,11 +15,11 @@ from hydra.errors import (
     MissingConfigException,
     OverrideParseException,
 )
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from yaml import MarkedYAMLError
 
-from lossheads.configuration import CLAIM, options
+from lossheads.configuration import CLAIM, near_keys, options
 from lossheads.errors import RunsFailed, UserError, near_matches
 
 # What a disk or its rights refuse to a writer; the user can mend it.
@@ -152,7 +152,14 @@ def _unknown_key(error: OmegaConfBaseException) -> str:
     names = map(str, node) if isinstance(node, DictConfig) else ()
     known = [name for name in names if name != "hydra" and not name.startswith("_")]
     where = f"{parent} has" if parent else "a run has"
-    return f"{where} no key {key!r}; {near_matches(key, known)}"
+    return f"{where} no key {key!r}; {near_keys(str(error.full_key), _sections(node), known)}"
+
+
+def _sections(node: Any) -> dict[str, Any]:
+    """All that is composed so far around `node`, without Hydra's own section."""
+    root = node._get_root() if isinstance(node, DictConfig) else node
+    data = OmegaConf.to_container(root) if isinstance(root, DictConfig) else {}
+    return {str(k): v for k, v in data.items() if k != "hydra"} if isinstance(data, dict) else {}
 
 
 def _wrong_value(error: OmegaConfBaseException) -> str:
@@ -233,6 +240,22 @@ def refuse_claim(words: Iterable[str]) -> None:
                 f"train got {word}: a claim trains runs of its own, and is no choice for one; use "
                 f"lossheads claim run {name}"
             )
+
+
+def refuse_two_lengths(words: Iterable[str]) -> None:
+    """Steps go before epochs, in silence where a file gives one of them; typed, they contradict.
+
+    Raises:
+        UserError: If the settings give both, neither of them null.
+    """
+    typed = [word.lstrip("+").partition("=") for word in words]
+    given = {key: value for key, _, value in typed}  # the last word counts
+    steps, epochs = given.get("training.steps"), given.get("training.epochs")
+    if epochs and steps not in (None, "null"):
+        raise UserError(
+            f"train got training.steps={steps} and training.epochs={epochs}: steps are counted "
+            f"instead of epochs; leave one of the two out"
+        )
 
 
 def tidy_completion(commands: Iterable[str]) -> None:

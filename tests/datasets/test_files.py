@@ -58,6 +58,19 @@ def test_names_given_go_before_those_of_the_file(tmp_path, kind):
     assert dataset.class_names == tuple(map(str, names))
 
 
+def test_words_are_classes(tmp_path):
+    words = np.array(["owl", "bat", "cat"])[np.arange(60) % 3]
+    found = npz(tmp_path, labels=words).load(None, tmp_path)
+    numbers = npz(tmp_path, labels=np.array([2, 0, 1])[np.arange(60) % 3]).load(None, tmp_path)
+    assert found.class_names == ("bat", "cat", "owl")
+    assert torch.equal(found.train.labels, numbers.train.labels)
+    given = npz(tmp_path, labels=words, class_names=np.array(["owl", "cat", "bat"]))
+    assert given.load(None, tmp_path).class_names == ("owl", "cat", "bat")
+    sets = npz(tmp_path, "each_one_of", labels=np.stack([words, words[::-1]], axis=1))
+    assert sets.outcome == EachOneOf(2, 3)
+    assert sets.load(None, tmp_path).train.labels.shape == (30, 2)
+
+
 def test_seed_deals_the_examples(tmp_path):
     source = npz(tmp_path)
     one, other = source.load(None, tmp_path), replace(source, seed=1).load(None, tmp_path)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from lossheads.datasets import tables
+from lossheads.datasets import images
 from lossheads.errors import UserError
 
 from .checking import same
@@ -27,9 +27,9 @@ def copies(cache):
 def decoded(monkeypatch):
     """Names of the images that are decoded from here on."""
     seen = []
-    decode = tables._image
+    decode = images._image
     monkeypatch.setattr(
-        tables, "_image", lambda file, *words: seen.append(file.name) or decode(file, *words)
+        images, "_image", lambda file, *words: seen.append(file.name) or decode(file, *words)
     )
     return seen
 

@@ -44,6 +44,13 @@ def rare(folder):
     return npz(folder, labels=labels)
 
 
+def few(folder):
+    labels = np.arange(4) % 2
+    return replace(npz(folder, inputs=np.zeros((4, 4)), labels=labels), val_share=0.1)
+
+
+PETS = ["cat", "dog"]
+
 REFUSED_ARRAYS = [
     (objects, r"mine.npz cannot be read as an .npz of plain arrays"),
     (lambda f: npz(f, labels=None), "mine.npz has no array labels"),
@@ -52,7 +59,23 @@ REFUSED_ARRAYS = [
     (negative, r"mine.npz, row 5 has label -1: labels lie in 0 … 2"),
     (beyond, r"mine.npz, row 2 has label 2: labels lie in 0 … 1, one per class \(a, b\)"),
     (switch, r"mine.npz, row 9 has labels \[0, 2\]: any_of needs 0 or 1"),
-    (lambda f: npz(f, labels=np.zeros(60)), "labels of type float64"),
+    (lambda f: npz(f, labels=np.zeros(60)), r"float64: .* convert them with labels\.astype\(int\)"),
+    (lambda f: npz(f, labels=np.array([b"a", b"b"] * 30)), r"or labels\.astype\(str\)"),
+    (lambda f: npz(f, labels=np.arange(60) % 2 == 0), r"type bool: one_of needs whole numbers"),
+    (lambda f: npz(f, labels=np.ones((60, 2), bool)), r"0 and 1 of .* use dataset\.kind=any_of"),
+    (lambda f: npz(f, labels=np.ones((60, 2), int)), r"0 and 1 of .* use dataset\.kind=any_of"),
+    (lambda f: npz(f, labels=np.eye(3)[np.arange(60) % 3]), r"one-hot .* labels\.argmax\(axis=1\)"),
+    (
+        lambda f: npz(f, "each_one_of", labels=np.ones((60, 2), bool)),
+        r"each_one_of needs class numbers; .* use dataset\.kind=any_of",
+    ),
+    (lambda f: npz(f, "any_of", labels=np.arange(60) % 3), r"row 2 .* use dataset\.kind=one_of"),
+    (
+        lambda f: npz(f, labels=np.array(["cat", "dgo", "dog"] * 20), class_names=np.array(PETS)),
+        r"mine.npz, row 1 is of class 'dgo': did you mean dog",
+    ),
+    (lambda f: npz(f, labels=np.zeros(0, "U3")), "at least one example"),
+    (few, r"has 4 examples, .*val_share=0.1 give 1 to test, 0 to validation and 3 to training"),
     (lambda f: npz(f, labels=np.zeros((60, 1, 1), dtype=int)), r"labels of shape \(60, 1, 1\)"),
     (lambda f: npz(f, labels=np.arange(60) % 3 * 2), "has no example of 1, 3"),
     (lambda f: npz(f, labels=np.full(60, 10**12)), "holds the label 1000000000000 among 60"),
@@ -170,7 +193,7 @@ def test_class_without_an_image_is_refused(tmp_path):
         ({"channels": 2}, "channels=2"),
         ({"channels": "3"}, "channels=3: it needs 1 or 3, a whole number"),
         ({"val_share": 0}, "val_share=0"),
-        ({"val_share": 0.6, "test_share": 0.5}, "both_shares=1.1"),
+        ({"val_share": 0.6, "test_share": 0.5}, r"val_share \+ test_share=1.1"),
         ({"resize": 28}, r"resize=28: it needs \[height,width\]"),
         ({"resize": [28, 0]}, "width=0"),
         ({"resize": 3.5}, r"resize=3.5: it needs \[height,width\]"),
@@ -188,12 +211,12 @@ def test_wrong_settings_are_refused(settings, rule):
 def test_path_that_leads_nowhere_is_refused(tmp_path, path):
     (tmp_path / "mine.txt").write_text("text")
     source = replace(SOURCE, path=path and str(tmp_path / path))
-    with pytest.raises(UserError, match=r"it needs path=<an .npz, a .csv beside images"):
+    with pytest.raises(UserError, match=r"needs an \.npz, a \.csv beside .* with dataset\.path="):
         source.load(None, tmp_path)
 
 
 def test_folder_of_several_labels_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"kind=any_of for the folder .* use kind=one_of"):
+    with pytest.raises(UserError, match=r"kind=any_of for the folder .* use dataset.kind=one_of"):
         replace(SOURCE, path=str(tmp_path), kind="any_of").load(None, tmp_path)
 
 

@@ -150,6 +150,25 @@ def test_data_seed_follows_the_seed_unless_it_is_given(tiny: Composer) -> None:
     assert tiny("seed=7", "data_seed=1")["data_seed"] == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "steps"),
+    [
+        # digits are nine steps of 128 an epoch
+        ("training.laps_per_epoch=1", [0, 9, 18]),
+        ("training.laps_per_epoch=2", [0, 5, 9, 14, 18]),
+        ("training.laps_per_epoch=5", [0, 2, 4, 5, 7, 9, 11, 13, 14, 16, 18]),
+        ("training.laps_per_epoch=100", list(range(19))),
+        ("training.laps_per_epoch=2 training.epochs=1.2", [0, 5, 9, 11]),
+        ("training.laps_per_epoch=2 training.steps=4", [0, 4]),
+        ("training.laps_per_epoch=2 training.steps=5", [0, 5]),
+        ("training.laps_per_epoch=2 training.steps=0", [0]),
+    ],
+)
+def test_laps_are_counted_by_the_epoch(tiny: Composer, words: str, steps: list[int]) -> None:
+    (result,) = execute([tiny("training.steps=null", "training.epochs=2", *words.split())])
+    assert [lap.step for lap in result.laps] == steps
+
+
 def test_unfit_pair_is_refused_before_anything_is_written(tiny: Composer, tmp_path: Path) -> None:
     with pytest.raises(HeadMismatch, match="two classes apart, no more"):
         execute([tiny(), tiny("head=single_logit_bce")])
@@ -254,6 +273,13 @@ def test_prior_bias_starts_every_head_at_the_base_rates(tiny: Composer) -> None:
         ("optimizer.betas=[0.9]", "optimizer Adam refuses"),
         ("training.watch=fitted_temperature", "no better side"),
         ("training.watch=3", "no ruler '3'"),
+        ("training.watch=hamming_error", "it has no meaning for OneOf(n=10)"),
+        ("training.watch=recall_score", "it gives one value per class"),
+        ("training.watch=posterior_kl_loss", "true posterior, which digits does not know"),
+        (
+            "training.watch=posterior_kl_loss training.patience=2",
+            "true posterior, which digits does not know; use nll_loss",
+        ),
         ("seed=-1", "seed=-1: it is at least 0"),
         ("data_seed=-1", "data_seed=-1: it is at least 0"),
         ("+trainng.steps=3", "did you mean training"),
@@ -267,9 +293,23 @@ def test_nonsense_is_one_sentence_and_leaves_no_run(
     tiny: Composer, tmp_path: Path, words: str, said: str
 ) -> None:
     with pytest.raises(UserError, match=re.escape(said)) as caught:
-        execute([tiny(words)])
+        execute([tiny(*words.split())])
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "outputs" / "runs").exists()
+
+
+@pytest.mark.parametrize("word", ["fitted_temperature", "kl_loss"])
+def test_what_the_data_may_not_know_is_not_recommended(tiny: Composer, word: str) -> None:
+    with pytest.raises(UserError) as caught:
+        execute([tiny(f"training.watch={word}")])
+    assert "posterior_kl_loss" not in str(caught.value)
+
+
+def test_distance_to_a_known_posterior_is_watched(tiny: Composer) -> None:
+    words = ("training.watch=posterior_kl_loss", "training.patience=1", "training.steps=3")
+    few = ("dataset.train=200", "dataset.val=50", "dataset.test=50")
+    (result,) = execute([tiny("dataset=synthetic_blobs", *few, *words)])
+    assert result.val.rulers["posterior_kl_loss"] > 0
 
 
 def test_a_model_that_cannot_be_built_is_one_sentence(tmp_path: Path) -> None:
@@ -308,3 +348,22 @@ def test_an_edited_file_is_another_run(tmp_path: Path) -> None:
         keys.append(result.key)
     assert keys[0] != keys[1]
     assert len(folders(tmp_path)) == 2
+
+
+def test_classes_that_a_split_lacks_are_told_once_and_kept(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    labels = np.arange(1200) % 60
+    inputs = np.random.default_rng(0).normal(size=(1200, 4)).astype("float32")
+    np.savez(tmp_path / "mine.npz", inputs=inputs, labels=labels)
+    words = ["dataset=files", f"dataset.path={tmp_path}/mine.npz", f"outputs={tmp_path}/outputs"]
+    words += ["device=cpu", "training.steps=2", "recording.tensorboard=false", "model=linear"]
+    few = [compose([*words, "cohort.max_members=1", f"seed={seed}"]) for seed in (0, 1, 2)]
+    first, *_, last = execute(few)
+    said = (
+        r"no example of \d+ of 60 classes \((\d+, ){4}\d+ …\) is among the 120 of the val split, "
+    )
+    assert re.match(said, first.notes[0])
+    assert last.notes == first.notes
+    printed = capfd.readouterr().err
+    assert [printed.count(f"files: {note}") for note in first.notes] == [1, 1]  # val, test

@@ -12,7 +12,7 @@ import pytest
 
 from lossheads.errors import UserError
 from lossheads.experiment import execute
-from lossheads.experiment.folders import RunFolder, run_path
+from lossheads.experiment.folders import RunFolder, refusing_to_write, run_path
 from lossheads.refusals import sentence_of
 
 Composer = Callable[..., dict[str, Any]]
@@ -74,6 +74,13 @@ def test_what_the_disk_refuses_is_a_sentence(number: int, said: str) -> None:
     assert status == 2
     assert sentence.startswith("outputs/x ")
     assert said in sentence
+
+
+@pytest.mark.parametrize(("number", "helps"), [(errno.ENOSPC, True), (errno.ENOENT, False)])
+def test_room_is_asked_for_where_it_helps(tmp_path: Path, number: int, helps: bool) -> None:
+    with pytest.raises(UserError) as caught, refusing_to_write(tmp_path):
+        raise OSError(number, "x")
+    assert ("free some room" in str(caught.value)) is helps
 
 
 def test_a_file_tried_in_vain_does_not_explain_a_bug() -> None:

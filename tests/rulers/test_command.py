@@ -47,10 +47,15 @@ def test_only_rulers_of_the_posterior_say_that_they_need_it(
     assert needy == ["posterior_kl_loss"]
 
 
-@pytest.mark.parametrize("kind", ["OneOf", "AnyOf", "EachOneOf"])
-def test_an_outcome_leaves_what_serves_it(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("kind", "setting"), [("OneOf", "one_of"), ("AnyOf", "any_of"), ("EachOneOf", "each_one_of")]
+)
+def test_an_outcome_leaves_what_serves_it(
+    kind: str, setting: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     serving = [ruler.name for ruler in EVERY if kind in {each.__name__ for each in ruler.serves}]
     assert list(listed(capsys, "--outcome", kind)) == serving
+    assert list(listed(capsys, "--outcome", setting)) == serving
 
 
 def test_one_number_and_one_per_class_stand_apart(capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,11 +58,12 @@ class CohortLauncher(Launcher):
                 f"folder"
             )
         results = execute([job["config"] for job in jobs])
+        distinct = list({result.key: result for result in results}.values())
         outputs = Path(places[0])
         try:
-            sweep_overviews(results, outputs)
+            sweep_overviews(distinct, outputs)
         finally:  # what is trained is told, even if the disk is full by now
-            announce(results, outputs)
+            announce(distinct, outputs)
         return [_returned(job, result) for job, result in zip(jobs, results, strict=True)]
 
     def _job(self, overrides: list[str], number: int) -> dict[str, Any]:

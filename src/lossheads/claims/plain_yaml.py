@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import yaml
 
-from lossheads.errors import UserError, near_matches
+from lossheads.errors import UserError, near_matches, reason
 
 Scalar = str | int | float | bool | None
 
@@ -193,7 +193,7 @@ def read(path: Path) -> Item:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
+        raise UserError(f"{path} cannot be read: {reason(error)}") from error
     try:
         node = yaml.compose(text, Loader=_NoAliases)
     except yaml.MarkedYAMLError as error:

@@ -73,9 +73,13 @@ def list_claims(folder: Path) -> list[Claim]:
 def find_claim(name: str, folder: Path) -> Claim:
     """A claim of `folder` by its slug, or any claim file by its path (ending in .yaml)."""
     path = Path(name)
-    if path.suffix in (".yaml", ".yml"):
-        return replace(load_claim(path), called=name)
     slugs = [path.stem for path in folder.glob("*.yaml")]
+    if path.suffix in (".yaml", ".yml"):
+        if not path.exists():
+            others = (str(other) for other in path.parent.glob("*.yaml"))
+            near = near_matches(name, [*slugs, *others])
+            raise UserError(f"claim finds no file {name}: name a file that is there; {near}")
+        return replace(load_claim(path), called=name)
     if name not in slugs:
         raise UserError(f"claim {name!r} is unknown; {near_matches(name, slugs)}")
     return load_claim(folder / f"{name}.yaml")

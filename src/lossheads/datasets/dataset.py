@@ -65,6 +65,7 @@ class Dataset:
         outliers: Named inputs (N, ...) that belong to no class; for detection rulers only.
         bayes_score: Best reachable accuracy_score on the test distribution, where known.
         none_class: Class that was trained to mean "none of the others", where there is one.
+        notes: What is odd about these examples, a sentence each: told, and kept with results.
     """
 
     outcome: Outcome
@@ -76,6 +77,7 @@ class Dataset:
     outliers: Mapping[str, Tensor] = field(default_factory=dict)
     bayes_score: float | None = None
     none_class: int | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         name = self.provenance.name

@@ -1,7 +1,7 @@
 """The user's own data: an .npz, a folder of images, or a CSV of labels beside images."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,19 @@ from numpy.typing import NDArray
 
 from lossheads.datasets.checks import check_number, check_size, check_whole, check_word
 from lossheads.datasets.dataset import Dataset, Provenance, Split
+from lossheads.datasets.images import Pixels
 from lossheads.datasets.storing import stored_if_possible
-from lossheads.datasets.tables import Kind, Pixels, Table, read_csv, read_folder, read_npz
+from lossheads.datasets.tables import Kind, Table, read_csv, read_folder, read_npz
 from lossheads.errors import UserError
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf, Outcome
 
-READS = "an .npz, a .csv beside images, or a folder with one folder of images per class"
+# The arguments of `Files` are settings: sentences name them as the command line does.
+READS = (
+    "an .npz, a .csv beside images, or a folder with one folder of images per class, named with "
+    "dataset.path=…"
+)
+
+_NAMED = 5  # classes named in a sentence that counts them
 
 
 @dataclass(frozen=True)
@@ -30,8 +37,8 @@ class Files:
             `labels`, optional `class_names`; never pickled objects), `*.csv` (labels beside
             images), or a folder (of one folder of images per class). `read_npz`, `read_csv` and
             `read_folder` say more. None builds, but refuses to be read.
-        kind: What the labels mean: `one_of` int (N,), `any_of` 0 / 1 (N, L), `each_one_of`
-            int (N, S). A folder can only be `one_of`.
+        kind: What the labels mean: `one_of` int or words (N,), `any_of` 0 / 1 (N, L),
+            `each_one_of` int or words (N, S). A folder can only be `one_of`.
         class_names: Names in the order of their numbers; None for those that the file gives, or
             for the words found in it, sorted.
         channels: 1 reads images as grey, 3 as colour. Not for .npz.
@@ -55,7 +62,8 @@ class Files:
         check_word("files", ("one_of", "any_of", "each_one_of"), kind=self.kind)
         check_size("files", (1, 3), channels=self.channels)
         check_number("files", 0.001, 0.998, val_share=self.val_share, test_share=self.test_share)
-        check_number("files", 0.002, 0.999, both_shares=self.val_share + self.test_share)
+        both = {"val_share + test_share": self.val_share + self.test_share}
+        check_number("files", 0.002, 0.999, **both)
         check_whole("files", 0, seed=self.seed)
         if not isinstance(self.class_names, list | tuple | None):
             raise UserError(f"files got class_names={self.class_names}: it needs a list of names")
@@ -102,6 +110,7 @@ class Files:
         order = np.random.default_rng(self.seed).permutation(len(inputs))
         tests, vals = (round(len(inputs) * share) for share in (self.test_share, self.val_share))
         parts = np.split(order, [tests, tests + vals])
+        self._refuse_empty(table, [len(rows) for rows in parts])
         _refuse_untrained(table, outcome, parts[2])
         test, val, train = (_split(table, inputs, np.sort(rows)) for rows in parts)
         return Dataset(
@@ -116,7 +125,18 @@ class Files:
                 checksum=_checksum(inputs, table.labels),
                 licence="the user's own",
             ),
+            notes=_unmeasured(table, outcome, {"val": parts[1], "test": parts[0]}),
         )
+
+    def _refuse_empty(self, table: Table, sizes: Sequence[int]) -> None:
+        if 0 in sizes:
+            test, val, train = sizes
+            raise UserError(
+                f"{table.source} has {sum(sizes)} examples, of which "
+                f"dataset.test_share={self.test_share} and dataset.val_share={self.val_share} give "
+                f"{test} to test, {val} to validation and {train} to training: each split needs "
+                f"at least 1; add examples or change the shares"
+            )
 
     def _kept(self, cache: Path, decode: Callable[[], Pixels]) -> Pixels:
         """What `decode` gives, from its copy in `cache` while no file and no setting changed."""
@@ -126,23 +146,23 @@ class Files:
 
     def _table(self) -> Table:
         if self.path is None:
-            raise UserError(f"files got no path: it needs path=<{READS}>")
+            raise UserError(f"files got no path: it needs {READS}")
         path = Path(self.path).expanduser()
         names = None if self.class_names is None else tuple(map(str, self.class_names))
         if path.is_dir():
             if self.kind != "one_of":
                 raise UserError(
                     f"files got kind={self.kind} for the folder {path}: folders name one class per "
-                    f"image; use kind=one_of, or a .csv"
+                    f"image; use dataset.kind=one_of, or a .csv"
                 )
             return read_folder(path, names, self.channels, self.resize)
         if not path.is_file():
-            raise UserError(f"files found nothing at {path}: it needs path=<{READS}>")
+            raise UserError(f"files found nothing at {path}: it needs {READS}")
         if path.suffix == ".npz":
             return read_npz(path, self.kind, names)
         if path.suffix == ".csv":
             return read_csv(path, self.kind, names, self.channels, self.resize)
-        raise UserError(f"files got path={path}: it needs path=<{READS}>")
+        raise UserError(f"files got path={path}: it needs {READS}")
 
 
 def _digits(words: object) -> str:
@@ -181,7 +201,7 @@ def _refuse_labels(table: Table, outcome: Outcome) -> None:
                 f"{table.row(row)} has label {table.labels[row].tolist()}: labels lie in "
                 f"0 … {outcome.n - 1}, one per class ({', '.join(names)})"
             )
-    empty = _without_example(table.labels, table, outcome)
+    empty = ", ".join(_without_example(table.labels, table, outcome))
     if empty:
         raise UserError(
             f"{table.source} has no example of {empty}: nothing can be learnt or "
@@ -189,13 +209,13 @@ def _refuse_labels(table: Table, outcome: Outcome) -> None:
         )
 
 
-def _without_example(labels: NDArray[Any], table: Table, outcome: Outcome) -> str:
+def _without_example(labels: NDArray[Any], table: Table, outcome: Outcome) -> list[str]:
     """Names of the classes or labels that never occur in `labels`, over all sets."""
     if isinstance(outcome, AnyOf):
         counts = labels.sum(axis=0)
     else:
         counts = np.bincount(labels.reshape(-1), minlength=outcome.n)
-    return ", ".join(np.array(table.class_names)[counts == 0])
+    return [name for name, count in zip(table.class_names, counts, strict=True) if count == 0]
 
 
 def _refuse_inputs(table: Table, inputs: NDArray[np.float32]) -> None:
@@ -225,13 +245,30 @@ def _refuse_inputs(table: Table, inputs: NDArray[np.float32]) -> None:
 
 
 def _refuse_untrained(table: Table, outcome: Outcome, train: NDArray[np.int64]) -> None:
-    lost = _without_example(table.labels[train], table, outcome)
+    lost = ", ".join(_without_example(table.labels[train], table, outcome))
     if lost:
         raise UserError(
             f"{table.source} has so few examples of {lost} that none is among the "
-            f"{len(train)} that train: add examples, lower val_share and test_share, or take "
-            f"another seed"
+            f"{len(train)} that train: add examples, lower dataset.val_share and "
+            f"dataset.test_share, or take another dataset.seed"
         )
+
+
+def _unmeasured(
+    table: Table, outcome: Outcome, parts: Mapping[str, NDArray[np.int64]]
+) -> tuple[str, ...]:
+    """Which classes have no example in a split that is measured, a sentence for each split."""
+    said = []
+    for part, rows in parts.items():
+        lost = _without_example(table.labels[rows], table, outcome)
+        if lost:
+            named = ", ".join(lost[:_NAMED]) + (" …" if len(lost) > _NAMED else "")
+            said.append(
+                f"no example of {len(lost)} of {outcome.n} classes ({named}) is among the "
+                f"{len(rows)} of the {part} split, so nothing is measured on those; bring more "
+                f"examples, enlarge dataset.{part}_share or take another dataset.seed"
+            )
+    return tuple(said)
 
 
 def _split(table: Table, inputs: NDArray[np.float32], rows: NDArray[np.int64]) -> Split:

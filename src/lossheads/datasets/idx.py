@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lossheads.errors import UserError
+from lossheads.errors import UserError, reason
 
 
 def read_idx(path: Path, md5: str) -> NDArray[np.uint8]:
@@ -29,7 +29,7 @@ def read_idx(path: Path, md5: str) -> NDArray[np.uint8]:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(
-            f"{path} cannot be read ({error}): it is truncated or damaged; {remedy}"
+            f"{path} cannot be read ({reason(error)}): it is truncated or damaged; {remedy}"
         ) from error
     found = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if found != md5:

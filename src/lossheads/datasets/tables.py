@@ -14,12 +14,11 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from lossheads.errors import UserError, near_matches
+from lossheads.datasets.images import Pixels, pixels, scaled
+from lossheads.errors import UserError, near_matches, reason
 
 Kind = Literal["one_of", "any_of", "each_one_of"]
-Pixels = NDArray[np.uint8]
 Keep = Callable[[Callable[[], Pixels]], Pixels]
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
 
@@ -43,19 +42,22 @@ class Table:
 def read_npz(path: Path, kind: Kind, class_names: Sequence[str] | None) -> Table:
     """Arrays `inputs`, `labels` and, if there, `class_names`, of an .npz without pickles.
 
+    Labels that are words are class names; unless those are given, classes are the words, sorted.
     Bytes are pixels and divided by 255; other inputs stay as they are, as float32.
     """
     arrays = _npz_arrays(path, ("labels", "class_names"))
     if "labels" not in arrays:
         raise UserError(f"{path} has no array labels: it needs inputs and labels")
     labels: NDArray[Any] = np.atleast_1d(arrays["labels"])
+    given = arrays.get("class_names") if class_names is None else np.array(class_names)
     if kind == "any_of":
         labels = _as_switches(path, labels)
-    elif labels.dtype.kind not in "iu":
-        raise UserError(f"{path} holds labels of type {labels.dtype}: {kind} needs whole numbers")
+    elif labels.dtype.kind == "U":
+        given = np.unique(labels) if given is None else given
+        labels = _as_numbers(path, labels, tuple(map(str, given.reshape(-1))))
     else:
+        _refuse_switches(path, kind, labels)
         labels = labels.astype(np.int64)
-    given = arrays.get("class_names") if class_names is None else np.array(class_names)
     names = _npz_names(path, kind, labels, given)
     return Table(
         str(path), labels, names, lambda i: f"{path}, row {i}", lambda _: _npz_inputs(path)
@@ -80,8 +82,8 @@ def read_folder(
         np.array(labels, dtype=np.int64),
         names,
         lambda i: str(files[i]),
-        lambda keep: _scaled(
-            keep(lambda: _pixels(files, [str(file) for file in files], channels, resize))
+        lambda keep: scaled(
+            keep(lambda: pixels(files, [str(file) for file in files], channels, resize))
         ),
         files,
     )
@@ -111,7 +113,7 @@ def read_csv(
     if kind == "one_of" and len(header) != 2:
         raise UserError(
             f"{path} has {len(header) - 1} label columns: one_of needs one; for several use "
-            f"kind=any_of or kind=each_one_of"
+            f"dataset.kind=any_of or dataset.kind=each_one_of"
         )
     found = header[1:] if kind == "any_of" else np.unique(words).tolist()
     names = tuple(class_names or found)
@@ -124,7 +126,7 @@ def read_csv(
         labels[:, 0] if kind == "one_of" else labels,
         names,
         lambda i: places[i],
-        lambda keep: _scaled(keep(lambda: _pixels(files, places, channels, resize))),
+        lambda keep: scaled(keep(lambda: pixels(files, places, channels, resize))),
         files,
     )
 
@@ -154,8 +156,8 @@ def _npz_arrays(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
             return {name: archive[name] for name in names if name in archive}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(
-            f"{path} cannot be read as an .npz of plain arrays ({error}); write it with "
-            f"numpy.savez(path, inputs=…, labels=…), without objects"
+            f"{path} cannot be read as an .npz of plain arrays ({reason(error)}); write it with "
+            f"numpy.savez(path, inputs=…, labels=…), without objects; words are labels.astype(str)"
         ) from error
 
 
@@ -179,8 +181,37 @@ def _as_switches(path: Path, labels: NDArray[Any]) -> NDArray[np.bool_]:
     wrong = ~np.isin(labels, (0, 1)) if labels.dtype.kind in "biuf" else np.ones(labels.shape, bool)
     if wrong.any():
         row = int(np.argwhere(wrong)[0][0])
-        raise UserError(f"{path}, row {row} has labels {labels[row].tolist()}: any_of needs 0 or 1")
+        other = "; for class numbers or words use dataset.kind=one_of" if labels.ndim == 1 else ""
+        raise UserError(
+            f"{path}, row {row} has labels {labels[row].tolist()}: any_of needs 0 or 1{other}"
+        )
     return labels.astype(np.bool_)
+
+
+def _as_numbers(path: Path, words: NDArray[np.str_], names: tuple[str, ...]) -> NDArray[np.int64]:
+    rows = words.reshape(len(words), int(np.prod(words.shape[1:])))
+    places = [f"{path}, row {i}" for i in range(len(words))]
+    return _numbers(rows, names, places).reshape(words.shape)
+
+
+def _refuse_switches(path: Path, kind: Kind, labels: NDArray[Any]) -> None:
+    """What is no class number: 0 / 1 per label or class, or of another type."""
+    switches = labels.dtype.kind in "biuf" and labels.ndim == 2 and np.isin(labels, (0, 1)).all()
+    if switches and kind == "one_of" and (labels.sum(axis=1) == 1).all():
+        raise UserError(
+            f"{path} holds one-hot labels of shape {labels.shape}: one_of needs class numbers, "
+            f"labels.argmax(axis=1); if a row could have several ones, use dataset.kind=any_of"
+        )
+    if switches and (kind == "one_of" or labels.dtype.kind == "b"):
+        raise UserError(
+            f"{path} holds labels 0 and 1 of shape {labels.shape}: {kind} needs class numbers; for "
+            f"labels that are on or off, any number in a row, use dataset.kind=any_of"
+        )
+    if labels.dtype.kind not in "iu":
+        raise UserError(
+            f"{path} holds labels of type {labels.dtype}: {kind} needs whole numbers or words; "
+            f"convert them with labels.astype(int) or labels.astype(str)"
+        )
 
 
 def _lines(path: Path) -> list[tuple[int, list[str]]]:
@@ -190,7 +221,7 @@ def _lines(path: Path) -> list[tuple[int, list[str]]]:
             reader = csv.reader(file)
             lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} cannot be read as a table in UTF-8 ({error})") from error
+        raise UserError(f"{path} cannot be read as a table in UTF-8 ({reason(error)})") from error
     if len(lines) < 2 or len(lines[0][1]) < 2:
         raise UserError(
             f"{path} needs a header of two columns or more, the first of image files, and a line "
@@ -234,44 +265,3 @@ def _refuse_repeats(files: list[Path], places: list[str]) -> None:
                 f"line only, or it could both train and test"
             )
         first[file] = place
-
-
-def _scaled(pixels: Pixels) -> NDArray[np.float32]:
-    """(N, H, W, channels) -> (N, channels, H, W) in [0, 1]."""
-    return np.asarray(pixels.transpose(0, 3, 1, 2).astype(np.float32) / 255)
-
-
-def _pixels(
-    files: list[Path], places: list[str], channels: int, resize: Sequence[int] | None
-) -> Pixels:
-    """(N, H, W, channels). Refuses images of another size than the first one's."""
-    pictures: list[Pixels] = []
-    for file, place in zip(files, places, strict=True):
-        pictures.append(_image(file, place, channels, resize))
-        if pictures[-1].shape != pictures[0].shape:
-            (height, width), (first_height, first_width) = (
-                picture.shape[:2] for picture in (pictures[-1], pictures[0])
-            )
-            raise UserError(
-                f"{place} is {height} x {width} pixels, the first image {first_height} x "
-                f"{first_width}: all must be alike; give resize=[height,width]"
-            )
-    return np.stack(pictures).reshape(len(files), *pictures[0].shape[:2], channels)
-
-
-def _image(file: Path, place: str, channels: int, resize: Sequence[int] | None) -> Pixels:
-    try:
-        with Image.open(file) as image:
-            # Pillow would cut deeper pixels off at 255 without a word.
-            deep = image.mode.startswith(("I", "F"))
-            picture = image.convert("L" if channels == 1 else "RGB")
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{place}: the image {file} cannot be read ({error})") from error
-    if deep:
-        raise UserError(
-            f"{place}: the image {file} has more than 8 bits per pixel: bring such data as an .npz "
-            f"of floats"
-        )
-    if resize is not None:
-        picture = picture.resize((resize[1], resize[0]), Image.Resampling.BILINEAR)
-    return np.asarray(picture)

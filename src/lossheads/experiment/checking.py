@@ -6,11 +6,13 @@ from typing import Any
 
 import torch
 
+from lossheads.datasets.dataset import Dataset
 from lossheads.errors import UserError, near_matches
 from lossheads.heads.base import Head
 from lossheads.members import Trunk
 from lossheads.outcomes import AnyOf, Outcome
-from lossheads.rulers import find_ruler, rulers_for
+from lossheads.rulers import Ruler, class_rulers_for, find_ruler, rulers_for
+from lossheads.rulers.measuring import ALL_RULERS
 
 _LEAST = {
     "seed": 0,
@@ -60,17 +62,41 @@ def check_laps(laps: int) -> None:
 def watched(config: Mapping[str, Any], outcome: Outcome) -> str:
     """Name of the ruler shown while training and watched by early stopping."""
     name = config["training"]["watch"]
-    try:
-        ruler = rulers_for(outcome)[0] if name is None else find_ruler(name, outcome)
-    except UserError as error:
-        raise UserError(f"training.watch={name}: {error}") from error
-    if not ruler.cheap or not ruler.name.endswith(("_score", "_loss", "_error", "_accuracy")):
-        cheap = (other.name for other in rulers_for(outcome) if other.cheap)
+    if name is None:
+        return rulers_for(outcome)[0].name
+    known = {ruler.name: ruler for ruler in rulers_for(outcome)}
+    if name not in known or not _can_be_watched(known[name]):
+        # Nothing is read yet: rulers that need the true posterior might be refused next.
+        safe = (r.name for r in known.values() if _can_be_watched(r) and not r.needs_truth)
         raise UserError(
-            f"training.watch={name}: it is measured at the end only, or has no better side; "
-            f"{near_matches(ruler.name, cheap)}"
+            f"training.watch={name}: {_why_not_watched(name, outcome)}; {near_matches(name, safe)}"
         )
-    return ruler.name
+    return str(name)
+
+
+def _can_be_watched(ruler: Ruler) -> bool:
+    return ruler.cheap and ruler.name.endswith(("_score", "_loss", "_error", "_accuracy"))
+
+
+def _why_not_watched(name: str, outcome: Outcome) -> str:
+    if any(ruler.name == name for ruler in rulers_for(outcome)):
+        return "it is measured at the end only, or has no better side"
+    if any(ruler.name == name for ruler in class_rulers_for(outcome)):
+        return "it gives one value per class, and one number is watched"
+    if any(ruler.name == name for ruler in ALL_RULERS):
+        return f"it has no meaning for {outcome}"
+    return f"no ruler {name!r}"
+
+
+def check_truth(config: Mapping[str, Any], dataset: Dataset) -> None:
+    """Refuse to watch a distance to the true posterior where the data do not know it."""
+    name = watched(config, dataset.outcome)
+    if dataset.val.truth is None and find_ruler(name, dataset.outcome).needs_truth:
+        raise UserError(
+            f"training.watch={name}: it measures the distance to the true posterior, which "
+            f"{dataset.provenance.name} does not know; use nll_loss, or data that are drawn "
+            f"(dataset=synthetic_blobs)"
+        )
 
 
 def try_head(head: Head, name: str) -> None:

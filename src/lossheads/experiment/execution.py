@@ -16,7 +16,7 @@ from lossheads.cohort import Cohort, build_cohort, bytes_per_member, can_stack
 from lossheads.console import Reporter
 from lossheads.datasets.dataset import Dataset
 from lossheads.errors import UserError
-from lossheads.experiment.checking import check_laps, try_trunk, watched
+from lossheads.experiment.checking import check_laps, check_truth, try_trunk, watched
 from lossheads.experiment.devices import free_bytes, prepare, workers
 from lossheads.experiment.environment import describe
 from lossheads.experiment.runs import Run, by_device, cohorts, plan_run, unfinished
@@ -75,6 +75,7 @@ class _Shift:
         self._apart: list[Run] = []
         self._failures: list[Exception] = []
         self._halt = threading.Event()
+        self._noted, self._speaking = set[str](), threading.Lock()
 
     def work(self) -> list[Exception]:
         """Train everything; returns what failed."""
@@ -96,12 +97,22 @@ class _Shift:
         with self._answering_for(runs):
             device = prepare(self._settings, threads=1)
             dataset = self._datasets.get(runs[0], device)
+            check_truth(runs[0].config, dataset)
+            self._tell_notes(dataset)
             if not _stackable(runs[0], dataset):
                 self._apart += runs
                 return
             size = self._fitting(runs, dataset, device)
             for at in range(0, len(runs), size):
                 self._train(runs[at : at + size], dataset, device)
+
+    def _tell_notes(self, dataset: Dataset) -> None:
+        """What is odd about the data, once however many cohorts train on them."""
+        with self._speaking:
+            new = [note for note in dataset.notes if note not in self._noted]
+            self._noted.update(new)
+        for note in new:
+            self._told.say(f"{dataset.provenance.name}: {note}")
 
     @contextmanager
     def _answering_for(self, runs: Sequence[Run]) -> Iterator[None]:
@@ -219,16 +230,25 @@ def _make_plan(run: Run, n: int) -> Plan:
     steps = training["steps"]
     if steps is None:
         steps = round(training["epochs"] * epoch)
-    between = max(1, epoch // training["laps_per_epoch"])
-    check_laps(steps // between)
     return Plan(
         steps=steps,
         batch_size=size,
-        laps=frozenset(range(0, steps + 1, between)),
+        laps=_laps(steps, epoch, training["laps_per_epoch"]),
         schedule=run.parts.schedule,
         patience=training["patience"],
         watch=watched(run.config, run.parts.head.outcome),
     )
+
+
+def _laps(steps: int, epoch: int, per_epoch: int) -> frozenset[int]:
+    """Steps at which to measure: lap i at the one nearest to i / per_epoch of an epoch.
+
+    Every end of an epoch is one of them, and so is the last step; a step has one lap at most.
+    """
+    some = min(per_epoch, epoch)
+    check_laps(steps * some // epoch)
+    laps = ((2 * i * epoch + some) // (2 * some) for i in range(steps * some // epoch + 1))
+    return frozenset(laps) | {steps}
 
 
 def _recorder(run: Run, dataset: Dataset) -> Recorder:
@@ -255,7 +275,7 @@ def _result(
         seconds=seconds,
         environment=environment,
         first_step=start,
-        notes=walk.notes,
+        notes=[*dataset.notes, *walk.notes],
         diverged_at=walk.diverged_at,
     )
 

@@ -1,8 +1,8 @@
 """A run's folder while it is being made: named by its key, locked, honest about its status."""
 
+import errno
 import fcntl
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import yaml
 
-from lossheads.errors import UserError
+from lossheads.errors import UserError, reason
 from lossheads.results import Lap, Result, Status, read_result, run_key, write_json, write_result
 
 
@@ -114,9 +114,10 @@ def refusing_to_write(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise UserError(
-            f"outputs cannot be written at {path}: {os.strerror(error.errno or 0).lower()}; free "
-            f"some room or name another folder with outputs=FOLDER"
+            f"outputs cannot be written at {path}: {reason(error)}; {'free some room or ' * full}"
+            f"name another folder with outputs=FOLDER"
         ) from error
 
 

@@ -1,6 +1,7 @@
 """lossheads rulers: what each ruler counts, and where it has a meaning."""
 
 import math
+import re
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -11,7 +12,12 @@ from lossheads.errors import UserError, near_matches
 from lossheads.rulers.core import EVERY_OUTCOME, AnyRuler
 from lossheads.rulers.measuring import ALL_CLASS_RULERS, ALL_RULERS
 
-_OUTCOMES = {kind.__name__: kind for kind in EVERY_OUTCOME}
+# As Python names them, and as the setting dataset.kind does: OneOf, one_of.
+_OUTCOMES = {
+    word: kind
+    for kind in EVERY_OUTCOME
+    for word in (kind.__name__, re.sub(r"\B(?=[A-Z])", "_", kind.__name__).lower())
+}
 
 _BESIDE = (
     "Names in _score and _accuracy: higher is better; in _loss and _error: lower. Beside each "

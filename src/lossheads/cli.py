@@ -130,21 +130,8 @@ def _train(words: list[str]) -> int:
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import DictConfig
 
-    from lossheads import schema
-    from lossheads.configuration import (
-        HYDRA_VERSION,
-        config_folder,
-        list_choices,
-        plain,
-        refuse_foreign_code,
-    )
-    from lossheads.refusals import (
-        flags_first,
-        refuse_claim,
-        refuse_two_lengths,
-        tidy_completion,
-        without_empty_sweep,
-    )
+    from lossheads.configuration import HYDRA_VERSION, config_folder, plain
+    from lossheads.refusals import without_empty_sweep
 
     here = os.getpid()
     failures: list[Exception] = []
@@ -161,6 +148,21 @@ def _train(words: list[str]) -> int:
                 raise
             failures.append(error)  # let the other jobs of a sweep go on
 
+    _ready_hydra(words)
+    train = hydra.main(str(config_folder()), "config", version_base=HYDRA_VERSION)(task)
+    with without_empty_sweep(words):
+        train()
+        if failures:
+            raise failures[0]
+    return 0
+
+
+def _ready_hydra(words: list[str]) -> None:
+    """Refuse what no run can mean, and leave the words where Hydra reads them."""
+    from lossheads import schema
+    from lossheads.configuration import list_choices, refuse_foreign_code
+    from lossheads.refusals import flags_first, refuse_claim, refuse_two_lengths, tidy_completion
+
     granted = [re.match(r"\+*trust=\[?([\w.,]*)", word) for word in words]
     os.environ[TRUST_GIVEN] = ",".join(found[1] for found in granted if found)
     schema.register()
@@ -170,12 +172,6 @@ def _train(words: list[str]) -> int:
     refuse_two_lengths(words)
     tidy_completion(_commands())
     sys.argv = [sys.argv[0], *flags_first(words)]
-    train = hydra.main(str(config_folder()), "config", version_base=HYDRA_VERSION)(task)
-    with without_empty_sweep(words):
-        train()
-        if failures:
-            raise failures[0]
-    return 0
 
 
 def _claim(words: list[str]) -> int:

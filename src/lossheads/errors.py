@@ -1,8 +1,11 @@
 """What a user did wrong, in one sentence: who refuses, what it got, the rule, the remedy."""
 
+import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 
 # Set by the command line to the packages that its own words trust, comma-separated.
 TRUST_GIVEN = "LOSSHEADS_TRUST"
@@ -24,6 +27,19 @@ def reason(error: Exception) -> str:
     """What an error says, in words alone where the system gave a number and a path with them."""
     known = isinstance(error, OSError) and error.errno is not None
     return os.strerror(error.errno).lower() if known else str(error)  # type: ignore[attr-defined]
+
+
+@contextmanager
+def refusing_to_write(path: Path, what: str = "outputs") -> Iterator[None]:
+    """Disk full, read-only, no permission: one sentence."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise UserError(
+            f"{what} cannot be written at {path}: {reason(error)}; {'free some room or ' * full}"
+            f"name another folder with outputs=FOLDER"
+        ) from error
 
 
 def near_matches(word: str, known: Iterable[str]) -> str:

@@ -128,6 +128,17 @@ class Result:
         return self.kept.val
 
 
+def direction(ruler: str) -> int:
+    """Which way is better, by a ruler's name: 1 higher, -1 lower, 0 where the name does not say.
+
+    A name without a direction is no promise of one: `fitted_temperature` is a factor, best in
+    the middle of its range.
+    """
+    if ruler.endswith(("_loss", "_error")):
+        return -1
+    return 1 if ruler.endswith("_score") or "accuracy" in ruler else 0
+
+
 def run_key(config: Mapping[str, Any]) -> str:
     """Ten hex digits naming what a resolved configuration computes.
 

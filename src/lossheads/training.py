@@ -16,7 +16,7 @@ from lossheads.cohort import Cohort
 from lossheads.datasets.dataset import Dataset, Split
 from lossheads.predictions import Predictions, predict_cohort
 from lossheads.recording import Recorder
-from lossheads.results import Lap, Measurement, Right, Status
+from lossheads.results import Lap, Measurement, Right, Status, direction
 from lossheads.rulers import measure_cohort, right_bits, with_outliers, with_thresholds
 
 # Numbers of a split (members × examples × logits) that are measured at once: enough to keep a
@@ -256,8 +256,7 @@ class _Course:
     def _watch(self, k: int, lap: Lap, patience: int) -> None:
         """Early stopping: keep the best weights so far, stop when patience is spent."""
         watch, walk = self._plan.watch, self.walks[k]
-        sign = -1 if watch.endswith(("_loss", "_error")) else 1
-        value = sign * lap.val.rulers[watch]
+        value = direction(watch) * lap.val.rulers[watch]
         if value > walk.best:
             walk.best, walk.best_step, walk.waited = value, lap.step, 0
             walk.best_weights = self._cohort.weights(k)

@@ -124,6 +124,14 @@ def test_a_higher_score_is_chosen_and_a_lower_loss(tmp_path):
     assert verdict.arms[0].chosen == {"1.0": 4}
 
 
+def test_a_factor_without_a_better_side_chooses_nothing(tmp_path):
+    by_factor = claim(tmp_path, *TUNED, ("choose_by: nll_loss", "choose_by: fitted_temperature"))
+    engine = Engine(tuned)
+    with pytest.raises(UserError, match="choose_by: fitted_temperature has no better side"):
+        run_claim(by_factor, compose, engine, allow_ruler=lambda *_: None)
+    assert engine.calls == []
+
+
 def test_a_failed_run_leaves_the_verdict_open_and_is_named(tmp_path):
     def flaky(config):
         status = "diverged" if config["seed"] == 2 else "finished"

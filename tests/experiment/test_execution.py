@@ -305,6 +305,12 @@ def test_what_the_data_may_not_know_is_not_recommended(tiny: Composer, word: str
     assert "posterior_kl_loss" not in str(caught.value)
 
 
+def test_every_cheap_ruler_of_the_outcome_can_be_watched(tiny: Composer) -> None:
+    words = ("training.watch=fastai_accuracy_multi", "training.patience=1", "training.steps=3")
+    (result,) = execute([tiny(*words)])
+    assert result.status == "finished"
+
+
 def test_distance_to_a_known_posterior_is_watched(tiny: Composer) -> None:
     words = ("training.watch=posterior_kl_loss", "training.patience=1", "training.steps=3")
     few = ("dataset.train=200", "dataset.val=50", "dataset.test=50")

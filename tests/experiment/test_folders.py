@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from lossheads.errors import UserError
+from lossheads.errors import UserError, refusing_to_write
 from lossheads.experiment import execute
-from lossheads.experiment.folders import RunFolder, refusing_to_write, run_path
+from lossheads.experiment.folders import RunFolder, run_path
 from lossheads.refusals import sentence_of
 
 Composer = Callable[..., dict[str, Any]]

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 
-from lossheads.experiment.devices import cores
+from lossheads.experiment import execution
+from lossheads.experiment.devices import cores, prepare
 from lossheads.experiment.runs import cohorts, plan_run
 from lossheads.experiment.workers import in_threads
 
@@ -96,3 +98,34 @@ def test_equal_heads_stay_together(tiny: Composer) -> None:
     dealt = cohorts([plan_run(tiny(*pair, "cohort.max_members=4")) for pair in words])
     heads = [{run.config["choices"]["head"] for run in cohort} for cohort in dealt]
     assert heads == [{"softmax_cce"}, {"sigmoid_bce"}]
+
+
+def test_numbers_too_small_to_matter_are_flushed_in_every_worker() -> None:
+    """The processor keeps this per thread; a thread begins with what its maker has."""
+    numbers = torch.full((64,), 2e-38)
+    torch.set_flush_denormal(False)
+    device = {"kind": "cpu", "precision": "float32", "graph": False, "deterministic": False}
+    small: dict[str, float] = {}
+
+    def work(name: str) -> None:
+        if name == "prepared":
+            prepare(device, threads=1)
+        small[name] = float((numbers * 0.25).sum())
+
+    for name in ("prepared", "other"):
+        worker = threading.Thread(target=work, args=(name,))
+        worker.start()
+        worker.join()
+    assert small["prepared"] == 0
+    assert small["other"] > 0
+
+
+def test_members_without_memory_side_by_side_train_in_turn(
+    tiny: Composer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of what is free, shared by the workers, holds two members here; no run is lost."""
+    monkeypatch.setattr(execution, "bytes_per_member", lambda *_: 1_000)
+    monkeypatch.setattr(execution, "free_bytes", lambda _: 2 * 2_500)
+    results = execution.execute([tiny("device.threads=1", f"seed={seed}") for seed in range(5)])
+    assert [result.status for result in results] == ["finished"] * 5
+    assert sorted(result.environment["members"] for result in results) == [1, 2, 2, 2, 2]

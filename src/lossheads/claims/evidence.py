@@ -12,7 +12,7 @@ from lossheads.claims.statistics import Discordance, mcnemar, t_interval
 from lossheads.claims.verdict import ArmReport, Cell, Environment, ModelTest
 from lossheads.errors import UserError
 from lossheads.report.spread import curve
-from lossheads.results import Result, Right
+from lossheads.results import Result, Right, direction
 
 # Raises UserError when the configuration cannot be built, or its outcome has no such ruler.
 AllowArm = Callable[[Config], object]
@@ -46,6 +46,11 @@ def refuse_rulers(runs: Runs, allow_ruler: AllowRuler) -> None:
     for place, arm, ruler in sorted(asked):
         if error := _refusal(runs, allow_ruler, arm, ruler):
             raise UserError(f"{place}: {error}") from error
+    if claim.choose_by and direction(claim.choose_by) == 0:
+        raise UserError(
+            f"claim {claim.slug}, choose_by: {claim.choose_by} has no better side; choose by a "
+            f"ruler in _score, _accuracy, _loss or _error"
+        )
     for ruler in claim.show:
         errors = [_refusal(runs, allow_ruler, arm, ruler) for arm in claim.arms]
         if all(errors):

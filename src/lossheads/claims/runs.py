@@ -7,7 +7,7 @@ from typing import Any, Literal
 from lossheads.claims.claim import DATA_SEED, Arm, Claim
 from lossheads.claims.overrides import Value, as_arguments
 from lossheads.errors import UserError, near_matches
-from lossheads.results import Result, run_key
+from lossheads.results import Result, direction, run_key
 
 Config = dict[str, Any]
 Compose = Callable[[list[str]], Config]
@@ -124,7 +124,7 @@ class Runs:
         if len(self.grid) == 1:
             return self.grid[0]
         ruler = self.claim.choose_by
-        sign = -1.0 if ruler.endswith(("_loss", "_error")) else 1.0
+        sign = direction(ruler)
 
         def merit(rate: Value) -> float:
             score = sign * read(self._at(arm, rate, seed), ruler, "val")

@@ -11,6 +11,7 @@ from lossheads.errors import UserError, near_matches
 from lossheads.heads.base import Head
 from lossheads.members import Trunk
 from lossheads.outcomes import AnyOf, Outcome
+from lossheads.results import direction
 from lossheads.rulers import Ruler, class_rulers_for, find_ruler, rulers_for
 from lossheads.rulers.measuring import ALL_RULERS
 
@@ -75,7 +76,7 @@ def watched(config: Mapping[str, Any], outcome: Outcome) -> str:
 
 
 def _can_be_watched(ruler: Ruler) -> bool:
-    return ruler.cheap and ruler.name.endswith(("_score", "_loss", "_error", "_accuracy"))
+    return ruler.cheap and direction(ruler.name) != 0
 
 
 def _why_not_watched(name: str, outcome: Outcome) -> str:

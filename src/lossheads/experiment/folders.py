@@ -1,18 +1,17 @@
 """A run's folder while it is being made: named by its key, locked, honest about its status."""
 
-import errno
 import fcntl
 import json
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
 import yaml
 
-from lossheads.errors import UserError, reason
+from lossheads.errors import UserError, refusing_to_write
 from lossheads.results import Lap, Result, Status, read_result, run_key, write_json, write_result
 
 
@@ -106,19 +105,6 @@ class RunFolder:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
-
-
-@contextmanager
-def refusing_to_write(path: Path) -> Iterator[None]:
-    """Disk full, read-only, no permission: one sentence."""
-    try:
-        yield
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise UserError(
-            f"outputs cannot be written at {path}: {reason(error)}; {'free some room or ' * full}"
-            f"name another folder with outputs=FOLDER"
-        ) from error
 
 
 def _line(lap: Lap) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from lossheads.datasets.dataset import Dataset
-from lossheads.experiment.folders import refusing_to_write
+from lossheads.errors import refusing_to_write
 from lossheads.experiment.runs import Run
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from lossheads.results import NOT_IN_KEY, Result
+from lossheads.results import NOT_IN_KEY, Result, direction
 
 
 def safe_names(names: Sequence[str]) -> list[str]:
@@ -35,9 +35,7 @@ def column_names(class_names: Sequence[str], columns: int) -> list[str]:
 
 def group(ruler: str) -> str:
     """The dashboard section of a ruler, by its name: `accuracy` up, `error` down, or `other`."""
-    if ruler.endswith(("_loss", "_error")):
-        return "error"
-    return "accuracy" if ruler.endswith("_score") or "accuracy" in ruler else "other"
+    return {1: "accuracy", -1: "error", 0: "other"}[direction(ruler)]
 
 
 def flat(config: Mapping[str, Any], above: str = "") -> dict[str, float | str]:

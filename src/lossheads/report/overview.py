@@ -14,7 +14,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from lossheads.errors import UserError
+from lossheads.errors import UserError, refusing_to_write
 from lossheads.report import OVERVIEWS, PUZZLE_RULERS, PUZZLE_TAG
 from lossheads.report.arms import arms_of
 from lossheads.report.same_data import by_data
@@ -42,15 +42,10 @@ def write_overview(outputs: Path, name: str, arms: Arms, rulers: Sequence[str]) 
     check(arms, rulers, "write_overview")
     lines = overview_lines(arms, rulers)
     folder = outputs / OVERVIEWS / name
-    try:
+    with refusing_to_write(folder, "the overview"):
         # A line left from before would be drawn beside the new ones.
         shutil.rmtree(folder, ignore_errors=True)
         return [_write(folder / sentence, points) for sentence, points in lines.items()]
-    except OSError as error:
-        raise UserError(
-            f"the overview cannot be written at {folder}: {error.strerror}; free some room or "
-            "choose another folder"
-        ) from error
 
 
 def sweep_overviews(results: Sequence[Result], outputs: Path) -> list[str]:

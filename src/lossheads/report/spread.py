@@ -9,7 +9,7 @@ from typing import Literal
 from scipy import stats
 
 from lossheads.errors import UserError, near_matches
-from lossheads.results import Lap, Measurement, Result
+from lossheads.results import Lap, Measurement, Result, direction
 
 Arms = Mapping[str, Sequence[Result]]  # arm name -> one result per seed
 Split = Literal["val", "test"]
@@ -73,15 +73,8 @@ def floor_of(results: Sequence[Result], ruler: str, split: Split) -> float:
 
 
 def perfect(ruler: str) -> float:
-    """What perfect predictions score, as far as the name tells: higher or lower is better.
-
-    0 where it ends in _loss or _error, 1 where it ends in _score or speaks of accuracy. NaN
-    elsewhere, for a name without a direction is no promise of one: `fitted_temperature` is a
-    factor, best in the middle of its range.
-    """
-    if ruler.endswith(("_loss", "_error")):
-        return 0.0
-    return 1.0 if ruler.endswith("_score") or "accuracy" in ruler else math.nan
+    """What perfect predictions score: 1 where higher is better, 0 where lower is, NaN elsewhere."""
+    return {1: 1.0, -1: 0.0, 0: math.nan}[direction(ruler)]
 
 
 def skill(score: float, floor: float, best: float) -> float:

@@ -11,42 +11,39 @@ SOURCE = Path(__file__).parents[1] / "src" / "lossheads"
 
 # A layer imports only lower ones; modules of one layer may import each other.
 LAYERS: list[tuple[str, ...]] = [
-    ("errors", "outcomes", "arguments", "rowwise"),
-    ("heads", "models", "datasets", "schedules", "results"),
-    ("predictions", "members", "head_loss"),
-    ("rulers", "stacking", "graphs"),
-    ("cohort", "recording", "recording_tensorboard"),
-    ("batches", "training", "console"),
-    ("schema", "configuration"),
-    ("experiment",),
-    ("report",),
-    ("claims", "board"),
-    ("cli", "refusals", "__main__"),
+    ("errors", "outcomes", "numerics"),
+    ("heads", "models", "datasets", "records"),
+    ("predictions", "analysis"),
+    ("metrics", "claims"),
+    ("loggers",),
+    ("engine",),
+    ("runs",),
+    ("cli", "__main__"),
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 
 # Hydra and OmegaConf stay at the rim; torch.utils.tensorboard in the recorder.
 ONLY_IN = {
-    "hydra": {"cli", "configuration", "schema", "refusals", "experiment"},
-    "omegaconf": {"cli", "configuration", "refusals", "schema"},
-    "torch.utils.tensorboard": {"recording_tensorboard"},
+    "hydra": {"cli", "runs"},
+    "omegaconf": {"cli", "runs"},
+    "torch.utils.tensorboard": {"loggers"},
 }
 
 WITHOUT_TORCH = [
     "lossheads",
-    "lossheads.results",
-    "lossheads.cli",
-    "lossheads.configuration",
-    "lossheads.board",
-    "lossheads.claims.verdict",
-    "lossheads.claims.statistics",
+    "lossheads.records",
+    "lossheads.cli.main",
+    "lossheads.runs.config",
+    "lossheads.cli.board",
+    "lossheads.claims.judge",
+    "lossheads.analysis.statistics",
     "lossheads.claims.reading",
-    "lossheads.report.announcing",
-    "lossheads.report.claims_page",
-    "lossheads.report.runs_page",
-    "lossheads.report.command",
-    "lossheads.report.figures",
-    "lossheads.report.overview",
+    "lossheads.cli.console",
+    "lossheads.claims.render.html",
+    "lossheads.analysis.runs_page",
+    "lossheads.cli.report",
+    "lossheads.analysis.figures",
+    "lossheads.analysis.overview",
     "hydra_plugins.lossheads_cohort.launcher",
 ]
 
@@ -101,8 +98,8 @@ def test_torch_is_not_imported(name: str) -> None:
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
 def test_nothing_outside_heads_asks_which_head_it_is(path: Path) -> None:
     """A head's class may be named by its own package, its examples and the identities only."""
-    if room_of(path) == "heads" or path.name.endswith("identities.py"):
+    if room_of(path) == "heads" or path.parent.name == "checks":
         return
     for name in imported(path):
         if name.startswith("lossheads.heads"):
-            assert name in ("lossheads.heads.base", "lossheads.heads.command"), f"{path}: {name}"
+            assert name in ("lossheads.heads.base", "lossheads.heads.examples"), f"{path}: {name}"

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from lossheads.cli import main
+from lossheads.analysis.html import write_html
+from lossheads.cli.main import main
 from lossheads.errors import UserError
-from lossheads.report.html import write_html
 
 DIGITS = ["train", "dataset=digits", "training.steps=2", "recording.tensorboard=false"]
 
@@ -222,7 +222,7 @@ def test_a_sweep_writes_to_one_outputs_folder(tmp_path: Path) -> None:
 )
 def test_help_needs_no_torch(words: str) -> None:
     code = (
-        "import sys, lossheads.cli as cli\n"
+        "import sys, lossheads.cli.main as cli\n"
         f"try: cli.run({words.split()!r})\n"
         "except SystemExit as ended: assert not ended.code\n"
         "sys.exit(bool({'torch', 'pandas'} & set(sys.modules)))"

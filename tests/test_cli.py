@@ -14,8 +14,8 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 from hydra.core.object_type import ObjectType
 
-from lossheads.cli import main
-from lossheads.configuration import config_folder, list_choices
+from lossheads.cli.main import main
+from lossheads.runs.config import config_folder, list_choices
 
 TINY = ["dataset=digits", "model.hidden=[16]", "training.steps=20", "recording.tensorboard=false"]
 
@@ -37,10 +37,11 @@ def lossheads(
 def test_help_names_every_command_and_is_quick(tmp_path: Path) -> None:
     done = lossheads("--help", cwd=tmp_path)
     assert done.returncode == 0
-    for command in ("train", "claim", "heads", "rulers", "board", "report"):
+    for command in ("train", "claim", "heads", "metrics", "board", "report"):
         assert f"lossheads {command}" in done.stdout
     code = (
-        "import sys, lossheads.cli; lossheads.cli.run(['--help']); sys.exit('torch' in sys.modules)"
+        "import sys; from lossheads.cli import main; main.run(['--help']);"
+        " sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
@@ -111,13 +112,13 @@ MISTAKES = [
     (["claim", "run", "bce-97-vs-cce-90", "seeds=1"], "an interval needs at least 2"),
     (["claim"], "required"),
     (["heads", "softmax"], "did you mean"),
-    (["rulers", "acuracy_score"], "did you mean accuracy_score"),
-    (["rulers", "--outcome", "OnOf"], "rulers knows no outcome 'OnOf'; did you mean OneOf"),
-    (["rulers", "ranking_loss", "--outcome", "OneOf"], "it has a meaning for AnyOf alone"),
-    (["rulers", "OneOf"], "write --outcome OneOf"),
-    (["rulers", "one_of"], "write --outcome one_of"),
-    (["rulers", "ranking_loss", "--outcome", "one_of"], "it has a meaning for AnyOf alone"),
-    (["rulers", "--outcome"], "expected one argument; see lossheads rulers --help"),
+    (["metrics", "acuracy_score"], "did you mean accuracy_score"),
+    (["metrics", "--outcome", "OnOf"], "metrics knows no outcome 'OnOf'; did you mean OneOf"),
+    (["metrics", "ranking_loss", "--outcome", "OneOf"], "it has a meaning for AnyOf alone"),
+    (["metrics", "OneOf"], "write --outcome OneOf"),
+    (["metrics", "one_of"], "write --outcome one_of"),
+    (["metrics", "ranking_loss", "--outcome", "one_of"], "it has a meaning for AnyOf alone"),
+    (["metrics", "--outcome"], "expected one argument; see lossheads metrics --help"),
     (["board", "nowhere"], "found no folder nowhere"),
     (["report", "nowhere"], "finds no finished run"),
     (["report", "a", "b"], "unrecognized arguments: b"),
@@ -295,7 +296,7 @@ def test_groups_are_listed_from_one_copy_of_the_folders(monkeypatch: pytest.Monk
     )
     list_choices()
     assert {group: loader.get_group_options(group) for group in expected} == expected
-    assert loader.list_groups("") == [group for group in groups if group != "claim"]
+    assert loader.list_groups("") == groups
     assert len(copies) == 1
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lossheads.configuration import compose, config_folder, options
 from lossheads.errors import HeadMismatch
-from lossheads.experiment import execute
-from lossheads.experiment.building import ROLES, build_parts
+from lossheads.runs.build import ROLES, build_parts
+from lossheads.runs.config import compose, config_folder, options
+from lossheads.runs.execute import execute
 
 GROUPS = [
     (group, name)
@@ -43,7 +43,7 @@ def test_every_choice_composes_and_builds(pair: tuple[str, str]) -> None:
 
 
 def test_every_yaml_file_is_reached_by_its_group() -> None:
-    known = {*ROLES, "device", "debug", "experiment", "claim"}
+    known = {*ROLES, "device", "debug", "experiment"}
     folders = {path.parent.name for path in config_folder().rglob("*.yaml")} - {"configs"}
     assert folders == known
 

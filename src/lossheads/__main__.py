@@ -1,6 +1,6 @@
 """`python -m lossheads`."""
 
-from lossheads.cli import main
+from lossheads.cli.main import main
 
 if __name__ == "__main__":  # worker processes import this module again
     main()

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lossheads.claims.claim import Claim, Prediction
 from lossheads.claims.reading import load_claim
-from lossheads.results import Lap, Measurement, Result, Right, Status, run_key
+from lossheads.claims.schema import Claim, Prediction
+from lossheads.records import Lap, Measurement, Result, Right, Status, run_key
 
 CLAIM = """\
 source: {document: d.txt, url: "https://example.org/1", date: 2019-11, framework: Keras 2.3}

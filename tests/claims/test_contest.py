@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 from hydra.errors import HydraException
 
-from lossheads.claims.contest import run_claim
+from lossheads.claims.runner import run_claim
+from lossheads.cli.errors import sentence_of
 from lossheads.errors import UserError
-from lossheads.refusals import sentence_of
-from lossheads.results import Result
+from lossheads.records import Result
 
 from .making import Engine, claim, compose, result
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from lossheads.claims.contest import run_claim
-from lossheads.claims.runs import Runs
-from lossheads.claims.telling import as_text
-from lossheads.configuration import compose as compose_really
+from lossheads.claims.arm_runs import Runs
+from lossheads.claims.render.wording import as_text
+from lossheads.claims.runner import run_claim
 from lossheads.errors import UserError
+from lossheads.runs.config import compose as compose_really
 
 from .making import Engine, claim, compose, result
 

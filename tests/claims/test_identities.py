@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from lossheads.claims.contest import run_claim
-from lossheads.claims.identities import COMPUTATIONS, run_checks
+from lossheads.claims.checks.registry import COMPUTATIONS, run_checks
 from lossheads.claims.reading import list_claims, load_claim
+from lossheads.claims.runner import run_claim
 from lossheads.errors import UserError
 
 from .making import CLAIM, Engine, compose, result, write
 
-CONFIGS = Path(__file__).parents[2] / "configs" / "claim"
+CONFIGS = Path(__file__).parents[2] / "claims"
 CHECKED = {
     "ce-and-bce-are-one-sum": "reproduced",
     "double-sigmoid": "reproduced",

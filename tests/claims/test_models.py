@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from lossheads.claims.command import _print
-from lossheads.claims.contest import run_claim
-from lossheads.claims.page import write_page
-from lossheads.report.announcing import wide_console
+from lossheads.claims.render.console import print_verdict
+from lossheads.claims.render.markdown import write_page
+from lossheads.claims.runner import run_claim
+from lossheads.cli.console import wide_console
 
 from .making import Engine, claim, compose, deciding, result
 
@@ -58,7 +58,7 @@ def test_two_arms_are_tested_once_however_many_predictions_compare_them(tmp_path
         "worse",
         "better",
     ]
-    _print(verdict, wide_console())
+    print_verdict(verdict, wide_console())
     said = " ".join(capsys.readouterr().out.split())
     assert said.count("McNemar") == 1
     assert "(worse, better; McNemar)" in said
@@ -124,7 +124,7 @@ def test_page_json_and_terminal_show_the_counts(tmp_path, capsys):
     data = json.loads((tmp_path / "verdict.json").read_text())["models"]["better"]
     assert data["by_seed"][1] == {"first": 4, "second": 1, "p": pytest.approx(0.375)}
     assert (data["median_p"], data["told_apart"]) == (0.625, 0)
-    _print(verdict, wide_console())
+    print_verdict(verdict, wide_console())
     said = " ".join(capsys.readouterr().out.split())
     assert "(better; McNemar): p < 0.05 in 0 of 4 seeds, median p = 0.6250." in said
 

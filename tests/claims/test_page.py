@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from lossheads.claims import page
-from lossheads.claims.contest import run_claim
-from lossheads.claims.page import exit_status, write_page
-from lossheads.claims.telling import as_text
+from lossheads.claims.render import markdown as page
+from lossheads.claims.render.markdown import exit_status, write_page
+from lossheads.claims.render.wording import as_text
+from lossheads.claims.runner import run_claim
 from lossheads.errors import UserError
 
 from .making import Engine, claim, compose, result

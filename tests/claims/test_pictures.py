@@ -2,10 +2,10 @@
 
 import pytest
 
-from lossheads.claims import pictures
-from lossheads.claims.contest import run_claim
-from lossheads.claims.pictures import draw
-from lossheads.report import PUZZLE_RULERS
+from lossheads.analysis import PUZZLE_RULERS
+from lossheads.claims.render import pictures
+from lossheads.claims.render.pictures import draw
+from lossheads.claims.runner import run_claim
 
 from .making import Engine, claim, compose, result
 

@@ -11,7 +11,7 @@ from lossheads.errors import UserError
 
 from .making import CLAIM, claim, write
 
-CONFIGS = Path(__file__).parents[2] / "configs" / "claim"
+CONFIGS = Path(__file__).parents[2] / "claims"
 
 
 def test_a_claim_is_read_as_it_is_written(tmp_path):

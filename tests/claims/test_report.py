@@ -1,6 +1,6 @@
 """Running claims leaves the page over all of them."""
 
-from lossheads.claims.command import claim_command
+from lossheads.cli.claim import command as claim_command
 
 
 def test_a_run_of_claims_leaves_one_page_over_all_that_ran_so_far(tmp_path, capsys):

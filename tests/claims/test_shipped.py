@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from lossheads.claims.claim import DATA_SEED
-from lossheads.claims.evidence import refuse_rulers
+from lossheads.claims.arm_runs import Runs
 from lossheads.claims.overrides import as_arguments
 from lossheads.claims.reading import list_claims
-from lossheads.claims.runs import Runs
-from lossheads.configuration import compose
-from lossheads.experiment.building import build_head
-from lossheads.rulers import find_ruler
+from lossheads.claims.record import refuse_rulers
+from lossheads.claims.schema import DATA_SEED
+from lossheads.metrics import find_ruler
+from lossheads.runs.build import build_head
+from lossheads.runs.config import compose
 
-CONFIGS = Path(__file__).parents[2] / "configs" / "claim"
+CONFIGS = Path(__file__).parents[2] / "claims"
 CONTESTS = [claim for claim in list_claims(CONFIGS) if claim.arms]
 
 

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lossheads.claims.contest import ALPHA
-from lossheads.claims.statistics import (
+from lossheads.analysis.statistics import (
     Interval,
     Region,
     further_seeds,
@@ -19,6 +18,7 @@ from lossheads.claims.statistics import (
     t_interval,
     two_sided_p,
 )
+from lossheads.claims.runner import ALPHA
 
 INF = math.inf
 ABOVE = Region(0.0, INF, open=True)

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from lossheads.claims.claim import Check
-from lossheads.claims.verdict import decide, judge, judge_check, paired
+from lossheads.claims.judge import decide, judge, judge_check, paired
+from lossheads.claims.schema import Check
 
 from .making import prediction
 

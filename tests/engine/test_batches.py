@@ -5,7 +5,7 @@ from itertools import islice
 import pytest
 import torch
 
-from lossheads.batches import steps_per_epoch, stream
+from lossheads.engine.batches import steps_per_epoch, stream
 
 CPU = torch.device("cpu")
 

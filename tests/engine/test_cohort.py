@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lossheads.batches import stream
-from lossheads.cohort import LoneCohort, StackedCohort, build_cohort, can_stack
+from lossheads.engine.batches import stream
+from lossheads.engine.cohort import LoneCohort, StackedCohort, build_cohort, can_stack
+from lossheads.engine.member import Member, initial_net
 from lossheads.heads import (
     SigmoidBCE,
     SingleLogitBCE,
@@ -19,7 +20,6 @@ from lossheads.heads import (
     TwoLogitCCE,
 )
 from lossheads.heads.base import Head
-from lossheads.members import Member, initial_net
 from lossheads.models import cnn, linear, mlp
 from lossheads.outcomes import OneOf
 

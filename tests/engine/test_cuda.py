@@ -5,11 +5,11 @@ from functools import partial
 import pytest
 import torch
 
-from lossheads.batches import stream
-from lossheads.cohort import build_cohort
+from lossheads.engine.batches import stream
+from lossheads.engine.cohort import build_cohort
+from lossheads.engine.member import Member
 from lossheads.heads import SigmoidBCE, SoftmaxCCE
 from lossheads.heads.base import Head
-from lossheads.members import Member
 from lossheads.models import mlp
 from lossheads.outcomes import OneOf
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from lossheads.batches import stream
-from lossheads.cohort import StackedCohort
-from lossheads.graphs import WARM_CALLS, Replayed
+from lossheads.engine.batches import stream
+from lossheads.engine.cohort import StackedCohort
+from lossheads.engine.cuda_graph import WARM_CALLS, Replayed
+from lossheads.engine.member import Member, initial_net
 from lossheads.heads import SigmoidBCE, SoftmaxCCE
-from lossheads.members import Member, initial_net
 from lossheads.models import mlp
 from lossheads.outcomes import OneOf
 
@@ -54,7 +54,7 @@ def test_a_replayed_cohort_takes_the_steps_of_a_plain_one(
 ) -> None:
     """Rates and Adam's count of steps included, under a schedule that moves the rates."""
     monkeypatch.setattr(
-        "lossheads.cohort.Replayed", partial(Replayed, record=stand_in, warm=at_once)
+        "lossheads.engine.cohort.Replayed", partial(Replayed, record=stand_in, warm=at_once)
     )
     draw = torch.Generator().manual_seed(2)
     inputs = torch.rand(203, 1, 6, 6, generator=draw)

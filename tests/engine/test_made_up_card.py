@@ -15,15 +15,15 @@ import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from heads.pairings import pairings
-from lossheads.batches import stream
-from lossheads.cohort import StackedCohort, build_cohort
+from lossheads.engine.batches import stream
+from lossheads.engine.cohort import StackedCohort, build_cohort
+from lossheads.engine.member import Member
 from lossheads.heads.base import Head
-from lossheads.members import Member
+from lossheads.metrics import evaluate as measuring
+from lossheads.metrics.stats import LabelFacts
 from lossheads.models import linear, mlp
 from lossheads.outcomes import AnyOf
 from lossheads.predictions import predict_cohort
-from lossheads.rulers import measuring
-from lossheads.rulers.facts import LabelFacts
 
 CARD = torch.device("cuda", 0)
 ROWS, SHAPE = 100, (1, 4, 4)

@@ -1,7 +1,7 @@
 import pytest
 
+from lossheads.engine.schedules import constant, cosine
 from lossheads.errors import UserError
-from lossheads.schedules import constant, cosine
 
 
 def test_constant_leaves_the_rate_alone() -> None:

@@ -10,20 +10,20 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
-from lossheads.cohort import build_cohort
-from lossheads.configuration import compose
 from lossheads.datasets import Digits
 from lossheads.datasets.dataset import Dataset
-from lossheads.experiment.building import build
+from lossheads.engine.cohort import build_cohort
+from lossheads.engine.member import Member, Net, initial_net
+from lossheads.engine.schedules import constant
+from lossheads.engine.training import Plan, Walk, first_step, train
 from lossheads.heads import SigmoidBCE, SoftmaxBCE, SoftmaxCCE
 from lossheads.heads.base import Head
-from lossheads.members import Member, Net, initial_net
+from lossheads.loggers.base import NullRecorder
 from lossheads.models import mlp
 from lossheads.outcomes import AnyOf, OneOf
-from lossheads.recording import NullRecorder
-from lossheads.results import Lap
-from lossheads.schedules import constant
-from lossheads.training import Plan, Walk, first_step, train
+from lossheads.records import Lap
+from lossheads.runs.build import build
+from lossheads.runs.config import compose
 
 CPU = torch.device("cpu")
 TRUNK = partial(mlp, hidden=[16])
@@ -159,7 +159,7 @@ def test_members_measured_side_by_side_read_as_if_each_had_walked_alone(
     walks, listeners, _ = run(digits, heads)
     alone = [run(digits, [head])[0][0] for head in heads]
     assert repr(walks) == repr(alone)
-    monkeypatch.setattr("lossheads.training._CELLS_AT_ONCE", 1)
+    monkeypatch.setattr("lossheads.engine.training._CELLS_AT_ONCE", 1)
     one_by_one, _, _ = run(digits, heads)
     assert repr(one_by_one) == repr(walks)
     for walk, listener in zip(walks, listeners, strict=True):

@@ -24,7 +24,7 @@ from lossheads.heads import (
     MultilabelCCE,
     SoftmaxMultihot,
 )
-from lossheads.heads.grouped_functional import kl_excess
+from lossheads.heads.functional import kl_excess
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf, Outcome
 
 from .pairings import build, draw_labels, generator, loss_and_gradient

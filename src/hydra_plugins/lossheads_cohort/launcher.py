@@ -40,9 +40,9 @@ class CohortLauncher(Launcher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        from lossheads.experiment import execute
-        from lossheads.report.announcing import announce
-        from lossheads.report.overview import sweep_overviews
+        from lossheads.analysis.overview import sweep_overviews
+        from lossheads.cli.console import announce
+        from lossheads.runs.execute import execute
 
         if not job_overrides:
             raise UserError("the sweep is empty: a range or a list of it holds no value")
@@ -67,7 +67,7 @@ class CohortLauncher(Launcher):
         return [_returned(job, result) for job, result in zip(jobs, results, strict=True)]
 
     def _job(self, overrides: list[str], number: int) -> dict[str, Any]:
-        from lossheads.configuration import plain
+        from lossheads.runs.config import plain
 
         config = self._context.config_loader.load_sweep_config(self._config, overrides)
         with open_dict(config):

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 
 from lossheads.claims.plain_yaml import Item, Scalar
-from lossheads.results import NOT_IN_KEY
+from lossheads.records import NOT_IN_KEY
 
 Value = Scalar | tuple[Scalar, ...]
 Overrides = Mapping[str, Value]

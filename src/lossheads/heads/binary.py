@@ -11,8 +11,8 @@ from lossheads.heads.base import FrameworkLoss, refuse
 from lossheads.heads.functional import sigmoid_cross_entropy, softmax_cross_entropy
 from lossheads.heads.links import Link, safe_rates
 from lossheads.heads.multiclass import SoftmaxCCE
+from lossheads.numerics import sigmoid, softmax
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf, Outcome
-from lossheads.rowwise import sigmoid, softmax
 
 
 def _refuse_unless_two_classes(head: object, outcome: Outcome, logits: str) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lossheads.errors import UserError
 from lossheads.heads.base import FrameworkLoss, refuse
-from lossheads.heads.grouped_functional import (
+from lossheads.heads.functional import (
     balanced_cross_entropy,
     centred_cross_entropy,
     grouped_cross_entropy,
@@ -22,8 +22,8 @@ from lossheads.heads.grouped_functional import (
     pairwise_cross_entropy,
 )
 from lossheads.heads.links import GroupedLink, safe_rates
+from lossheads.numerics import log_softmax
 from lossheads.outcomes import EachOneOf, OneOf, Outcome
-from lossheads.rowwise import log_softmax
 
 
 @dataclass(frozen=True)

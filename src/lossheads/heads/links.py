@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lossheads.numerics import log_softmax, sigmoid, softmax
 from lossheads.outcomes import AnyOf, Outcome
-from lossheads.rowwise import log_softmax, sigmoid, softmax
 
 # A class that no training example shows still needs a finite bias.
 _RAREST = 1e-6

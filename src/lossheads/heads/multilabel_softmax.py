@@ -10,8 +10,8 @@ from lossheads.heads.base import FrameworkLoss
 from lossheads.heads.functional import log_sum_of_others, softmax_cross_entropy
 from lossheads.heads.links import Link, safe_rates
 from lossheads.heads.multilabel import mismatch, refuse_unless_any_of
+from lossheads.numerics import log_softmax, sigmoid, softmax
 from lossheads.outcomes import Outcome
-from lossheads.rowwise import log_softmax, sigmoid, softmax
 
 
 @dataclass(frozen=True)

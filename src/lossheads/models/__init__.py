@@ -5,6 +5,6 @@ any: batch statistics would couple the rows of a batch, and members could not be
 `lossheads.models.resnet` stands apart because importing torchvision takes seconds.
 """
 
-from lossheads.models.trunks import cnn as cnn
-from lossheads.models.trunks import linear as linear
-from lossheads.models.trunks import mlp as mlp
+from lossheads.models.backbones import cnn as cnn
+from lossheads.models.backbones import linear as linear
+from lossheads.models.backbones import mlp as mlp

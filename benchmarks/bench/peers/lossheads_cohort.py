@@ -1,0 +1,137 @@
+"""This project, built as `experiment.execute` builds it: K seeds of one configuration."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from math import ceil
+from multiprocessing import get_context
+from multiprocessing.pool import Pool
+from time import perf_counter
+
+import torch
+
+from bench.peers import Run
+from bench.setting import LEARNING_RATE, MODELS, WARM_STEPS, Setting, load_rows
+from lossheads.datasets.fashion_mnist import pixels
+from lossheads.engine.batches import stream
+from lossheads.engine.cohort import Batch, Cohort, build_cohort, can_stack
+from lossheads.engine.member import Member
+from lossheads.runs.build import build_parts
+from lossheads.runs.config import compose
+from lossheads.runs.device import prepare
+from lossheads.runs.plan import MOST_ON_CPU
+from lossheads.runs.workers import in_threads
+
+
+def build(setting: Setting) -> Run:
+    while _pools:  # of the last setting
+        _pools.pop().terminate()
+    engine = Engine(setting)
+    if engine.stacks:
+        return engine.train
+    side_by_side = _in_processes(setting)
+
+    def run(members: int, steps: int) -> float:
+        return engine.train(1, steps) if members == 1 else side_by_side(members, steps)
+
+    return run
+
+
+class Engine:
+    """The parts of a run and its data; builds cohorts when they are first asked for."""
+
+    def __init__(self, setting: Setting) -> None:
+        self._config = compose(overrides(setting))
+        self._setting = setting
+        self._parts = parts = build_parts(self._config)
+        images, classes = load_rows(setting)
+        self._inputs, self._labels = pixels(images), torch.from_numpy(classes)
+        self._shape = tuple(self._inputs.shape[1:])
+        self.stacks = can_stack(parts.trunk, self._shape, parts.optimizer, parts.rates)
+        self._threads = 1 if self.stacks else setting.threads
+        self._device = prepare(self._config["device"], self._threads)
+        self._kept: dict[int, list[tuple[Cohort, Iterator[Batch]]]] = {}
+
+    def train(self, members: int, steps: int, warm: int = WARM_STEPS) -> float:
+        """Seconds of `steps` steps of all members, cohorts side by side."""
+        if members not in self._kept:
+            self._kept[members] = self._cohorts(members)
+        cohorts, halt = self._kept[members], threading.Event()
+        in_threads(lambda pair: self._walk(*pair, warm), cohorts, self._setting.threads, halt)
+        started = perf_counter()
+        in_threads(lambda pair: self._walk(*pair, steps), cohorts, self._setting.threads, halt)
+        return perf_counter() - started
+
+    def _walk(self, cohort: Cohort, batches: Iterator[Batch], steps: int) -> None:
+        prepare(self._config["device"], self._threads)  # what a thread must be told
+        for _ in range(steps):
+            cohort.scale_rates(1.0)  # the loop sets the schedule's factor at every step
+            cohort.step(self._inputs, next(batches))
+
+    def _cohorts(self, members: int) -> list[tuple[Cohort, Iterator[Batch]]]:
+        """Cohorts as `experiment.runs` deals them out, each with its batches."""
+        own, parts = self._setting.order == "own", self._parts
+        everyone = [
+            Member(parts.head, seed, seed if own else 0, parts.rates) for seed in range(members)
+        ]
+        threads = self._setting.threads
+        count = min(members, ceil(ceil(members / MOST_ON_CPU) / threads) * threads)
+        made = []
+        for k in range(count):
+            group = everyone[members * k // count : members * (k + 1) // count]
+            cohort = build_cohort(
+                parts.trunk, self._shape, group, self._labels, parts.optimizer, self._device
+            )
+            seeds = [member.data_seed for member in group]
+            rows = len(self._inputs)
+            made.append((cohort, stream(rows, self._setting.batch, seeds, self._device)))
+        return made
+
+
+def overrides(setting: Setting) -> list[str]:
+    """The setting in the words of the command line."""
+    model = MODELS[setting.model]
+    if model.channels:
+        net = ["model=cnn", f"model.channels={list(model.channels)}"]
+        net.append(f"model.dense={model.hidden[0]}")
+    else:
+        net = ["model=mlp", f"model.hidden={list(model.hidden)}"]
+    return [
+        "dataset=fashion_mnist",
+        "head=softmax_cce",
+        "optimizer=adam",
+        f"optimizer.lr={LEARNING_RATE}",
+        "device=cpu",
+        f"device.threads={setting.threads}",
+        f"training.batch_size={setting.batch}",
+        *net,
+    ]
+
+
+# Members that cannot be stacked train as `experiment.workers` has them do: one process per core,
+# one thread each, members handed out one by one. Processes and nets are made beforehand here,
+# because a run of many epochs hardly feels what that costs.
+_pools: list[Pool] = []
+_in_this_process: list[Engine] = []
+
+
+def _in_processes(setting: Setting) -> Run:
+    alone = replace(setting, threads=1)
+    pool = get_context("spawn").Pool(setting.threads, _begin, [alone])
+    _pools.append(pool)
+
+    def run(members: int, steps: int) -> float:
+        pool.map(_train_one, [WARM_STEPS] * setting.threads, chunksize=1)
+        started = perf_counter()
+        pool.map(_train_one, [steps] * members, chunksize=1)
+        return perf_counter() - started
+
+    return run
+
+
+def _begin(setting: Setting) -> None:
+    _in_this_process[:] = [Engine(setting)]
+
+
+def _train_one(steps: int) -> None:
+    _in_this_process[0].train(1, steps, warm=0)

@@ -1,0 +1,176 @@
+"""Arms under rulers over seeds: means, 95 % intervals, floors, and what had to be left out."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Literal
+
+from scipy import stats
+
+from lossheads.errors import UserError, near_matches
+from lossheads.records import Lap, Measurement, Result, direction
+
+Arms = Mapping[str, Sequence[Result]]  # arm name -> one result per seed
+Split = Literal["val", "test"]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A mean over seeds with its 95 % interval (Student's t).
+
+    Attributes:
+        mean: NaN when n = 0.
+        half_width: Of the interval; NaN when n < 2, where a spread is unknown.
+        n: Seeds with a defined value.
+        left_out: Seeds without one: undefined for this ruler, or the run ended early.
+    """
+
+    mean: float
+    half_width: float
+    n: int
+    left_out: int
+
+    @property
+    def low(self) -> float:
+        return self.mean - self.half_width
+
+    @property
+    def high(self) -> float:
+        return self.mean + self.half_width
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Mean and 95 % interval of the values that are not NaN."""
+    known = [value for value in values if not math.isnan(value)]
+    n = len(known)
+    mean = fmean(known) if n else math.nan
+    half_width = math.nan
+    if n and min(known) == max(known):
+        mean = known[0]  # a rounded sum divided by n would miss it by the last bit
+    if n > 1:
+        half_width = float(stats.t.ppf(0.975, n - 1)) * stdev(known) / math.sqrt(n)
+    return Spread(mean, half_width, n, len(values) - n)
+
+
+def last(result: Result, split: Split) -> Measurement | None:
+    """The split at the kept lap, or None when the run ended before it was measured."""
+    if not result.laps:
+        return None
+    return result.kept.test if split == "test" else result.kept.val
+
+
+def final(results: Sequence[Result], ruler: str, split: Split) -> Spread:
+    """One arm under one ruler at the end of training."""
+    ends = [last(result, split) for result in results]
+    return spread([math.nan if end is None else end.rulers.get(ruler, math.nan) for end in ends])
+
+
+def floor_of(results: Sequence[Result], ruler: str, split: Split) -> float:
+    """What the best answer that ignores the input scores, averaged over seeds; NaN if unknown."""
+    ends = [last(result, split) for result in results]
+    return spread([end.floors.get(ruler, math.nan) for end in ends if end is not None]).mean
+
+
+def perfect(ruler: str) -> float:
+    """What perfect predictions score: 1 where higher is better, 0 where lower is, NaN elsewhere."""
+    return {1: 1.0, -1: 0.0, 0: math.nan}[direction(ruler)]
+
+
+def skill(score: float, floor: float, best: float) -> float:
+    """0 at the floor, 1 at perfect; NaN where the floor is perfect already."""
+    return (score - floor) / (best - floor) if best != floor else math.nan
+
+
+def curve(results: Sequence[Result], ruler: str) -> list[tuple[Lap, Spread]]:
+    """One arm under one ruler over training, on the validation split.
+
+    Only steps that every run reached are kept: a mean whose members change along the axis
+    would show who stopped early, not what was learned. Runs without a lap do not count. Whoever
+    draws it says where it `is_cut`.
+    """
+    by_step = [{lap.step: lap for lap in result.laps} for result in results if result.laps]
+    if not by_step:
+        return []
+    shared = sorted(set(by_step[0]).intersection(*by_step[1:]))
+    return [
+        (by_step[0][step], spread([laps[step].val.rulers.get(ruler, math.nan) for laps in by_step]))
+        for step in shared
+    ]
+
+
+def is_cut(results: Sequence[Result]) -> bool:
+    """Whether some runs of an arm were measured after its curve ends: others had stopped."""
+    ends = {max(lap.step for lap in result.laps) for result in results if result.laps}
+    return len(ends) > 1
+
+
+def keeps_earlier(results: Sequence[Result]) -> bool:
+    """Whether a run's numbers are of an earlier lap than its last: early stopping keeps the best.
+
+    A curve passes that lap and goes on, so that it need not end in those numbers.
+    """
+    return any(
+        lap.test is not None and lap.step < max(other.step for other in result.laps)
+        for result in results
+        for lap in result.laps
+    )
+
+
+def check(arms: Arms, rulers: Sequence[str], who: str) -> None:
+    """Refuse what cannot be shown: no arm, no ruler, or a ruler that no run was measured under."""
+    if not arms or not rulers:
+        raise UserError(
+            f"{who} got {len(arms)} arms and {len(rulers)} rulers: it needs at least one of each"
+        )
+    known = {
+        name
+        for runs in arms.values()
+        for run in runs
+        if run.laps
+        for measured in (run.kept.val, run.kept.test)
+        if measured is not None
+        for name in measured.rulers
+    }
+    if not known:
+        raise UserError(f"{who} got no run with a measurement: train the arms first")
+    for ruler in rulers:
+        if ruler not in known:
+            raise UserError(
+                f"{who} got ruler {ruler!r}: no run was measured under it; "
+                f"{near_matches(ruler, known)}"
+            )
+
+
+def floor_words(results: Sequence[Result], floor: float) -> str:
+    """A floor with what it tells.
+
+    Names 1 − 1/C where the floor is that number to nine digits (with two classes that is 1/C as
+    well, and tells nothing), and a floor that is perfect already: always saying yes recalls all.
+    """
+    if floor == 1:
+        return f"{floor:.3f}, perfect without looking"
+    classes = {len(result.class_names) for result in results}
+    share = [c for c in classes if c > 2 and math.isclose(floor, 1 - 1 / c, abs_tol=1e-9)]
+    return f"{floor:.3f} = 1 − 1/{share[0]}" if share else f"{floor:.3f}"
+
+
+def over_seeds(counts: Sequence[int], spread_word: str) -> str:
+    """What is shown of so many seeds: a mean and its interval or band, which one seed has not."""
+    least, most = min(counts, default=0), max(counts, default=0)
+    if most <= 1:
+        return f"one seed, no {spread_word}" if most else "no seed has a value"
+    shown = f"mean and 95 % {spread_word} over n ="
+    if least == most:
+        return f"{shown} {most} seeds"
+    return f"{shown} {least} to {most} seeds{', none at one seed' if 1 in counts else ''}"
+
+
+def quantity(rulers: Sequence[str]) -> str:
+    """What an axis that rulers share measures: the one ruler, accuracy of several kinds, a score.
+
+    "Accuracy" is a word only for rulers that bear it: recall, F1 and areas do not.
+    """
+    if len(rulers) == 1:
+        return rulers[0]
+    return "accuracy" if all("accuracy" in ruler for ruler in rulers) else "score"

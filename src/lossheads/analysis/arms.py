@@ -1,0 +1,168 @@
+"""Runs of a sweep as arms: what differs names the arm, seeds are its repetitions."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from lossheads.records import NOT_IN_KEY, Result
+
+# Other seeds of a run, and whether they follow its seed when the runs do not tell: see configs.
+_USUALLY_FOLLOWS = {"data_seed": True, "dataset.seed": False}
+
+
+def arms_of(results: Iterable[Result]) -> dict[str, list[Result]]:
+    """Arm name -> one result per seed, in the order met.
+
+    Seeds repeat an arm; everything else that differs makes another one. An arm is named by its
+    head and by every setting in which the arms differ, in the words of the command line: a group
+    by the name that was chosen, a key by its last part where that is enough to know it.
+    """
+    # A run that was asked for twice is one repetition, not two.
+    unique = list({result.key: result for result in results}.values())
+    groups: dict[str, list[Result]] = {}
+    leaves = []
+    for result, identity in zip(unique, identities(unique), strict=True):
+        identity.pop("seed")
+        words = json.dumps(identity, sort_keys=True, default=str)
+        if words not in groups:
+            leaves.append(identity | _choices(result))
+        groups.setdefault(words, []).append(result)
+    differing = _differing(leaves)
+    names = _names(leaves, [key for key in differing if not key.startswith("head.")])
+    if len(set(names)) < len(names):  # heads that differ only in an option of theirs
+        names = _names(leaves, differing)
+    return dict(zip(names, groups.values(), strict=True))
+
+
+def identities(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """Every setting that makes an arm, and the seed, of each result.
+
+    A further seed that follows the seed is no setting: it reads "the seed's".
+    """
+    found = [_identity(result) for result in results]
+    for key, usual in _USUALLY_FOLLOWS.items():
+        _mark_followers(key, usual, found)
+    return found
+
+
+def _identity(result: Result) -> dict[str, Any]:
+    config = {k: v for k, v in result.config.items() if k not in (*NOT_IN_KEY, "content")}
+    leaves = flat(config)
+    leaves.pop("device.threads", None)
+    # The same path with other contents is other data: their digests tell, shortened to be read.
+    content = result.config.get("content", {})
+    return leaves | {f"content.{role}": str(digest)[:8] for role, digest in content.items()}
+
+
+def _mark_followers(key: str, usual: bool, identities: Sequence[dict[str, Any]]) -> None:
+    """Where another seed follows the seed, it repeats with it; where it is fixed, it is a setting.
+
+    Two different seeds that are followed tell. A single run at which both happen to be equal
+    belongs to the fixed ones beside it, if there are any, else to what the other arms do, else to
+    what is usual.
+    """
+    alike: dict[str, list[dict[str, Any]]] = {}
+    for leaves in identities:
+        if key in leaves:
+            rest = {k: v for k, v in leaves.items() if k not in ("seed", "data_seed", key)}
+            alike.setdefault(json.dumps(rest, sort_keys=True, default=str), []).append(leaves)
+    followers, open_ones, told = [], [], []
+    for group in alike.values():
+        equal = [leaves for leaves in group if leaves[key] == leaves["seed"]]
+        fixed = {leaves[key] for leaves in group if leaves[key] != leaves["seed"]}
+        if len({leaves["seed"] for leaves in equal}) > 1:
+            followers += equal
+            told.append(True)
+        elif equal and equal[0][key] not in fixed:
+            open_ones += equal
+        else:
+            told.append(False)
+    if any(told) if told else usual:
+        followers += open_ones
+    for leaves in followers:
+        leaves[key] = "the seed's"
+
+
+def _choices(result: Result) -> dict[str, Any]:
+    """The names under which the groups of a run were chosen."""
+    choices = result.config["choices"]
+    return {f"choices.{group}": name for group, name in choices.items()}
+
+
+def flat(config: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """A nested configuration with dotted keys."""
+    leaves: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            leaves |= flat(value, f"{above}{key}.")
+        else:
+            leaves[f"{above}{key}"] = value
+    return leaves
+
+
+def _differing(leaves: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The keys that tell arms apart, without those that only repeat what others tell."""
+    keys = dict.fromkeys(key for leaf in leaves for key in leaf if not key.startswith("choices."))
+    differing = [key for key in keys if len({str(leaf.get(key)) for leaf in leaves}) > 1]
+    return [key for key in differing if not _is_told(key, leaves)]
+
+
+def _is_told(key: str, leaves: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a digest of contents only follows from the settings that name the contents."""
+    above, _, role = key.rpartition(".")
+    if above != "content":
+        return False
+    told: dict[str, set[str]] = {}
+    for leaf in leaves:
+        settings = str({k: v for k, v in leaf.items() if k.startswith(f"{role}.")})
+        told.setdefault(settings, set()).add(str(leaf.get(key)))
+    return all(len(digests) == 1 for digests in told.values())
+
+
+def _names(leaves: Sequence[Mapping[str, Any]], differing: Sequence[str]) -> list[str]:
+    words = spoken(differing)
+    chosen = {key for key in differing if _is_known_by_choice(key, leaves)}
+    names = []
+    for leaf in leaves:
+        parts = [str(leaf["choices.head"])]
+        for key in differing:
+            if key in leaf:
+                group = key.rpartition(".")[0]
+                value = leaf[f"choices.{group}"] if key in chosen else leaf[key]
+                parts.append(f"{words[key]}={value}")
+        names.append(", ".join(parts))
+    return names
+
+
+def _is_known_by_choice(key: str, leaves: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the names chosen for a group tell its targets apart; they may be a user's own."""
+    group, _, last = key.rpartition(".")
+    if last != "_target_" or any(f"choices.{group}" not in leaf for leaf in leaves):
+        return False
+    pairs = {(str(leaf[f"choices.{group}"]), str(leaf.get(key))) for leaf in leaves}
+    return len({choice for choice, _ in pairs}) == len(pairs)
+
+
+def spoken(keys: Sequence[str]) -> dict[str, str]:
+    """Key -> the word for it: `optimizer.lr` -> `lr`, in full where two keys end alike.
+
+    A group's `_target_` goes by the group, the digest of a file's or a module's contents by that
+    word.
+    """
+    short = {key: _short(key) for key in keys}
+    words = [*short.values(), "seed"]  # alone, it is the run's own
+    return {key: word if words.count(word) == 1 else _full(key) for key, word in short.items()}
+
+
+def _short(key: str) -> str:
+    above, _, last = key.rpartition(".")
+    if above == "content":
+        return "contents"
+    return above if last == "_target_" else last
+
+
+def _full(key: str) -> str:
+    above, _, last = key.rpartition(".")
+    if above == "content":
+        return f"{last}.contents"
+    return above if last == "_target_" else key

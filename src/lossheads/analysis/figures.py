@@ -1,0 +1,384 @@
+"""Figures for README and verdict pages, drawn from results alone."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from textwrap import wrap
+from typing import Literal
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
+from matplotlib.transforms import Transform
+
+from lossheads.analysis.aggregate import (
+    Arms,
+    Split,
+    Spread,
+    check,
+    curve,
+    final,
+    floor_of,
+    floor_words,
+    is_cut,
+    keeps_earlier,
+    over_seeds,
+    perfect,
+    quantity,
+)
+from lossheads.analysis.tables import folded
+from lossheads.errors import UserError
+
+Pair = tuple[str, str]  # arm, ruler
+Curves = Mapping[Pair, Sequence[tuple[float, Spread]]]  # (epoch, mean over seeds)
+FURTHER_LEFT = "a floor left of the axis"
+SPLIT_WORDS = {"val": "validation", "test": "test"}
+FLOOR_WORDS = "floor: the best answer that never looks at an input"
+CUT_WORDS = "the first seed of the arm stopped here, others trained on"
+KEPT_WORDS = "early stopping: final numbers are of the best lap of each seed, not of a curve's end"
+
+
+def puzzle_figure(
+    arms: Arms,
+    rulers: Sequence[str],
+    split: Split = "test",
+    title: str = "Same predictions, several accuracies",
+    told: Sequence[Pair] = (),
+) -> Figure:
+    """One row per ruler, one mark per arm: mean over seeds, 95 % interval, floors as ticks.
+
+    Args:
+        arms: Arm name -> one result per seed; at most seven.
+        rulers: From top to bottom; higher must be better.
+        told: (arm, ruler) pairs whose numbers somebody compared; ringed.
+
+    Raises:
+        UserError: Without arms or rulers, with more arms than colours, for a loss, an error
+            or a factor, or for a ruler that no run was measured under.
+    """
+    _check(arms, rulers, "puzzle_figure")
+    figure, axes = sheet(7.6, 1.4 + len(rulers) * (0.2 + 0.19 * len(arms)))
+    spreads = {(a, r): final(arms[a], r, split) for r in rulers for a in arms}
+    lowest = min((at.mean for at in spreads.values() if at.n), default=0.0)
+    # To the next twentieth below; floors that lie further down get an arrow.
+    left = max(0.0, math.floor(20 * lowest - 0.3) / 20)
+    axes.set_xlim(left, 1.0 + 0.11 * (1.0 - left))
+    heights = _heights(list(arms), rulers)
+    floors = {(a, r): floor_of(arms[a], r, split) for r in rulers for a in arms}
+    _draw_floors(axes, floors, heights)
+    _draw_marks(axes, spreads, heights, told)
+    names = [f"{ruler}\n{_floor_text(arms, ruler, floors)}" for ruler in rulers]
+    axes.set_yticks(range(len(rulers)), names)
+    axes.set_ylim(len(rulers) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", color=PALE, linewidth=0.6)
+    over = over_seeds([at.n for at in spreads.values()], "interval")
+    axes.set_xlabel(f"{SPLIT_WORDS[split]} split, {over}")
+    keys = [_mark(marker, colour, arm) for arm, marker, colour in _styled(arms)]
+    tick = Line2D([], [], color=INK, linestyle="", marker="|", ms=11, mew=2.2, label=FLOOR_WORDS)
+    keys.append(tick)
+    if any(floor < left for floor in floors.values()):
+        keys.append(Line2D([], [], color=GREY, linestyle="", marker="<", ms=5, label=FURTHER_LEFT))
+    finish(figure, title, keys + [_ring(label="the numbers that were compared")] * bool(told))
+    return figure
+
+
+def epochs_figure(
+    arms: Arms,
+    rulers: Sequence[str],
+    title: str = "Both rulers while the same models train",
+) -> Figure:
+    """Mean over seeds with its 95 % band against epochs; colour is the arm, dash the ruler.
+
+    Every floor is a dotted line where the axis reaches it; the legend says whose it is. A curve
+    ends with the first seed of its arm that stopped; a bar marks the end where others trained on.
+
+    Args:
+        arms: Arm name -> one result per seed; at most seven.
+        rulers: At most four (dashes); higher must be better.
+
+    Raises:
+        UserError: As `puzzle_figure`, and for more rulers than dashes.
+    """
+    _check(arms, rulers, "epochs_figure")
+    if len(rulers) > len(DASHES):
+        raise UserError(
+            f"epochs_figure got {len(rulers)} rulers: it has {len(DASHES)} dashes to tell them "
+            "apart; draw two figures"
+        )
+    figure, axes = sheet(7.6, 4.4)
+    pairs = [(arm, ruler) for arm in arms for ruler in rulers]
+    curves = {
+        (arm, ruler): [(lap.epoch, at) for lap, at in curve(arms[arm], ruler) if at.n]
+        for arm, ruler in pairs
+    }
+    _draw_bands(axes, curves)
+    _label_epochs(axes, curves)
+    floors = {(arm, ruler): floor_of(arms[arm], ruler, "val") for arm, ruler in pairs}
+    keys = [Line2D([], [], color=colour, label=arm) for arm, _, colour in _styled(arms)]
+    for dash, ruler in zip(DASHES, rulers, strict=False):
+        label = f"{ruler}, {_floor_text(arms, ruler, floors)}"
+        keys.append(Line2D([], [], color=GREY, linestyle=dash, label=label))
+    keys += _early_ends(axes, arms, curves)
+    lines = [axes.axhline(floor, color=INK, lw=1.0, ls=DOTS) for floor in _known(floors.values())]
+    if lines:
+        lines[0].set_label(FLOOR_WORDS)
+    finish(figure, title, keys + lines[:1])
+    return figure
+
+
+def _check(arms: Arms, rulers: Sequence[str], who: str) -> None:
+    check(arms, rulers, who)
+    if len(arms) > len(COLOURS):
+        raise UserError(
+            f"{who} got {len(arms)} arms: it has {len(COLOURS)} colours to tell them apart; "
+            "draw two figures"
+        )
+    for ruler in rulers:
+        if perfect(ruler) != 1.0:
+            raise UserError(
+                f"{who} got {ruler}: it draws rulers of which more is better, up to 1, on one "
+                "axis; show losses, errors and factors in a table"
+            )
+
+
+def _styled(arms: Arms) -> list[tuple[str, str, str]]:
+    return list(zip(arms, MARKERS, COLOURS, strict=False))
+
+
+def _heights(arms: Sequence[str], rulers: Sequence[str]) -> dict[Pair, float]:
+    """Where each mark stands: rulers one apart, arms spread over 0.7 of a row."""
+    middle = (len(arms) - 1) / 2
+    return {
+        (arm, ruler): row + 0.7 * (index - middle) / len(arms)
+        for row, ruler in enumerate(rulers)
+        for index, arm in enumerate(arms)
+    }
+
+
+def _draw_marks(
+    axes: Axes,
+    spreads: Mapping[Pair, Spread],
+    heights: Mapping[Pair, float],
+    told: Sequence[Pair],
+) -> None:
+    order = list(dict.fromkeys(arm for arm, _ in spreads))
+    for (arm, ruler), at in spreads.items():
+        if not at.n:
+            continue
+        y, index = heights[arm, ruler], order.index(arm)
+        axes.errorbar(
+            at.mean,
+            y,
+            xerr=None if math.isnan(at.half_width) else at.half_width,
+            fmt=MARKERS[index],
+            color=COLOURS[index],
+            markersize=5,
+            capsize=2.5,
+            linewidth=1.2,
+        )
+        right = axes.get_yaxis_transform()
+        note(axes, f"{at.mean:.3f}", (1.0, y), frame=right, ha="right", color=COLOURS[index])
+        if (arm, ruler) in told:
+            axes.add_line(_ring(at.mean, y))
+
+
+def _draw_floors(
+    axes: Axes,
+    floors: Mapping[Pair, float],
+    heights: Mapping[Pair, float],
+) -> None:
+    """A tick at the floor of each mark; an arrow at the edge where it lies off the axis."""
+    left = axes.get_xlim()[0]
+    half = 0.35 / len({arm for arm, _ in floors})
+    for pair, floor in floors.items():
+        y = heights[pair]
+        if floor < left:
+            note(axes, "◂", (left, y), shift=(2, 0), color=GREY)
+        elif not math.isnan(floor):
+            axes.vlines(floor, y - half, y + half, color=INK, linewidth=2.2)
+
+
+def _floor_text(arms: Arms, ruler: str, floors: Mapping[Pair, float]) -> str:
+    """The floor of a ruler in words; all of them where arms differ.
+
+    They may: what Keras 2.3 printed, and so its floor, depends on the loss.
+    """
+    texts = [
+        floor_words(arms[arm], floors[arm, ruler])
+        for arm in arms
+        if not math.isnan(floors[arm, ruler])
+    ]
+    return f"floor {' or '.join(dict.fromkeys(texts)) or 'none'}"
+
+
+def _known(floors: Iterable[float]) -> list[float]:
+    """Each floor once; those that are not known left out."""
+    return list(dict.fromkeys(floor for floor in floors if not math.isnan(floor)))
+
+
+def _draw_bands(axes: Axes, curves: Curves) -> None:
+    arms = list(dict.fromkeys(arm for arm, _ in curves))
+    rulers = list(dict.fromkeys(ruler for _, ruler in curves))
+    for (arm, ruler), points in curves.items():
+        colour, dash = COLOURS[arms.index(arm)], DASHES[rulers.index(ruler)]
+        epochs = [epoch for epoch, _ in points]
+        axes.plot(epochs, [at.mean for _, at in points], color=colour, linestyle=dash, lw=1.6)
+        low, high = [at.low for _, at in points], [at.high for _, at in points]
+        axes.fill_between(epochs, low, high, color=colour, alpha=0.2, linewidth=0)
+
+
+def _early_ends(axes: Axes, arms: Arms, curves: Curves) -> list[Line2D]:
+    """A bar where a curve ends although some of its seeds trained on; what there is to know."""
+    cut = [arm for arm, runs in arms.items() if is_cut(runs)]
+    for (arm, _), points in curves.items():
+        if arm in cut and points:
+            epoch, at = points[-1]
+            axes.add_line(_bar(COLOURS[list(arms).index(arm)], epoch, at.mean))
+    keys = [_bar(GREY, label=CUT_WORDS)] if cut else []
+    if any(keeps_earlier(runs) for runs in arms.values()):
+        keys.append(Line2D([], [], linestyle="", label=KEPT_WORDS))
+    return keys
+
+
+def _bar(colour: str, *at: float, label: str = "_") -> Line2D:
+    xs, ys = ([at[0]], [at[1]]) if at else ([], [])
+    bar = Line2D(xs, ys, color=colour, linestyle="", marker="|", label=label)
+    bar.set(markersize=12, markeredgewidth=2)
+    return bar
+
+
+def _label_epochs(axes: Axes, curves: Curves) -> None:
+    # The first steps climb from chance; the end is where rulers part, so the axis serves the end.
+    worst_end = min((points[-1][1].mean for points in curves.values() if points), default=0.0)
+    axes.set_ylim(max(0.0, 1 - 2.5 * (1 - min(worst_end, 0.99))), 1.0)
+    axes.grid(axis="y", color=PALE, linewidth=0.6)
+    over = over_seeds([at.n for points in curves.values() for _, at in points], "band")
+    axes.set_xlabel(f"epochs; validation split, {over}")
+    axes.set_ylabel(quantity(list(dict.fromkeys(ruler for _, ruler in curves))))
+
+
+def _mark(marker: str, colour: str, label: str) -> Line2D:
+    return Line2D([], [], color=colour, linestyle="", marker=marker, label=label)
+
+
+def _ring(*at: float, label: str = "_") -> Line2D:
+    xs, ys = ([at[0]], [at[1]]) if at else ([], [])
+    ring = Line2D(xs, ys, linestyle="", marker="o", markersize=12, markerfacecolor="none")
+    ring.set(markeredgecolor=INK, markeredgewidth=1.1, label=label)
+    return ring
+
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+Dash = Literal["-"] | tuple[float, tuple[float, ...]]
+DASHES: tuple[Dash, ...] = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
+DOTS: Dash = (0, (2, 2))
+# Letters in a line of a legend, at least: below that names are unreadable whatever is done.
+_FEWEST = 20
+_USUAL_LEGEND = 0.8  # inches that the height of a sheet has for it
+INK, GREY, PALE = "#222222", "#6B6B6B", "#E4E4E4"
+
+
+def sheet(width: float, height: float) -> tuple[Figure, Axes]:
+    """White paper in inches, one pair of axes without a frame."""
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(GREY)
+    axes.tick_params(colors=INK, labelsize=9)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def note(
+    axes: Axes,
+    text: str,
+    at: tuple[float, float],
+    frame: Transform | None = None,
+    shift: tuple[float, float] = (0, 0),
+    ha: Literal["left", "center", "right"] = "left",
+    color: str = INK,
+) -> None:
+    """Small text at a point of `frame` (the data by default), moved by `shift` points."""
+    axes.annotate(
+        text,
+        at,
+        xycoords=axes.transData if frame is None else frame,
+        xytext=shift,
+        textcoords="offset points",
+        ha=ha,
+        va="center",
+        fontsize=8.5,
+        color=color,
+    )
+
+
+def finish(figure: Figure, title: str, keys: Sequence[Line2D]) -> None:
+    """The title at the left above, the legend at the left below, outside the axes."""
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
+    # A legend wider than the paper would be cut without a word: take the most columns that fit.
+    names = [str(key.get_label()) for key in keys]
+    room = 0.98 * figure.bbox.width
+    for columns in range(len(keys), 0, -1):
+        legend = _legend(figure, keys, names, columns)
+        if legend.get_window_extent().width <= room:
+            return
+        legend.remove()
+    _fold_legend(figure, keys, names, room)
+
+
+def _fold_legend(figure: Figure, keys: Sequence[Line2D], names: Sequence[str], room: float) -> None:
+    """One column, its names folded until they fit; the paper grows by the lines it takes."""
+    letters = max(map(len, names))
+    while True:
+        legend = _legend(figure, keys, [_folded(name, letters) for name in names], columns=1)
+        box = legend.get_window_extent()
+        if box.width <= room or letters <= _FEWEST:
+            break
+        letters = max(_FEWEST, min(letters - 1, int(letters * room / box.width)))
+        legend.remove()
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + max(0.0, box.height / figure.dpi - _USUAL_LEGEND))
+
+
+def _folded(name: str, letters: int) -> str:
+    """Lines broken after separators; within a word only where it alone is too long."""
+    lines = folded(name, letters).split("\n")
+    return "\n".join(part for line in lines for part in wrap(line, letters) or [line])
+
+
+def _legend(figure: Figure, keys: Sequence[Line2D], names: Sequence[str], columns: int) -> Legend:
+    return figure.legend(
+        list(keys),
+        list(names),
+        loc="outside lower left",
+        ncols=columns,
+        frameon=False,
+        fontsize=8.5,
+    )
+
+
+def save(figure: Figure, stem: Path, kinds: Sequence[str] = ("png", "svg")) -> list[Path]:
+    """Write `stem`.png and `stem`.svg; the same figure gives the same bytes every time.
+
+    Raises:
+        UserError: When the folder cannot be written.
+    """
+    # Clocks and random ids would make every report differ from the committed one.
+    stamps = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in kinds]
+    try:
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        with matplotlib.rc_context({"svg.hashsalt": "lossheads"}):
+            for path, kind in zip(paths, kinds, strict=True):
+                figure.savefig(path, dpi=160, metadata=stamps.get(kind), facecolor="white")
+    except OSError as error:
+        raise UserError(
+            f"the figure {stem.name} cannot be written: {error}; choose a folder you may write to"
+        ) from error
+    return paths

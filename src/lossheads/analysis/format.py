@@ -1,0 +1,95 @@
+"""Numbers and intervals of a verdict.json, as people read them.
+
+A JSON number that is null was not finite when it was written: beside a known mean a missing end
+is an endless one (one seed has no spread), and a missing mean is undefined.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A mean with the two ends of its interval.
+
+    Attributes:
+        level: Confidence, 0.95 unless corrected; NaN where it was not recorded.
+        n: Seeds; None where it was not recorded.
+    """
+
+    mean: float
+    low: float
+    high: float
+    level: float = math.nan
+    n: int | None = None
+
+
+def stretch_of(data: Mapping[str, Any] | None) -> Stretch:
+    """An interval of verdict.json; undefined throughout where there is none."""
+    if not data:
+        return Stretch(math.nan, -math.inf, math.inf)
+    low, high = data.get("low"), data.get("high")
+    return Stretch(
+        mean=real(data.get("mean")),
+        low=-math.inf if low is None else float(low),
+        high=math.inf if high is None else float(high),
+        level=real(data.get("level")),
+        n=data.get("n"),
+    )
+
+
+def real(value: float | None) -> float:
+    """A JSON number; NaN for null."""
+    return math.nan if value is None else float(value)
+
+
+def number(value: float | None) -> str:
+    """Four decimals, or four digits where those say nothing; a dash for what is undefined."""
+    known = real(value)
+    if math.isnan(known):
+        return "–"
+    if known == 0 or 5e-5 <= abs(known) < 1e4:
+        return f"{known:.4f}"
+    return f"{known:.3e}" if math.isfinite(known) else "∞" if known > 0 else "-∞"
+
+
+def ends_text(stretch: Stretch) -> str:
+    """[0.8790, 0.8812]"""
+    return f"[{number(stretch.low)}, {number(stretch.high)}]"
+
+
+def interval_text(stretch: Stretch) -> str:
+    """0.8801 [0.8790, 0.8812]"""
+    return f"{number(stretch.mean)} {ends_text(stretch)}"
+
+
+def percent(level: float) -> str:
+    """A confidence level: 0.9875 -> 98.8 %."""
+    return "unknown level" if math.isnan(level) else f"{100 * level:.3g} %"
+
+
+def counted(n: int, thing: str) -> str:
+    """1 prediction, 2 predictions"""
+    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
+
+
+def flips_word(word: str, smallest_p: float, level: float, n: int) -> str:
+    """What sign flips say; where their least p is above the level's, that n pairs cannot decide."""
+    return f"{counted(n, 'pair')} cannot decide" if smallest_p > 1 - level else word
+
+
+def levels(stretches: Iterable[Stretch]) -> str:
+    """The confidence that intervals share; several where they differ."""
+    return " or ".join(dict.fromkeys(percent(stretch.level) for stretch in stretches))
+
+
+def environment_text(environment: Mapping[str, Any]) -> str:
+    """What the first run was made with, in a line."""
+    said = {k: v for k, v in environment.items() if isinstance(v, str | int | float)}
+    said |= dict(environment.get("packages") or {})
+    git = environment.get("git") or {}
+    if git.get("commit"):
+        said["commit"] = str(git["commit"])[:10] + (" with changes" if git.get("changed") else "")
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in said.items())

@@ -1,0 +1,89 @@
+"""One file that holds a whole page: template in, text out, nothing loaded from elsewhere.
+
+Whatever a page shows is escaped (claims are written by strangers), pictures are embedded, and a
+content security policy in the page forbids the browser to fetch anything.
+"""
+
+import base64
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from lossheads.errors import UserError
+
+# A sign beside each word, so that a grey print tells them apart at a glance.
+SIGNS = {
+    "reproduced": "●",
+    "metric_artefact": "◆",
+    "refuted": "✕",
+    "undecided": "○",
+    "unreadable": "!",
+    "holds": "✓",
+    "fails": "✕",
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure inside the page."""
+
+    source: str
+    alt: str
+
+
+def picture(name: str, content: bytes, alt: str) -> Picture:
+    """PNG bytes as a data address."""
+    return Picture(f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}", alt)
+
+
+def render(template: str, **parts: Any) -> str:
+    """The page, every value escaped; a name that is missing is an error, not a gap."""
+    room = Environment(
+        loader=PackageLoader("lossheads.analysis"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    room.filters["breakable"] = breakable
+    room.filters["spoken"] = spoken
+    room.globals["signs"] = SIGNS
+    return room.get_template(template).render(**parts)
+
+
+def breakable(words: str) -> Markup:
+    """A long name that may be broken after _ and / where a column is narrow."""
+    return Markup(str(escape(words)).replace("_", "_<wbr>").replace("/", "/<wbr>"))
+
+
+def spoken(word: str) -> str:
+    """metric_artefact -> metric artefact"""
+    return word.replace("_", " ")
+
+
+def write_html(path: Path, text: str) -> Path:
+    """Write the page, whole or not at all.
+
+    Raises:
+        UserError: When it cannot be written there.
+    """
+    if path.exists() and not path.is_file():  # a rename would take a device away, too
+        raise UserError(f"the report cannot be written at {path}, which is no file: name a file")
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            aside.write_text(text, encoding="utf-8")
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"the report cannot be written at {path}: {error.strerror}; name another file"
+        ) from error
+    return path

@@ -1,0 +1,177 @@
+"""One page over the finished runs of a folder, no claim needed: made from run folders alone."""
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from lossheads.analysis import PUZZLE_RULERS
+from lossheads.analysis.aggregate import Arms, final, over_seeds, perfect, spread
+from lossheads.analysis.arms import arms_of
+from lossheads.analysis.figures import COLOURS, epochs_figure, puzzle_figure
+from lossheads.analysis.format import environment_text, number
+from lossheads.analysis.html import Picture, picture, render, write_html
+from lossheads.analysis.html_tables import Cell, Grid, code, figures, text
+from lossheads.analysis.tables import caption, table
+from lossheads.analysis.test_sets import SameData, by_data
+from lossheads.errors import UserError
+from lossheads.records import Result, read_results
+
+# What a class scores where it is and where it is not; the two that heads differ in most.
+_CLASSES = ("score_when_present", "score_when_absent")
+_SHOWN = (*PUZZLE_RULERS, "keras_2_3_accuracy", "keras_3_accuracy")
+
+
+@dataclass(frozen=True)
+class Part:
+    """The runs on one test set."""
+
+    title: str
+    anchor: str
+    examples: str
+    arms: int
+    scores: Grid
+    pictures: tuple[Picture, ...]
+    classes: Grid | None
+    runs: Grid
+    environments: tuple[str, ...]
+
+
+def write_runs_page(outputs: Path, page: Path) -> Path:
+    """Write the page over `outputs`/runs.
+
+    Raises:
+        UserError: If no run is finished, or the page cannot be written.
+    """
+    results = [result for _, result in read_results(outputs / "runs")]
+    if not any(result.status == "finished" for result in results):
+        raise UserError(
+            f"report finds no finished run in {outputs}/runs: train one with lossheads train, or "
+            f"name another folder"
+        )
+    return write_html(page, runs_page(results))
+
+
+def runs_page(results: Sequence[Result]) -> str:
+    """The page as text; data without a finished run are left out."""
+    finished = [data for data in by_data(results) if data.finished]
+    parts = [_part(data, f"data-{index}") for index, data in enumerate(finished, 1)]
+    return render("runs.html", parts_of=parts, runs=len(results))
+
+
+def _part(data: SameData, anchor: str) -> Part:
+    arms = arms_of(data.runs)
+    return Part(
+        title=data.title,
+        anchor=anchor,
+        examples=data.examples,
+        arms=len(arms),
+        scores=_scores(table(arms, data.rulers)),
+        pictures=tuple(_pictures(arms, data.finished)),
+        classes=_classes(arms),
+        runs=_runs(data.runs),
+        environments=tuple(dict.fromkeys(_place(run) for run in data.finished)),
+    )
+
+
+def _scores(data: pd.DataFrame) -> Grid:
+    """Rulers go down, arms across: there are more rulers than arms."""
+    arms = list(data["arm"].unique())
+    rows = []
+    for ruler, group in data.groupby("ruler", sort=False):
+        at = group.set_index("arm")
+        rows.append((code(str(ruler)), *(_score(at.loc[arm]) for arm in arms)))
+    said = caption(data)
+    return Grid(f"{said[0].upper()}{said[1:]}.", ("ruler", *arms), tuple(rows))
+
+
+def _score(row: "pd.Series[float]") -> Cell:
+    if row["n"] == 0:
+        return figures("–", "undefined")
+    ends = "one seed, no interval"
+    if not math.isnan(row["high"]):
+        ends = f"± {number(row['high'] - row['mean'])}"
+    floor = "no floor" if math.isnan(row["floor"]) else f"floor {number(row['floor'])}"
+    return figures(number(row["mean"]), f"{ends}, n = {row['n']:.0f}", floor)
+
+
+def _pictures(arms: Arms, finished: Sequence[Result]) -> list[Picture]:
+    known = [
+        ruler
+        for ruler in finished[0].test.rulers
+        if perfect(ruler) == 1.0 and all(ruler in run.laps[0].val.rulers for run in finished)
+    ]
+    shown = [ruler for ruler in _SHOWN if ruler in known] or known[:2]
+    if not shown or len(arms) > len(COLOURS):
+        return []
+    names = f"Arms: {', '.join(arms)}; rulers: {', '.join(shown)}."
+    counts = [final(runs, ruler, "test").n for runs in arms.values() for ruler in shown]
+    ends_over, curves_over = (over_seeds(counts, word) for word in ("interval", "band"))
+    ends = puzzle_figure(arms, shown, title="Every arm at the end of training")
+    curves = epochs_figure(arms, shown[:2], title="Every arm while it trains")
+    return [
+        picture("rulers", _png(ends), f"Test split, {ends_over}, with floors. {names}"),
+        picture("epochs", _png(curves), f"Validation split by epoch, {curves_over}. {names}"),
+    ]
+
+
+def _png(figure: Figure) -> bytes:
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=160, metadata={"Software": None}, facecolor="white")
+    return content.getvalue()
+
+
+def _classes(arms: Arms) -> Grid | None:
+    """Class × arm: the mean score of the class over examples that have it, and that lack it."""
+    ended = {arm: [run for run in runs if run.status == "finished"] for arm, runs in arms.items()}
+    ended = {
+        arm: runs
+        for arm, runs in ended.items()
+        if runs and all(name in run.test.classes for run in runs for name in _CLASSES)
+    }
+    sizes = {len(run.test.classes[name]) for r in ended.values() for run in r for name in _CLASSES}
+    if len(sizes) != 1:  # arms whose outcomes differ have no classes in common
+        return None
+    names = next(iter(ended.values()))[0].class_names
+    rows = []
+    for index in range(*sizes):
+        label = names[index] if index < len(names) else str(index)
+        scores = [
+            figures(number(spread([run.test.classes[name][index] for run in runs]).mean))
+            for runs in ended.values()
+            for name in _CLASSES
+        ]
+        rows.append((text(label), *scores))
+    counts = sorted({len(runs) for runs in ended.values()})
+    over = f"averaged over n = {' or '.join(map(str, counts))} seeds"
+    said = (
+        "Mean score of each class from 0 to 1 over test examples that have it (present) and that "
+        f"lack it (absent), {'one seed' if counts == [1] else over}."
+    )
+    head = [f"{arm}, {kind}" for arm in ended for kind in ("present", "absent")]
+    return Grid(said, ("class", *head), tuple(rows))
+
+
+def _runs(runs: Sequence[Result]) -> Grid:
+    rows = tuple(
+        (
+            code(run.name),
+            text(run.status),
+            figures(str(run.config["seed"])),
+            figures(f"{run.laps[-1].epoch:g}" if run.laps else "–"),
+            text("; ".join(run.notes)),
+        )
+        for run in runs
+    )
+    return Grid(
+        "Every run is a folder of this name.", ("run", "status", "seed", "epochs", "notes"), rows
+    )
+
+
+def _place(run: Result) -> str:
+    # When a run began tells runs apart, not places.
+    return environment_text({k: v for k, v in run.environment.items() if k != "started"})

@@ -1,0 +1,175 @@
+"""The table arm × ruler, long for machines, wide for eyes: pandas, rich, Markdown, CSV."""
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from lossheads.analysis.aggregate import Arms, Split, check, final, floor_of, perfect, skill
+
+COLUMNS = ["arm", "ruler", "mean", "low", "high", "n", "left_out", "floor", "skill", "split"]
+
+
+def table(arms: Arms, rulers: Sequence[str], split: Split = "test") -> pd.DataFrame:
+    """One row per arm and ruler, in the order given.
+
+    Columns: `mean`, `low` and `high` (95 % interval by Student's t over seeds; NaN for n < 2),
+    `n` seeds, `left_out` seeds without a value, `floor` (what the best answer that ignores the
+    input scores), `skill` (of the mean: 0 at the floor, 1 at perfect), `split`.
+
+    Raises:
+        UserError: Without arms or rulers, or for a ruler that no run was measured under.
+    """
+    check(arms, rulers, "table")
+    rows = []
+    for arm, results in arms.items():
+        for ruler in rulers:
+            at = final(results, ruler, split)
+            floor = floor_of(results, ruler, split)
+            gained = skill(at.mean, floor, perfect(ruler))
+            rows.append(
+                (arm, ruler, at.mean, at.low, at.high, at.n, at.left_out, floor, gained, split)
+            )
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def csv(data: pd.DataFrame) -> str:
+    """The long form, every digit kept; an unknown number is an empty field."""
+    text: str = data.to_csv(index=False)
+    return text
+
+
+def markdown(data: pd.DataFrame) -> str:
+    """A table for README and verdict pages, with its conditions in the line below."""
+    head, *rows = _wide(data)
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    body = ["| " + " | ".join(_escape(cell) for cell in line) + " |" for line in lines]
+    return "\n".join([*body, "", caption(data) + "."]) + "\n"
+
+
+def rich_tables(data: pd.DataFrame, title: str, width: int) -> list[Table]:
+    """The same table for a terminal of so many columns; several where all arms have no room."""
+    arms = list(data["arm"].unique())
+    parts = math.ceil(len(arms) / _room(data, width))
+    size = math.ceil(len(arms) / parts)
+    found = []
+    for first in range(0, len(arms), size):
+        own = arms[first : first + size]
+        span = _span(first + 1, first + len(own), len(arms)) if parts > 1 else ""
+        found.append(_rich_table(data[data["arm"].isin(own)], f"{title}{span}"))
+    found[-1].caption = caption(data)
+    return found
+
+
+def _span(first: int, last: int, of: int) -> str:
+    return f", arm {first} of {of}" if first == last else f", arms {first} to {last} of {of}"
+
+
+def _room(data: pd.DataFrame, width: int) -> int:
+    """Arms in a table whose columns break neither numbers nor, between separators, names."""
+    head, *rows = _wide(data)
+    names = [*head, *(row[0] for row in rows)]
+    lines = [line for row in rows for cell in row[1:] for line in cell.splitlines()]
+    need = max(map(len, [*lines, *(piece for name in names for piece in pieces(name))]))
+    # Rich narrows the widest columns first: all that have equal room have what they need.
+    return max(1, (width - 1) // (need + 3) - 1)
+
+
+def _rich_table(data: pd.DataFrame, title: str) -> Table:
+    head, *rows = _wide(data)
+    shown = Table(title=title, caption_justify="left")
+    shown.add_column(head[0], overflow="fold")
+    for arm in head[1:]:
+        shown.add_column(Name(arm), justify="right", overflow="fold")
+    for ruler, *cells in rows:
+        shown.add_row(Name(ruler), *cells, end_section=True)
+    return shown
+
+
+def caption(data: pd.DataFrame) -> str:
+    """The conditions under which the numbers hold."""
+    over = "mean ± half of the 95 % interval over n seeds"
+    if data["n"].max() == 1:
+        over = "one seed, no interval"
+    text = (
+        f"{'/'.join(data['split'].unique())} split; {over}; "
+        "floor: the best answer that never looks at the input"
+    )
+    left_out = data.groupby("arm", sort=False)["left_out"].max()
+    missing = [f"{count} of {arm}" for arm, count in left_out.items() if count]
+    return f"{text}; seeds left out, no value: {', '.join(missing)}" if missing else text
+
+
+def _wide(data: pd.DataFrame) -> list[list[str]]:
+    """Header and one line per ruler; a cell holds mean ± half-width and, below it, its floor.
+
+    Rulers go down although they are the columns of the argument: there are more of them than
+    arms and their names are long, so the table still fits 100 characters.
+    """
+    seeds = data.groupby("arm", sort=False)["n"].max()
+    lines = [["ruler", *(f"{arm} (n = {n})" for arm, n in seeds.items())]]
+    for ruler, rows in data.groupby("ruler", sort=False):
+        by_arm = rows.set_index("arm")
+        cells = [_cell(by_arm.loc[arm], int(n)) for arm, n in seeds.items()]
+        lines.append([str(ruler), *cells])
+    return lines
+
+
+def _cell(row: "pd.Series[float]", seeds: int) -> str:
+    if row["n"] == 0:
+        return "undefined"
+    text = f"{row['mean']:.4f}"
+    if not math.isnan(row["high"]):
+        text += f" ± {row['high'] - row['mean']:.4f}"
+    if row["n"] != seeds:
+        text += f" (n = {row['n']:.0f})"
+    return text if math.isnan(row["floor"]) else f"{text}\nfloor {row['floor']:.4f}"
+
+
+def _escape(cell: str) -> str:
+    return cell.replace("|", "\\|").replace("\n", "<br>")
+
+
+# After a space, ·, _, / or a hyphen inside a name; not inside "n = 5", nor in 1e-3.
+_SEAMS = re.compile(r"(?<=[ ·_/])(?<!= )(?! |=)|(?<=\w-)(?<!\d[eE]-)(?=\w)")
+
+
+@dataclass(frozen=True)
+class Name:
+    """A name that rich folds at its separators."""
+
+    words: str
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        widest = max(map(cell_len, pieces(self.words)), default=0)
+        lines = max(map(cell_len, self.words.splitlines()), default=0)
+        return Measurement(widest, lines).with_maximum(options.max_width)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        yield Text(folded(self.words, options.max_width))
+
+
+def pieces(words: str) -> list[str]:
+    """What no fold goes through, each with the separator that ends it."""
+    return [piece.rstrip() for piece in _SEAMS.split(words)]
+
+
+def folded(words: str, width: int) -> str:
+    """Lines of at most `width` cells where the pieces allow it, each as full as they do."""
+    return "\n".join(_filled(line, width) for line in words.split("\n"))
+
+
+def _filled(line: str, width: int) -> str:
+    lines = [""]
+    for piece in _SEAMS.split(line):
+        if lines[-1] and cell_len(lines[-1] + piece.rstrip()) > width:
+            lines.append("")
+        lines[-1] += piece
+    return "\n".join(full.rstrip() for full in lines)

@@ -1,0 +1,113 @@
+"""Runs whose numbers may stand side by side: those measured on the same test examples."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lossheads.analysis.arms import identities, spoken
+from lossheads.records import Result
+
+_CONTENTS = "content.dataset"
+
+
+@dataclass(frozen=True)
+class SameData:
+    """Runs on the same data: one table, one n, one set of rulers.
+
+    Data drawn anew with every seed are the same where all settings but that seed are.
+
+    Attributes:
+        title: The dataset's name and what tells it from the others of that name.
+        runs: In the order met; those that diverged, too.
+    """
+
+    title: str
+    runs: list[Result]
+
+    @property
+    def finished(self) -> list[Result]:
+        return [run for run in self.runs if run.status == "finished"]
+
+    @property
+    def rulers(self) -> list[str]:
+        """Every ruler that a finished run was measured under, in order."""
+        return list(dict.fromkeys(name for run in self.finished for name in run.test.rulers))
+
+    @property
+    def examples(self) -> str:
+        """How many test examples there are, in words that bear their unit."""
+        sizes = sorted({run.test.n for run in self.finished})
+        return f"n = {' or '.join(map(str, sizes))} examples"
+
+
+def by_data(results: Sequence[Result]) -> list[SameData]:
+    """The runs of every dataset, in the order met.
+
+    Runs with equal dataset settings and equal contents of the files belong together. So do runs
+    whose settings differ in the training examples alone: their test examples are the same, as the
+    recorded digests tell.
+    """
+    by_choice: dict[str, list[Result]] = {}
+    for result in results:
+        by_choice.setdefault(result.config["choices"]["dataset"], []).append(result)
+    found = []
+    for choice, here in by_choice.items():
+        groups = _groups(here)
+        titles = _titles(choice, [settings for settings, _ in groups])
+        found += [SameData(title, runs) for title, (_, runs) in zip(titles, groups, strict=True)]
+    return found
+
+
+def _groups(results: Sequence[Result]) -> list[tuple[dict[str, Any], list[Result]]]:
+    """Settings that all runs of a group share, and its runs."""
+    groups: list[tuple[dict[str, Any], list[Result]]] = []
+    for result, identity in zip(results, identities(results), strict=True):
+        data = {k: v for k, v in identity.items() if k.startswith("dataset.") or k == _CONTENTS}
+        alike = [runs for settings, runs in groups if settings == data]
+        if alike:
+            alike[0].append(result)
+        else:
+            groups.append((data, [result]))
+    merged: list[tuple[dict[str, Any], list[Result]]] = []
+    for settings, runs in groups:
+        place = next((i for i, (_, known) in enumerate(merged) if _same_test(known, runs)), None)
+        if place is None:
+            merged.append((settings, runs))
+        else:
+            known, before = merged[place]
+            shared = {k: v for k, v in known.items() if k in settings and settings[k] == v}
+            merged[place] = (shared, before + runs)
+    return merged
+
+
+def _same_test(some: Sequence[Result], others: Sequence[Result]) -> bool:
+    """Whether both were measured on the same examples of the same classes, as far as recorded."""
+    one, other = _digests(some), _digests(others)
+    return (
+        some[0].class_names == others[0].class_names
+        and bool(set(one.values()) & set(other.values()))
+        and all(one[seed] == other[seed] for seed in one.keys() & other.keys())
+    )
+
+
+def _digests(runs: Sequence[Result]) -> dict[int, str]:
+    """Seed -> the digest of the test examples, of the runs that recorded it."""
+    ends = [(run.config["seed"], run.test.right) for run in runs if run.status == "finished"]
+    return {seed: right.examples for seed, right in ends if right is not None}
+
+
+def _titles(choice: str, groups: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The name and the path, where there is one; then what differs, where that is not enough."""
+    paths = [group.get("dataset.path") for group in groups]
+    titles = [f"{choice}, path={path}" if path else choice for path in paths]
+    found = []
+    for title, group in zip(titles, groups, strict=True):
+        alike = [other for other, its in zip(groups, titles, strict=True) if its == title]
+        found.append(", ".join([title, *_differing(group, alike)]))
+    return found
+
+
+def _differing(group: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The settings of a group in which those of one title differ."""
+    keys = [key for key in group if len({str(other.get(key)) for other in alike}) > 1]
+    return [f"{word}={group[key]}" for key, word in spoken(keys).items()]

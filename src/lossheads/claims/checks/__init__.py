@@ -1,0 +1,1 @@
+"""Algebraic checks: numbers computed without training, against numbers somebody stated."""

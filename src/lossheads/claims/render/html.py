@@ -1,0 +1,113 @@
+"""One page over all claims of a folder, made from verdict folders alone."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lossheads.analysis.forest import Bar, Scale, strip
+from lossheads.analysis.format import Stretch
+from lossheads.analysis.html import render, write_html
+from lossheads.claims.render.sections import Section, sections_of
+from lossheads.claims.render.verdicts import Told, read_verdicts
+
+PAGE = "report.html"
+_WORDS = ("reproduced", "metric_artefact", "refuted", "undecided", "unreadable")
+
+
+@dataclass(frozen=True)
+class Headline:
+    """What all claims say together, and where their numbers come from."""
+
+    total: int
+    counts: tuple[tuple[str, int], ...]
+    made: str
+    origins: tuple[tuple[str, str], ...]
+
+
+def write_claims_page(folder: Path, page: Path | None = None) -> Path:
+    """Write the report over the verdicts below `folder`; by default `folder`/report.html.
+
+    Raises:
+        UserError: If there is no verdict, or the page cannot be written.
+    """
+    return write_html(page or folder / PAGE, claims_page(read_verdicts(folder)))
+
+
+def claims_page(told: Sequence[Told]) -> str:
+    """The page as text."""
+    sections = sections_of(told)
+    return render(
+        "claims.html",
+        headline=headline(told, sections),
+        sections=sections,
+        example=_example(),
+    )
+
+
+def headline(told: Iterable[Told], sections: Sequence[Section]) -> Headline:
+    """Counts by word, the time between the first and last runs, commits and versions."""
+    counts = Counter(section.word for section in sections)
+    words = [*_WORDS, *sorted(set(counts) - set(_WORDS))]
+    places = [place for one in told for place in _places(one.data)]
+    starts = sorted({place["started"] for place in places if isinstance(place.get("started"), str)})
+    return Headline(
+        total=len(sections),
+        counts=tuple((w, counts[w]) for w in words if counts[w] or w in _WORDS[:4]),
+        made=_between(starts),
+        origins=tuple((name, said) for name, said in _origins(places).items() if said),
+    )
+
+
+def _places(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The environments that a verdict records, one or several."""
+    further = data.get("environments")
+    places = [data.get("environment"), *(further if isinstance(further, list) else [])]
+    return [place for place in places if isinstance(place, Mapping) and place]
+
+
+def _between(starts: Sequence[str]) -> str:
+    if not starts:
+        return "No run records when it was made."
+    first, last = (f"{at[:10]} {at[11:16]}" for at in (starts[0], starts[-1]))
+    return f"Runs started {first} UTC." if first == last else f"Runs started {first} to {last} UTC."
+
+
+def _origins(places: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    def all_of(values: Iterable[Any]) -> str:
+        return ", ".join(sorted({str(value) for value in values if value not in (None, "")}))
+
+    packages: dict[str, set[str]] = {}
+    for place in places:
+        versions = {"torch": place.get("torch"), **_mapping(place.get("packages"))}
+        for name, version in versions.items():
+            if version:
+                packages.setdefault(str(name), set()).add(str(version))
+    return {
+        "commits": all_of(_commit(place) for place in places),
+        "python": all_of(place.get("python") for place in places),
+        "packages": ", ".join(f"{k} {' and '.join(sorted(v))}" for k, v in packages.items()),
+        "devices": all_of(place.get("device") for place in places),
+    }
+
+
+def _commit(place: Mapping[str, Any]) -> str:
+    git = _mapping(place.get("git"))
+    if not git.get("commit"):
+        return str(place.get("commit") or "")
+    return str(git["commit"])[:10] + (" with changes" if git.get("changed") else "")
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _example() -> Any:
+    """A strip that explains the strips; its numbers belong to no claim and are not shown."""
+    plain, tested = Stretch(0.6, 0.4, 0.8), Stretch(0.6, 0.3, 0.9)
+    alt = (
+        "An example: a shaded region to the right of a dashed border; in it a dot on a thick line, "
+        "continued by a thin line with caps; far left a solid line at zero"
+    )
+    return strip(Bar(plain, tested, 0.2, float("inf"), alt), Scale(-0.15, 1.1))

@@ -1,0 +1,262 @@
+"""The tables and drawings of one claim's section, made from its verdict.json alone."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from lossheads.analysis.forest import Bar, axis, scale_for, strip
+from lossheads.analysis.format import (
+    counted,
+    ends_text,
+    flips_word,
+    interval_text,
+    levels,
+    number,
+    percent,
+    real,
+    stretch_of,
+)
+from lossheads.analysis.html_tables import Cell, Grid, code, figures, text, word
+
+Data = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One prediction beside its strip."""
+
+    name: str
+    says: str
+    relation: str
+    word: str
+    picture: Markup
+
+
+@dataclass(frozen=True)
+class Forest:
+    """Predictions on one ruler, drawn on one scale."""
+
+    title: str
+    rows: tuple[Row, ...]
+    axis: Markup
+
+
+def region_of(found: Data) -> tuple[float, float]:
+    """The predicted region; the relation is kept in symbols, its sign tells the side.
+
+    Raises:
+        ValueError: If the relation ends in none of the signs.
+    """
+    sign = re.search(r" (>|<|within) [^<>]*$", found["relation"])
+    if sign is None:
+        raise ValueError(f"relation {found['relation']!r} has no sign")
+    value, margin = float(found["value"]), float(found["margin"])
+    if sign[1] == ">":
+        return value + margin, math.inf
+    if sign[1] == "<":
+        return -math.inf, value - margin
+    return value - margin, value + margin
+
+
+def forests(predictions: Mapping[str, Data]) -> list[Forest]:
+    """Predictions in groups of equal unit: same rulers, and differences apart from levels."""
+    groups: dict[tuple[str, ...], dict[str, Data]] = {}
+    for name, found in predictions.items():
+        key = (*dict.fromkeys(found["rulers"]), _what(found))
+        groups.setdefault(key, {})[name] = found
+    return [_forest(key, group) for key, group in groups.items()]
+
+
+def _what(found: Data) -> str:
+    # A difference of differences has the unit of a difference and may share its scale.
+    return "Mean" if len(found["arms"]) == 1 else "Difference"
+
+
+def _forest(key: Sequence[str], group: Mapping[str, Data]) -> Forest:
+    *rulers, what = key
+    bars = {name: _bar(name, found) for name, found in group.items()}
+    scale = scale_for(list(bars.values()), with_zero=what == "Difference")
+    rows = tuple(
+        Row(
+            name=name,
+            says=found.get("says") or "",
+            relation=found["relation"],
+            word=found["word"],
+            picture=strip(bars[name], scale),
+        )
+        for name, found in group.items()
+    )
+    seeds = sorted({bar.plain.n for bar in bars.values() if bar.plain.n is not None})
+    n = f", n = {' or '.join(map(str, seeds))} seeds" if seeds else ""
+    paired = ", paired by seed" if what == "Difference" else ""
+    between = "in" if len(rulers) == 1 else "between"
+    said = f"{what} {'of' if what == 'Mean' else between} {' and '.join(rulers)}{paired}{n}"
+    return Forest(said, rows, axis(scale))
+
+
+def _bar(name: str, found: Data) -> Bar:
+    plain, tested = stretch_of(found["interval"]), stretch_of(found.get("tested"))
+    low, high = region_of(found)
+    alt = (
+        f"{name}: mean {interval_text(plain)} at {percent(plain.level)}, corrected interval "
+        f"{ends_text(tested)} at {percent(tested.level)}; predicted {found['relation']}; "
+        f"{found['word']}"
+    )
+    return Bar(plain, tested, low, high, alt)
+
+
+def findings_grid(predictions: Mapping[str, Data], alpha: float | None) -> Grid | None:
+    """The numbers behind the strips."""
+    if not predictions:
+        return None
+    plain = levels(stretch_of(found["interval"]) for found in predictions.values())
+    head = (
+        "prediction",
+        "mean",
+        f"{plain} interval",
+        "corrected interval",
+        "word",
+        "sign flips",
+        "n",
+    )
+    rows = tuple(_finding_row(name, found) for name, found in predictions.items())
+    caption = (
+        "The numbers behind the picture. Corrected by Holm over "
+        f"{counted(len(predictions), 'prediction')} at level {number(alpha)}; p is two-sided, n "
+        "counts seeds."
+    )
+    return Grid(caption, head, rows)
+
+
+def _finding_row(name: str, found: Data) -> tuple[Cell, ...]:
+    plain, tested = stretch_of(found["interval"]), stretch_of(found.get("tested"))
+    more = found.get("more_seeds")
+    return (
+        code(name),
+        figures(number(plain.mean)),
+        figures(ends_text(plain)),
+        figures(ends_text(tested), f"at {percent(tested.level)}, p = {number(found.get('p'))}"),
+        word(found["word"], f"{counted(more, 'more seed')} would decide" if more else ""),
+        _second_opinion(found.get("second_opinion") or {}, tested.level, plain.n),
+        figures("–" if plain.n is None else str(plain.n)),
+    )
+
+
+def _second_opinion(second: Data, level: float, n: int | None) -> Cell:
+    said, smallest = second.get("word") or "not asked", real(second.get("smallest_p"))
+    return text(flips_word(said, smallest, level, n or 0), f"p = {number(second.get('p'))}")
+
+
+def checks_grid(checks: Mapping[str, Data]) -> Grid | None:
+    """Stated beside computed."""
+    if not checks:
+        return None
+    rows = tuple(
+        (
+            code(name),
+            text(check.get("says") or ""),
+            figures(_stated(check)),
+            figures(_digits(check.get("computed"))),
+            word(check["word"], _reading(check.get("reading"))),
+        )
+        for name, check in checks.items()
+    )
+    caption = "Numbers that need no training: what was stated, and what the program computes."
+    return Grid(caption, ("check", "what", "stated", "computed", "word"), rows)
+
+
+def _stated(check: Data) -> str:
+    stated = check.get("stated")
+    if isinstance(stated, str):  # digits as the source printed them
+        return stated
+    sign = {"equals": "=", "greater": ">", "less": "<"}[check["relation"]]
+    margin = f" ± {real(check.get('tolerance')):.3g}" if sign == "=" else ""
+    return f"{sign} {_digits(stated)}{margin}"
+
+
+def _reading(reading: str | None) -> str:
+    """How the printed digits relate to the number, where digits were printed."""
+    return {"right": "digits right", "truncated": "digits cut off, not rounded"}.get(
+        reading or "", f"digits {reading}" if reading else ""
+    )
+
+
+def _digits(value: float | None) -> str:
+    return "–" if value is None else f"{value:.10g}"
+
+
+def arms_grid(arms: Mapping[str, Data], shared: Mapping[str, Any]) -> Grid | None:
+    """What each arm sets beyond what all of them set, and how hard its loss pulls."""
+    if not arms:
+        return None
+    rows: list[tuple[Cell, ...]] = []
+    for name, arm in arms.items():
+        own = {k: v for k, v in (arm.get("overrides") or {}).items() if k not in shared}
+        chosen = ", ".join(f"{v} in {n} seeds" for v, n in (arm.get("chosen") or {}).items())
+        norm, ratio = number(arm.get("gradient_norm")), number(arm.get("gradient_ratio"))
+        rows.append((code(name), code(*settings(own)), figures(norm), figures(ratio), text(chosen)))
+    head: tuple[str, ...] = ("arm", "what it sets", "first gradient", "ratio", "chosen")
+    if not any(row[-1].lines for row in rows):  # only a tuned contest chooses
+        head, rows = head[:-1], [row[:-1] for row in rows]
+    caption = (
+        "First gradient: mean L2 norm on one example's logits before any step; ratio: to the first "
+        "arm of the same case."
+    )
+    return Grid(caption, head, tuple(rows))
+
+
+def shared_by(arms: Mapping[str, Data]) -> dict[str, Any]:
+    """The settings that every arm has in common."""
+    sets = [arm.get("overrides") or {} for arm in arms.values()]
+    first = sets[0] if sets else {}
+    return {k: v for k, v in first.items() if all(k in s and s[k] == v for s in sets)}
+
+
+def settings(overrides: Mapping[str, Any]) -> list[str]:
+    """Overrides as the command line takes them."""
+    return [f"{key}={_written(value)}" for key, value in overrides.items()] or ["–"]
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{','.join(_written(entry) for entry in value)}]"
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def cells_grid(cells: Sequence[Data]) -> Grid | None:
+    """Arm × ruler; the longer of the two goes down, so that a page stays narrow."""
+    if not cells:
+        return None
+    arms = list(dict.fromkeys(cell["arm"] for cell in cells))
+    rulers = list(dict.fromkeys(cell["ruler"] for cell in cells))
+    at = {(cell["arm"], cell["ruler"]): _cell(cell) for cell in cells}
+    none = figures("–")
+    if len(arms) >= len(rulers):
+        head = ("arm", *rulers)
+        rows = [(code(a), *(at.get((a, r), none) for r in rulers)) for a in arms]
+    else:
+        head = ("ruler", *arms)
+        rows = [(code(r), *(at.get((a, r), none) for a in arms)) for r in rulers]
+    seeds = sorted({str(cell["interval"].get("n", "–")) for cell in cells})
+    level = levels(stretch_of(cell["interval"]) for cell in cells)
+    caption = (
+        f"Test split: mean over n = {' or '.join(seeds)} seeds, its {level} interval, and the "
+        "floor. A dash: not measured."
+    )
+    return Grid(caption, head, tuple(rows))
+
+
+def _cell(cell: Data) -> Cell:
+    stretch = stretch_of(cell["interval"])
+    floor = cell.get("floor")
+    return figures(
+        number(stretch.mean),
+        ends_text(stretch),
+        "no floor" if floor is None else f"floor {number(floor)}",
+    )

@@ -1,0 +1,78 @@
+"""The figures of a contest: the runs that were judged, under the claim's own names."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lossheads.analysis import PUZZLE_RULERS
+from lossheads.analysis.aggregate import perfect, quantity
+from lossheads.analysis.figures import COLOURS, epochs_figure, puzzle_figure, save
+from lossheads.analysis.overview import write_overview
+from lossheads.claims.judge import Verdict
+from lossheads.claims.schema import Claim
+from lossheads.records import Result
+
+Arms = Mapping[str, Sequence[Result]]
+
+# Every picture of a claim's page begins with one of these.
+_STEMS = ("rulers", "epochs")
+
+
+def draw(verdict: Verdict, outputs: Path, folder: Path) -> list[str]:
+    """Write the figures beside the page and the overview on the dashboard.
+
+    One picture of all arms where there are colours for them, else one for each case. Runs that a
+    tuned arm tried and did not choose are in none.
+
+    Returns:
+        Names of the files to show, in order.
+    """
+    for stem in _STEMS:  # of an earlier run with other arms
+        for old in folder.glob(f"{stem}*.*"):
+            old.unlink()
+    found = []
+    for case, arms in _sheets(verdict).items():
+        found += _draw_arms(verdict.claim, case, arms, outputs, folder)
+    return found
+
+
+def _sheets(verdict: Verdict) -> dict[str, Arms]:
+    """Case (empty for all arms together) -> arm -> finished runs; no more arms than colours."""
+    finished = {
+        arm: [run for run in runs if run.status == "finished"]
+        for arm, runs in verdict.chosen.items()
+    }
+    arms = {arm: runs for arm, runs in finished.items() if runs}
+    if len(arms) <= len(COLOURS):
+        return {"": arms} if arms else {}
+    cases: dict[str, dict[str, Sequence[Result]]] = {}
+    for arm, runs in arms.items():
+        cases.setdefault(verdict.claim.arms[arm].case, {})[arm] = runs
+    return {case: own for case, own in cases.items() if len(own) <= len(COLOURS)}
+
+
+def _draw_arms(claim: Claim, case: str, arms: Arms, outputs: Path, folder: Path) -> list[str]:
+    shown = [ruler for ruler in claim.rulers if _drawable(ruler, arms)]
+    if not shown:
+        return []
+    puzzle = [ruler for ruler in PUZZLE_RULERS if ruler in shown] or shown[:2]
+    name, tail = (f"{claim.slug}: {case}", f"-{case}") if case else (claim.slug, "")
+    # Only the puzzle's rulers tell the puzzle; another claim's pictures bear its name.
+    if case or tuple(puzzle) != PUZZLE_RULERS or quantity(shown) != "accuracy":
+        ends = puzzle_figure(arms, shown, title=name)
+        curves = epochs_figure(arms, puzzle, title=name)
+    else:
+        ends, curves = puzzle_figure(arms, shown), epochs_figure(arms, puzzle)
+    for stem, figure in zip(_STEMS, (ends, curves), strict=True):
+        save(figure, folder / f"{stem}{tail}")
+    write_overview(outputs, f"{claim.slug}{tail}", arms, puzzle)
+    return [f"{stem}{tail}.png" for stem in _STEMS]
+
+
+def _drawable(ruler: str, arms: Arms) -> bool:
+    """Whether all runs have a ruler, at the end and along the way, whose best value is 1."""
+    return perfect(ruler) == 1.0 and all(
+        ruler in measured.rulers
+        for runs in arms.values()
+        for run in runs
+        for measured in (run.test, run.laps[0].val)
+    )

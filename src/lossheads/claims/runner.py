@@ -1,0 +1,137 @@
+"""Arms × seeds: from a claim to configurations, to results, to a verdict.
+
+The engine below is handed in: `compose` resolves overrides into a configuration, `execute`
+trains what has no result yet and returns all results in order. Runs are known by the key of
+their configuration, never by a folder, so an interrupted claim resumes by being run again.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Literal
+
+from lossheads.analysis.statistics import Word
+from lossheads.claims import record as evidence
+from lossheads.claims.arm_runs import Compose, Execute, Runs
+from lossheads.claims.checks.registry import refuse_unknown, run_checks
+from lossheads.claims.judge import CheckRow, Finding, Verdict, decide, judge
+from lossheads.claims.record import AllowArm, AllowRuler
+from lossheads.claims.schema import Claim
+from lossheads.errors import UserError
+
+ALPHA = 0.05
+# seeds=auto looks after so many seeds; fixed beforehand, or the interval would not keep its word.
+LOOKS = (5, 10, 20, 40, 80)
+
+
+def run_claim(
+    claim: Claim,
+    compose: Compose,
+    execute: Execute,
+    seeds: int | Literal["auto"] | None = None,
+    allow_ruler: AllowRuler | None = None,
+    allow_arm: AllowArm | None = None,
+    most_seeds: int = 20,
+) -> Verdict:
+    """Train what is missing and judge.
+
+    Args:
+        seeds: How many; None takes the claim's own number. "auto" looks after 5, 10, 20, …
+            seeds up to `most_seeds` and stops when the verdict is decided. Each of the K looks
+            (K is fixed by `most_seeds`, before the first) judges at alpha / K. By Bonferroni the
+            chance that any word at any look is wrong is at most alpha, whatever the rule of
+            stopping; so is the chance that, for one given prediction or cell, the interval shown
+            in the end misses. Neither covers a higher `most_seeds` chosen after a look.
+        allow_ruler, allow_arm: Asked once per arm (and ruler) before training.
+
+    Raises:
+        UserError: When arms do not differ, a ruler or computation does not exist, or a
+            configuration key is unknown; before anything is trained.
+    """
+    started = time.monotonic()
+    runs = Runs(claim, compose, execute)
+    looks = _looks(claim, seeds, most_seeds)
+    _refuse(runs, allow_ruler, allow_arm)
+    if claim.match_first_step:
+        runs.match_first_steps()
+    checks = run_checks(claim.checks)
+    findings = _looked(runs, checks, looks)
+    return _verdict(runs, checks, findings, looks, time.monotonic() - started)
+
+
+def _looked(runs: Runs, checks: Sequence[CheckRow], looks: Sequence[int]) -> tuple[Finding, ...]:
+    """Train up to each look in turn; the findings of the one that decides, else of the last."""
+    findings: tuple[Finding, ...] = ()
+    for look in looks:
+        runs.train(look)
+        findings = judge(runs.claim.predictions, runs.measured(), runs.seeds, _alpha(looks))
+        word, _ = _decided(runs.claim, checks, findings)
+        if word != "undecided" or evidence.failed(runs):
+            break
+    return findings
+
+
+def _alpha(looks: Sequence[int]) -> float:
+    """The chance of a wrong word that each look may take."""
+    return ALPHA / max(1, len(looks))
+
+
+def _verdict(
+    runs: Runs,
+    checks: tuple[CheckRow, ...],
+    findings: tuple[Finding, ...],
+    looks: tuple[int, ...],
+    seconds: float,
+) -> Verdict:
+    """What was found, with all evidence."""
+    claim, alpha = runs.claim, _alpha(looks)
+    word, why = _decided(claim, checks, findings)
+    return Verdict(
+        claim=claim,
+        word=word,
+        why=why,
+        findings=findings,
+        checks=checks,
+        cells=evidence.cells(runs, 1 - alpha),
+        arms=evidence.reports(runs),
+        seeds=runs.seeds,
+        alpha=alpha,
+        looks=looks,
+        failed=evidence.failed(runs),
+        notes=evidence.notes(runs),
+        environment=evidence.environment(runs),
+        environments=evidence.environments(runs),
+        seconds=seconds,
+        models=evidence.model_tests(runs),
+        chosen={arm: runs.of(arm) for arm in claim.arms if runs.seeds},
+    )
+
+
+def _refuse(runs: Runs, allow_ruler: AllowRuler | None, allow_arm: AllowArm | None) -> None:
+    """Everything that can be refused before anything is trained."""
+    refuse_unknown(runs.claim.checks)
+    runs.refuse_data_that_stay()
+    runs.refuse_equal_arms()
+    if allow_arm is not None:
+        evidence.refuse_arms(runs, allow_arm)
+    if allow_ruler is not None:
+        evidence.refuse_rulers(runs, allow_ruler)
+
+
+def _looks(claim: Claim, seeds: int | Literal["auto"] | None, most_seeds: int) -> tuple[int, ...]:
+    if not claim.arms:
+        return ()
+    n = claim.seeds if seeds is None else seeds
+    if n == "auto":
+        return (*(look for look in LOOKS if look < most_seeds), max(2, most_seeds))
+    if n < 2:
+        raise UserError(f"claim {claim.slug} got seeds={n}: an interval needs at least 2")
+    return (n,)
+
+
+def _decided(
+    claim: Claim, checks: Sequence[CheckRow], findings: Sequence[Finding]
+) -> tuple[str, str]:
+    words: dict[str, Word] = {prediction.name: "undecided" for prediction in claim.predictions}
+    words |= {row.check.name: row.word for row in checks}
+    words |= {finding.prediction.name: finding.word for finding in findings}
+    return decide(claim.verdict, words)

@@ -1,0 +1,146 @@
+"""A claim is data: who said what, the arms that test it, predictions with margins, a rule.
+
+Nothing in a claim names code. Arms are configuration overrides whose keys and values are plain
+words and numbers (see `overrides`), so a stranger's claim file is safe to run; the verdict is
+computed from the predictions by the rule the file states, never written.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from lossheads.analysis.statistics import Region
+from lossheads.claims.overrides import Overrides, Value
+
+# What draws a dataset: set to the run's seed where each seed draws its own data.
+DATA_SEED = "dataset.seed"
+
+Relation = Literal["greater", "less", "equivalent", "equals"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a claim was made: document, framework; address and date where they are known."""
+
+    document: str
+    framework: str
+    url: str = ""
+    date: str = ""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A number of the arms, and the region its mean over seeds must lie in.
+
+    The number is a level (one arm), a difference a - b (two), or a difference of differences
+    (a - b) - (c - d) (four); each arm is read under its own ruler, on the test split.
+
+    Attributes:
+        name: As in the file; `name/case` when it is asked of several cases.
+        relation: greater (above value + margin), less (below value - margin), equivalent
+            (within ± margin), equals (within value ± tolerance).
+        place: File, line and key, for sentences.
+    """
+
+    name: str
+    relation: Relation
+    arms: tuple[str, ...]
+    rulers: tuple[str, ...]
+    value: float
+    margin: float
+    says: str
+    place: str
+
+    @property
+    def region(self) -> Region:
+        """Where the true mean lies if the prediction is right."""
+        inf = float("inf")
+        if self.relation == "greater":
+            return Region(self.value + self.margin, inf, open=True)
+        if self.relation == "less":
+            return Region(-inf, self.value - self.margin, open=True)
+        return Region(self.value - self.margin, self.value + self.margin)
+
+
+@dataclass(frozen=True)
+class Check:
+    """An algebraic check: one computed number against one stated number. Needs no training.
+
+    Attributes:
+        compute: Name in `identities.COMPUTATIONS`.
+        of: Its arguments, by position.
+        printed: Digits as a source printed them; then `relation` is equals, within half a unit
+            of the last digit, and truncated digits are told from wrong ones.
+    """
+
+    name: str
+    compute: str
+    of: tuple[Value, ...]
+    relation: Relation
+    value: float
+    tolerance: float
+    printed: str | None
+    says: str
+    place: str
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One side of a contest: everything it sets, shared and case overrides included.
+
+    Attributes:
+        redrawn: Whether each seed draws its own data; else all seeds share one data set.
+        place: File, line and key, for sentences.
+        places: The same for each override by its key.
+    """
+
+    name: str
+    case: str
+    overrides: Overrides
+    redrawn: bool = False
+    place: str = ""
+    places: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a claim file says, checked as far as that is possible without running anything.
+
+    Attributes:
+        slug: The file's stem.
+        says: Our paraphrase, at most 25 words.
+        statement: What exactly is put to the test.
+        arms: By name; `case/arm` when there are cases. Empty when checks alone decide.
+        grid: Key and values tried on each side under `tuned_rate`.
+        choose_by: The ruler that chooses from the grid on the validation split.
+        match_first_step: Whether learning rates are scaled so that all first steps are equally
+            long on the logits; the file's rate is then the first arm's.
+        seeds: How many, 0 … seeds - 1; or `auto`, see `contest.run_claim`.
+        show: Rulers of the printed table, beyond those of the predictions.
+        called: How the command line names it: a path for a file of one's own, else the slug.
+        verdict: In order: word -> names of predictions and checks that must all hold.
+    """
+
+    slug: str
+    source: Source
+    says: str
+    statement: str
+    explanation: str
+    would_change: str
+    verdict: Mapping[str, tuple[str, ...]]
+    arms: Mapping[str, Arm]
+    predictions: tuple[Prediction, ...] = ()
+    checks: tuple[Check, ...] = ()
+    protocol: str = "same_rate"
+    grid: tuple[str, tuple[Value, ...]] | None = None
+    choose_by: str = ""
+    match_first_step: bool = False
+    seeds: int | Literal["auto"] = 0
+    show: tuple[str, ...] = ()
+    called: str = field(default="", compare=False)
+
+    @property
+    def rulers(self) -> tuple[str, ...]:
+        """Every ruler the page shows, in the order of first mention."""
+        asked = [ruler for prediction in self.predictions for ruler in prediction.rulers]
+        return tuple(dict.fromkeys([*self.show, *asked]))

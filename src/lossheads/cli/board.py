@@ -1,0 +1,130 @@
+"""TensorBoard for the outputs, and links that open it at the right page."""
+
+import io
+import json
+import re
+import socket
+import threading
+from collections.abc import Sequence
+from contextlib import redirect_stderr
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+from tensorboard import program
+
+from lossheads.analysis import OVERVIEWS, PUZZLE_TAG
+from lossheads.cli.arguments import Parser
+from lossheads.errors import UserError, near_matches
+
+HOST = "127.0.0.1"
+PORT = 6006
+PORTS_TRIED = 100
+RUNS_BY_HEAD = r"regex:([^/]+)-s\d+-[0-9a-f]+$"  # dataset and head give the colour, not the seed
+
+
+def board(outputs: Path, port: int, overview: str | None) -> int:
+    """Serve `outputs` on 127.0.0.1 until interrupted, having printed where to look.
+
+    Args:
+        outputs: A folder with event files anywhere below it.
+        port: The first port to try; the next free one is taken.
+        overview: Print the link to this overview alone; None prints one for each, and one for
+            all runs.
+
+    Returns:
+        The exit status, 0.
+
+    Raises:
+        UserError: If there is nothing to show, or no such overview.
+    """
+    links = _links(outputs, overview)
+    port = free_port(port)
+    server = program.TensorBoard()
+    server.configure(logdir=str(outputs), host=HOST, port=port)
+    # It prints which reader of event files it took, and no flag leaves it the choice in silence.
+    with redirect_stderr(io.StringIO()):
+        server.launch()
+    print(f"TensorBoard for {outputs} runs on http://{HOST}:{port}/ until Ctrl-C")
+    for name in links:
+        print(f"  {name or 'all runs'}: {deep_link(port, name)}", flush=True)
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        print()
+    return 0
+
+
+def deep_link(port: int, overview: str | None = None) -> str:
+    """The address of a page: an overview, or all runs coloured by data set and head.
+
+    Smoothing is 0: TensorBoard's default of 0.6 draws curves that nobody measured. The page keeps
+    the rest (pinned chart, filters) in its address, so the link can be passed on.
+    """
+    words = {"smoothing": "0"}
+    if overview is None:
+        words["runColorGroup"] = RUNS_BY_HEAD
+    else:
+        words["runFilter"] = f"^{OVERVIEWS}/{re.escape(overview)}/".replace("\\-", "-")
+        words["tagFilter"] = f"^{PUZZLE_TAG}$"
+        words["pinnedCards"] = json.dumps([{"plugin": "scalars", "tag": PUZZLE_TAG}])
+    return f"http://{HOST}:{port}/?{urlencode(words, quote_via=quote)}#timeseries"
+
+
+def free_port(first: int) -> int:
+    """`first`, or the next port on 127.0.0.1 that nobody listens on.
+
+    Raises:
+        UserError: If the number is no port, or a hundred in a row are taken.
+    """
+    if not 1 <= first <= 65535:
+        raise UserError(f"board got port {first}: a port lies in 1 … 65535")
+    last = min(first + PORTS_TRIED, 65536)
+    for port in range(first, last):
+        with socket.socket() as probe:
+            # As the server does it: a port that was left a moment ago is free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            return port
+    raise UserError(f"board found ports {first} … {last - 1} taken: name another one with --port")
+
+
+def overviews(outputs: Path) -> list[str]:
+    """Names of the overviews below `outputs`, sorted."""
+    folder = outputs / OVERVIEWS
+    return sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+
+
+def command(words: Sequence[str]) -> int:
+    """`lossheads board [OUTPUTS] [--port PORT] [--overview NAME]`."""
+    parser = Parser(
+        prog="lossheads board", description="TensorBoard on 127.0.0.1 for a folder of runs."
+    )
+    parser.add_argument(
+        "outputs", nargs="?", default="outputs", type=Path, help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--port", type=int, default=PORT, help="first port to try; default: %(default)s"
+    )
+    parser.add_argument("--overview", metavar="NAME", help="print the link to this overview alone")
+    given = parser.parse_args(words)
+    return board(given.outputs, given.port, given.overview)
+
+
+def _links(outputs: Path, overview: str | None) -> list[str | None]:
+    if not outputs.is_dir():
+        raise UserError(f"board found no folder {outputs}: train something first, or name another")
+    if next(outputs.rglob("events.out.tfevents.*"), None) is None:
+        raise UserError(
+            f"board found no TensorBoard events below {outputs}: train something first "
+            "(lossheads train), or name another folder"
+        )
+    known = overviews(outputs)
+    if overview is None:
+        return [*known, None]
+    if overview not in known:
+        hint = near_matches(overview, known) if known else "there is none yet"
+        raise UserError(f"board found no overview {overview!r} in {outputs}: {hint}")
+    return [overview]

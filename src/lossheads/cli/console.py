@@ -1,0 +1,81 @@
+"""What finished runs say on the terminal."""
+
+from collections.abc import Sequence
+from math import isnan
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from lossheads.analysis.aggregate import perfect, skill
+from lossheads.analysis.arms import arms_of
+from lossheads.analysis.tables import rich_tables, table
+from lossheads.analysis.test_sets import by_data
+from lossheads.errors import RunsFailed
+from lossheads.records import Result
+
+
+def announce(results: Sequence[Result], outputs: Path, console: Console | None = None) -> None:
+    """Print one run's rulers, or a table arm × ruler of a sweep, and where the folders lie.
+
+    Args:
+        outputs: Where they lie now; a result remembers only where it was made.
+
+    Raises:
+        RunsFailed: If any run diverged, after everything is printed.
+    """
+    console = console or wide_console()
+    finished = [result for result in results if result.status == "finished"]
+    if len(results) == 1 and finished:
+        console.print(rulers_of(finished[0]), *finished[0].notes, sep="\n")
+    elif finished:
+        print_arms(results, console)
+    word = "run" if len(results) == 1 else "runs"
+    where = outputs / "runs" / (results[0].name if len(results) == 1 else "")
+    console.print(f"{len(results)} {word} in {where}; to see more: lossheads board {outputs}")
+    _refuse_diverged(results)
+
+
+def print_arms(results: Sequence[Result], console: Console) -> None:
+    """One table arm × ruler per test set; runs that diverged count as seeds left out."""
+    for data in by_data(results):
+        if not data.finished:
+            console.print(f"{data.title}: no run finished")
+            continue
+        title = f"{data.title}, test, {data.examples}"
+        shown = table(arms_of(data.runs), data.rulers)
+        console.print(*rich_tables(shown, title, console.width), sep="\n")
+
+
+def wide_console() -> Console:
+    """Stdout; at least 100 columns when it is a pipe, which has no width of its own."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=120)
+
+
+def rulers_of(result: Result) -> Table:
+    """Every ruler of one run with floor and skill."""
+    measured = result.test
+    shown = Table(title=f"{result.name} · test, n = {measured.n}", title_justify="left")
+    for name in ("ruler", "value", "floor", "skill"):
+        shown.add_column(name, justify="left" if name == "ruler" else "right")
+    for name, value in measured.rulers.items():
+        floor = measured.floors.get(name, float("nan"))
+        gained = skill(value, floor, perfect(name))
+        shown.add_row(name, _number(value), _number(floor), _number(gained))
+    return shown
+
+
+def _refuse_diverged(results: Sequence[Result]) -> None:
+    lost = [result for result in results if result.status == "diverged"]
+    if lost:
+        at = lost[0].diverged_at or {}
+        raise RunsFailed(
+            f"{len(lost)} of {len(results)} run(s) diverged, first {lost[0].name}: the loss was "
+            f"not finite at step {at.get('step')} with learning rate "
+            f"{at.get('learning_rate'):g}; try a smaller optimizer.lr"
+        )
+
+
+def _number(value: float) -> str:
+    return "–" if isnan(value) else f"{value:.4f}"

@@ -1,0 +1,68 @@
+"""lossheads heads: what each head does, with a tiny worked example."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from lossheads.cli.arguments import Parser
+from lossheads.errors import UserError, near_matches
+
+if TYPE_CHECKING:
+    from lossheads.heads.examples import HeadExample
+
+
+def command(words: list[str]) -> int:
+    """Carry out `lossheads heads [NAME …]`; returns the exit status."""
+    parser = Parser(
+        prog="lossheads heads", description="What each head does, with a tiny worked example."
+    )
+    parser.add_argument("names", nargs="*", help="only these; default: all")
+    asked = parser.parse_args(words).names
+
+    from lossheads.heads.examples import worked_examples
+
+    examples = {example.name: example for example in worked_examples()}
+    for name in asked:
+        if name not in examples:
+            raise UserError(f"heads knows no {name!r}; {near_matches(name, examples)}")
+    _print([examples[name] for name in asked or examples])
+    return 0
+
+
+def _print(examples: "Sequence[HeadExample]") -> None:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=120)
+    for outcome in dict.fromkeys(example.outcome for example in examples):
+        shown = Table(title=outcome, title_justify="left", show_lines=True)
+        for column in (
+            "head",
+            "logits → scores",
+            "label",
+            "loss, nats",
+            "decision",
+            "what it does",
+        ):
+            shown.add_column(column, overflow="fold")
+        for example in examples:
+            if example.outcome == outcome:
+                shown.add_row(
+                    example.name,
+                    f"{_said(example.logits)}\n→ {_said(example.scores)}",
+                    _said(example.labels),
+                    f"{example.loss:.4f}",
+                    _said(example.decision),
+                    example.explanation,
+                )
+        console.print(shown)
+
+
+def _said(value: Any) -> str:
+    """Numbers with two decimals, labels as they are; nested lists in brackets."""
+    if isinstance(value, list):
+        return f"({', '.join(map(_said, value))})"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:.2f}" if isinstance(value, float) else str(value)

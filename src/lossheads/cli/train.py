@@ -1,0 +1,145 @@
+"""lossheads train: Hydra composes one run, or with -m a sweep, and the engine carries it out."""
+
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+from lossheads.cli.commands import COMMANDS
+from lossheads.errors import TRUST_GIVEN, UserError
+
+
+def command(words: list[str]) -> int:
+    """Carry out `lossheads train`: one run, or with -m a sweep; returns the exit status."""
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import DictConfig
+
+    from lossheads.runs.config import HYDRA_VERSION, config_folder, plain
+
+    here = os.getpid()
+    failures: list[Exception] = []
+
+    def task(config: DictConfig) -> None:
+        from lossheads.cli.console import announce
+        from lossheads.runs.execute import execute
+
+        try:
+            run = plain(config, dict(HydraConfig.get().runtime.choices))
+            announce(execute([run]), Path(run["outputs"]))
+        except Exception as error:
+            if os.getpid() != here:  # another launcher's worker: its error must travel
+                raise
+            failures.append(error)  # let the other jobs of a sweep go on
+
+    _ready_hydra(words)
+    train = hydra.main(str(config_folder()), "config", version_base=HYDRA_VERSION)(task)
+    with without_empty_sweep(words):
+        train()
+        if failures:
+            raise failures[0]
+    return 0
+
+
+def _ready_hydra(words: list[str]) -> None:
+    """Refuse what no run can mean, and leave the words where Hydra reads them."""
+    from lossheads.runs import schema
+    from lossheads.runs.config import list_choices, refuse_foreign_code
+
+    granted = [re.match(r"\+*trust=\[?([\w.,]*)", word) for word in words]
+    os.environ[TRUST_GIVEN] = ",".join(found[1] for found in granted if found)
+    schema.register()
+    refuse_foreign_code()
+    list_choices()
+    refuse_claim(words)
+    refuse_two_lengths(words)
+    tidy_completion(COMMANDS)
+    sys.argv = [sys.argv[0], *flags_first(words)]
+
+
+@contextmanager
+def without_empty_sweep(words: Sequence[str]) -> Iterator[None]:
+    """Take away what Hydra's sweeper writes before it looks at the jobs, when none was launched."""
+    named = [word.removeprefix("outputs=") for word in words if word.startswith("outputs=")]
+    sweeps = Path(named[-1] if named else "outputs") / "sweeps"
+    before = set(sweeps.iterdir()) if sweeps.is_dir() else set()
+    try:
+        yield
+    except BaseException:
+        for folder in set(sweeps.iterdir()) - before if sweeps.is_dir() else ():
+            if os.listdir(folder) == ["multirun.yaml"]:
+                (folder / "multirun.yaml").unlink()
+                _remove_empty(folder)
+        raise
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove `folder`, then `sweeps` and the outputs if they hold nothing else."""
+    for path in (folder, folder.parent, folder.parent.parent):
+        if any(path.iterdir()):
+            return
+        path.rmdir()
+
+
+def flags_first(words: Sequence[str]) -> list[str]:
+    """Hydra's parser wants its flags before the overrides; people write them anywhere.
+
+    Raises:
+        UserError: For an unknown flag, or one without its value.
+    """
+    from hydra._internal.utils import get_args_parser
+
+    parser = get_args_parser()
+    parser.error = _refuse_flag  # type: ignore[method-assign]
+    settings = list(parser.parse_intermixed_args(list(words)).overrides)
+    flags = list(words)
+    for setting in settings:
+        flags.remove(setting)
+    return [*flags, *settings]
+
+
+def _refuse_flag(message: str) -> NoReturn:
+    raise UserError(f"train: {message}; see lossheads train --help")
+
+
+def refuse_claim(words: Iterable[str]) -> None:
+    """A claim is no group that a run chooses from: it trains runs of its own.
+
+    Raises:
+        UserError: If one of the settings chooses a claim.
+    """
+    for word in words:
+        if re.match(r"[+~]*claim[=.@]|~claim$", word):
+            named = re.fullmatch(r"\W*\w+=([\w-]+)", word)
+            name = named[1] if named else "NAME"
+            raise UserError(
+                f"train got {word}: a claim trains runs of its own, and is no choice for one; use "
+                f"lossheads claim run {name}"
+            )
+
+
+def refuse_two_lengths(words: Iterable[str]) -> None:
+    """Steps go before epochs, in silence where a file gives one of them; typed, they contradict.
+
+    Raises:
+        UserError: If the settings give both, neither of them null.
+    """
+    typed = [word.lstrip("+").partition("=") for word in words]
+    given = {key: value for key, _, value in typed}  # the last word counts
+    steps, epochs = given.get("training.steps"), given.get("training.epochs")
+    if epochs and steps not in (None, "null"):
+        raise UserError(
+            f"train got training.steps={steps} and training.epochs={epochs}: steps are counted "
+            f"instead of epochs; leave one of the two out"
+        )
+
+
+def tidy_completion(commands: Iterable[str]) -> None:
+    """Take our command's name out of the line that Hydra completes: it expects overrides only."""
+    line = os.environ.get("COMP_LINE")
+    if line is not None:
+        words = "|".join(commands)
+        os.environ["COMP_LINE"] = re.sub(rf"^(\S+)\s+(?:{words})(?=\s)", r"\1", line)

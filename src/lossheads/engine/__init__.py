@@ -1,0 +1,1 @@
+"""Members, cohorts and the one training loop."""

@@ -1,0 +1,61 @@
+"""The order in which examples are seen: resident rows, a permutation an epoch, fixed shapes."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from lossheads.engine.cohort import ROW_LANE, Batch
+from lossheads.engine.member import batch_seed
+
+
+def stream(
+    n: int, batch_size: int, data_seeds: Sequence[int], device: torch.device
+) -> Iterator[Batch]:
+    """Batches without end: each pass sees every row once, in an order drawn from `data_seeds`.
+
+    The last batch of a pass holds what is left; its shape is kept by rows of weight 0.
+
+    Args:
+        n: Rows of the training split.
+        batch_size: True rows per batch, except the last.
+        data_seeds: One per member. Members with equal seeds see equal batches; when all are
+            equal, one gather serves all.
+    """
+    seeds = data_seeds[:1] if len(set(data_seeds)) == 1 else data_seeds
+    generators = [torch.Generator().manual_seed(batch_seed(seed)) for seed in seeds]
+    weights = _weights(n, batch_size).to(device)
+    while True:
+        index = torch.stack([_pass(n, batch_size, generator) for generator in generators], dim=1)
+        yield from map(Batch, index.to(device, non_blocking=True), weights)
+
+
+def steps_per_epoch(n: int, batch_size: int) -> int:
+    """Batches in one pass, the last partial one included."""
+    return -(-n // batch_size)
+
+
+def _pass(n: int, batch_size: int, generator: torch.Generator) -> Tensor:
+    """(steps, B) rows of one pass. Drawn on the CPU: the same order on every device."""
+    steps, width = steps_per_epoch(n, batch_size), _width(batch_size)
+    order = torch.randperm(n, generator=generator)
+    rows = torch.zeros(steps * batch_size, dtype=torch.int64)
+    rows[:n] = order
+    index = torch.zeros(steps, width, dtype=torch.int64)
+    index[:, :batch_size] = rows.view(steps, batch_size)
+    return index
+
+
+def _weights(n: int, batch_size: int) -> Tensor:
+    """(steps, B): 1 / (true rows of the batch), 0 on the rows that fill up."""
+    steps, width = steps_per_epoch(n, batch_size), _width(batch_size)
+    weights = torch.zeros(steps, width)
+    weights[:, :batch_size] = 1 / batch_size
+    last = n - (steps - 1) * batch_size
+    weights[-1] = 0
+    weights[-1, :last] = 1 / last
+    return weights
+
+
+def _width(batch_size: int) -> int:
+    return -(-batch_size // ROW_LANE) * ROW_LANE

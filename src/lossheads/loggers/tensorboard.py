@@ -1,0 +1,318 @@
+"""A member's laps and last predictions as one TensorBoard event file.
+
+One event per lap holds all its scalars: one call per scalar costs 75 µs, and a lap of ten classes
+has more than a hundred. torch.utils.tensorboard is imported here alone, so that programs without
+a recorder start without it.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tensorboard.compat.proto.summary_pb2 import Summary
+from torch.utils.tensorboard import FileWriter, summary
+
+from lossheads import metrics as rulers
+from lossheads.loggers.pictures import (
+    Png,
+    accuracies_figure,
+    compressed,
+    counts_figure,
+)
+from lossheads.outcomes import AnyOf, Outcome
+from lossheads.predictions import Predictions
+from lossheads.records import NOT_IN_KEY, Lap, Measurement, Result, direction
+
+CLASSES_SHOWN = 50  # more columns than this would bury the other charts; rulers still see all
+
+
+class TensorBoardRecorder:
+    """Writes `events.out.tfevents.…` in a run folder; a `Recorder`.
+
+    Tags: `accuracy/<ruler>`, `error/<ruler>`, `other/<ruler>` (validation split, every lap) with
+    `floor/<ruler>`; `test/<ruler>` at the last lap; `loss/own`, the head's own nats, never
+    comparable between heads; `training/learning_rate`, `training/epoch`;
+    `class/<name>/<ruler>`; and after the last lap `pr/<name>`, `scores/<name>/when_present` and
+    `…/when_absent`, `picture/…` and texts under `about/`. Values that are not finite are not
+    written; `about/undefined` counts them.
+
+    Args:
+        folder: The run folder, without event files: a second one would be drawn as a zigzag.
+        class_names: As the dataset gives them; made safe for tags here.
+        outcome: Whose rulers are explained in `about/rulers`.
+    """
+
+    def __init__(self, folder: Path, class_names: Sequence[str], outcome: Outcome) -> None:
+        self._writer = FileWriter(str(folder))
+        self._names = class_names
+        self._unwritten: Counter[str] = Counter()
+        self._reached: dict[str, int] = {}  # tag -> last step it has
+        self._step = 0
+        self._text("about/rulers", _explained(outcome))
+
+    def lap(self, lap: Lap) -> None:
+        """All scalars of a measuring step, as one event; on disk when this returns.
+
+        A lap may come again (early stopping measures the state it keeps once more, on test too):
+        what a tag has at this step or later is not written twice, lest its line run backwards.
+        """
+        self._step = lap.step
+        values = []
+        for tag, value in self._scalars(lap):
+            if self._reached.get(tag, -1) >= lap.step:
+                continue
+            self._reached[tag] = lap.step
+            if math.isfinite(value):
+                values.append(Summary.Value(tag=tag, simple_value=value))
+            else:
+                self._unwritten[tag] += 1
+        self._write(Summary(value=values))
+        self._writer.flush()
+
+    def pictures(self, last: Lap, predictions: Predictions, class_names: tuple[str, ...]) -> None:
+        """Curves, histograms and two figures of the last lap's predictions."""
+        self._step = last.step
+        self._curves(predictions, class_names)
+        self._histograms(predictions, class_names)
+        if last.test is not None:
+            self._image("picture/same_predictions", _accuracies(last.test))
+        self._image("picture/confusion", _confusion(predictions, class_names))
+
+    def close(self, result: Result) -> None:
+        """Hyper-parameters, how the run ended, what was undefined; then the file is closed."""
+        self._text("about/run", about(result))
+        self._text("about/undefined", silences(self._unwritten, result, CLASSES_SHOWN))
+        end = result.kept.test if result.laps else None
+        shown = {f"test/{name}": 0.0 for name in end.rulers} if end else {}
+        for part in summary.hparams(flat(result.config), shown):
+            self._write(part)
+        self._writer.close()
+
+    def _scalars(self, lap: Lap) -> Iterator[tuple[str, float]]:
+        if lap.step > 0:  # before the first step there is no training loss to speak of
+            yield "loss/own", lap.own_loss
+        yield "training/learning_rate", lap.learning_rate
+        yield "training/epoch", lap.epoch
+        for name, value in lap.val.rulers.items():
+            yield f"{group(name)}/{name}", value
+        for name, value in lap.val.floors.items():
+            yield f"floor/{name}", value
+        for ruler, row in lap.val.classes.items():
+            names = safe_names(column_names(self._names, len(row)))
+            for name, value in zip(names[:CLASSES_SHOWN], row, strict=False):
+                yield f"class/{name}/{ruler}", value
+        if lap.test is not None:
+            for name, value in lap.test.rulers.items():
+                yield f"test/{name}", value
+
+    def _curves(self, predictions: Predictions, class_names: Sequence[str]) -> None:
+        curves = rulers.pr_curve(predictions)
+        names = safe_names(column_names(class_names, len(curves.recall)))
+        for k, name in enumerate(names[:CLASSES_SHOWN]):
+            if curves.recall[k].isnan().any():
+                self._unwritten[f"pr/{name}"] += 1
+                continue
+            # Precision is undefined above the highest score; TensorBoard cuts that tail off.
+            self._write(
+                summary.pr_curve_raw(
+                    f"pr/{name}",
+                    curves.true_positives[k].numpy(),
+                    curves.false_positives[k].numpy(),
+                    curves.true_negatives[k].numpy(),
+                    curves.false_negatives[k].numpy(),
+                    curves.precision[k].nan_to_num(0.0).numpy(),
+                    curves.recall[k].numpy(),
+                    num_thresholds=len(curves.thresholds),
+                )
+            )
+
+    def _histograms(self, predictions: Predictions, class_names: Sequence[str]) -> None:
+        spread = rulers.histograms(predictions)
+        names = safe_names(column_names(class_names, len(spread.present)))
+        middles = (spread.edges[1:] + spread.edges[:-1]) / 2
+        for when, rows in (("present", spread.present), ("absent", spread.absent)):
+            for name, counts in zip(names[:CLASSES_SHOWN], rows, strict=False):
+                tag, n = f"scores/{name}/when_{when}", int(counts.sum())
+                if n == 0:
+                    self._unwritten[tag] += 1
+                    continue
+                total, squares = (counts * middles).sum(), (counts * middles**2).sum()
+                limits = spread.edges[1:].tolist()
+                self._write(
+                    summary.histogram_raw(
+                        tag, 0.0, 1.0, n, float(total), float(squares), limits, counts.tolist()
+                    )
+                )
+
+    def _image(self, tag: str, png: Png) -> None:
+        image = Summary.Image(
+            encoded_image_string=png.data, width=png.width, height=png.height, colorspace=3
+        )
+        self._write(Summary(value=[Summary.Value(tag=tag, image=image)]))
+
+    def _text(self, tag: str, markdown: str) -> None:
+        self._write(summary.text(tag, markdown))
+
+    def _write(self, part: Any) -> None:
+        self._writer.add_summary(part, self._step)
+
+
+def _accuracies(measured: Measurement) -> Png:
+    drawn = [
+        name
+        for name, value in measured.rulers.items()
+        # A name with a slash measures other decisions: tuned thresholds, outliers.
+        if group(name) == "accuracy" and math.isfinite(value) and "/" not in name
+    ]
+    return compressed(
+        accuracies_figure(
+            drawn,
+            [measured.rulers[name] for name in drawn],
+            [measured.floors[name] for name in drawn],
+            f"Same predictions, many accuracies (test, n = {measured.n})",
+        )
+    )
+
+
+def _confusion(predictions: Predictions, class_names: Sequence[str]) -> Png:
+    n = len(predictions.labels)
+    if isinstance(predictions.outcome, AnyOf):
+        said, true = predictions.decisions, predictions.outcome.hard(predictions.labels)
+        pairs = ((true, said), (true, ~said), (~true, said), (~true, ~said))
+        counts = torch.stack([(a & b).sum(dim=0) for a, b in pairs], dim=1).cpu()
+        columns = ("found", "missed", "invented", "rightly off")
+        title = f"What was said of each label (test, n = {n})"
+        axes = ("label", "answers")
+        return compressed(counts_figure(counts, class_names, columns, title, axes))
+    counts = rulers.confusion(predictions)
+    title = f"Who is taken for whom (test, n = {n})"
+    if counts.ndim > 2:
+        title = f"Who is taken for whom, {len(counts)} sets together (test, n = {n})"
+        counts = counts.sum(dim=0)
+    return compressed(counts_figure(counts, class_names, class_names, title))
+
+
+def _explained(outcome: Outcome) -> str:
+    rows = [(f"`{r.name}`", r.says, r.perfect) for r in rulers.rulers_for(outcome)]
+    rows += [
+        (f"`{r.name}` (per class)", r.says, r.perfect) for r in rulers.class_rulers_for(outcome)
+    ]
+    lines = [
+        "Every ruler measures the same predictions. `floor/…` is what the best answer that never "
+        "looks at the input scores on the same labels: read no score without it. `loss/own` is "
+        "this head's own training loss in nats per example and says nothing about another head.",
+        "",
+        table(("ruler", "what it says", "perfect"), rows),
+    ]
+    return "\n".join(lines)
+
+
+def safe_names(names: Sequence[str]) -> list[str]:
+    """Names that can stand inside a tag, all different, in the same order.
+
+    TensorBoard splits a tag at its slashes, so "T-shirt/top" becomes "T-shirt-top"; control
+    characters become spaces, an empty name its number, and a name met before gets its number.
+    """
+    safe: list[str] = []
+    for index, name in enumerate(names):
+        clean = re.sub(r"[\x00-\x1f\x7f]+", " ", re.sub(r"[/\\]+", "-", name)).strip()
+        while not clean or clean in safe:
+            clean = f"{clean} {index}".strip()
+        safe.append(clean)
+    return safe
+
+
+def column_names(class_names: Sequence[str], columns: int) -> list[str]:
+    """One name per score column: class names, repeated under a set's number for several sets."""
+    if columns == len(class_names):
+        return list(class_names)
+    return [
+        f"set {column // len(class_names)} {class_names[column % len(class_names)]}"
+        for column in range(columns)
+    ]
+
+
+def group(ruler: str) -> str:
+    """The dashboard section of a ruler, by its name: `accuracy` up, `error` down, or `other`."""
+    return {1: "accuracy", -1: "error", 0: "other"}[direction(ruler)]
+
+
+def flat(config: Mapping[str, Any], above: str = "") -> dict[str, float | str]:
+    """A nested configuration as hyper-parameters: dotted names, numbers and words.
+
+    What does not change a run's outcome (`NOT_IN_KEY`), Hydra's `_partial_` and unset values are
+    left out; lists, truth values and numbers that are not finite become words. The names of the
+    chosen group files stay: they say the same as `_target_` in one word, and TensorBoard shows
+    the first five names of the alphabet, which they happen to be.
+    """
+    found: dict[str, float | str] = {}
+    for key, value in config.items():
+        idle = not above and key in NOT_IN_KEY and key != "choices"
+        if idle or key == "_partial_" or value is None:
+            continue
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{above}{key}.")
+        elif (
+            isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        ):
+            found[f"{above}{key}"] = value
+        else:
+            found[f"{above}{key}"] = str(value)
+    return found
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(
+        "| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines
+    )
+
+
+def about(result: Result) -> str:
+    """How a run ended, in Markdown."""
+    rows: list[tuple[str, object]] = [
+        ("run", result.name),
+        ("key", result.key),
+        ("status", result.status),
+        ("seconds", f"{result.seconds:.1f}"),
+        ("laps", len(result.laps)),
+    ]
+    rows += [(f"first step: {name}", f"{value:.4g}") for name, value in result.first_step.items()]
+    rows += [(f"diverged at: {k}", f"{v:.4g}") for k, v in (result.diverged_at or {}).items()]
+    rows += [("note", text) for text in result.notes]
+    return table(("", ""), rows)
+
+
+def silences(unwritten: Mapping[str, int], result: Result, shown: int) -> str:
+    """What the charts leave out, counted: values that are not finite, and why rulers had none.
+
+    Args:
+        shown: How many classes have charts of their own, at most.
+    """
+    parts = _uncharted(result, shown)
+    if not unwritten:
+        return "\n".join([*parts, "Every value of every lap is finite and drawn."])
+    parts += [
+        "A value that is undefined or not finite is not drawn. Counted over all laps:",
+        "",
+        table(("tag", "values left out"), sorted(unwritten.items())),
+    ]
+    ends = result.kept if result.laps else None
+    for split, measured in (("validation", ends and ends.val), ("test", ends and ends.test)):
+        if measured and measured.undefined:
+            parts += ["", f"Undefined at the kept lap, {split} split (n = {measured.n}):", ""]
+            parts.append(table(("ruler", "undefined parts"), sorted(measured.undefined.items())))
+    return "\n".join(parts)
+
+
+def _uncharted(result: Result, shown: int) -> list[str]:
+    rows = result.laps[0].val.classes.values() if result.laps else ()
+    classes = max(map(len, rows), default=0)
+    if classes <= shown:
+        return []
+    return [f"Of {classes} classes the first {shown} have charts; result.json holds all.", ""]

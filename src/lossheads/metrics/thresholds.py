@@ -1,0 +1,102 @@
+"""Several labels, three ways to decide: cut at 1/2, the head's own rule, thresholds tuned."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+from lossheads.errors import UserError
+from lossheads.metrics.base import as_parts
+from lossheads.metrics.classification import (
+    balanced_accuracy_score,
+    exact_match_score,
+    hamming_error,
+    macro_f1_score,
+    macro_precision_score,
+    macro_recall_score,
+    micro_f1_score,
+    micro_precision_score,
+    micro_recall_score,
+)
+from lossheads.metrics.stats import Facts
+from lossheads.outcomes import AnyOf
+from lossheads.predictions import Predictions
+
+DECISION_RULERS = (
+    macro_f1_score,
+    micro_f1_score,
+    macro_precision_score,
+    macro_recall_score,
+    micro_precision_score,
+    micro_recall_score,
+    balanced_accuracy_score,
+    hamming_error,
+    exact_match_score,
+)
+
+
+def tuned_thresholds(predictions: Predictions) -> Tensor:
+    """The threshold of each label that gives it the best F1 on these predictions.
+
+    A label is decided to be on where its score is above the threshold. Thresholds lie half-way
+    between neighbouring scores; of equally good ones the highest is taken. A label that never
+    occurs keeps 1/2, and -inf says that always on is best.
+
+    Returns:
+        (L,) float64. Tune on validation: F1 on the same examples is too good to be true.
+
+    Raises:
+        UserError: If the outcome is not AnyOf.
+    """
+    if not isinstance(predictions.outcome, AnyOf):
+        raise UserError(
+            f"tuned_thresholds cannot serve {predictions.outcome}: only labels that are on or "
+            f"off are cut at a threshold; use the head's decisions"
+        )
+    facts = Facts(predictions)
+    scores, order = facts.scores.double().sort(dim=0, descending=True)
+    hits = facts.said.present.gather(0, order).cumsum(dim=0).double()
+    passed = torch.arange(1, facts.n + 1, device=scores.device).unsqueeze(1)
+    f1 = 2 * hits / (passed + facts.said.positives)
+    below = torch.full_like(scores, -torch.inf)
+    below[:-1] = scores[1:]
+    # A cut between equal scores does not exist.
+    f1 = f1.where(below < scores, -1.0)
+    best = f1.argmax(dim=0, keepdim=True)
+    cuts = ((scores + below) / 2).gather(0, best).squeeze(0)
+    return cuts.where(facts.said.positives > 0, 0.5)
+
+
+def compare_thresholds(val: Predictions, test: Predictions) -> Mapping[str, Mapping[str, float]]:
+    """The same test scores decided in three ways, side by side.
+
+    Args:
+        val: Where thresholds are tuned, one for each label, for its F1.
+        test: What is measured.
+
+    Returns:
+        "one_half", "own_rule" and "tuned", each with every ruler of decisions by name.
+
+    Raises:
+        UserError: If the outcome is not AnyOf.
+    """
+    cuts = tuned_thresholds(val)
+    decided = {
+        "one_half": test.scores > 0.5,
+        "own_rule": test.decisions,
+        "tuned": test.scores > cuts,
+    }
+    return {rule: _measured(replace(test, decisions=d)) for rule, d in decided.items()}
+
+
+def _measured(predictions: Predictions) -> Mapping[str, float]:
+    """Every ruler of decisions by name, fetched from the device at once."""
+    facts = Facts(predictions)
+    parts = [ruler.parts(facts) for ruler in DECISION_RULERS]
+    numbers = iter(as_parts(torch.cat(parts)))
+    return {
+        ruler.name: ruler.joined(list(islice(numbers, len(part))))
+        for ruler, part in zip(DECISION_RULERS, parts, strict=True)
+    }

@@ -1,0 +1,1 @@
+"""From a configuration to finished run folders: compose, validate, build, plan, execute."""

@@ -1,0 +1,44 @@
+"""The datasets in use: loaded once, shared by the cohorts that train on them."""
+
+import json
+import threading
+from collections import OrderedDict
+from pathlib import Path
+
+import torch
+
+from lossheads.datasets.dataset import Dataset
+from lossheads.errors import refusing_to_write
+from lossheads.runs.plan import Run
+
+
+class DatasetShelf:
+    """Keeps the last few datasets: cohorts of one dataset come one after the other."""
+
+    def __init__(self, places: int) -> None:
+        self._places = places
+        self._loaded: OrderedDict[str, Dataset] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, run: Run, device: torch.device) -> Dataset:
+        """The run's dataset, resident on `device`.
+
+        Raises:
+            UserError: If it cannot be had.
+        """
+        named = json.dumps(
+            [run.config["dataset"], run.config["data_dir"], str(device)], default=str
+        )
+        with self._lock:
+            if named not in self._loaded:
+                while len(self._loaded) >= self._places:
+                    self._loaded.popitem(last=False)
+                self._loaded[named] = _load(run).to(device)
+            self._loaded.move_to_end(named)
+            return self._loaded[named]
+
+
+def _load(run: Run) -> Dataset:
+    data_dir, cache = run.config["data_dir"], Path(run.config["outputs"]) / "cache"
+    with refusing_to_write(cache):
+        return run.parts.source.load(Path(data_dir) if data_dir else None, cache)

@@ -1,0 +1,292 @@
+"""One engine for single runs, sweeps and claims: train what has no result yet, as cohorts."""
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from lossheads.datasets.dataset import Dataset
+from lossheads.engine.batches import steps_per_epoch
+from lossheads.engine.cohort import Cohort, build_cohort, bytes_per_member, can_stack
+from lossheads.engine.member import Member, initial_net
+from lossheads.engine.training import Plan, Walk, first_step, train
+from lossheads.errors import UserError
+from lossheads.loggers.base import NullRecorder, Recorder
+from lossheads.loggers.progress import Reporter
+from lossheads.loggers.tensorboard import TensorBoardRecorder
+from lossheads.outcomes import base_rates
+from lossheads.records import Result
+from lossheads.runs.dataset_cache import DatasetShelf
+from lossheads.runs.device import free_bytes, prepare, workers
+from lossheads.runs.environment import describe
+from lossheads.runs.plan import Run, by_device, cohorts, plan_run, unfinished
+from lossheads.runs.validate import check_laps, check_truth, try_trunk, watched
+from lossheads.runs.workers import in_processes, in_threads
+
+
+def execute(configs: Sequence[Mapping[str, Any]], reporter: Reporter | None = None) -> list[Result]:
+    """The results of `configs`, in order; what has none yet is trained first.
+
+    A cohort that fails does not take the others with it; an interruption keeps what is finished.
+
+    Raises:
+        UserError: What a configuration asks cannot be done. Before anything is written where the
+            configuration alone tells; after the other cohorts are done otherwise.
+    """
+    runs = [plan_run(config) for config in configs]
+    todo = unfinished(runs)
+    failures: list[Exception] = []
+    with reporter or Reporter() as told:
+        _tell_missing_weights(runs, todo, told)
+        for group in by_device(todo):
+            failures += _Shift(group, told).work()
+        # Cohorts often fail for one reason; the first failure is raised, and told by the caller.
+        for said in dict.fromkeys(map(str, failures[1:])):
+            if said != str(failures[0]):
+                told.say(f"another cohort failed: {said}")
+    if failures:
+        raise failures[0]
+    return [_finished(run) for run in runs]
+
+
+def _tell_missing_weights(runs: Sequence[Run], todo: Sequence[Run], told: Reporter) -> None:
+    """A finished run is not trained again for weights that it did not keep: say so."""
+    trained = {run.key for run in todo}
+    for run in {run.key: run for run in runs if run.key not in trained}.values():
+        folder = run.folder.path
+        if run.config["recording"]["weights"] and not (folder / "weights.pt").exists():
+            told.say(f"{folder.name} is finished and kept no weights: force=true makes them")
+
+
+class _Shift:
+    """The runs of one device on their way: cohorts side by side, then what cannot be stacked."""
+
+    def __init__(self, runs: Sequence[Run], told: Reporter) -> None:
+        self._cohorts, self._told = cohorts(runs), told
+        self._settings = runs[0].config["device"]
+        self._workers = workers(self._settings)
+        self._datasets = DatasetShelf(self._workers)
+        self._apart: list[Run] = []
+        self._failures: list[Exception] = []
+        self._halt = threading.Event()
+        self._noted, self._speaking = set[str](), threading.Lock()
+
+    def work(self) -> list[Exception]:
+        """Train everything; returns what failed."""
+        in_threads(self._train_or_put_apart, self._cohorts, self._workers, self._halt)
+        apart, many = self._apart, min(self._workers, len(self._apart))
+        if many > 1:
+            self._told.say(
+                f"{_title(apart)}: cannot be stacked, {len(apart)} runs in {many} processes"
+            )
+            with self._answering_for(apart):
+                in_processes(_train_apart, [run.config for run in apart], many, self._told.say)
+        for run in apart if many <= 1 else ():
+            with self._answering_for([run]):
+                device = prepare(self._settings, self._workers)
+                self._train([run], self._datasets.get(run, device), device)
+        return self._failures
+
+    def _train_or_put_apart(self, runs: Sequence[Run]) -> None:
+        with self._answering_for(runs):
+            device = prepare(self._settings, threads=1)
+            dataset = self._datasets.get(runs[0], device)
+            check_truth(runs[0].config, dataset)
+            self._tell_notes(dataset)
+            if not _stackable(runs[0], dataset):
+                self._apart += runs
+                return
+            size = self._fitting(runs, dataset, device)
+            for at in range(0, len(runs), size):
+                self._train(runs[at : at + size], dataset, device)
+
+    def _tell_notes(self, dataset: Dataset) -> None:
+        """What is odd about the data, once however many cohorts train on them."""
+        with self._speaking:
+            new = [note for note in dataset.notes if note not in self._noted]
+            self._noted.update(new)
+        for note in new:
+            self._told.say(f"{dataset.provenance.name}: {note}")
+
+    @contextmanager
+    def _answering_for(self, runs: Sequence[Run]) -> Iterator[None]:
+        """Keep a failure for later; leave the folders of runs without a result honest."""
+        try:
+            yield
+        except Exception as error:
+            self._failures.append(error)
+            for run in runs:
+                run.folder.abandon("failed", f"{type(error).__name__}: {error}")
+        except KeyboardInterrupt:
+            for run in runs:
+                run.folder.abandon("interrupted", "stopped by the user")
+            raise
+
+    def _fitting(self, runs: Sequence[Run], dataset: Dataset, device: torch.device) -> int:
+        """How many of `runs` fit into this worker's share of the memory side by side."""
+        net = initial_net(runs[0].parts.trunk, dataset.input_shape, _member(runs[0], dataset))
+        measured = len(dataset.val) + len(dataset.test)
+        rows = min(runs[0].config["training"]["batch_size"], len(dataset.train))
+        own = bytes_per_member(net, rows, measured)
+        return max(1, min(len(runs), free_bytes(device) // 2 // self._workers // own))
+
+    def _train(self, runs: Sequence[Run], dataset: Dataset, device: torch.device) -> None:
+        started = time.perf_counter()
+        cohort = _build(runs, dataset, device)
+        plan = _make_plan(runs[0], len(dataset.train))
+        environment = describe(device) | {
+            "members": len(runs),
+            "workers": self._workers,
+            "data": asdict(dataset.provenance),
+            "bayes_score": dataset.bayes_score,
+        }
+        for run in runs:
+            run.folder.open(run.config, environment, force=run.config["force"])
+        recorders = [_recorder(run, dataset) for run in runs]
+        line = self._told.cohort(_title(runs), len(runs), plan.steps)
+        epoch = steps_per_epoch(len(dataset.train), plan.batch_size)
+        starts = first_step(cohort, dataset.train)
+        walks = train(
+            cohort,
+            dataset,
+            plan,
+            recorders,
+            tell=lambda step, value: line.lap(step, step / epoch, plan.watch, value),
+            heed=self._heed,
+        )
+        seconds = (time.perf_counter() - started) / len(runs)
+        for k, (run, walk, recorder) in enumerate(zip(runs, walks, recorders, strict=True)):
+            result = _result(run, walk, dataset, environment, seconds, starts[k])
+            recorder.close(result)
+            if run.config["recording"]["weights"]:
+                torch.save(cohort.weights(k), run.folder.path / "weights.pt")
+            run.folder.close(result)
+
+    def _heed(self) -> None:
+        if self._halt.is_set():
+            raise KeyboardInterrupt
+
+
+def _train_apart(config: Mapping[str, Any]) -> str:
+    """One run in a process of its own; its folder carries the result."""
+    with open(os.devnull, "w") as nowhere:
+        (result,) = execute([config], Reporter(Console(file=nowhere)))
+    return f"{result.name} ({result.status}, {result.seconds:.0f} s)"
+
+
+def _build(runs: Sequence[Run], dataset: Dataset, device: torch.device) -> Cohort:
+    parts = runs[0].parts
+    members = [_member(run, dataset) for run in runs]
+    shape, labels = dataset.input_shape, dataset.train.labels
+    settings = runs[0].config["device"]
+    return build_cohort(
+        parts.trunk,
+        shape,
+        members,
+        labels,
+        parts.optimizer,
+        device,
+        products=torch.bfloat16 if settings["precision"] == "bfloat16" else torch.float32,
+        graph=bool(settings["graph"]),
+    )
+
+
+def _stackable(run: Run, dataset: Dataset) -> bool:
+    """Whether this run can train beside others; builds the trunk once, so its options are tried."""
+    parts = run.parts
+    try:
+        stacks = can_stack(parts.trunk, dataset.input_shape, parts.optimizer, parts.rates)
+        if not stacks:  # a trunk of any making: let it look at two rows before files are written
+            try_trunk(parts.trunk, dataset.input_shape)
+        return stacks
+    except UserError:
+        raise
+    except Exception as error:  # a user's own trunk may fail in any way
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"model {run.config['model']['_target_']} cannot be built for inputs of shape "
+            f"{dataset.input_shape}: {said}"
+        ) from error
+
+
+def _member(run: Run, dataset: Dataset) -> Member:
+    config = run.config
+    rates = base_rates(dataset.outcome, dataset.train.labels)
+    head = run.parts.head.with_base_rates(rates)
+    start = head.prior_bias(rates).float().cpu() if config["readout"]["prior_bias"] else None
+    return Member(head, config["seed"], config["data_seed"], run.parts.rates, start)
+
+
+def _make_plan(run: Run, n: int) -> Plan:
+    training = run.config["training"]
+    size = min(training["batch_size"], n)  # more than all rows would be empty seats
+    epoch = steps_per_epoch(n, size)
+    steps = training["steps"]
+    if steps is None:
+        steps = round(training["epochs"] * epoch)
+    return Plan(
+        steps=steps,
+        batch_size=size,
+        laps=_laps(steps, epoch, training["laps_per_epoch"]),
+        schedule=run.parts.schedule,
+        patience=training["patience"],
+        watch=watched(run.config, run.parts.head.outcome),
+    )
+
+
+def _laps(steps: int, epoch: int, per_epoch: int) -> frozenset[int]:
+    """Steps at which to measure: lap i at the one nearest to i / per_epoch of an epoch.
+
+    Every end of an epoch is one of them, and so is the last step; a step has one lap at most.
+    """
+    some = min(per_epoch, epoch)
+    check_laps(steps * some // epoch)
+    laps = ((2 * i * epoch + some) // (2 * some) for i in range(steps * some // epoch + 1))
+    return frozenset(laps) | {steps}
+
+
+def _recorder(run: Run, dataset: Dataset) -> Recorder:
+    if not run.config["recording"]["tensorboard"]:
+        return NullRecorder()
+    return TensorBoardRecorder(run.folder.path, dataset.class_names, dataset.outcome)
+
+
+def _result(
+    run: Run,
+    walk: Walk,
+    dataset: Dataset,
+    environment: Mapping[str, Any],
+    seconds: float,
+    start: Mapping[str, float],
+) -> Result:
+    return Result(
+        key=run.key,
+        name=run.folder.path.name,
+        status=walk.status,
+        config=dict(run.config),
+        class_names=list(dataset.class_names),
+        laps=walk.laps,
+        seconds=seconds,
+        environment=environment,
+        first_step=start,
+        notes=[*dataset.notes, *walk.notes],
+        diverged_at=walk.diverged_at,
+    )
+
+
+def _title(runs: Sequence[Run]) -> str:
+    heads = dict.fromkeys(run.config["choices"]["head"] for run in runs)
+    return f"{runs[0].config['choices']['dataset']} · {', '.join(heads)}"
+
+
+def _finished(run: Run) -> Result:
+    result = run.folder.result()
+    if result is None:
+        raise RuntimeError(f"run {run.folder.path.name} has no result after training")
+    return result

@@ -1,0 +1,156 @@
+"""What a configuration may not ask, found before anything is read or written."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from lossheads.datasets.dataset import Dataset
+from lossheads.engine.member import Trunk
+from lossheads.errors import UserError, near_matches
+from lossheads.heads.base import Head
+from lossheads.metrics import Ruler, class_rulers_for, find_ruler, rulers_for
+from lossheads.metrics.evaluate import ALL_RULERS
+from lossheads.outcomes import AnyOf, Outcome
+from lossheads.records import direction
+
+_LEAST = {
+    "seed": 0,
+    "data_seed": 0,
+    "training.batch_size": 1,
+    "training.laps_per_epoch": 1,
+    "training.patience": 1,
+    "training.steps": 0,
+    "training.epochs": 0,
+    "cohort.max_members": 1,
+}
+# More than anybody waits for: such a number is a slip.
+_MOST = {"training.epochs": 1_000_000, "training.steps": 1_000_000_000}
+_MOST_LAPS = 1_000_000  # gigabytes of them, which nobody reads
+
+
+def check_numbers(config: Mapping[str, Any], above: str = "") -> None:
+    """Every number is finite, and those of a run lie in their range.
+
+    Raises:
+        UserError: Naming the first key that breaks a rule.
+    """
+    for name, value in config.items():
+        key = f"{above}{name}"
+        if isinstance(value, Mapping):
+            check_numbers(value, f"{key}.")
+        for number in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(number, float) and not math.isfinite(number):
+                raise UserError(f"{key}={number}: a setting is a finite number")
+        if key in _LEAST and value is not None and value < _LEAST[key]:
+            raise UserError(f"{key}={value}: it is at least {_LEAST[key]}")
+        if key == "optimizer.eps" and value == 0:
+            raise UserError(f"{key}=0: it is above 0, or an input that never fires gives 0 / 0")
+        if key in _MOST and value is not None and value > _MOST[key]:
+            raise UserError(f"{key}={value}: it is at most {_MOST[key]:,}")
+
+
+def check_laps(laps: int) -> None:
+    """Refuse more measuring steps than a result can hold."""
+    if laps > _MOST_LAPS:
+        raise UserError(
+            f"training asks for {laps:,} measuring steps: a run keeps at most {_MOST_LAPS:,}; "
+            f"lower training.laps_per_epoch, or train for fewer steps"
+        )
+
+
+def watched(config: Mapping[str, Any], outcome: Outcome) -> str:
+    """Name of the ruler shown while training and watched by early stopping."""
+    name = config["training"]["watch"]
+    if name is None:
+        return rulers_for(outcome)[0].name
+    known = {ruler.name: ruler for ruler in rulers_for(outcome)}
+    if name not in known or not _can_be_watched(known[name]):
+        # Nothing is read yet: rulers that need the true posterior might be refused next.
+        safe = (r.name for r in known.values() if _can_be_watched(r) and not r.needs_truth)
+        raise UserError(
+            f"training.watch={name}: {_why_not_watched(name, outcome)}; {near_matches(name, safe)}"
+        )
+    return str(name)
+
+
+def _can_be_watched(ruler: Ruler) -> bool:
+    return ruler.cheap and direction(ruler.name) != 0
+
+
+def _why_not_watched(name: str, outcome: Outcome) -> str:
+    if any(ruler.name == name for ruler in rulers_for(outcome)):
+        return "it is measured at the end only, or has no better side"
+    if any(ruler.name == name for ruler in class_rulers_for(outcome)):
+        return "it gives one value per class, and one number is watched"
+    if any(ruler.name == name for ruler in ALL_RULERS):
+        return f"it has no meaning for {outcome}"
+    return f"no ruler {name!r}"
+
+
+def check_truth(config: Mapping[str, Any], dataset: Dataset) -> None:
+    """Refuse to watch a distance to the true posterior where the data do not know it."""
+    name = watched(config, dataset.outcome)
+    if dataset.val.truth is None and find_ruler(name, dataset.outcome).needs_truth:
+        raise UserError(
+            f"training.watch={name}: it measures the distance to the true posterior, which "
+            f"{dataset.provenance.name} does not know; use nll_loss, or data that are drawn "
+            f"(dataset=synthetic_blobs)"
+        )
+
+
+def try_head(head: Head, name: str) -> None:
+    """Let a head compute its loss on two rows of zeros, so that broken options show at once.
+
+    Raises:
+        UserError: With what the head said.
+    """
+    if not hasattr(head, "outcome"):
+        raise UserError(f"head {name} makes {head!r}: it needs a head, see lossheads.heads.base")
+    outcome = head.outcome
+    rates = torch.full(outcome.columns, 1 / outcome.n, dtype=torch.float64)
+    try:
+        ready = head.with_base_rates(rates)
+        labels = _two_labels(outcome)
+        logits = torch.zeros(2, ready.units)
+        losses = ready.loss(logits, ready.encode(labels))
+        log_probs, decisions = ready.log_probs(logits), ready.decide(logits)
+    except UserError:
+        raise
+    except Exception as error:
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"head {name} cannot compute a loss and decisions for {outcome}: {said}"
+        ) from error
+    if losses.shape != (2,):
+        raise UserError(
+            f"head {name} gives a loss of shape {tuple(losses.shape)} for 2 rows: it needs one "
+            f"value per row, shape (2,)"
+        )
+    events = (2, *outcome.columns, 2) if isinstance(outcome, AnyOf) else (2, *outcome.columns)
+    for what, given in (
+        ("log_probs", (log_probs, events)),
+        ("decisions", (decisions, events[:-1])),
+    ):
+        if given[0].shape != given[1]:
+            raise UserError(
+                f"head {name} gives {what} of shape {tuple(given[0].shape)} for 2 rows: {outcome} "
+                f"needs {given[1]}"
+            )
+
+
+def try_trunk(trunk: Trunk, shape: tuple[int, ...]) -> None:
+    """Refuse a trunk that does not turn two rows of zeros into two rows of features."""
+    with torch.no_grad():
+        features = trunk(shape)(torch.zeros(2, *shape))
+    if features.ndim != 2 or len(features) != 2:
+        raise ValueError(f"its features have the shape {tuple(features.shape)}, not (2, features)")
+
+
+def _two_labels(outcome: Outcome) -> torch.Tensor:
+    if outcome.soft:
+        return torch.full((2, *outcome.columns), 1 / outcome.n)
+    if isinstance(outcome, AnyOf):
+        return torch.zeros(2, outcome.n, dtype=torch.bool)
+    return torch.zeros(2, *outcome.columns[:-1], dtype=torch.int64)

@@ -1,0 +1,188 @@
+"""Verdicts that strangers wrote, that are torn, or that are of another version."""
+
+import pytest
+
+from lossheads.claims.render.html import write_claims_page
+from lossheads.errors import UserError
+
+from .pages import REFERENCE, VERDICTS, folder_with, section, shown, words
+
+PNG = b"\x89PNG\r\n\x1a\n"
+HOSTILE = """<script>alert(1)</script><img src=x onerror=alert(1)>"'{{ 7 * 7 }}</style>"""
+
+
+def poisoned(value):
+    if isinstance(value, str):
+        return value + HOSTILE
+    if isinstance(value, dict):
+        return {f"{key}{HOSTILE}" if "/" in key else key: poisoned(v) for key, v in value.items()}
+    return [poisoned(entry) for entry in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("data", VERDICTS, ids=lambda data: data["slug"])
+def test_what_a_stranger_writes_is_only_shown(data, tmp_path):
+    bad = poisoned(data)
+    # The sign and the words of the judgement are ours; the rest may be anything.
+    bad["predictions"] = {
+        f"{name}{HOSTILE}": poisoned(found)
+        | {key: found[key] for key in ("word", "relation")}
+        | {"says": HOSTILE}
+        for name, found in data["predictions"].items()
+    }
+    bad["checks"] = {
+        f"{name}{HOSTILE}": check | {"says": HOSTILE, "word": HOSTILE}
+        for name, check in data["checks"].items()
+    }
+    page = shown(folder_with(tmp_path, bad, pictures={"rulers.png": PNG}))
+    assert HOSTILE in page.text
+    assert "of another version" not in page.text
+    assert not page.all("script")
+    assert [image["src"][:5] for image in page.all("img")] in (["data:"], [])
+    assert not [a for _, a in page.tags for key in a if key.startswith("on")]
+    assert "49" not in page.below["all-claims"].split("claim")[1]
+
+
+@pytest.mark.parametrize(
+    "url", ["javascript:alert(1)", "javascript://a.org/%0aalert(1)", "data:text/html,x", "http://["]
+)
+def test_only_addresses_of_the_web_become_links(url, tmp_path):
+    source = {"document": "a page", "framework": "f", "url": url, "date": ""}
+    page = shown(folder_with(tmp_path, {"verdict": "refuted", "source": source}))
+    assert all(a["href"].startswith("#") for a in page.all("a"))
+    assert "said in a page" in section(page, "some-claim")
+
+
+def test_a_verdict_with_few_keys_becomes_sentences(tmp_path):
+    page = shown(folder_with(tmp_path, {"verdict": "undecided", "arms": {"a": {}}}))
+    said = words(page.text)
+    for sentence in (
+        "No pictures lie beside this verdict",
+        "What theory says is not recorded in this folder.",
+        "This verdict records neither predictions nor checks.",
+        "No arm was measured.",
+        "No run records when it was made.",
+        "a source that is not recorded",
+        "lossheads claim run some-claim",
+    ):
+        assert sentence in said
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ("{", "verdict.json cannot be read"),
+        ("[1]", "verdict.json holds no verdict."),
+        ('{"slug": "x"}', "verdict.json is of another version or torn: KeyError 'verdict'."),
+        ('{"verdict": "refuted", "table": [{}]}', "torn: KeyError 'arm'."),
+    ],
+)
+def test_a_torn_verdict_costs_the_reader_no_other(data, sentence, tmp_path):
+    folder_with(tmp_path, data, "torn")
+    page = shown(folder_with(tmp_path, {"verdict": "refuted", "says": "I am whole."}, "whole"))
+    assert sentence in section(page, "torn")
+    assert "I am whole." in section(page, "whole")
+    assert "1 ! unreadable" in words(page.text)
+
+
+def test_a_picture_that_is_none_is_left_out_with_a_sentence(tmp_path):
+    pictures = {"rulers.png": b"<svg onload=alert(1)>", "epochs.png": PNG}
+    page = shown(folder_with(tmp_path, {"verdict": "refuted", "arms": {"a": {}}}, "c", pictures))
+    assert "rulers.png is no PNG picture and is left out." in page.text
+    assert len(page.all("img")) == 1
+
+
+def test_pictures_of_cases_stand_case_by_case_and_name_their_case(tmp_path):
+    names = ["epochs-easy.png", "epochs-hard.png", "rulers-easy.png", "rulers-hard.png"]
+    pictures = dict.fromkeys([*names, "photo.png"], PNG)
+    page = shown(folder_with(tmp_path, {"verdict": "refuted", "arms": {"a": {}}}, "c", pictures))
+    said = [image["alt"] for image in page.all("img")]
+    kinds = ["Each arm under", "Each arm over"] * 2
+    assert [alt[:14].strip() for alt in said] == [kind[:14].strip() for kind in kinds]
+    assert ["case easy" in alt for alt in said] == [True, True, False, False]
+
+
+AT = {"mean": -0.001, "low": -0.003, "high": 0.001, "level": 0.95, "deviation": 0.1, "n": 5}
+
+
+def prediction():
+    """One that holds, as verdict.json has it."""
+    return {
+        "word": "holds",
+        "relation": "accuracy_score: a - b within 0 ± 0.01",
+        "arms": ["a", "b"],
+        "rulers": ["accuracy_score"] * 2,
+        "value": 0.0,
+        "margin": 0.01,
+        "interval": AT,
+        "tested": AT,
+        "p": 0.01,
+    }
+
+
+def test_undefined_and_endless_numbers_are_shown_as_such(tmp_path):
+    found = prediction()
+    one_seed = found | {"interval": found["interval"] | {"low": None, "high": None, "n": 1}}
+    nothing = {"mean": None, "low": None, "high": None, "level": 0.95, "deviation": None, "n": 0}
+    none = found | {"interval": nothing, "tested": nothing, "p": None, "word": "undecided"}
+    data = {"verdict": "undecided", "predictions": {"one": one_seed, "none": none}}
+    said = section(shown(folder_with(tmp_path, data)), "some-claim")
+    assert "one -0.0010 [-∞, ∞]" in said
+    assert "none – [-∞, ∞]" in said
+    assert "undefined" in said
+
+
+@pytest.mark.parametrize(
+    ("level", "smallest", "words"),
+    [
+        (0.95, 0.0625, "5 pairs cannot decide p = 0.0625"),
+        (0.9, 0.0625, "undecided p = 0.0625"),
+        (0.95, None, "undecided p = 0.0625"),  # an older verdict did not record it
+    ],
+)
+def test_flips_that_cannot_reach_the_level_are_said_not_to_decide(tmp_path, level, smallest, words):
+    found = prediction() | {"tested": AT | {"level": level}}
+    found["second_opinion"] = {"word": "undecided", "p": 0.0625, "smallest_p": smallest}
+    data = {"verdict": "reproduced", "predictions": {"one": found}}
+    assert words in section(shown(folder_with(tmp_path, data)), "some-claim")
+
+
+def test_models_environments_and_what_intervals_cover_are_shown_where_recorded(tmp_path):
+    pair = {"first": 41, "second": 17, "p": 0.0022}
+    model = {"arms": ["a", "b"], "by_seed": [pair, pair], "median_p": 0.0022, "told_apart": 2}
+    place = {"commit": "abc with changes", "torch": "2.14.1", "device": "CPU", "runs": 10}
+    data = {
+        "verdict": "reproduced",
+        "arms": {"a": {}, "b": {}},
+        "redrawn": ["a"],
+        "models": {
+            "better": model,
+            "other": model | {"arms": ["a", "c"]},
+            "best": model | {"arms": ["b", "a"]},
+        },
+        "environments": [place, place | {"commit": "def"}],
+    }
+    page = shown(folder_with(tmp_path, data))
+    said = section(page, "some-claim")
+    assert "better best a b 41:17, 41:17 0.0022, 0.0022 0.0022 2 of 2" in said
+    assert "other a c 41:17, 41:17" in said
+    assert said.count("41:17, 41:17") == 2
+    assert "abc with changes 2.14.1 CPU 10" in said
+    assert "All seeds of b share one data set" in said
+    assert "abc with changes, def" in page.below["origin"]
+
+
+def test_two_folders_whose_names_differ_only_in_signs_have_two_anchors(tmp_path):
+    folder_with(tmp_path, {"verdict": "refuted"}, "a b")
+    page = shown(folder_with(tmp_path, {"verdict": "refuted"}, "a+b"))
+    assert {"claim-a-b", "claim-a-b-again"} <= set(page.ids)
+
+
+def test_a_folder_without_verdicts_is_refused(tmp_path):
+    with pytest.raises(UserError, match="finds no verdict in"):
+        write_claims_page(tmp_path)
+
+
+def test_a_page_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="the report cannot be written at"):
+        write_claims_page(REFERENCE, tmp_path / "file" / "report.html")

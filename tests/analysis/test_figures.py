@@ -1,0 +1,305 @@
+import math
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from matplotlib import colors
+
+from lossheads.analysis.figures import COLOURS, DASHES, MARKERS, epochs_figure, puzzle_figure, save
+from lossheads.errors import UserError
+
+from .making import ARGMAX, CELLS, KERAS, puzzle, run
+
+FLOOR = "floor: the best answer that never looks at an input"
+
+
+def texts(axes):
+    return [text.get_text() for text in axes.texts]
+
+
+def rows(axes):
+    return [label.get_text() for label in axes.get_yticklabels()]
+
+
+def legend(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def marks(axes):
+    """(x, y) of the data marks, without rings and cap ends."""
+    return [
+        tuple(float(part[0]) for part in line.get_data())
+        for line in axes.lines
+        if line.get_marker() in MARKERS and line.get_markerfacecolor() != "none"
+    ]
+
+
+def test_each_mark_stands_at_its_mean_in_the_row_of_its_ruler():
+    (axes,) = puzzle_figure(puzzle(), [ARGMAX, CELLS, KERAS]).axes
+    assert [name.splitlines()[0] for name in rows(axes)] == [ARGMAX, CELLS, KERAS]
+    found = [(x, round(y)) for x, y in marks(axes)]
+    assert found == [
+        (pytest.approx(0.88), 0),
+        (pytest.approx(0.88), 0),
+        (pytest.approx(0.976), 1),
+        (pytest.approx(0.976), 1),
+        (pytest.approx(0.88), 2),
+        (pytest.approx(0.976), 2),
+    ]
+    assert axes.yaxis_inverted()
+    assert texts(axes).count("0.976") == 3
+
+
+def test_intervals_are_students():
+    (axes,) = puzzle_figure({"cce": puzzle()["cce"]}, [ARGMAX]).axes
+    (bar,) = [
+        segment
+        for collection in axes.collections
+        for segment in collection.get_segments()
+        if segment[0][1] == segment[1][1]
+    ]
+    np.testing.assert_allclose(bar[:, 0], [0.88 - 0.024841, 0.88 + 0.024841], atol=1e-6)
+
+
+def test_no_floor_crosses_the_row_of_another_ruler():
+    (axes,) = puzzle_figure(puzzle(), [ARGMAX, CELLS]).axes
+    assert all(len(line.get_xdata()) < 2 for line in axes.lines)
+    assert {round(y) for _, y in ticks(axes)} == {1}
+
+
+def ticks(axes):
+    """(x, y) of the floor ticks."""
+    segments = [segment for part in axes.collections for segment in part.get_segments()]
+    return [(s[0][0], (s[0][1] + s[1][1]) / 2) for s in segments if s[0][0] == s[1][0]]
+
+
+def test_floors_stand_beside_their_marks_and_in_the_rows_name():
+    (axes,) = puzzle_figure(puzzle(), [ARGMAX, CELLS]).axes
+    assert axes.get_xlim()[0] == pytest.approx(0.85)
+    assert rows(axes) == [f"{ARGMAX}\nfloor 0.100", f"{CELLS}\nfloor 0.900 = 1 − 1/10"]
+    assert ticks(axes) == [(0.9, pytest.approx(y)) for x, y in marks(axes) if y > 0.5]
+    arrows = [text.xy for text in axes.texts if text.get_text() == "◂"]
+    assert arrows == [(0.85, pytest.approx(y)) for x, y in marks(axes) if y < 0.5]
+
+
+def test_arms_with_different_floors_are_told_of_each():
+    (axes,) = puzzle_figure(puzzle(), [KERAS]).axes
+    assert rows(axes) == [f"{KERAS}\nfloor 0.100 or 0.900 = 1 − 1/10"]
+    assert ticks(axes) == [(0.9, pytest.approx(marks(axes)[1][1]))]
+
+
+def test_told_numbers_are_ringed():
+    figure = puzzle_figure(puzzle(), [ARGMAX, KERAS], told=[("cce", KERAS), ("bce", KERAS)])
+    rings = [line for line in figure.axes[0].lines if line.get_markerfacecolor() == "none"]
+    assert [ring.get_xdata()[0] for ring in rings] == pytest.approx([0.88, 0.976])
+    left, told = "a floor left of the axis", "the numbers that were compared"
+    assert legend(figure) == ["cce", "bce", FLOOR, left, told]
+
+
+def test_the_axis_says_split_and_n():
+    (axes,) = puzzle_figure(puzzle(), [ARGMAX]).axes
+    assert axes.get_xlabel() == "test split, mean and 95 % interval over n = 3 seeds"
+    short = {"cce": puzzle()["cce"], "bce": puzzle()["bce"][:2]}
+    (axes,) = puzzle_figure(short, [ARGMAX], split="val").axes
+    assert axes.get_xlabel() == "validation split, mean and 95 % interval over n = 2 to 3 seeds"
+
+
+def test_an_arm_without_a_value_leaves_its_place_empty():
+    lost = {"cce": puzzle()["cce"], "bce": [run(0, [{ARGMAX: 0.1}], status="diverged")]}
+    (axes,) = puzzle_figure(lost, [ARGMAX]).axes
+    assert [x for x, _ in marks(axes)] == pytest.approx([0.88])
+
+
+def test_curves_are_means_coloured_by_arm_and_dashed_by_ruler():
+    figure = epochs_figure(puzzle(), [ARGMAX, CELLS])
+    (axes,) = figure.axes
+    drawn = [line for line in axes.lines if len(line.get_xdata()) == 3]
+    assert [list(line.get_xdata()) for line in drawn] == [[0, 1, 2]] * 4
+    np.testing.assert_allclose(drawn[0].get_ydata(), [0.1, 0.7, 0.88])
+    np.testing.assert_allclose(drawn[1].get_ydata(), [0.82, 0.94, 0.976])
+    assert [colors.to_hex(line.get_color()).upper() for line in drawn] == [
+        *[COLOURS[0]] * 2,
+        *[COLOURS[1]] * 2,
+    ]
+    assert [line.is_dashed() for line in drawn] == [False, True, False, True]
+    named = [f"{ARGMAX}, floor 0.100", f"{CELLS}, floor 0.900 = 1 − 1/10"]
+    assert legend(figure) == ["cce", "bce", *named, FLOOR]
+
+
+def test_bands_are_the_intervals_around_the_curves():
+    (axes,) = epochs_figure({"cce": puzzle()["cce"]}, [ARGMAX]).axes
+    (band,) = axes.collections
+    ends = band.get_paths()[0].vertices
+    at_end = ends[ends[:, 0] == 2.0][:, 1]
+    assert (at_end.min(), at_end.max()) == pytest.approx((0.855159, 0.904841), abs=1e-6)
+
+
+def test_the_epochs_axis_serves_the_end_of_training():
+    (axes,) = epochs_figure(puzzle(), [ARGMAX, CELLS]).axes
+    assert axes.get_ylim() == pytest.approx((0.7, 1.0))
+    assert [0.9, 0.9] in [list(line.get_ydata()) for line in axes.lines]
+    assert axes.get_xlabel() == "epochs; validation split, mean and 95 % band over n = 3 seeds"
+
+
+def test_a_floor_off_the_axis_is_told_and_not_drawn():
+    figure = puzzle_figure(puzzle(), [ARGMAX])
+    assert ticks(figure.axes[0]) == []
+    assert rows(figure.axes[0]) == [f"{ARGMAX}\nfloor 0.100"]
+    assert "a floor left of the axis" in legend(figure)
+    assert "a floor left of the axis" not in legend(
+        puzzle_figure(recalling(), ["macro_recall_score"])
+    )
+    assert legend(epochs_figure(puzzle(), [ARGMAX]))[-2:] == [f"{ARGMAX}, floor 0.100", FLOOR]
+
+
+def recalling():
+    """Recall and F1 of one arm: always saying yes recalls all."""
+    floors = {"macro_recall_score": 1.0, "macro_f1_score": 0.15}
+    laps = [dict.fromkeys(floors, value) for value in (0.1, 0.4, 0.5)]
+    return {"a": [run(seed, laps, floors=floors) for seed in range(2)]}
+
+
+def test_every_floor_is_a_line_and_its_ruler_is_named():
+    figure = epochs_figure(recalling(), ["macro_recall_score", "macro_f1_score"])
+    lines = [list(line.get_ydata()) for line in figure.axes[0].lines]
+    assert [line for line in lines if len(line) == 2] == [[1.0, 1.0], [0.15, 0.15]]
+    assert legend(figure)[1:] == [
+        "macro_recall_score, floor 1.000, perfect without looking",
+        "macro_f1_score, floor 0.150",
+        FLOOR,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arms", "rulers", "words"),
+    [
+        (puzzle(), [ARGMAX, CELLS], "accuracy"),
+        (recalling(), ["macro_recall_score", "macro_f1_score"], "score"),
+        (recalling(), ["macro_f1_score"], "macro_f1_score"),
+    ],
+)
+def test_the_axis_is_named_after_the_rulers_on_it(arms, rulers, words):
+    assert epochs_figure(arms, rulers).axes[0].get_ylabel() == words
+
+
+def test_a_ruler_without_floor_says_so():
+    runs = [run(0, [{ARGMAX: 0.5}], floors={ARGMAX: float("nan")})]
+    (axes,) = puzzle_figure({"a": runs}, [ARGMAX]).axes
+    assert rows(axes) == [f"{ARGMAX}\nfloor none"]
+    assert legend(epochs_figure({"a": runs}, [ARGMAX])) == ["a", f"{ARGMAX}, floor none"]
+
+
+@pytest.mark.parametrize("arms", [2, 3, 7])
+@pytest.mark.parametrize("name", ["mmm", "m" * 30, "m" * 200, "softmax_cce, epochs=5.0, " * 8])
+def test_the_legend_stays_on_the_paper(arms, name):
+    many = {f"{number}{name}": puzzle()["cce"] for number in range(arms)}
+    for figure in (puzzle_figure(many, [ARGMAX]), epochs_figure(many, [ARGMAX, CELLS])):
+        figure.canvas.draw()
+        box = figure.legends[0].get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.width
+        assert [words.replace("\n", "").replace(" ", "") for words in legend(figure)[:arms]] == [
+            arm.replace(" ", "") for arm in many
+        ]
+
+
+def test_a_long_name_is_folded_after_its_separators_and_takes_no_room_from_the_axes():
+    many = {f"{number}, {'epochs=5.0, ' * 16}": puzzle()["cce"] for number in range(7)}
+    figure, plain = (epochs_figure(arms, [ARGMAX]) for arms in (many, {"cce": puzzle()["cce"]}))
+    assert all(line.endswith("=5.0,") for line in legend(figure)[0].splitlines())
+    heights = []
+    for drawn in (figure, plain):
+        drawn.canvas.draw()
+        heights.append(drawn.axes[0].get_window_extent().height)
+    assert heights[0] > 0.8 * heights[1]
+
+
+def test_one_seed_claims_neither_interval_nor_band():
+    one = {"cce": puzzle()["cce"][:1]}
+    assert puzzle_figure(one, [ARGMAX]).axes[0].get_xlabel() == "test split, one seed, no interval"
+    label = epochs_figure(one, [ARGMAX]).axes[0].get_xlabel()
+    assert label == "epochs; validation split, one seed, no band"
+    both = {"cce": puzzle()["cce"], "bce": puzzle()["bce"][:1]}
+    label = puzzle_figure(both, [ARGMAX]).axes[0].get_xlabel()
+    assert label.endswith("mean and 95 % interval over n = 1 to 3 seeds, none at one seed")
+
+
+def stopping(steps):
+    """An arm of two seeds whose first walks so far and whose second walks three laps."""
+    laps = [{ARGMAX: 0.1}, {ARGMAX: 0.7}, {ARGMAX: 0.8}]
+    return [run(0, laps[:steps]), run(1, laps)]
+
+
+def test_a_curve_that_ends_with_its_first_stopper_says_so():
+    figure = epochs_figure({"cut": stopping(2), "whole": stopping(3)}, [ARGMAX])
+    bars = [line for line in figure.axes[0].lines if line.get_marker() == "|"]
+    assert [(*line.get_xdata(), *line.get_ydata()) for line in bars] == [(1.0, 0.7)]
+    assert bars[0].get_color() == COLOURS[0]
+    assert "the first seed of the arm stopped here, others trained on" in legend(figure)
+    whole = legend(epochs_figure({"whole": stopping(3)}, [ARGMAX]))
+    assert whole == ["whole", f"{ARGMAX}, floor 0.100", FLOOR]
+
+
+def test_a_curve_that_goes_on_after_the_kept_lap_says_so():
+    first = stopping(3)[0]
+    start, best, after = first.laps
+    kept = replace(first, laps=[start, replace(best, test=after.test), replace(after, test=None)])
+    said = "early stopping: final numbers are of the best lap of each seed, not of a curve's end"
+    assert said in legend(epochs_figure({"a": [kept]}, [ARGMAX]))
+
+
+def test_colours_are_as_many_as_markers():
+    assert len(COLOURS) == len(MARKERS) == len(set(COLOURS)) == len(set(MARKERS))
+
+
+@pytest.mark.parametrize("draw", [puzzle_figure, epochs_figure])
+@pytest.mark.parametrize(
+    ("rulers", "arms", "words"),
+    [
+        (["nll_loss"], 1, "show losses, errors and factors in a table"),
+        ([ARGMAX], len(COLOURS) + 1, "draw two figures"),
+        (["acuracy_score"], 1, "did you mean"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(draw, rulers, arms, words):
+    many = {f"arm {number}": puzzle()["cce"] for number in range(arms)}
+    with pytest.raises(UserError, match=words):
+        draw(many, rulers)
+
+
+@pytest.mark.parametrize("draw", [puzzle_figure, epochs_figure])
+def test_a_factor_that_is_best_in_the_middle_is_not_drawn_as_better_when_higher(draw):
+    name = "fitted_temperature"
+    arms = {"cce": [run(0, [{name: 0.9}], floors={name: math.nan})]}
+    with pytest.raises(UserError, match="got fitted_temperature: it draws rulers of which more is"):
+        draw(arms, [name])
+
+
+def test_more_rulers_than_dashes_are_refused():
+    with pytest.raises(UserError, match="got 5 rulers: it has 4 dashes"):
+        epochs_figure(puzzle(), [ARGMAX] * (len(DASHES) + 1))
+
+
+def test_the_same_figure_gives_the_same_files(tmp_path):
+    first = save(puzzle_figure(puzzle(), [ARGMAX]), tmp_path / "a" / "puzzle")
+    second = save(puzzle_figure(puzzle(), [ARGMAX]), tmp_path / "b" / "puzzle")
+    assert [path.name for path in first] == ["puzzle.png", "puzzle.svg"]
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def test_a_figure_that_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "taken").write_text("a file, not a folder")
+    with pytest.raises(UserError, match="puzzle cannot be written"):
+        save(puzzle_figure(puzzle(), [ARGMAX]), tmp_path / "taken" / "puzzle")
+
+
+def test_reports_start_without_torch_and_without_pyplot():
+    code = (
+        "import sys, lossheads.analysis.tables, lossheads.analysis.figures,"
+        " lossheads.analysis.overview, lossheads.cli.board;"
+        " print({'torch', 'matplotlib.pyplot'} & set(sys.modules))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "set()"

@@ -1,0 +1,142 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from lossheads.analysis.aggregate import (
+    check,
+    curve,
+    final,
+    floor_of,
+    floor_words,
+    perfect,
+    quantity,
+    skill,
+    spread,
+)
+from lossheads.errors import UserError
+from lossheads.metrics.evaluate import ALL_RULERS
+
+from .making import ARGMAX, CELLS, puzzle, run
+
+
+def test_the_interval_is_students():
+    values = np.random.default_rng(0).normal(0.9, 0.01, 7)
+    found = spread(list(values))
+    low, high = stats.t.interval(0.95, 6, loc=values.mean(), scale=stats.sem(values))
+    assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
+    assert (found.n, found.left_out) == (7, 0)
+
+
+def test_an_interval_by_hand():
+    # Values 1, 2, 3: deviation 1, standard error 1/√3, t(0.975, 2) = 4.302653.
+    assert spread([1.0, 2.0, 3.0]).half_width == pytest.approx(4.302653 / math.sqrt(3), rel=1e-6)
+
+
+def test_equal_seeds_have_their_own_value_as_mean():
+    found = spread([0.1, 0.1, 0.1])  # the sum of three tenths is not three tenths
+    assert (found.mean, found.half_width) == (0.1, 0.0)
+
+
+def test_one_seed_has_a_mean_but_no_interval():
+    found = spread([0.5, math.nan])
+    assert (found.mean, found.n, found.left_out) == (0.5, 1, 1)
+    assert math.isnan(found.half_width)
+
+
+def test_no_seed_has_no_mean():
+    found = spread([math.nan])
+    assert math.isnan(found.mean)
+    assert (found.n, found.left_out) == (0, 1)
+
+
+def test_a_run_that_ended_early_is_counted_and_not_averaged():
+    laps = [{ARGMAX: 0.5}, {ARGMAX: 0.8}]
+    runs = [run(0, laps), run(1, laps), run(2, laps[:1], status="diverged"), run(3, [])]
+    found = final(runs, ARGMAX, "test")
+    assert (found.mean, found.n, found.left_out) == (0.8, 2, 2)
+    assert floor_of(runs, ARGMAX, "test") == 0.1
+
+
+def test_a_curve_keeps_the_steps_that_every_run_reached():
+    laps = [{ARGMAX: 0.1}, {ARGMAX: 0.5}, {ARGMAX: 0.8}]
+    late = [{ARGMAX: 0.3}, {ARGMAX: 0.7}]
+    points = curve([run(0, laps), run(1, late), run(2, [])], ARGMAX)
+    assert [(lap.step, at.mean, at.n) for lap, at in points] == [
+        (0, pytest.approx(0.2), 2),
+        (100, pytest.approx(0.6), 2),
+    ]
+
+
+def test_a_curve_runs_forwards_when_the_kept_lap_stands_last():
+    laps = [{ARGMAX: 0.1}, {ARGMAX: 0.5}, {ARGMAX: 0.8}]
+    points = curve([run(0, laps, steps=[1, 16, 8])], ARGMAX)
+    assert [lap.step for lap, _ in points] == [1, 8, 16]
+
+
+def test_a_curve_of_nothing_is_empty():
+    assert curve([], ARGMAX) == []
+
+
+def test_the_name_of_every_ruler_tells_what_is_perfect_but_of_a_factor():
+    told = {ruler.name: perfect(ruler.name) for ruler in ALL_RULERS}
+    assert {name for name, best in told.items() if math.isnan(best)} == {"fitted_temperature"}
+    known = {ruler.name: ruler.perfect for ruler in ALL_RULERS}
+    assert {name: best for name, best in told.items() if best != known[name]}.keys() == {
+        "fitted_temperature"
+    }
+    assert perfect("outliers/held_out/max_score_fpr95_error") == 0.0
+    assert perfect("tuned/macro_f1_score") == 1.0
+    assert math.isnan(perfect("first_step/gradient_norm"))
+
+
+def test_skill_runs_from_the_floor_to_perfect():
+    assert [skill(0.9, 0.9, 1.0), skill(1.0, 0.9, 1.0), skill(0.0, 2.3, 0.0)] == [0.0, 1.0, 1.0]
+    assert skill(0.4, 0.8, 1.0) < 0
+    assert math.isnan(skill(0.0, 0.0, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("floor", "words"),
+    [
+        (0.9, "0.900 = 1 − 1/10"),
+        (0.1, "0.100"),
+        (0.9001, "0.900"),
+        (1.0, "1.000, perfect without looking"),
+    ],
+)
+def test_only_the_exact_floor_is_called_one_minus_one_over_c(floor, words):
+    assert floor_words(puzzle()["cce"], floor) == words
+
+
+def test_half_is_not_explained_by_two_classes():
+    two = replace(puzzle()["cce"][0], class_names=["no", "yes"])
+    assert floor_words([two], 0.5) == "0.500"
+
+
+@pytest.mark.parametrize(
+    ("rulers", "words"),
+    [
+        (["macro_f1_score"], "macro_f1_score"),
+        (["accuracy_score", "keras_2_3_accuracy"], "accuracy"),
+        (["accuracy_score", "exact_match_score"], "score"),
+    ],
+)
+def test_rulers_together_are_called_what_all_of_them_are(rulers, words):
+    assert quantity(rulers) == words
+
+
+@pytest.mark.parametrize(
+    ("arms", "rulers", "words"),
+    [
+        ({}, [ARGMAX], "0 arms"),
+        ({"a": []}, [], "0 rulers"),
+        ({"a": []}, [ARGMAX], "no run with a measurement"),
+        ({"a": [run(0, [{ARGMAX: 0.5, CELLS: 0.9}])]}, ["acuracy_score"], "did you mean"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused(arms, rulers, words):
+    with pytest.raises(UserError, match=words):
+        check(arms, rulers, "table")

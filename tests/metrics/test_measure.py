@@ -1,0 +1,190 @@
+"""What holds for all rulers at once: perfection, floors, gaps in the data, names."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from lossheads import heads
+from lossheads.errors import UserError
+from lossheads.metrics import (
+    accuracy_score,
+    class_rulers_for,
+    find_ruler,
+    measure,
+    posterior_kl_loss,
+    rulers_for,
+    skill,
+)
+from lossheads.metrics.evaluate import ALL_CLASS_RULERS, ALL_RULERS
+from lossheads.outcomes import AnyOf, EachOneOf, OneOf, Outcome
+from lossheads.predictions import Predictions, predict
+
+from .making import draw, draw_labels, from_logits, generator
+
+OUTCOMES: list[Outcome] = [
+    OneOf(2),
+    OneOf(3),
+    AnyOf(1),
+    AnyOf(3),
+    EachOneOf(1, 3),
+    EachOneOf(2, 2),
+    EachOneOf(2, 3),
+]
+
+
+def known(outcome: Outcome) -> Predictions:
+    """Predictions that lack nothing: the true posterior is there for rulers that read it."""
+    p = draw(outcome)
+    return replace(p, truth=outcome.presence(p.labels).double())
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=str)
+def test_a_measurement_holds_what_single_rulers_say(outcome):
+    p = known(outcome)
+    seen = measure(p, full=True)
+    assert seen.n == 200
+    assert list(seen.rulers) == list(seen.floors) == [r.name for r in rulers_for(outcome)]
+    for ruler in rulers_for(outcome):
+        assert seen.rulers[ruler.name] == pytest.approx(ruler(p), abs=0, nan_ok=True)
+        assert seen.floors[ruler.name] == pytest.approx(ruler.floor(p), abs=0, nan_ok=True)
+    for ruler in class_rulers_for(outcome):
+        assert seen.classes[ruler.name] == ruler(p)
+        assert len(ruler.floor(p)) == math.prod(outcome.columns)
+
+
+def test_a_cheap_measurement_is_a_part_of_the_full_one():
+    p = draw(OneOf(5))
+    cheap, full = measure(p, full=False), measure(p, full=True)
+    assert cheap.rulers.items() < full.rulers.items()
+    assert cheap.classes.items() < full.classes.items()
+    assert "roc_auc_score" in full.classes.keys() - cheap.classes.keys()
+
+
+def test_a_class_that_never_occurs_is_counted_and_left_out_of_means():
+    labels = torch.tensor([0, 0, 1, 1, 1, 0])
+    logits = torch.tensor([[3.0, 0, 0, 0]] * 3 + [[0, 3.0, 0, 0]] * 3)
+    seen = measure(from_logits(OneOf(4), logits, labels), full=True)
+    assert seen.classes["recall_score"][:2] == pytest.approx([2 / 3, 2 / 3])
+    assert all(math.isnan(value) for value in seen.classes["recall_score"][2:])
+    assert seen.rulers["balanced_accuracy_score"] == pytest.approx(2 / 3)
+    for name in ("recall_score", "precision_score", "roc_auc_score", "balanced_accuracy_score"):
+        assert seen.undefined[name] == 2, name
+    assert "accuracy_score" not in seen.undefined
+
+
+def test_a_single_nan_score_leaves_every_ruler_undefined():
+    p = draw(OneOf(3))
+    scores = p.scores.clone()
+    scores[17, 1] = math.nan
+    seen = measure(replace(p, scores=scores), full=True)
+    assert all(math.isnan(value) for value in seen.rulers.values())
+    assert all(math.isnan(v) for row in seen.classes.values() for v in row)
+    assert seen.undefined["accuracy_score"] == 1
+    assert seen.undefined["recall_score"] == 3
+    assert math.isnan(accuracy_score(replace(p, scores=scores)))
+
+
+def test_labels_changed_in_place_are_counted_again():
+    p = draw(OneOf(3))
+    measure(p, full=True)
+    p.labels.fill_(1)
+    assert measure(p, full=True).floors["accuracy_score"] == 1.0
+
+
+def test_labels_made_in_inference_mode_are_measured():
+    p = draw(AnyOf(3))
+    with torch.inference_mode():
+        inside = replace(p, labels=p.labels.clone())
+    assert measure(inside, full=True) == measure(p, full=True)
+
+
+def test_infinite_losses_stay_infinite_instead_of_vanishing():
+    p = draw(OneOf(2), n=2)
+    log_probs = torch.tensor([[0.0, -math.inf], [-math.inf, 0.0]], dtype=torch.float64)
+    p = replace(p, labels=torch.tensor([1, 1]), log_probs=log_probs)
+    assert measure(p, full=False).rulers["nll_loss"] == math.inf
+
+
+def test_no_examples_are_refused():
+    p = draw(OneOf(2))
+    empty = replace(p, labels=p.labels[:0], scores=p.scores[:0], log_probs=p.log_probs[:0])
+    for ask in (lambda: measure(empty, full=False), lambda: accuracy_score(empty)):
+        with pytest.raises(UserError, match="0 examples"):
+            ask()
+
+
+def test_names_are_unique_and_tell_which_way_is_better():
+    rulers = [*ALL_RULERS, *ALL_CLASS_RULERS]
+    names = [ruler.name for ruler in rulers]
+    assert len(names) == len(set(names))
+    for ruler in rulers:
+        lower = ruler.name.endswith(("_loss", "_error"))
+        assert ruler.perfect == (0.0 if lower or ruler.name == "score_when_absent" else 1.0)
+        assert ruler.says.endswith(".")
+
+
+def test_an_unknown_ruler_is_refused_with_its_neighbours():
+    with pytest.raises(UserError, match="no ruler 'acuracy_score': did you mean accuracy_score"):
+        find_ruler("acuracy_score", OneOf(3))
+
+
+def test_a_ruler_without_meaning_for_the_outcome_is_refused():
+    with pytest.raises(UserError, match=r"accuracy_score does not serve AnyOf\(n=3\).*OneOf or"):
+        find_ruler("accuracy_score", AnyOf(3))
+    with pytest.raises(UserError, match="accuracy_score does not serve"):
+        accuracy_score(draw(AnyOf(3)))
+
+
+def test_a_ruler_per_class_cannot_be_asked_for_one_number():
+    with pytest.raises(UserError, match=r"'f1_score' gives one value per class.*macro_f1_score"):
+        find_ruler("f1_score", OneOf(3))
+
+
+def test_found_rulers_are_the_listed_ones():
+    for outcome in OUTCOMES:
+        for ruler in rulers_for(outcome):
+            assert find_ruler(ruler.name, outcome) is ruler
+
+
+@pytest.mark.parametrize(
+    ("score", "floor", "top", "expected"),
+    [(0.9, 0.9, 1.0, 0.0), (0.95, 0.9, 1.0, 0.5), (0.5, 2.0, 0.0, 0.75), (0.8, 0.9, 1.0, -1.0)],
+)
+def test_skill_is_the_way_from_floor_to_perfection(score, floor, top, expected):
+    assert skill(score, floor, top) == pytest.approx(expected)
+
+
+def test_there_is_no_skill_where_the_floor_is_perfect():
+    assert math.isnan(skill(0.0, 0.0, 0.0))
+
+
+def test_rulers_of_the_truth_are_left_out_where_it_is_unknown():
+    p = draw(OneOf(3))
+    assert "posterior_kl_loss" not in measure(p, full=True).rulers
+    assert "posterior_kl_loss" in measure(known(OneOf(3)), full=True).rulers
+    with pytest.raises(UserError, match="without a true posterior"):
+        posterior_kl_loss(p)
+
+
+HEADS = [
+    heads.SoftmaxCCE(OneOf(4)),
+    heads.SoftmaxBCE(OneOf(4)),
+    heads.SigmoidBCE(OneOf(4)),
+    heads.SigmoidBCE(AnyOf(4)),
+    heads.TwoLogitCCE(OneOf(2)),
+    heads.SingleLogitBCE(OneOf(2)),
+]
+
+
+@pytest.mark.parametrize("head", HEADS, ids=lambda head: f"{type(head).__name__}-{head.outcome}")
+def test_every_ruler_of_its_outcome_measures_a_head(head):
+    g = generator(3)
+    labels = draw_labels(head.outcome, 200, g)
+    p = predict(head, torch.randn(200, head.units, generator=g), labels)
+    seen = measure(p, full=True)
+    missing = {r.name for r in rulers_for(head.outcome)} - set(seen.rulers)
+    assert missing == {"posterior_kl_loss"}
+    # Noise fits no positive temperature on some draws; everything else has a value.
+    assert set(seen.undefined) <= {"fitted_temperature"}

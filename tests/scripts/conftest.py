@@ -1,22 +1,17 @@
-"""A small clone of the project on a machine whose Python, pip and uv are stand-ins."""
+"""A small clone of the project on a machine whose Python and pip are stand-ins."""
 
-import os
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-Process = subprocess.Popen[str]
-Outcome = tuple[int, str, str]
-
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
+SCRIPTS = HERE.parents[1] / "scripts"
 # All that the scripts may need of a machine, besides Python.
-TOOLS = ["bash", "cat", "cp", "dirname", "env", "find", "head"]
-TOOLS += ["ls", "mkdir", "mv", "rm", "sed", "sleep", "tail"]
+TOOLS = ["bash", "cat", "cp", "dirname", "env", "find"]
+TOOLS += ["head", "ls", "mkdir", "sed", "sleep", "tail", "touch"]
 
 
 class Clone:
@@ -25,47 +20,32 @@ class Clone:
     def __init__(self, place: Path) -> None:
         self.place = place
         self.root = place / "a clone"
+        self.venv = self.root / ".venv"
         self.bin = place / "bin"
         self.calls_file = place / "calls"
         self.bin.mkdir()
         for tool in TOOLS:
-            found = shutil.which(tool)
-            assert found, f"this machine has no {tool}"
-            (self.bin / tool).symlink_to(found)
+            (self.bin / tool).symlink_to(shutil.which(tool) or f"this machine has no {tool}")
         (self.root / "scripts").mkdir(parents=True)
         for script in ("bootstrap.sh", "test.sh", "reproduce.sh"):
-            shutil.copy(ROOT / "scripts" / script, self.root / "scripts" / script)
+            shutil.copy(SCRIPTS / script, self.root / "scripts")
         (self.root / "pyproject.toml").write_text("[project]\n")
         (self.root / "constraints.txt").write_text("torch==1.0\n")
 
-    @property
-    def venv(self) -> Path:
-        return self.root / ".venv"
-
-    @property
-    def stamp(self) -> Path:
-        return self.venv / ".lossheads-stamp"
-
-    def add_python(self, name: str, version: str) -> Path:
+    def add_python(self, name: str, version: str) -> None:
         text = (HERE / "fake_python").read_text()
-        return self.add_command(
-            name, text.replace("VERSION", version).replace("EXE", sys.executable)
-        )
-
-    def add_command(self, name: str, text: str) -> Path:
         path = self.bin / name
-        path.write_text(text)
+        path.write_text(text.replace("VERSION", version).replace("EXE", sys.executable))
         path.chmod(0o755)
-        return path
 
     def start(
         self, *arguments: str, script: str = "test.sh", **environment: str
-    ) -> subprocess.Popen:
+    ) -> subprocess.Popen[str]:
         """Start a script as someone standing elsewhere would, in a process group of its own."""
         return subprocess.Popen(
             [self.root / "scripts" / script, *arguments],
             cwd=self.place,
-            env={"PATH": str(self.bin), "HOME": "", "CALLS": str(self.calls_file), **environment},
+            env={"PATH": str(self.bin), "CALLS": str(self.calls_file), **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -73,29 +53,19 @@ class Clone:
             start_new_session=True,
         )
 
-    def run(self, *arguments: str, script: str = "test.sh", **environment: str) -> Outcome:
+    def run(
+        self, *arguments: str, script: str = "test.sh", **environment: str
+    ) -> tuple[int, str, str]:
         """Run a script to its end: (exit status, standard output, standard error)."""
         self.calls_file.write_text("")
         process = self.start(*arguments, script=script, **environment)
-        return finish(process)
+        out, err = process.communicate(timeout=20)
+        return process.returncode, out, err
 
     @property
     def calls(self) -> list[str]:
-        """What the last `run` asked of Python, pip and uv, but for the questions about versions."""
-        lines = self.calls_file.read_text().splitlines()
-        return [line for line in lines if " -c import" not in line]
-
-    def count(self, what: str) -> int:
-        return sum(what in call for call in self.calls)
-
-
-def finish(process: Process) -> Outcome:
-    try:
-        out, err = process.communicate(timeout=20)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        raise
-    return process.returncode, out, err
+        """What the stand-ins have done since the last `run` began."""
+        return self.calls_file.read_text().splitlines()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from hydra.errors import HydraException
 
-from lossheads.cli.errors import sentence_of
+from lossheads.cli.errors import message_and_status
 from lossheads.errors import UserError, near_matches
 from lossheads.runs.device import cores
 from several.pages import fill
@@ -31,7 +31,7 @@ def main(words: Sequence[str]) -> int:
     asked = _parser().parse_intermixed_args(words)
     try:
         _check(asked)
-        settings = [f"outputs={asked.outputs}", *asked.settings]
+        settings = [f"output_dir={asked.outputs}", *asked.settings]
         trainer = partial(
             train, seeds=asked.seeds, jobs=asked.jobs, settings=settings, say=_say_on_stderr
         )
@@ -41,7 +41,7 @@ def main(words: Sequence[str]) -> int:
             fill(asked.docs / section.page, section.make(trainer, call))
             print(f"{name}: {asked.docs / section.page}")
     except (UserError, HydraException) as error:
-        print(f"several_labels: {sentence_of(error)[0]}", file=sys.stderr)
+        print(f"several_labels: {message_and_status(error)[0]}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("several_labels: stopped; finished runs are kept", file=sys.stderr)

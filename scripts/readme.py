@@ -18,20 +18,20 @@ PUZZLE = "bce-97-vs-cce-90"
 
 
 def puzzle() -> str:
-    """Arm × ruler of the reference run: mean, 95 % interval, floor."""
+    """Arm × metric of the reference run: mean, 95 % interval, baseline."""
     verdict = _read(PUZZLE)
     cells = verdict["table"]
-    rulers = list(dict.fromkeys(cell["ruler"] for cell in cells))
+    metrics = list(dict.fromkeys(cell["metric"] for cell in cells))
     arms = list(dict.fromkeys(cell["arm"] for cell in cells))
-    at = {(cell["arm"], cell["ruler"]): cell for cell in cells}
+    at = {(cell["arm"], cell["metric"]): cell for cell in cells}
     lines = [f"| | {' | '.join(arms)} |", "|---|" + "---:|" * len(arms)]
-    for ruler in rulers:
-        shown = " | ".join(_cell(at[arm, ruler]) for arm in arms)
-        lines.append(f"| `{ruler}` | {shown} |")
+    for metric in metrics:
+        shown = " | ".join(_cell(at[arm, metric]) for arm in arms)
+        lines.append(f"| `{metric}` | {shown} |")
     n = cells[0]["interval"]["n"]
     said = (
         f"Test split (10,000 images), mean ± half of the 95 % interval over n = {n} seeds; in "
-        f"brackets the floor, what the best answer that never looks at the image scores. Verdict: "
+        f"brackets the baseline, what the best constant prediction scores. Verdict: "
         f"**{_spoken(verdict['verdict'])}**, because {verdict['why']}."
     )
     return "\n".join([*lines, "", said])
@@ -77,7 +77,7 @@ def _where(source: dict[str, str]) -> str:
 def _cell(cell: dict[str, Any]) -> str:
     interval = cell["interval"]
     half = interval["high"] - interval["mean"]
-    return f"{interval['mean']:.4f} ± {half:.4f} ({cell['floor']:.2f})"
+    return f"{interval['mean']:.4f} ± {half:.4f} ({cell['baseline']:.2f})"
 
 
 def _spoken(word: str) -> str:

@@ -46,15 +46,15 @@ WORDS = [
     ("seed=null", "seed: it is never null"),
     ("force=maybe", "force=maybe: it is true or false"),
     ("trust=abc", "trust: it is a list, [A,B]"),
-    ("outputs=[a]", "outputs=['a']: it is a word"),
-    ("outputs=", "outputs= is empty"),
+    ("output_dir=[a]", "output_dir=['a']: it is a word"),
+    ("output_dir=", "output_dir= is empty"),
     ("training=tiny", "training: it is a section"),
     ("device.kind=tpu", "device.kind=tpu: did you mean cpu?"),
     (
         "training.steps=null training.epochs=1e300",
         "training.epochs=1e+300: it is at most 1,000,000",
     ),
-    ("training.watch=nonsense", "training.watch=nonsense: no ruler"),
+    ("training.monitor=nonsense", "training.monitor=nonsense: no metric"),
     ("optimizer.lr=abc", "optimizer Adam refuses lr=abc: it needs a number"),
     ("optimizer.lr=true", "optimizer Adam refuses lr=True: it needs a number"),
     ("optimizer.fused=maybe", "it needs true, false or null"),
@@ -172,11 +172,11 @@ def test_a_broken_file_of_ones_own_is_one_sentence(
 COMMANDS = [
     ("claim run softmax-cannot-see-a-shift --nope", "claim: unrecognized arguments: --nope"),
     ("claim run all --claims .", "claim finds no claim file"),
-    ("claim run softmax-cannot-see-a-shift outputs=file", "file/claims"),
+    ("claim run softmax-cannot-see-a-shift output_dir=file", "file/claims"),
     ("claim run nofile.yaml", "claim finds no file nofile.yaml: name a file that is there; known"),
     ("claim run prior-bais.yaml", "did you mean prior-bias"),
     ("claim run below/odd.yaml", "below/odd.yaml cannot be read: is a directory\n"),
-    ("train outputs=/proc/x dataset=digits", "no such file or directory; name another folder"),
+    ("train output_dir=/proc/x dataset=digits", "no such file or directory; name another folder"),
     ("report --nope", "report: unrecognized arguments"),
     ("train -sc nope", "Expecting one subcommand"),
 ]
@@ -206,7 +206,7 @@ def test_a_page_goes_to_a_file_alone(tmp_path: Path) -> None:
 
 def test_a_sweep_writes_to_one_outputs_folder(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "lossheads", *DIGITS, "-m", "outputs=a,b"],
+        [sys.executable, "-m", "lossheads", *DIGITS, "-m", "output_dir=a,b"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -15,7 +15,7 @@ from hydra._internal.utils import create_config_search_path
 from hydra.core.object_type import ObjectType
 
 from lossheads.cli.main import main
-from lossheads.runs.config import config_folder, list_choices
+from lossheads.runs.config import cache_group_listing, config_folder
 
 TINY = ["dataset=digits", "model.hidden=[16]", "training.steps=20", "recording.tensorboard=false"]
 
@@ -46,11 +46,11 @@ def test_help_names_every_command_and_is_quick(tmp_path: Path) -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_train_prints_rulers_with_floors(tmp_path: Path) -> None:
+def test_train_prints_metrics_with_baselines(tmp_path: Path) -> None:
     done = lossheads("train", *TINY, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "accuracy_score" in done.stdout
-    assert "floor" in done.stdout
+    assert "baseline" in done.stdout
     assert "outputs/runs/digits-softmax_cce-s0-" in done.stdout
     assert "step     20" in done.stderr
     assert sorted(path.name for path in (tmp_path / "outputs").iterdir()) == ["runs"]
@@ -76,16 +76,16 @@ def test_a_sweep_counts_what_it_asks_twice_once(tmp_path: Path) -> None:
 
 def test_basic_launcher_gives_the_same_results(tmp_path: Path) -> None:
     words = [*TINY, "-m", "head=softmax_cce,sigmoid_bce"]
-    assert lossheads(*words, "outputs=a", cwd=tmp_path).returncode == 0
-    done = lossheads(*words, "outputs=b", "hydra/launcher=basic", cwd=tmp_path)
+    assert lossheads(*words, "output_dir=a", cwd=tmp_path).returncode == 0
+    done = lossheads(*words, "output_dir=b", "hydra/launcher=basic", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
-    def laps(outputs: str) -> dict[str, object]:
+    def history(outputs: str) -> dict[str, object]:
         found = (tmp_path / outputs / "runs").glob("*/result.json")
-        return {path.parent.name: json.loads(path.read_text())["laps"] for path in found}
+        return {path.parent.name: json.loads(path.read_text())["history"] for path in found}
 
-    assert laps("a") == laps("b")
-    assert len(laps("a")) == 2
+    assert history("a") == history("b")
+    assert len(history("a")) == 2
 
 
 MISTAKES = [
@@ -242,7 +242,7 @@ def test_report_reads_finished_runs(tmp_path: Path) -> None:
     shown = lossheads("report", cwd=tmp_path)
     assert "softmax_cce (n = 2)" in shown.stdout
     rows = lossheads("report", "--csv", cwd=tmp_path).stdout.splitlines()
-    assert rows[0].startswith("arm,ruler,mean,low,high,n")
+    assert rows[0].startswith("arm,metric,mean,low,high,n")
 
 
 def test_heads_are_explained_with_numbers(tmp_path: Path) -> None:
@@ -294,21 +294,21 @@ def test_groups_are_listed_from_one_copy_of_the_folders(monkeypatch: pytest.Monk
         "_parse_overrides_and_create_caching_repo",
         lambda *words: copies.append(words) or copied(*words),
     )
-    list_choices()
+    cache_group_listing()
     assert {group: loader.get_group_options(group) for group in expected} == expected
     assert loader.list_groups("") == groups
     assert len(copies) == 1
 
 
 def test_settings_may_follow_flags(tmp_path: Path) -> None:
-    words = ["claim", "run", "softmax-cannot-see-a-shift", "--reference", "none", "outputs=o6"]
+    words = ["claim", "run", "softmax-cannot-see-a-shift", "--reference", "none", "output_dir=o6"]
     done = lossheads(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "o6/claims/softmax-cannot-see-a-shift/verdict.md").is_file()
 
 
 def test_a_claim_says_whether_its_verdict_is_the_committed_one(tmp_path: Path) -> None:
-    words = ["claim", "run", "softmax-cannot-see-a-shift", "outputs=o", "--reference", "kept"]
+    words = ["claim", "run", "softmax-cannot-see-a-shift", "output_dir=o", "--reference", "kept"]
     assert "the verdict in" not in lossheads(*words, cwd=tmp_path).stdout
     assert lossheads(*words, "--save-reference", cwd=tmp_path).returncode == 0
     same = lossheads(*words, cwd=tmp_path)
@@ -322,7 +322,7 @@ def test_a_claim_says_whether_its_verdict_is_the_committed_one(tmp_path: Path) -
 
 
 def test_a_sweep_of_several_labels_prints_its_table(tmp_path: Path) -> None:
-    """Rulers measured on test only (thresholds) must not stop the table; twice a seed is once."""
+    """Metrics measured on test only (thresholds) must not stop the table; twice a seed is once."""
     words = ["dataset=synthetic_multilabel", "head=sigmoid_bce", *TINY[2:], "-m", "seed=0,0,1"]
     done = lossheads(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -331,6 +331,6 @@ def test_a_sweep_of_several_labels_prints_its_table(tmp_path: Path) -> None:
 
 
 def test_moved_outputs_are_named_where_they_are(tmp_path: Path) -> None:
-    assert lossheads(*TINY, "outputs=a", cwd=tmp_path).returncode == 0
+    assert lossheads(*TINY, "output_dir=a", cwd=tmp_path).returncode == 0
     (tmp_path / "a").rename(tmp_path / "b")
-    assert "1 run in b/runs/" in lossheads(*TINY, "outputs=b", cwd=tmp_path).stdout
+    assert "1 run in b/runs/" in lossheads(*TINY, "output_dir=b", cwd=tmp_path).stdout

@@ -61,6 +61,11 @@ def test_every_experiment_runs_two_steps(name: str, tmp_path: Path) -> None:
     text = (config_folder() / "experiment" / f"{name}.yaml").read_text(encoding="utf-8")
     params = yaml.safe_load(text)["hydra"]["sweeper"]["params"]
     words = [f"{key}={str(value).split(',')[0]}" for key, value in params.items()]
-    small = ["training.steps=2", "recording.tensorboard=false", f"outputs={tmp_path}", "device=cpu"]
+    small = [
+        "training.steps=2",
+        "recording.tensorboard=false",
+        f"output_dir={tmp_path}",
+        "device=cpu",
+    ]
     (result,) = execute([compose([f"experiment={name}", *words, *small])])
     assert result.status == "finished"

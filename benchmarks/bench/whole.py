@@ -69,7 +69,7 @@ def claim(name: str, folder: Path, settings: Sequence[str] = ()) -> dict[str, An
     """
     report = folder / "step_seconds"
     call = [sys.executable, "-c", _WATCHED, str(report), "claim", "run", name]
-    facts = _watched([*call, f"outputs={folder}", *settings])
+    facts = _watched([*call, f"output_dir={folder}", *settings])
     if facts["exit_status"] not in (0, 3):  # 3: not the committed verdict, still a run
         raise UserError(f"lossheads claim run {name} ended with status {facts['exit_status']}")
     results = [json.loads(path.read_text()) for path in folder.glob("runs/*/result.json")]

@@ -42,21 +42,23 @@ def swept(experiment: str, key: str) -> tuple[str, ...]:
 
 
 def grouped() -> list[Part]:
-    """Losses for sets of classes: known posteriors, then pictures."""
-    sets = [
-        Part(f"30 sets, {shares}, {labels} labels", "grouped", (*words, f"dataset.labels={labels}"))
+    """Losses for groups of classes: known posteriors, then pictures."""
+    groups = [
+        Part(
+            f"30 groups, {shares}, {labels} labels", "grouped", (*words, f"dataset.labels={labels}")
+        )
         for shares, words in (("equal classes", ("dataset.shares=null",)), ("rare classes", ()))
         for labels in ("hard", "smoothed", "soft")
     ]
     # The centred loss goes on moving on hard labels when the others have arrived.
     longer = Part(
-        "30 sets, rare classes, hard labels, five times as long",
+        "30 groups, rare classes, hard labels, five times as long",
         "grouped",
         ("training.epochs=20",),
         heads=("grouped_cce", "grouped_logsum_cce", "grouped_centred_cce"),
     )
     return [
-        *sets,
+        *groups,
         longer,
         Part("9 positions in a picture, equal garments", "quadrants", ("dataset.imbalance=1.0",)),
         Part("9 positions in a picture, rare garments", "quadrants"),

@@ -16,11 +16,11 @@ from several import parts
 from several.parts import Part
 from several.running import Trained
 from several.steps import Cost, Size, measure_steps, ratio
-from several.tables import Contrast, cell, contrast_table, markdown, ruler_table, seeds
+from several.tables import Contrast, cell, contrast_table, markdown, metric_table, seeds
 
 Train = Callable[[Sequence[Part]], Trained]
 
-GROUPED_RULERS = [
+GROUPED_METRICS = [
     "accuracy_score",
     "balanced_accuracy_score",
     "worst_recall_score",
@@ -34,26 +34,26 @@ CONTRASTS = [
     Contrast("grouped_balanced_cce", "grouped_logsum_cce", "nll_loss"),
     Contrast("grouped_pairwise_cce", "grouped_cce", "worst_recall_score"),
 ]
-LABEL_RULERS = [
+LABEL_METRICS = [
     "macro_f1_score",
     "micro_f1_score",
     "macro_recall_score",
     "mean_average_precision_score",
     "exact_match_score",
-    "hamming_error",
-    "calibration_error",
+    "hamming_loss",
+    "expected_calibration_error",
     "fitted_temperature",
 ]
 # Every head here decides where its score passes 1/2, so `one_half/` would repeat the plain names.
-THRESHOLD_RULERS = [
-    f"{rule}{ruler}"
-    for ruler in ("macro_f1_score", "macro_recall_score", "exact_match_score")
+THRESHOLD_METRICS = [
+    f"{rule}{metric}"
+    for metric in ("macro_f1_score", "macro_recall_score", "exact_match_score")
     for rule in ("", "tuned/")
 ]
-TEMPERATURE_RULERS = [
+TEMPERATURE_METRICS = [
     "fitted_temperature",
     "posterior_kl_loss",
-    "hamming_error",
+    "hamming_loss",
     "macro_f1_score",
 ]
 
@@ -67,10 +67,10 @@ class Section:
 
 
 def grouped(train: Train, call: str) -> dict[str, str]:
-    """The comparison of losses for sets of classes."""
+    """The comparison of losses for groups of classes."""
     trained = train(parts.grouped())
     text = [
-        ruler_table(trained, GROUPED_RULERS),
+        metric_table(trained, GROUPED_METRICS),
         conditions(trained, call),
         "Paired differences, seed by seed:",
         contrast_table(trained, CONTRASTS),
@@ -82,8 +82,8 @@ def labels(train: Train, call: str) -> dict[str, str]:
     """Heads for any subset of labels, then the same scores cut at tuned thresholds."""
     trained = train(parts.labels())
     return {
-        "label-heads": f"{ruler_table(trained, LABEL_RULERS)}\n\n{conditions(trained, call)}",
-        "thresholds": ruler_table(trained, THRESHOLD_RULERS),
+        "label-heads": f"{metric_table(trained, LABEL_METRICS)}\n\n{conditions(trained, call)}",
+        "thresholds": metric_table(trained, THRESHOLD_METRICS),
     }
 
 
@@ -104,7 +104,7 @@ def temperature(train: Train, call: str) -> dict[str, str]:
         rows.append([str(count), *fitted, f"{multilabel_temperature(count, prevalence):.4f}"])
     return {
         "temperature-drift": f"{markdown(head, rows)}\n\n{conditions(trained, call)}",
-        "temperature-rulers": ruler_table(trained, TEMPERATURE_RULERS),
+        "temperature-metrics": metric_table(trained, TEMPERATURE_METRICS),
     }
 
 
@@ -121,7 +121,7 @@ def steps(train: Train, call: str, size: Size | None = None) -> dict[str, str]:
     busy = os.getloadavg()[0]
     said = (
         f"Loss: value and gradient by the logits. Step: the same within a training step of a "
-        f"linear model with {size.features} inputs and fused Adam. {size.sets} sets of "
+        f"linear model with {size.features} inputs and fused Adam. {size.groups} groups of "
         f"{size.classes} classes, batch {size.batch}, hard labels, float32, one thread; medians "
         f"of {size.rounds} rounds in which the heads took turns; ratios are medians over rounds. "
         f"`{call}`, {datetime.now(UTC):%Y-%m-%d}, {_machine()}, torch {_torch()}; meanwhile "
@@ -148,7 +148,7 @@ def conditions(trained: Trained, call: str) -> str:
     commits = _several(_commit(r) for r in results)
     return (
         f"Test split of {sizes} examples; mean ± half of the 95 % interval (Student's t) over "
-        f"n = {seeds(trained)} seeds; floor: the best answer that never looks at the input. A "
+        f"n = {seeds(trained)} seeds; baseline: the best constant prediction. A "
         f"seed draws data, start and order of batches anew, the same for all heads of a block. "
         f"Trained on {days} by `{call}` at {commits}: {_machine()}, one thread, "
         f"torch {first['packages']['torch']}, Python {first['python']}."

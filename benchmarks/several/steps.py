@@ -16,9 +16,9 @@ from lossheads.runs.config import compose
 
 @dataclass(frozen=True)
 class Size:
-    """`sets` sets of `classes` classes, `batch` rows of `features` inputs, `rounds` turns each."""
+    """`groups` groups of `classes` classes, `batch` rows of `features` inputs, `rounds` turns each."""
 
-    sets: int = 64
+    groups: int = 64
     classes: int = 100
     batch: int = 256
     features: int = 128
@@ -59,13 +59,13 @@ def ratio(mine: Sequence[float], theirs: Sequence[float]) -> float:
 
 
 def _turns(name: str, size: Size) -> tuple[Callable[[], None], Callable[[], None]]:
-    words = [f"dataset.sets={size.sets}", f"dataset.classes={size.classes}", f"head={name}"]
+    words = [f"dataset.groups={size.groups}", f"dataset.classes={size.classes}", f"head={name}"]
     head = build_head(compose(["dataset=synthetic_groups", *words]))
     generator = torch.Generator().manual_seed(0)
-    labels = torch.randint(size.classes, (size.batch, size.sets), generator=generator)
+    labels = torch.randint(size.classes, (size.batch, size.groups), generator=generator)
     head = head.with_base_rates(base_rates(head.outcome, labels))
     target = head.encode(labels)
-    logits = torch.randn(size.batch, head.units, generator=generator).requires_grad_()
+    logits = torch.randn(size.batch, head.num_logits, generator=generator).requires_grad_()
     inputs = torch.randn(size.batch, size.features, generator=generator)
 
     def loss() -> None:
@@ -75,7 +75,7 @@ def _turns(name: str, size: Size) -> tuple[Callable[[], None], Callable[[], None
 
 
 def _step(head: Head, inputs: Tensor, target: Tensor) -> Callable[[], None]:
-    model = nn.Linear(inputs.shape[1], head.units)
+    model = nn.Linear(inputs.shape[1], head.num_logits)
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
 
     def step() -> None:

@@ -1,10 +1,10 @@
-"""Results to Markdown: means over seeds with 95 % intervals, floors, paired differences."""
+"""Results to Markdown: means over seeds with 95 % intervals, baselines, paired differences."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from lossheads.analysis.aggregate import Spread, final, floor_of, last, spread
+from lossheads.analysis.aggregate import Spread, baseline_of, final, last, spread
 from lossheads.records import Result
 from several.running import Arms, Trained
 
@@ -12,16 +12,16 @@ NOTHING = "–"
 
 
 class Contrast(NamedTuple):
-    """One arm less another under a ruler, seed by seed."""
+    """One arm less another under a metric, seed by seed."""
 
     arm: str
     other: str
-    ruler: str
+    metric: str
 
     @property
     def title(self) -> str:
         """Heading of a column."""
-        return f"`{self.arm}` − `{self.other}`: `{self.ruler}`"
+        return f"`{self.arm}` − `{self.other}`: `{self.metric}`"
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1) -> str:
@@ -30,16 +30,16 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1)
     return "\n".join("| " + " | ".join(line) + " |" for line in [head, ruled, *rows])
 
 
-def ruler_table(trained: Trained, rulers: Sequence[str]) -> str:
-    """Part and arm down, rulers across; below each part what ignoring the input scores."""
+def metric_table(trained: Trained, metrics: Sequence[str]) -> str:
+    """Part and arm down, metrics across; below each part what ignoring the input scores."""
     n = seeds(trained)
     rows: list[list[str]] = []
     for part, arms in trained.items():
         for arm, results in arms.items():
-            cells = [cell(final(results, ruler, "test"), n) for ruler in rulers]
+            cells = [cell(final(results, metric, "test"), n) for metric in metrics]
             rows.append([part, f"`{arm}`", *cells])
-        rows.append([part, "*floor*", *(_floor(arms, ruler) for ruler in rulers)])
-    return markdown(["data", "head", *(f"`{r}`" for r in rulers)], _once(rows), words=2)
+        rows.append([part, "*baseline*", *(_baseline(arms, metric) for metric in metrics)])
+    return markdown(["data", "head", *(f"`{r}`" for r in metrics)], _once(rows), words=2)
 
 
 def contrast_table(trained: Trained, contrasts: Sequence[Contrast]) -> str:
@@ -57,7 +57,7 @@ def contrast_table(trained: Trained, contrasts: Sequence[Contrast]) -> str:
 def difference(arms: Mapping[str, Sequence[Result]], contrast: Contrast) -> Spread:
     """Of the test values at equal seeds; a seed without either value is left out."""
     pairs = zip(arms[contrast.arm], arms[contrast.other], strict=True)
-    return spread([_value(a, contrast.ruler) - _value(b, contrast.ruler) for a, b in pairs])
+    return spread([_value(a, contrast.metric) - _value(b, contrast.metric) for a, b in pairs])
 
 
 def cell(at: Spread, n: int, sign: str = "") -> str:
@@ -77,14 +77,14 @@ def seeds(trained: Trained) -> int:
     return max(len(results) for arms in trained.values() for results in arms.values())
 
 
-def _value(result: Result, ruler: str) -> float:
+def _value(result: Result, metric: str) -> float:
     end = last(result, "test")
-    return math.nan if end is None else end.rulers.get(ruler, math.nan)
+    return math.nan if end is None else end.metrics.get(metric, math.nan)
 
 
-def _floor(arms: Arms, ruler: str) -> str:
-    floor = floor_of(next(iter(arms.values())), ruler, "test")
-    return NOTHING if math.isnan(floor) else f"{floor:.4f}"
+def _baseline(arms: Arms, metric: str) -> str:
+    baseline = baseline_of(next(iter(arms.values())), metric, "test")
+    return NOTHING if math.isnan(baseline) else f"{baseline:.4f}"
 
 
 def _once(rows: Sequence[list[str]]) -> list[list[str]]:

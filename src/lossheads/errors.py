@@ -38,7 +38,7 @@ def refusing_to_write(path: Path, what: str = "outputs") -> Iterator[None]:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise UserError(
             f"{what} cannot be written at {path}: {reason(error)}; {'free some room or ' * full}"
-            f"name another folder with outputs=FOLDER"
+            f"name another folder with output_dir=FOLDER"
         ) from error
 
 

@@ -1,6 +1,6 @@
 """What a label can be.
 
-Shape letters, here and everywhere: N examples, C classes, L labels, S sets of M classes each,
+Shape letters, here and everywhere: N examples, C classes, L labels, S groups of M classes each,
 U logits per example, K members, B batch.
 
 Labels are hard (int64 or bool) or soft (float distributions over the same events). Which of the
@@ -43,7 +43,7 @@ class OneOf:
         """Shape of one example's log-probabilities: (C,)."""
         return (self.n,)
 
-    def presence(self, labels: Tensor) -> Tensor:
+    def indicators(self, labels: Tensor) -> Tensor:
         """How present each class is: (N, C) float in [0, 1], one-hot for hard labels."""
         return labels.float() if self.soft else _one_hot(labels, self.n)
 
@@ -75,7 +75,7 @@ class AnyOf:
         """Shape of one example's log-probabilities: (L, 2), holding [off, on]."""
         return (self.n, 2)
 
-    def presence(self, labels: Tensor) -> Tensor:
+    def indicators(self, labels: Tensor) -> Tensor:
         """How present each label is: (N, L) float in [0, 1]."""
         return labels.float()
 
@@ -86,35 +86,35 @@ class AnyOf:
 
 @dataclass(frozen=True)
 class EachOneOf:
-    """One of n classes in each of several sets. Labels int64 (N, S); soft: float (N, S, M)."""
+    """One of n classes in each of several groups. Labels int64 (N, S); soft: float (N, S, M)."""
 
-    sets: int
+    groups: int
     n: int
     soft: bool = False
 
     def __post_init__(self) -> None:
-        _at_least("EachOneOf", "sets", self.sets, 1)
+        _at_least("EachOneOf", "groups", self.groups, 1)
         _at_least("EachOneOf", "n", self.n, 2)
 
     def __str__(self) -> str:
-        return f"{'soft ' * self.soft}EachOneOf(sets={self.sets}, n={self.n})"
+        return f"{'soft ' * self.soft}EachOneOf(groups={self.groups}, n={self.n})"
 
     @property
     def columns(self) -> tuple[int, ...]:
         """Shape of one example's per-class scores: (S, M)."""
-        return (self.sets, self.n)
+        return (self.groups, self.n)
 
     @property
     def events(self) -> tuple[int, ...]:
         """Shape of one example's log-probabilities: (S, M)."""
-        return (self.sets, self.n)
+        return (self.groups, self.n)
 
-    def presence(self, labels: Tensor) -> Tensor:
-        """How present each class of each set is: (N, S, M) float in [0, 1]."""
+    def indicators(self, labels: Tensor) -> Tensor:
+        """How present each class of each group is: (N, S, M) float in [0, 1]."""
         return labels.float() if self.soft else _one_hot(labels, self.n)
 
     def hard(self, labels: Tensor) -> Tensor:
-        """The likeliest class of each set: int64 (N, S). Hard labels pass through."""
+        """The likeliest class of each group: int64 (N, S). Hard labels pass through."""
         return labels.argmax(dim=-1) if self.soft else labels
 
 
@@ -123,7 +123,7 @@ Outcome = OneOf | AnyOf | EachOneOf
 
 def base_rates(outcome: Outcome, labels: Tensor) -> Tensor:
     """Share of examples in which each class is present: float64, shaped like `outcome.columns`."""
-    return outcome.presence(labels).double().mean(dim=0)
+    return outcome.indicators(labels).double().mean(dim=0)
 
 
 def check_labels(outcome: Outcome, labels: Tensor, who: str) -> None:

@@ -1,4 +1,4 @@
-"""What a member, or each of several, said about a split, in the only form rulers see."""
+"""What a member, or each of several, said about a split, in the only form metrics see."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -10,12 +10,12 @@ from lossheads.heads.base import FrameworkLoss, Head
 from lossheads.outcomes import Outcome
 
 # What differs between members; the rest of `Predictions` is a matter of head and labels.
-ANSWERS = ("scores", "log_probs", "decisions", "outputs", "logits")
+PER_MEMBER_FIELDS = ("scores", "log_probs", "decisions", "framework_outputs", "logits")
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """One member's answers on N examples. No ruler sees more than this.
+    """One member's per_member on N examples. No metric sees more than this.
 
     Attributes:
         outcome: What the labels can be.
@@ -23,11 +23,11 @@ class Predictions:
         scores: (N, *outcome.columns) in [0, 1], the head's per-class score.
         log_probs: (N, *outcome.events) float64.
         decisions: Shaped and typed like hard labels.
-        outputs: (N, U) in [0, 1], the last layer as a framework would print it.
+        framework_outputs: (N, U) in [0, 1], the last layer as a framework would print it.
         framework_target: (N, U) float, the target a framework user would pass.
         framework_loss: Name of the loss in Keras's words.
-        logits: (N, U) float32 as trained; for detection rulers and temperatures.
-        truth: The true posterior, float64 (N, *outcome.columns), where the data know it.
+        logits: (N, U) float32 as trained; for detection metrics and temperatures.
+        true_posterior: The true posterior, float64 (N, *outcome.columns), where the data know it.
     """
 
     outcome: Outcome
@@ -35,14 +35,16 @@ class Predictions:
     scores: Tensor
     log_probs: Tensor
     decisions: Tensor
-    outputs: Tensor
+    framework_outputs: Tensor
     framework_target: Tensor
     framework_loss: FrameworkLoss
     logits: Tensor
-    truth: Tensor | None = None
+    true_posterior: Tensor | None = None
 
 
-def predict(head: Head, logits: Tensor, labels: Tensor, truth: Tensor | None = None) -> Predictions:
+def predict(
+    head: Head, logits: Tensor, labels: Tensor, true_posterior: Tensor | None = None
+) -> Predictions:
     """Everything `head` says about `logits` (N, U), beside the labels of the same rows."""
     return Predictions(
         outcome=head.outcome,
@@ -50,11 +52,11 @@ def predict(head: Head, logits: Tensor, labels: Tensor, truth: Tensor | None = N
         scores=head.scores(logits),
         log_probs=head.log_probs(logits),
         decisions=head.decide(logits),
-        outputs=head.outputs(logits),
+        framework_outputs=head.framework_outputs(logits),
         framework_target=head.framework_target(labels),
         framework_loss=head.framework_loss,
         logits=logits,
-        truth=truth,
+        true_posterior=true_posterior,
     )
 
 
@@ -63,7 +65,7 @@ class CohortPredictions:
     """What K members of one head said about the same N examples.
 
     Attributes:
-        stacked: The fields named in `ANSWERS` begin with K; the others are shared by all.
+        stacked: The fields named in `PER_MEMBER_FIELDS` begin with K; the others are shared by all.
     """
 
     stacked: Predictions
@@ -72,29 +74,29 @@ class CohortPredictions:
         return len(self.stacked.logits)
 
     def __getitem__(self, k: int) -> Predictions:
-        return self.member([answer[k] for answer in self.answers])
+        return self.member([answer[k] for answer in self.per_member])
 
     def __iter__(self) -> Iterator[Predictions]:
         return (self[k] for k in range(len(self)))
 
     @property
-    def answers(self) -> list[Tensor]:
-        """The fields that begin with K, in the order of `ANSWERS`."""
-        return [getattr(self.stacked, name) for name in ANSWERS]
+    def per_member(self) -> list[Tensor]:
+        """The fields that begin with K, in the order of `PER_MEMBER_FIELDS`."""
+        return [getattr(self.stacked, name) for name in PER_MEMBER_FIELDS]
 
-    def member(self, answers: Iterable[Tensor]) -> Predictions:
-        """The predictions of the member who gave these answers, in the order of `ANSWERS`."""
-        own: dict[str, Any] = dict(zip(ANSWERS, answers, strict=True))
+    def member(self, per_member: Iterable[Tensor]) -> Predictions:
+        """The predictions of the member who gave these per_member, in the order of `PER_MEMBER_FIELDS`."""
+        own: dict[str, Any] = dict(zip(PER_MEMBER_FIELDS, per_member, strict=True))
         return replace(self.stacked, **own)
 
 
 def predict_cohort(
-    head: Head, logits: Tensor, labels: Tensor, truth: Tensor | None = None
+    head: Head, logits: Tensor, labels: Tensor, true_posterior: Tensor | None = None
 ) -> CohortPredictions:
     """Everything `head` says about the logits (K, N, U) of K members, all rows at once."""
-    members, n, units = logits.shape
-    rows = predict(head, logits.reshape(members * n, units), labels, truth)
+    members, n, num_logits = logits.shape
+    rows = predict(head, logits.reshape(members * n, num_logits), labels, true_posterior)
     by_member: dict[str, Any] = {
-        name: getattr(rows, name).unflatten(0, (members, n)) for name in ANSWERS
+        name: getattr(rows, name).unflatten(0, (members, n)) for name in PER_MEMBER_FIELDS
     }
     return CohortPredictions(replace(rows, **by_member))

@@ -5,7 +5,7 @@ outputs/runs/<dataset>-<head>-s<seed>-<key>/
     environment.json   git commit, package versions, device
     status.json        running | finished | interrupted | diverged | failed
     metrics.jsonl      one line per measuring step
-    result.json        written last and atomically: its presence *is* "finished"
+    result.json        written last and atomically: its indicators *is* "finished"
     events.out.…       TensorBoard
 """
 
@@ -24,20 +24,20 @@ from lossheads.errors import UserError
 Status = Literal["running", "finished", "interrupted", "diverged", "failed"]
 
 # A key names what a run computes, not where, how loudly or in what company.
-NOT_IN_KEY = ("outputs", "force", "trust", "data_dir", "recording", "cohort", "choices")
+NOT_IN_KEY = ("output_dir", "force", "trust", "data_dir", "recording", "cohort", "choices")
 
 
 @dataclass(frozen=True)
-class Right:
+class CorrectMask:
     """Which examples of a split were decided right: all labels, all sets of the example.
 
     Attributes:
         bits: Eight examples to a byte, the first in the highest bit, base64: 10,000 in 1.7 kB.
-        examples: Digest of inputs and labels in order; only equal ones lie side by side.
+        examples_digest: Digest of inputs and labels in order; only equal ones lie side by side.
     """
 
     bits: str
-    examples: str
+    examples_digest: str
 
     @property
     def mask(self) -> int:
@@ -47,42 +47,42 @@ class Right:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One split under every ruler: name -> value; NaN where a ruler is undefined.
+    """One split under every metric: name -> value; NaN where a metric is undefined.
 
     Attributes:
-        rulers: Scalars.
-        floors: What the best answer that ignores the input scores, same names.
-        classes: Per-class rulers: name -> one value per class (or label, or flattened set·class).
+        metrics: Scalars.
+        baselines: What the best constant prediction scores, same names.
+        per_class: Per-class metrics: name -> one value per class (or label, or flattened group·class).
         undefined: How many values are NaN, and why in a word or two: name -> count.
         n: Examples measured.
-        right: Which of them were decided right; on the test split of runs that recorded it.
+        correct: Which of them were decided right; on the test split of runs that recorded it.
     """
 
-    rulers: Mapping[str, float]
-    floors: Mapping[str, float]
-    classes: Mapping[str, list[float]]
+    metrics: Mapping[str, float]
+    baselines: Mapping[str, float]
+    per_class: Mapping[str, list[float]]
     undefined: Mapping[str, int]
     n: int
-    right: Right | None = None
+    correct: CorrectMask | None = None
 
 
 @dataclass(frozen=True)
-class Lap:
+class ValidationStep:
     """One measuring step of one member.
 
     Attributes:
         step: Optimizer steps taken so far; 0 is before training.
         epoch: `step` in passes over the training split, fractional.
-        own_loss: Mean training loss since the last lap, in the head's own nats per example.
+        train_loss: Mean training loss since the last validation, in the head's own nats per example.
             Never comparable between heads. NaN at step 0.
         learning_rate: At this step.
-        val: The validation split under the rulers.
-        test: The test split; only at the lap whose weights are kept.
+        val: The validation split under the metrics.
+        test: The test split; only at the validation step whose weights are kept.
     """
 
     step: int
     epoch: float
-    own_loss: float
+    train_loss: float
     learning_rate: float
     val: Measurement
     test: Measurement | None = None
@@ -97,7 +97,7 @@ class Result:
     status: Status
     config: Mapping[str, Any]
     class_names: list[str]
-    laps: list[Lap]
+    history: list[ValidationStep]
     seconds: float
     environment: Mapping[str, Any]
     first_step: Mapping[str, float] = field(default_factory=dict)
@@ -105,38 +105,41 @@ class Result:
     diverged_at: Mapping[str, float] | None = None
 
     @property
-    def kept(self) -> Lap:
-        """The lap whose weights were kept: the one with a test split, the last of a lost run.
+    def kept(self) -> ValidationStep:
+        """The validation step whose weights were kept: the one with a test split, the last of a lost run.
 
-        Early stopping keeps the best lap; those after it stay in `laps`, in the order of steps.
+        Early stopping keeps the best validation step; those after it stay in `history`, in the order of steps.
         """
-        if not self.laps:
-            raise ValueError(f"run {self.name} ({self.status}) has no lap")
-        return next((lap for lap in self.laps if lap.test is not None), self.laps[-1])
+        if not self.history:
+            raise ValueError(f"run {self.name} ({self.status}) has no validation step")
+        return next(
+            (validation for validation in self.history if validation.test is not None),
+            self.history[-1],
+        )
 
     @property
     def test(self) -> Measurement:
-        """The test split at the kept lap."""
-        measured = self.kept.test if self.laps else None
+        """The test split at the kept validation."""
+        measured = self.kept.test if self.history else None
         if measured is None:
             raise ValueError(f"run {self.name} ({self.status}) has no test measurement")
         return measured
 
     @property
     def val(self) -> Measurement:
-        """The validation split at the kept lap."""
+        """The validation split at the kept validation."""
         return self.kept.val
 
 
-def direction(ruler: str) -> int:
-    """Which way is better, by a ruler's name: 1 higher, -1 lower, 0 where the name does not say.
+def direction(metric: str) -> int:
+    """Which way is better, by a metric's name: 1 higher, -1 lower, 0 where the name does not say.
 
     A name without a direction is no promise of one: `fitted_temperature` is a factor, best in
     the middle of its range.
     """
-    if ruler.endswith(("_loss", "_error")):
+    if metric.endswith(("_loss", "_error")):
         return -1
-    return 1 if ruler.endswith("_score") or "accuracy" in ruler else 0
+    return 1 if metric.endswith("_score") or "accuracy" in metric else 0
 
 
 def run_key(config: Mapping[str, Any]) -> str:
@@ -176,8 +179,8 @@ def read_result(folder: Path) -> Result | None:
         return None
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        laps = [_lap(entry) for entry in data.pop("laps")]
-        return Result(**data, laps=laps)
+        history = [_validation_step(entry) for entry in data.pop("history")]
+        return Result(**data, history=history)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path} is no result (torn, or of another version): remove its folder, and the run "
@@ -210,12 +213,12 @@ def _dig(config: Mapping[str, Any], key: str) -> Any:
     return value
 
 
-def _lap(data: dict[str, Any]) -> Lap:
+def _validation_step(data: dict[str, Any]) -> ValidationStep:
     val, test = data.pop("val"), data.pop("test")
-    return Lap(
+    return ValidationStep(
         step=data["step"],
         epoch=data["epoch"],
-        own_loss=_null_to_nan(data["own_loss"]),
+        train_loss=_null_to_nan(data["train_loss"]),
         learning_rate=data["learning_rate"],
         val=_measurement(val),
         test=None if test is None else _measurement(test),
@@ -224,14 +227,14 @@ def _lap(data: dict[str, Any]) -> Lap:
 
 def _measurement(data: dict[str, Any]) -> Measurement:
     return Measurement(
-        rulers={name: _null_to_nan(value) for name, value in data["rulers"].items()},
-        floors={name: _null_to_nan(value) for name, value in data["floors"].items()},
-        classes={
-            name: [_null_to_nan(value) for value in row] for name, row in data["classes"].items()
+        metrics={name: _null_to_nan(value) for name, value in data["metrics"].items()},
+        baselines={name: _null_to_nan(value) for name, value in data["baselines"].items()},
+        per_class={
+            name: [_null_to_nan(value) for value in row] for name, row in data["per_class"].items()
         },
         undefined=data["undefined"],
         n=data["n"],
-        right=Right(**data["right"]) if data.get("right") else None,
+        correct=CorrectMask(**data["correct"]) if data.get("correct") else None,
     )
 
 

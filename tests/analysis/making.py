@@ -1,51 +1,53 @@
-"""Results written by hand: an arm is a list of values per seed, one a lap."""
+"""Results written by hand: an arm is a list of values per seed, one a validation."""
 
 import math
 from collections.abc import Mapping, Sequence
 
-from lossheads.records import Lap, Measurement, Result, Status
+from lossheads.records import Measurement, Result, Status, ValidationStep
 
 ARGMAX, CELLS, KERAS = "accuracy_score", "elementwise_accuracy_score", "keras_2_3_accuracy"
-FLOORS = {ARGMAX: 0.1, CELLS: 0.9, KERAS: 0.1, "nll_loss": math.log(10)}
+BASELINES = {ARGMAX: 0.1, CELLS: 0.9, KERAS: 0.1, "nll_loss": math.log(10)}
 CLASSES = [f"class {number}" for number in range(10)]
 
 
-def measured(values: Mapping[str, float], floors: Mapping[str, float] | None = None) -> Measurement:
-    known = {**FLOORS, **(floors or {})}
+def measured(
+    values: Mapping[str, float], baselines: Mapping[str, float] | None = None
+) -> Measurement:
+    known = {**BASELINES, **(baselines or {})}
     own = {name: known[name] for name in values}
-    return Measurement(rulers=dict(values), floors=own, classes={}, undefined={}, n=1000)
+    return Measurement(metrics=dict(values), baselines=own, per_class={}, undefined={}, n=1000)
 
 
 def run(
     seed: int,
-    laps: Sequence[Mapping[str, float]],
+    history: Sequence[Mapping[str, float]],
     *,
     head: str = "softmax_cce",
-    floors: Mapping[str, float] | None = None,
+    baselines: Mapping[str, float] | None = None,
     status: Status = "finished",
     steps: Sequence[int] | None = None,
 ) -> Result:
-    """A run with laps at steps 0, 100, 200, …; a finished one has its last lap on test, too."""
-    at = steps or [100 * index for index in range(len(laps))]
+    """A run with history at steps 0, 100, 200, …; a finished one has its last validation step on test, too."""
+    at = steps or [100 * index for index in range(len(history))]
     walked = []
-    for index, (step, values) in enumerate(zip(at, laps, strict=True)):
-        val = measured(values, floors)
-        end = index == len(laps) - 1 and status == "finished"
-        walked.append(Lap(step, step / 100, 1.0, 1e-3, val, val if end else None))
+    for index, (step, values) in enumerate(zip(at, history, strict=True)):
+        val = measured(values, baselines)
+        end = index == len(history) - 1 and status == "finished"
+        walked.append(ValidationStep(step, step / 100, 1.0, 1e-3, val, val if end else None))
     return Result(
         key=f"key{seed}",
         name=f"toy-{head}-s{seed}",
         status=status,
         config={"seed": seed},
         class_names=CLASSES,
-        laps=walked,
+        history=walked,
         seconds=1.0,
         environment={},
     )
 
 
 def puzzle() -> dict[str, list[Result]]:
-    """Two arms, three seeds, three laps: equal by argmax, apart by what Keras printed."""
+    """Two arms, three seeds, three history: equal by argmax, apart by what Keras printed."""
     arms: dict[str, list[Result]] = {"cce": [], "bce": []}
     for seed, luck in enumerate((-0.01, 0.0, 0.01)):
         ways = [0.1, 0.7 + luck, 0.88 + luck]
@@ -54,5 +56,5 @@ def puzzle() -> dict[str, list[Result]]:
         cce = [{ARGMAX: a, CELLS: c, KERAS: a, "nll_loss": 1 - a} for a, c in pairs]
         bce = [{ARGMAX: a, CELLS: c, KERAS: c, "nll_loss": 1 - a} for a, c in pairs]
         arms["cce"].append(run(seed, cce))
-        arms["bce"].append(run(seed, bce, head="softmax_bce", floors={KERAS: 0.9}))
+        arms["bce"].append(run(seed, bce, head="softmax_bce", baselines={KERAS: 0.9}))
     return arms

@@ -16,7 +16,7 @@ def result(seed: int = 0, choice: str = "softmax_cce", **others: Any) -> Result:
         "device": {"kind": "cpu", "threads": None},
         "seed": seed,
         "data_seed": seed,
-        "outputs": "outputs",
+        "output_dir": "outputs",
     } | others
     blank = Result("key", "name", "finished", config, [], [], 1.0, {})
     return replace(blank, key=str(config))
@@ -41,7 +41,9 @@ def test_models_with_other_settings_are_other_arms() -> None:
 
 def test_threads_and_outputs_make_no_arm() -> None:
     one = {"kind": "cpu", "threads": 1}
-    assert sizes([result(0), result(1, device=one), result(2, outputs="b")]) == {"softmax_cce": 3}
+    assert sizes([result(0), result(1, device=one), result(2, output_dir="b")]) == {
+        "softmax_cce": 3
+    }
 
 
 def test_one_order_of_batches_for_all_seeds_is_another_arm() -> None:

@@ -52,7 +52,7 @@ def test_every_claim_appears_with_its_word_and_its_words(page):
 def test_every_number_of_the_findings_appears(page):
     for data in VERDICTS:
         said = section(page, data["slug"])
-        for name, found in data["predictions"].items():
+        for name, found in data["hypotheses"].items():
             plain, tested = interval(found["interval"]), interval(found["tested"])
             mean, ends = interval_text(plain).split(" ", 1)
             row = f"{name} {mean} {ends} {interval_text(tested).split(' ', 1)[1]} "
@@ -69,7 +69,7 @@ def test_every_check_and_every_cell_appears(page):
             assert f"{check['computed']:.10g} " in said
         for cell in data["table"]:
             assert interval_text(interval(cell["interval"])) in said
-            assert cell["floor"] is None or f"floor {number(cell['floor'])}" in said
+            assert cell["baseline"] is None or f"baseline {number(cell['baseline'])}" in said
 
 
 def test_every_arm_appears_with_its_settings(page):
@@ -100,15 +100,15 @@ def test_the_headline_counts_the_words(page):
 def test_the_evidence_is_what_the_verdict_rests_on():
     at = {"mean": 0.5, "low": 0.4, "high": 0.6, "level": 0.95, "n": 5}
     words_of = {"one": "holds", "two": "fails", "three": "undecided"}
-    predictions = {
-        name: {"word": word, "relation": f"{name} > 0", "interval": at}
+    hypotheses = {
+        name: {"conclusion": word, "relation": f"{name} > 0", "interval": at}
         for name, word in words_of.items()
     }
-    data = {"predictions": predictions, "rule": {"reproduced": ["one", "two", "three"]}}
+    data = {"hypotheses": hypotheses, "rule": {"reproduced": ["one", "two", "three"]}}
     for verdict, name in (("reproduced", "one"), ("refuted", "two"), ("undecided", "three")):
         said = f"{name} > 0: 0.5000 [0.4000, 0.6000], n = 5 seeds, {words_of[name]}"
         assert evidence(data | {"verdict": verdict}) == said
-    checks = {"a": {"word": "holds"}, "b": {"word": "fails"}}
+    checks = {"a": {"conclusion": "holds"}, "b": {"conclusion": "fails"}}
     only_checks = {"verdict": "refuted", "checks": checks, "rule": {"reproduced": ["a", "b"]}}
     assert evidence(only_checks) == "1 of 2 computed numbers are as stated"
 
@@ -145,8 +145,8 @@ def test_the_region_drawn_is_the_region_judged():
     checked = 0
     for data in VERDICTS:
         claim = shipped.get(data["slug"])
-        asked = {p.name: p for p in claim.predictions} if claim else {}
-        for name, found in data["predictions"].items():
+        asked = {p.name: p for p in claim.hypotheses} if claim else {}
+        for name, found in data["hypotheses"].items():
             # A reference may be older than the claim file; then it was asked something else.
             if name in asked and relation_text(asked[name]) == found["relation"]:
                 region = asked[name].region

@@ -23,17 +23,17 @@ def poisoned(value):
 def test_what_a_stranger_writes_is_only_shown(data, tmp_path):
     bad = poisoned(data)
     # The sign and the words of the judgement are ours; the rest may be anything.
-    bad["predictions"] = {
+    bad["hypotheses"] = {
         f"{name}{HOSTILE}": poisoned(found)
-        | {key: found[key] for key in ("word", "relation")}
+        | {key: found[key] for key in ("conclusion", "relation")}
         | {"says": HOSTILE}
-        for name, found in data["predictions"].items()
+        for name, found in data["hypotheses"].items()
     }
     bad["checks"] = {
-        f"{name}{HOSTILE}": check | {"says": HOSTILE, "word": HOSTILE}
+        f"{name}{HOSTILE}": check | {"says": HOSTILE, "conclusion": HOSTILE}
         for name, check in data["checks"].items()
     }
-    page = shown(folder_with(tmp_path, bad, pictures={"rulers.png": PNG}))
+    page = shown(folder_with(tmp_path, bad, pictures={"metrics.png": PNG}))
     assert HOSTILE in page.text
     assert "of another version" not in page.text
     assert not page.all("script")
@@ -58,7 +58,7 @@ def test_a_verdict_with_few_keys_becomes_sentences(tmp_path):
     for sentence in (
         "No pictures lie beside this verdict",
         "What theory says is not recorded in this folder.",
-        "This verdict records neither predictions nor checks.",
+        "This verdict records neither hypotheses nor checks.",
         "No arm was measured.",
         "No run records when it was made.",
         "a source that is not recorded",
@@ -85,14 +85,14 @@ def test_a_torn_verdict_costs_the_reader_no_other(data, sentence, tmp_path):
 
 
 def test_a_picture_that_is_none_is_left_out_with_a_sentence(tmp_path):
-    pictures = {"rulers.png": b"<svg onload=alert(1)>", "epochs.png": PNG}
+    pictures = {"metrics.png": b"<svg onload=alert(1)>", "epochs.png": PNG}
     page = shown(folder_with(tmp_path, {"verdict": "refuted", "arms": {"a": {}}}, "c", pictures))
-    assert "rulers.png is no PNG picture and is left out." in page.text
+    assert "metrics.png is no PNG picture and is left out." in page.text
     assert len(page.all("img")) == 1
 
 
 def test_pictures_of_cases_stand_case_by_case_and_name_their_case(tmp_path):
-    names = ["epochs-easy.png", "epochs-hard.png", "rulers-easy.png", "rulers-hard.png"]
+    names = ["epochs-easy.png", "epochs-hard.png", "metrics-easy.png", "metrics-hard.png"]
     pictures = dict.fromkeys([*names, "photo.png"], PNG)
     page = shown(folder_with(tmp_path, {"verdict": "refuted", "arms": {"a": {}}}, "c", pictures))
     said = [image["alt"] for image in page.all("img")]
@@ -104,13 +104,13 @@ def test_pictures_of_cases_stand_case_by_case_and_name_their_case(tmp_path):
 AT = {"mean": -0.001, "low": -0.003, "high": 0.001, "level": 0.95, "deviation": 0.1, "n": 5}
 
 
-def prediction():
+def hypothesis():
     """One that holds, as verdict.json has it."""
     return {
-        "word": "holds",
+        "conclusion": "holds",
         "relation": "accuracy_score: a - b within 0 ± 0.01",
         "arms": ["a", "b"],
-        "rulers": ["accuracy_score"] * 2,
+        "metrics": ["accuracy_score"] * 2,
         "value": 0.0,
         "margin": 0.01,
         "interval": AT,
@@ -120,11 +120,11 @@ def prediction():
 
 
 def test_undefined_and_endless_numbers_are_shown_as_such(tmp_path):
-    found = prediction()
+    found = hypothesis()
     one_seed = found | {"interval": found["interval"] | {"low": None, "high": None, "n": 1}}
     nothing = {"mean": None, "low": None, "high": None, "level": 0.95, "deviation": None, "n": 0}
-    none = found | {"interval": nothing, "tested": nothing, "p": None, "word": "undecided"}
-    data = {"verdict": "undecided", "predictions": {"one": one_seed, "none": none}}
+    none = found | {"interval": nothing, "tested": nothing, "p": None, "conclusion": "undecided"}
+    data = {"verdict": "undecided", "hypotheses": {"one": one_seed, "none": none}}
     said = section(shown(folder_with(tmp_path, data)), "some-claim")
     assert "one -0.0010 [-∞, ∞]" in said
     assert "none – [-∞, ∞]" in said
@@ -140,15 +140,20 @@ def test_undefined_and_endless_numbers_are_shown_as_such(tmp_path):
     ],
 )
 def test_flips_that_cannot_reach_the_level_are_said_not_to_decide(tmp_path, level, smallest, words):
-    found = prediction() | {"tested": AT | {"level": level}}
-    found["second_opinion"] = {"word": "undecided", "p": 0.0625, "smallest_p": smallest}
-    data = {"verdict": "reproduced", "predictions": {"one": found}}
+    found = hypothesis() | {"tested": AT | {"level": level}}
+    found["second_opinion"] = {"conclusion": "undecided", "p": 0.0625, "smallest_p": smallest}
+    data = {"verdict": "reproduced", "hypotheses": {"one": found}}
     assert words in section(shown(folder_with(tmp_path, data)), "some-claim")
 
 
 def test_models_environments_and_what_intervals_cover_are_shown_where_recorded(tmp_path):
     pair = {"first": 41, "second": 17, "p": 0.0022}
-    model = {"arms": ["a", "b"], "by_seed": [pair, pair], "median_p": 0.0022, "told_apart": 2}
+    model = {
+        "arms": ["a", "b"],
+        "by_seed": [pair, pair],
+        "median_p": 0.0022,
+        "significant_seeds": 2,
+    }
     place = {"commit": "abc with changes", "torch": "2.14.1", "device": "CPU", "runs": 10}
     data = {
         "verdict": "reproduced",

@@ -12,7 +12,7 @@ from lossheads.errors import UserError
 
 from .making import ARGMAX, CELLS, KERAS, puzzle, run
 
-FLOOR = "floor: the best answer that never looks at an input"
+BASELINE = "baseline: the best constant prediction"
 
 
 def texts(axes):
@@ -36,7 +36,7 @@ def marks(axes):
     ]
 
 
-def test_each_mark_stands_at_its_mean_in_the_row_of_its_ruler():
+def test_each_mark_stands_at_its_mean_in_the_row_of_its_metric():
     (axes,) = puzzle_figure(puzzle(), [ARGMAX, CELLS, KERAS]).axes
     assert [name.splitlines()[0] for name in rows(axes)] == [ARGMAX, CELLS, KERAS]
     found = [(x, round(y)) for x, y in marks(axes)]
@@ -63,14 +63,14 @@ def test_intervals_are_students():
     np.testing.assert_allclose(bar[:, 0], [0.88 - 0.024841, 0.88 + 0.024841], atol=1e-6)
 
 
-def test_no_floor_crosses_the_row_of_another_ruler():
+def test_no_floor_crosses_the_row_of_another_metric():
     (axes,) = puzzle_figure(puzzle(), [ARGMAX, CELLS]).axes
     assert all(len(line.get_xdata()) < 2 for line in axes.lines)
     assert {round(y) for _, y in ticks(axes)} == {1}
 
 
 def ticks(axes):
-    """(x, y) of the floor ticks."""
+    """(x, y) of the baseline ticks."""
     segments = [segment for part in axes.collections for segment in part.get_segments()]
     return [(s[0][0], (s[0][1] + s[1][1]) / 2) for s in segments if s[0][0] == s[1][0]]
 
@@ -91,11 +91,11 @@ def test_arms_with_different_floors_are_told_of_each():
 
 
 def test_told_numbers_are_ringed():
-    figure = puzzle_figure(puzzle(), [ARGMAX, KERAS], told=[("cce", KERAS), ("bce", KERAS)])
+    figure = puzzle_figure(puzzle(), [ARGMAX, KERAS], highlighted=[("cce", KERAS), ("bce", KERAS)])
     rings = [line for line in figure.axes[0].lines if line.get_markerfacecolor() == "none"]
     assert [ring.get_xdata()[0] for ring in rings] == pytest.approx([0.88, 0.976])
-    left, told = "a floor left of the axis", "the numbers that were compared"
-    assert legend(figure) == ["cce", "bce", FLOOR, left, told]
+    left, highlighted = "a baseline left of the axis", "the numbers that were compared"
+    assert legend(figure) == ["cce", "bce", BASELINE, left, highlighted]
 
 
 def test_the_axis_says_split_and_n():
@@ -112,7 +112,7 @@ def test_an_arm_without_a_value_leaves_its_place_empty():
     assert [x for x, _ in marks(axes)] == pytest.approx([0.88])
 
 
-def test_curves_are_means_coloured_by_arm_and_dashed_by_ruler():
+def test_curves_are_means_coloured_by_arm_and_dashed_by_metric():
     figure = epochs_figure(puzzle(), [ARGMAX, CELLS])
     (axes,) = figure.axes
     drawn = [line for line in axes.lines if len(line.get_xdata()) == 3]
@@ -124,8 +124,8 @@ def test_curves_are_means_coloured_by_arm_and_dashed_by_ruler():
         *[COLOURS[1]] * 2,
     ]
     assert [line.is_dashed() for line in drawn] == [False, True, False, True]
-    named = [f"{ARGMAX}, floor 0.100", f"{CELLS}, floor 0.900 = 1 − 1/10"]
-    assert legend(figure) == ["cce", "bce", *named, FLOOR]
+    named = [f"{ARGMAX}, baseline 0.100", f"{CELLS}, baseline 0.900 = 1 − 1/10"]
+    assert legend(figure) == ["cce", "bce", *named, BASELINE]
 
 
 def test_bands_are_the_intervals_around_the_curves():
@@ -147,48 +147,48 @@ def test_a_floor_off_the_axis_is_told_and_not_drawn():
     figure = puzzle_figure(puzzle(), [ARGMAX])
     assert ticks(figure.axes[0]) == []
     assert rows(figure.axes[0]) == [f"{ARGMAX}\nfloor 0.100"]
-    assert "a floor left of the axis" in legend(figure)
-    assert "a floor left of the axis" not in legend(
+    assert "a baseline left of the axis" in legend(figure)
+    assert "a baseline left of the axis" not in legend(
         puzzle_figure(recalling(), ["macro_recall_score"])
     )
-    assert legend(epochs_figure(puzzle(), [ARGMAX]))[-2:] == [f"{ARGMAX}, floor 0.100", FLOOR]
+    assert legend(epochs_figure(puzzle(), [ARGMAX]))[-2:] == [f"{ARGMAX}, baseline 0.100", BASELINE]
 
 
 def recalling():
     """Recall and F1 of one arm: always saying yes recalls all."""
-    floors = {"macro_recall_score": 1.0, "macro_f1_score": 0.15}
-    laps = [dict.fromkeys(floors, value) for value in (0.1, 0.4, 0.5)]
-    return {"a": [run(seed, laps, floors=floors) for seed in range(2)]}
+    baselines = {"macro_recall_score": 1.0, "macro_f1_score": 0.15}
+    history = [dict.fromkeys(baselines, value) for value in (0.1, 0.4, 0.5)]
+    return {"a": [run(seed, history, baselines=baselines) for seed in range(2)]}
 
 
-def test_every_floor_is_a_line_and_its_ruler_is_named():
+def test_every_floor_is_a_line_and_its_metric_is_named():
     figure = epochs_figure(recalling(), ["macro_recall_score", "macro_f1_score"])
     lines = [list(line.get_ydata()) for line in figure.axes[0].lines]
     assert [line for line in lines if len(line) == 2] == [[1.0, 1.0], [0.15, 0.15]]
     assert legend(figure)[1:] == [
-        "macro_recall_score, floor 1.000, perfect without looking",
-        "macro_f1_score, floor 0.150",
-        FLOOR,
+        "macro_recall_score, baseline 1.000, perfect without looking",
+        "macro_f1_score, baseline 0.150",
+        BASELINE,
     ]
 
 
 @pytest.mark.parametrize(
-    ("arms", "rulers", "words"),
+    ("arms", "metrics", "words"),
     [
         (puzzle(), [ARGMAX, CELLS], "accuracy"),
         (recalling(), ["macro_recall_score", "macro_f1_score"], "score"),
         (recalling(), ["macro_f1_score"], "macro_f1_score"),
     ],
 )
-def test_the_axis_is_named_after_the_rulers_on_it(arms, rulers, words):
-    assert epochs_figure(arms, rulers).axes[0].get_ylabel() == words
+def test_the_axis_is_named_after_the_metrics_on_it(arms, metrics, words):
+    assert epochs_figure(arms, metrics).axes[0].get_ylabel() == words
 
 
-def test_a_ruler_without_floor_says_so():
-    runs = [run(0, [{ARGMAX: 0.5}], floors={ARGMAX: float("nan")})]
+def test_a_metric_without_floor_says_so():
+    runs = [run(0, [{ARGMAX: 0.5}], baselines={ARGMAX: float("nan")})]
     (axes,) = puzzle_figure({"a": runs}, [ARGMAX]).axes
     assert rows(axes) == [f"{ARGMAX}\nfloor none"]
-    assert legend(epochs_figure({"a": runs}, [ARGMAX])) == ["a", f"{ARGMAX}, floor none"]
+    assert legend(epochs_figure({"a": runs}, [ARGMAX])) == ["a", f"{ARGMAX}, baseline none"]
 
 
 @pytest.mark.parametrize("arms", [2, 3, 7])
@@ -227,9 +227,9 @@ def test_one_seed_claims_neither_interval_nor_band():
 
 
 def stopping(steps):
-    """An arm of two seeds whose first walks so far and whose second walks three laps."""
-    laps = [{ARGMAX: 0.1}, {ARGMAX: 0.7}, {ARGMAX: 0.8}]
-    return [run(0, laps[:steps]), run(1, laps)]
+    """An arm of two seeds whose first walks so far and whose second walks three history."""
+    history = [{ARGMAX: 0.1}, {ARGMAX: 0.7}, {ARGMAX: 0.8}]
+    return [run(0, history[:steps]), run(1, history)]
 
 
 def test_a_curve_that_ends_with_its_first_stopper_says_so():
@@ -239,14 +239,16 @@ def test_a_curve_that_ends_with_its_first_stopper_says_so():
     assert bars[0].get_color() == COLOURS[0]
     assert "the first seed of the arm stopped here, others trained on" in legend(figure)
     whole = legend(epochs_figure({"whole": stopping(3)}, [ARGMAX]))
-    assert whole == ["whole", f"{ARGMAX}, floor 0.100", FLOOR]
+    assert whole == ["whole", f"{ARGMAX}, baseline 0.100", BASELINE]
 
 
 def test_a_curve_that_goes_on_after_the_kept_lap_says_so():
     first = stopping(3)[0]
-    start, best, after = first.laps
-    kept = replace(first, laps=[start, replace(best, test=after.test), replace(after, test=None)])
-    said = "early stopping: final numbers are of the best lap of each seed, not of a curve's end"
+    start, best, after = first.history
+    kept = replace(
+        first, history=[start, replace(best, test=after.test), replace(after, test=None)]
+    )
+    said = "early stopping: final numbers are of the best validation step of each seed, not of a curve's end"
     assert said in legend(epochs_figure({"a": [kept]}, [ARGMAX]))
 
 
@@ -256,29 +258,31 @@ def test_colours_are_as_many_as_markers():
 
 @pytest.mark.parametrize("draw", [puzzle_figure, epochs_figure])
 @pytest.mark.parametrize(
-    ("rulers", "arms", "words"),
+    ("metrics", "arms", "words"),
     [
         (["nll_loss"], 1, "show losses, errors and factors in a table"),
         ([ARGMAX], len(COLOURS) + 1, "draw two figures"),
         (["acuracy_score"], 1, "did you mean"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused(draw, rulers, arms, words):
+def test_what_cannot_be_drawn_is_refused(draw, metrics, arms, words):
     many = {f"arm {number}": puzzle()["cce"] for number in range(arms)}
     with pytest.raises(UserError, match=words):
-        draw(many, rulers)
+        draw(many, metrics)
 
 
 @pytest.mark.parametrize("draw", [puzzle_figure, epochs_figure])
 def test_a_factor_that_is_best_in_the_middle_is_not_drawn_as_better_when_higher(draw):
     name = "fitted_temperature"
-    arms = {"cce": [run(0, [{name: 0.9}], floors={name: math.nan})]}
-    with pytest.raises(UserError, match="got fitted_temperature: it draws rulers of which more is"):
+    arms = {"cce": [run(0, [{name: 0.9}], baselines={name: math.nan})]}
+    with pytest.raises(
+        UserError, match="got fitted_temperature: it draws metrics of which more is"
+    ):
         draw(arms, [name])
 
 
-def test_more_rulers_than_dashes_are_refused():
-    with pytest.raises(UserError, match="got 5 rulers: it has 4 dashes"):
+def test_more_metrics_than_dashes_are_refused():
+    with pytest.raises(UserError, match="got 5 metrics: it has 4 dashes"):
         epochs_figure(puzzle(), [ARGMAX] * (len(DASHES) + 1))
 
 

@@ -20,12 +20,12 @@ def recorded(name="toy"):
     runs = []
     for head, results in puzzle().items():
         for seed, result in enumerate(results):
-            lap = result.laps[-1]
+            validation = result.history[-1]
             classes = {
                 "score_when_present": [0.7 + 0.1 * seed, 0.5],
                 "score_when_absent": [0.2, 0.25],
             }
-            test = replace(lap.test, classes=classes)
+            test = replace(validation.test, per_class=classes)
             choices = {"dataset": name, "head": head}
             runs.append(
                 replace(
@@ -33,20 +33,20 @@ def recorded(name="toy"):
                     key=f"{head}{seed}",
                     config={"seed": seed, "head": {"_target_": head}, "choices": choices},
                     class_names=["cat", HOSTILE],
-                    laps=[*result.laps[:-1], replace(lap, test=test)],
+                    history=[*result.history[:-1], replace(validation, test=test)],
                 )
             )
     return runs
 
 
-def test_every_arm_has_every_ruler_with_interval_and_floor():
+def test_every_arm_has_every_metric_with_interval_and_baseline():
     said = words(Page(runs_page(recorded())).below["data-1"])
     # Seeds at 0.87, 0.88, 0.89: t(0.975, 2) · 0.01 / √3 = 0.0248.
-    row = "0.8800 ± 0.0248, n = 3 floor 0.1000"
+    row = "0.8800 ± 0.0248, n = 3 baseline 0.1000"
     assert f"{ARGMAX} {row} {row}" in said
-    assert f"{CELLS} 0.9760 ± 0.0050, n = 3 floor 0.9000" in said
+    assert f"{CELLS} 0.9760 ± 0.0050, n = 3 baseline 0.9000" in said
     assert "n = 1000 examples; 2 arms" in said
-    assert "ruler cce bce" in said
+    assert "metric cce bce" in said
 
 
 def test_every_class_has_its_score_where_present_and_where_absent():
@@ -62,7 +62,7 @@ def test_one_seed_is_called_so_everywhere():
     said = words(page.below["data-1"])
     assert "lack it (absent), one seed." in said
     assert [image["alt"].split(" Arms")[0] for image in page.all("img")] == [
-        "Test split, one seed, no interval, with floors.",
+        "Test split, one seed, no interval, with baselines.",
         "Validation split by epoch, one seed, no band.",
     ]
     assert "95 %" not in page.text
@@ -110,7 +110,7 @@ def test_the_command_writes_the_page_from_folders(tmp_path):
         write_json(folder / "result.json", asdict(result))
     target = tmp_path / "page.html"
     assert report_command([str(tmp_path), "--html", str(target)]) == 0
-    assert "Every arm under every ruler" in target.read_text(encoding="utf-8")
+    assert "Every arm under every metric" in target.read_text(encoding="utf-8")
 
 
 def test_a_folder_without_finished_runs_and_two_forms_at_once_are_refused(tmp_path):

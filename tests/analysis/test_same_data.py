@@ -1,4 +1,4 @@
-"""Only numbers of the same test examples share a table, an n and a list of rulers."""
+"""Only numbers of the same test examples share a table, an n and a list of metrics."""
 
 import csv
 import io
@@ -11,10 +11,10 @@ from rich.console import Console
 
 from lossheads.analysis.overview import sweep_overviews
 from lossheads.analysis.runs_page import runs_page
-from lossheads.analysis.test_sets import by_data
+from lossheads.analysis.test_sets import by_test_set
 from lossheads.cli.console import print_arms
 from lossheads.cli.report import command as report_command
-from lossheads.records import Result, Right, write_json
+from lossheads.records import CorrectMask, Result, write_json
 
 from .making import ARGMAX, CELLS, run
 from .pages import Page, words
@@ -24,7 +24,7 @@ def ended(
     seed: int = 0,
     *,
     digest: str | None = None,
-    ruler: str = ARGMAX,
+    metric: str = ARGMAX,
     n: int = 1000,
     dataset: str = "files",
     content: str | None = None,
@@ -32,10 +32,10 @@ def ended(
     **settings: Any,
 ) -> Result:
     """A finished run on data with these settings."""
-    blank = run(seed, [{ruler: 0.3}, {ruler: 0.7}])
-    lap = blank.laps[-1]
-    assert lap.test is not None
-    test = replace(lap.test, n=n, right=None if digest is None else Right("", digest))
+    blank = run(seed, [{metric: 0.3}, {metric: 0.7}])
+    validation = blank.history[-1]
+    assert validation.test is not None
+    test = replace(validation.test, n=n, right=None if digest is None else CorrectMask("", digest))
     config = {
         "choices": {"dataset": dataset, "head": "softmax_cce"},
         "head": {"_target_": "softmax_cce"},
@@ -43,21 +43,21 @@ def ended(
         "recording": {"tensorboard": True},
         "seed": seed,
     } | ({} if content is None else {"content": {"dataset": content}})
-    laps = [*blank.laps[:-1], replace(lap, test=test)]
-    return replace(blank, key=f"{config}", config=config, laps=laps)
+    history = [*blank.history[:-1], replace(validation, test=test)]
+    return replace(blank, key=f"{config}", config=config, history=history)
 
 
 def titles(results: list[Result]) -> dict[str, int]:
-    return {data.title: len(data.runs) for data in by_data(results)}
+    return {data.title: len(data.runs) for data in by_test_set(results)}
 
 
 def strangers() -> list[Result]:
-    """Two files that have neither n nor rulers in common."""
+    """Two files that have neither n nor metrics in common."""
     one = [ended(seed, path="a.npz", n=60) for seed in range(2)]
-    return [*one, ended(path="img", n=36, ruler=CELLS)]
+    return [*one, ended(path="img", n=36, metric=CELLS)]
 
 
-def test_every_file_has_a_table_of_its_own_with_its_n_and_its_rulers() -> None:
+def test_every_file_has_a_table_of_its_own_with_its_n_and_its_metrics() -> None:
     console = Console(width=100, record=True, file=io.StringIO())
     print_arms(strangers(), console)
     _, one, other = words(console.export_text()).split("files, path=")
@@ -75,7 +75,7 @@ def test_the_page_has_a_section_for_every_file() -> None:
     assert "undefined" not in first + second
 
 
-def test_the_csv_has_only_rulers_of_the_arms_own_data(
+def test_the_csv_has_only_metrics_of_the_arms_own_data(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number, result in enumerate(strangers()):
@@ -84,7 +84,7 @@ def test_the_csv_has_only_rulers_of_the_arms_own_data(
         write_json(folder / "result.json", asdict(result))
     assert report_command([str(tmp_path), "--csv"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    assert [(row["arm"], row["ruler"], row["n"]) for row in rows] == [
+    assert [(row["arm"], row["metric"], row["n"]) for row in rows] == [
         ("softmax_cce, path=a.npz", ARGMAX, "2"),
         ("softmax_cce, path=img", CELLS, "1"),
     ]

@@ -6,18 +6,18 @@ import pytest
 from scipy import stats
 
 from lossheads.analysis.aggregate import (
+    baseline_of,
     check,
     curve,
+    describe_baseline,
     final,
-    floor_of,
-    floor_words,
     perfect,
     quantity,
     skill,
     spread,
 )
 from lossheads.errors import UserError
-from lossheads.metrics.evaluate import ALL_RULERS
+from lossheads.metrics.evaluate import ALL_METRICS
 
 from .making import ARGMAX, CELLS, puzzle, run
 
@@ -53,37 +53,37 @@ def test_no_seed_has_no_mean():
 
 
 def test_a_run_that_ended_early_is_counted_and_not_averaged():
-    laps = [{ARGMAX: 0.5}, {ARGMAX: 0.8}]
-    runs = [run(0, laps), run(1, laps), run(2, laps[:1], status="diverged"), run(3, [])]
+    history = [{ARGMAX: 0.5}, {ARGMAX: 0.8}]
+    runs = [run(0, history), run(1, history), run(2, history[:1], status="diverged"), run(3, [])]
     found = final(runs, ARGMAX, "test")
     assert (found.mean, found.n, found.left_out) == (0.8, 2, 2)
-    assert floor_of(runs, ARGMAX, "test") == 0.1
+    assert baseline_of(runs, ARGMAX, "test") == 0.1
 
 
 def test_a_curve_keeps_the_steps_that_every_run_reached():
-    laps = [{ARGMAX: 0.1}, {ARGMAX: 0.5}, {ARGMAX: 0.8}]
+    history = [{ARGMAX: 0.1}, {ARGMAX: 0.5}, {ARGMAX: 0.8}]
     late = [{ARGMAX: 0.3}, {ARGMAX: 0.7}]
-    points = curve([run(0, laps), run(1, late), run(2, [])], ARGMAX)
-    assert [(lap.step, at.mean, at.n) for lap, at in points] == [
+    points = curve([run(0, history), run(1, late), run(2, [])], ARGMAX)
+    assert [(validation.step, at.mean, at.n) for validation, at in points] == [
         (0, pytest.approx(0.2), 2),
         (100, pytest.approx(0.6), 2),
     ]
 
 
 def test_a_curve_runs_forwards_when_the_kept_lap_stands_last():
-    laps = [{ARGMAX: 0.1}, {ARGMAX: 0.5}, {ARGMAX: 0.8}]
-    points = curve([run(0, laps, steps=[1, 16, 8])], ARGMAX)
-    assert [lap.step for lap, _ in points] == [1, 8, 16]
+    history = [{ARGMAX: 0.1}, {ARGMAX: 0.5}, {ARGMAX: 0.8}]
+    points = curve([run(0, history, steps=[1, 16, 8])], ARGMAX)
+    assert [validation.step for validation, _ in points] == [1, 8, 16]
 
 
 def test_a_curve_of_nothing_is_empty():
     assert curve([], ARGMAX) == []
 
 
-def test_the_name_of_every_ruler_tells_what_is_perfect_but_of_a_factor():
-    told = {ruler.name: perfect(ruler.name) for ruler in ALL_RULERS}
+def test_the_name_of_every_metric_tells_what_is_perfect_but_of_a_factor():
+    told = {metric.name: perfect(metric.name) for metric in ALL_METRICS}
     assert {name for name, best in told.items() if math.isnan(best)} == {"fitted_temperature"}
-    known = {ruler.name: ruler.perfect for ruler in ALL_RULERS}
+    known = {metric.name: metric.perfect for metric in ALL_METRICS}
     assert {name: best for name, best in told.items() if best != known[name]}.keys() == {
         "fitted_temperature"
     }
@@ -99,7 +99,7 @@ def test_skill_runs_from_the_floor_to_perfect():
 
 
 @pytest.mark.parametrize(
-    ("floor", "words"),
+    ("baseline", "words"),
     [
         (0.9, "0.900 = 1 − 1/10"),
         (0.1, "0.100"),
@@ -107,36 +107,36 @@ def test_skill_runs_from_the_floor_to_perfect():
         (1.0, "1.000, perfect without looking"),
     ],
 )
-def test_only_the_exact_floor_is_called_one_minus_one_over_c(floor, words):
-    assert floor_words(puzzle()["cce"], floor) == words
+def test_only_the_exact_floor_is_called_one_minus_one_over_c(baseline, words):
+    assert describe_baseline(puzzle()["cce"], baseline) == words
 
 
 def test_half_is_not_explained_by_two_classes():
     two = replace(puzzle()["cce"][0], class_names=["no", "yes"])
-    assert floor_words([two], 0.5) == "0.500"
+    assert describe_baseline([two], 0.5) == "0.500"
 
 
 @pytest.mark.parametrize(
-    ("rulers", "words"),
+    ("metrics", "words"),
     [
         (["macro_f1_score"], "macro_f1_score"),
         (["accuracy_score", "keras_2_3_accuracy"], "accuracy"),
         (["accuracy_score", "exact_match_score"], "score"),
     ],
 )
-def test_rulers_together_are_called_what_all_of_them_are(rulers, words):
-    assert quantity(rulers) == words
+def test_metrics_together_are_called_what_all_of_them_are(metrics, words):
+    assert quantity(metrics) == words
 
 
 @pytest.mark.parametrize(
-    ("arms", "rulers", "words"),
+    ("arms", "metrics", "words"),
     [
         ({}, [ARGMAX], "0 arms"),
-        ({"a": []}, [], "0 rulers"),
+        ({"a": []}, [], "0 metrics"),
         ({"a": []}, [ARGMAX], "no run with a measurement"),
         ({"a": [run(0, [{ARGMAX: 0.5, CELLS: 0.9}])]}, ["acuracy_score"], "did you mean"),
     ],
 )
-def test_what_cannot_be_shown_is_refused(arms, rulers, words):
+def test_what_cannot_be_shown_is_refused(arms, metrics, words):
     with pytest.raises(UserError, match=words):
-        check(arms, rulers, "table")
+        check(arms, metrics, "table")

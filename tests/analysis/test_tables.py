@@ -12,16 +12,16 @@ from lossheads.errors import UserError
 from .making import ARGMAX, CELLS, KERAS, puzzle, run
 
 
-def test_the_long_form_has_a_row_per_arm_and_ruler():
+def test_the_long_form_has_a_row_per_arm_and_metric():
     data = table(puzzle(), [ARGMAX, KERAS])
-    assert list(zip(data["arm"], data["ruler"], strict=True)) == [
+    assert list(zip(data["arm"], data["metric"], strict=True)) == [
         ("cce", ARGMAX),
         ("cce", KERAS),
         ("bce", ARGMAX),
         ("bce", KERAS),
     ]
     assert data["mean"].tolist() == pytest.approx([0.88, 0.88, 0.88, 0.976])
-    assert data["floor"].tolist() == [0.1, 0.1, 0.1, 0.9]
+    assert data["baseline"].tolist() == [0.1, 0.1, 0.1, 0.9]
     assert data["skill"].tolist() == pytest.approx([0.78 / 0.9, 0.78 / 0.9, 0.78 / 0.9, 0.76])
     assert data["n"].tolist() == [3] * 4
     # Seeds at 0.87, 0.88, 0.89: t(0.975, 2) · 0.01 / √3.
@@ -40,11 +40,11 @@ def test_the_csv_comes_back_as_it_was():
 
 def test_the_markdown_shows_mean_interval_floor_and_n():
     lines = markdown(table(puzzle(), [ARGMAX, KERAS])).splitlines()
-    assert lines[0] == "| ruler | cce (n = 3) | bce (n = 3) |"
+    assert lines[0] == "| metric | cce (n = 3) | bce (n = 3) |"
     assert lines[1] == "| --- | ---: | ---: |"
-    assert lines[2] == f"| {ARGMAX} |" + " 0.8800 ± 0.0248<br>floor 0.1000 |" * 2
+    assert lines[2] == f"| {ARGMAX} |" + " 0.8800 ± 0.0248<br>baseline 0.1000 |" * 2
     assert lines[3] == (
-        f"| {KERAS} | 0.8800 ± 0.0248<br>floor 0.1000 | 0.9760 ± 0.0050<br>floor 0.9000 |"
+        f"| {KERAS} | 0.8800 ± 0.0248<br>baseline 0.1000 | 0.9760 ± 0.0050<br>baseline 0.9000 |"
     )
     assert lines[5].startswith("test split; mean ± half of the 95 % interval over n seeds")
 
@@ -53,12 +53,12 @@ def test_the_terminal_shows_the_same_numbers():
     console = Console(width=100, record=True, file=io.StringIO())
     console.print(*rich_tables(table(puzzle(), [ARGMAX, KERAS]), "the puzzle", 100))
     said = console.export_text()
-    for words in ("the puzzle", "cce (n = 3)", "0.9760 ± 0.0050", "floor 0.9000", "test split"):
+    for words in ("the puzzle", "cce (n = 3)", "0.9760 ± 0.0050", "baseline 0.9000", "test split"):
         assert words in said
 
 
 def shown(arms, width):
-    """What a terminal of this width shows of arms under two rulers."""
+    """What a terminal of this width shows of arms under two metrics."""
     console = Console(width=width, record=True, file=io.StringIO())
     console.print(*rich_tables(table(arms, [ARGMAX, CELLS]), "toy", width), sep="\n")
     return console.export_text()
@@ -72,7 +72,17 @@ def test_no_number_is_broken_and_no_name_in_mid_word(arms, width):
     assert said.count("0.8800 ± 0.0248") == said.count("0.9760 ± 0.0050") == arms
     words = set(re.findall(r"[a-z][a-z=.0-9]*", said.split("test split")[0]))
     rates = {f"lr={name.split('=')[1]}" for name in many}
-    names = {"elementwise", "accuracy", "score", "softmax", "cce", "ruler", "n", "floor", *rates}
+    names = {
+        "elementwise",
+        "accuracy",
+        "score",
+        "softmax",
+        "cce",
+        "metric",
+        "n",
+        "baseline",
+        *rates,
+    }
     assert words - {"toy", "arm", "arms", "to", "of"} == names
     assert max(map(len, said.splitlines())) <= width
 
@@ -97,19 +107,19 @@ def test_seeds_without_a_value_are_named_below_the_table():
     assert "seeds left out, no value: 1 of cce" in markdown(table({"cce": runs}, [ARGMAX]))
 
 
-def test_an_undefined_ruler_says_so_and_a_partly_defined_one_says_its_n():
+def test_an_undefined_metric_says_so_and_a_partly_defined_one_says_its_n():
     half = [run(0, [{ARGMAX: 0.5, CELLS: 0.9}]), run(1, [{ARGMAX: 0.7, CELLS: math.nan}])]
     none = [run(0, [{ARGMAX: 0.5, CELLS: math.nan}])]
     lines = markdown(table({"half": half, "none": none}, [ARGMAX, CELLS])).splitlines()
-    assert lines[3] == f"| {CELLS} | 0.9000 (n = 1)<br>floor 0.9000 | undefined |"
+    assert lines[3] == f"| {CELLS} | 0.9000 (n = 1)<br>baseline 0.9000 | undefined |"
 
 
 def test_one_seed_shows_no_interval():
     said = markdown(table({"cce": puzzle()["cce"][:1]}, [ARGMAX]))
-    assert f"| {ARGMAX} | 0.8700<br>floor 0.1000 |" in said
-    assert "test split; one seed, no interval; floor" in said
+    assert f"| {ARGMAX} | 0.8700<br>baseline 0.1000 |" in said
+    assert "test split; one seed, no interval; baseline" in said
 
 
-def test_an_unknown_ruler_is_refused():
+def test_an_unknown_metric_is_refused():
     with pytest.raises(UserError, match="did you mean accuracy_score"):
         table(puzzle(), ["acuracy_score"])

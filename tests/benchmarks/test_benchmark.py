@@ -130,7 +130,7 @@ def test_operations_are_those_that_torch_counts(model):
 @pytest.mark.parametrize("model", list(MODELS))
 def test_the_plain_net_has_the_layers_of_this_projects_net(model):
     parts = build_parts(compose(overrides(setting(model))))
-    own = initial_net(parts.trunk, (1, 28, 28), Member(parts.head, 0, 0, parts.rates))
+    own = initial_net(parts.backbone, (1, 28, 28), Member(parts.head, 0, 0, parts.optimizer_kwargs))
     ours, plain = ([p.shape for p in net.parameters()] for net in (own, plain_net(setting(model))))
     assert ours == plain
 

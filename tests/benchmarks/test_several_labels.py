@@ -30,7 +30,7 @@ PAGE = (
     "Above.\n\n<!-- grouped-comparison:begin -->\nold\n<!-- grouped-comparison:end -->\n\nBelow.\n"
 )
 NUMBER = re.compile(r"[+-]?\d+\.\d{4} ± \d+\.\d{4}|[+-]?\d\.\de-\d\d ± \d\.\de[+-]\d\d")
-FLOOR = re.compile(r"\d+\.\d{4}")
+BASELINE = re.compile(r"\d+\.\d{4}")
 
 
 def garments(data_dir: Path | None, cache: Path) -> dict[str, Garments]:
@@ -69,10 +69,10 @@ def tables(text: str) -> list[list[list[str]]]:
     return [[row for row in block if row[0] != "---"] for block in rows]
 
 
-def test_every_arm_of_every_part_has_its_row_and_every_part_its_floor(page: str) -> None:
+def test_every_arm_of_every_part_has_its_row_and_every_part_its_baseline(page: str) -> None:
     (_, *rows), _ = tables(page)
     expected = [
-        [part.name if k == 0 else "", f"`{arm}`" if arm else "*floor*"]
+        [part.name if k == 0 else "", f"`{arm}`" if arm else "*baseline*"]
         for part in (RARE, LONGER, PICTURES)
         for k, arm in enumerate([*part.arms(), ""])
     ]
@@ -83,11 +83,11 @@ def test_every_arm_of_every_part_has_its_row_and_every_part_its_floor(page: str)
 
 def test_every_cell_is_a_mean_with_its_interval_or_unknown(page: str) -> None:
     (head, *rows), _ = tables(page)
-    assert head[2:] == [f"`{ruler}`" for ruler in sections.GROUPED_RULERS]
+    assert head[2:] == [f"`{metric}`" for metric in sections.GROUPED_METRICS]
     unknown = head.index("`posterior_kl_loss`")
     pictures = rows[[row[0] for row in rows].index(PICTURES.name) :]
     for row in rows:
-        wanted = FLOOR if row[1] == "*floor*" else NUMBER
+        wanted = BASELINE if row[1] == "*baseline*" else NUMBER
         for column, text in enumerate(row[2:], start=2):
             nothing = row in pictures and column == unknown
             assert text == "–" if nothing else wanted.fullmatch(text), (row, column)
@@ -130,14 +130,14 @@ def test_a_seed_draws_the_data_anew_and_alike_for_every_arm(place: Path) -> None
         (r.config["seed"], r.config["data_seed"], r.config["dataset"]["seed"]) for r in results
     ]
     assert sorted(set(seeds)) == [(0, 0, 0), (1, 1, 1)]
-    floors = {
-        (r.config["choices"]["dataset"], seed): r.test.floors["accuracy_score"]
+    baselines = {
+        (r.config["choices"]["dataset"], seed): r.test.baselines["accuracy_score"]
         for r, seed in zip(results, seeds, strict=True)
     }
-    assert len(set(floors.values())) == len(floors) == 4
+    assert len(set(baselines.values())) == len(baselines) == 4
     for result, seed in zip(results, seeds, strict=True):
         key = result.config["choices"]["dataset"], seed
-        assert result.test.floors["accuracy_score"] == floors[key]
+        assert result.test.baselines["accuracy_score"] == baselines[key]
 
 
 def test_differences_are_taken_seed_by_seed(place: Path) -> None:
@@ -148,7 +148,7 @@ def test_differences_are_taken_seed_by_seed(place: Path) -> None:
             runs[head].append(result)
     contrast = Contrast("grouped_logsum_cce", "grouped_cce", "nll_loss")
     apart = [
-        mine.test.rulers["nll_loss"] - theirs.test.rulers["nll_loss"]
+        mine.test.metrics["nll_loss"] - theirs.test.metrics["nll_loss"]
         for mine, theirs in zip(runs[contrast.arm], runs[contrast.other], strict=True)
     ]
     at = difference(runs, contrast)
@@ -177,9 +177,9 @@ def test_two_processes_give_the_bits_of_one(tmp_path: Path) -> None:
     part = Part("two labels", "temperature", ("dataset.labels=2",))
     results = []
     for jobs in (1, 2):
-        settings = [*TINY, f"outputs={tmp_path}/{jobs}"]
+        settings = [*TINY, f"output_dir={tmp_path}/{jobs}"]
         trained = train([part], seeds=2, jobs=jobs, settings=settings, say=lambda line: None)
-        results.append([r.test.rulers for runs in trained[part.name].values() for r in runs])
+        results.append([r.test.metrics for runs in trained[part.name].values() for r in runs])
     assert len(results[0]) == 4
     assert results[0] == results[1]
 
@@ -191,7 +191,7 @@ def test_two_processes_give_the_bits_of_one(tmp_path: Path) -> None:
 )
 def test_every_part_builds_with_its_last_arm(part: Part) -> None:
     *_, words = part.arms().values()
-    assert build_parts(compose(words)).head.units > 0
+    assert build_parts(compose(words)).head.num_logits > 0
 
 
 @pytest.mark.slow
@@ -203,7 +203,7 @@ def test_other_sections_fill_their_marked_parts(
     few = dict(list(parts.temperature().items())[::4])  # one label, hard and soft
     monkeypatch.setattr(parts, "temperature", lambda: few)
     names = {"labels": ["label-heads", "thresholds"]}.get(
-        name, ["temperature-drift", "temperature-rulers"]
+        name, ["temperature-drift", "temperature-metrics"]
     )
     text = "".join(f"<!-- {n}:begin -->\n<!-- {n}:end -->\n" for n in names)
     (tmp_path / "several-labels.md").write_text(text, encoding="utf-8")
@@ -221,7 +221,7 @@ def test_other_sections_fill_their_marked_parts(
 
 def test_costs_are_taken_in_turns_and_leave_the_threads_as_they_were() -> None:
     threads = torch.get_num_threads()
-    size = Size(sets=2, classes=3, batch=4, features=5, rounds=3)
+    size = Size(groups=2, classes=3, batch=4, features=5, rounds=3)
     costs = measure_steps(["grouped_cce", "grouped_logit_adjusted_cce"], size)
     assert list(costs) == ["grouped_cce", "grouped_logit_adjusted_cce"]
     assert all(len(cost.loss) == len(cost.step) == 3 for cost in costs.values())

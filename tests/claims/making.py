@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from lossheads.claims.reading import load_claim
-from lossheads.claims.schema import Claim, Prediction
-from lossheads.records import Lap, Measurement, Result, Right, Status, run_key
+from lossheads.claims.schema import Claim, Hypothesis
+from lossheads.records import CorrectMask, Measurement, Result, Status, ValidationStep, run_key
 
 CLAIM = """\
 source: {document: d.txt, url: "https://example.org/1", date: 2019-11, framework: Keras 2.3}
@@ -24,8 +24,8 @@ arms:
   b: {head: sigmoid_bce}
 protocol: same_rate
 seeds: 4
-predictions:
-  better: {ruler: accuracy_score, arms: [a, b], relation: greater, margin: 0.01}
+hypotheses:
+  better: {metric: accuracy_score, arms: [a, b], relation: greater, margin: 0.01}
 verdict: {reproduced: [better]}
 """
 
@@ -46,16 +46,16 @@ def claim(folder: Path, *changes: tuple[str, str]) -> Claim:
     return load_claim(write(folder, text))
 
 
-def prediction(relation: str = "greater", **fields: Any) -> Prediction:
-    """A prediction about arms a and b under accuracy_score, unless said otherwise."""
+def hypothesis(relation: str = "greater", **fields: Any) -> Hypothesis:
+    """A hypothesis about arms a and b under accuracy_score, unless said otherwise."""
     arms = fields.pop("arms", ("a", "b"))
-    rulers = fields.pop("rulers", ("accuracy_score",) * len(arms))
+    metrics = fields.pop("metrics", ("accuracy_score",) * len(arms))
     defaults = {"name": "p", "value": 0.0, "margin": 0.0, "says": "", "place": "here"}
-    return Prediction(relation=relation, arms=arms, rulers=rulers, **{**defaults, **fields})
+    return Hypothesis(relation=relation, arms=arms, metrics=metrics, **{**defaults, **fields})
 
 
-def measurement(**rulers: float) -> Measurement:
-    return Measurement(rulers, dict.fromkeys(rulers, 0.1), {}, {}, 100)
+def measurement(**metrics: float) -> Measurement:
+    return Measurement(metrics, dict.fromkeys(metrics, 0.1), {}, {}, 100)
 
 
 def result(
@@ -64,23 +64,26 @@ def result(
     val: Mapping[str, float] | None = None,
     status: Status = "finished",
 ) -> Result:
-    """A run that ended with these rulers; validation is 0.5 everywhere unless given."""
+    """A run that ended with these metrics; validation is 0.5 everywhere unless given."""
     before, after = measurement(**dict.fromkeys(test, 0.5)), measurement(**test)
     val_after = before if val is None else measurement(**val)
-    laps = [Lap(0, 0.0, math.nan, 0.1, before), Lap(10, 1.0, 0.5, 0.1, val_after, after)]
+    history = [
+        ValidationStep(0, 0.0, math.nan, 0.1, before),
+        ValidationStep(10, 1.0, 0.5, 0.1, val_after, after),
+    ]
     key = run_key(config)
     first = {"gradient_norm": 0.9, "loss": 2.3}
-    return Result(key, f"run-{key}", status, dict(config), [], laps, 1.0, {"torch": "x"}, first)
+    return Result(key, f"run-{key}", status, dict(config), [], history, 1.0, {"torch": "x"}, first)
 
 
 def deciding(run: Result, right: Sequence[bool], examples: str = "one set") -> Result:
     """The same run with its right answers recorded; accuracy_score counts them."""
     n, bits = len(right), "".join("01"[one] for one in right)
     packed = int(bits.ljust(-(-n // 8) * 8, "0"), 2).to_bytes(-(-n // 8), "big")
-    known = Right(base64.b64encode(packed).decode(), examples)
-    rulers = {**run.test.rulers, "accuracy_score": sum(right) / n}
-    test = replace(run.test, rulers=rulers, n=n, right=known)
-    return replace(run, laps=[*run.laps[:-1], replace(run.laps[-1], test=test)])
+    known = CorrectMask(base64.b64encode(packed).decode(), examples)
+    metrics = {**run.test.metrics, "accuracy_score": sum(right) / n}
+    test = replace(run.test, metrics=metrics, n=n, right=known)
+    return replace(run, history=[*run.history[:-1], replace(run.history[-1], test=test)])
 
 
 def compose(arguments: list[str]) -> dict[str, Any]:
@@ -91,7 +94,7 @@ def compose(arguments: list[str]) -> dict[str, Any]:
 
 
 class Engine:
-    """Answers configurations through `score(config) -> test rulers`, and keeps what was asked."""
+    """Answers configurations through `score(config) -> test metrics`, and keeps what was asked."""
 
     def __init__(self, answer: Callable[[Mapping[str, Any]], Result]) -> None:
         self.answer = answer

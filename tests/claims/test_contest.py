@@ -8,7 +8,7 @@ import pytest
 from hydra.errors import HydraException
 
 from lossheads.claims.runner import run_claim
-from lossheads.cli.errors import sentence_of
+from lossheads.cli.errors import message_and_status
 from lossheads.errors import UserError
 from lossheads.records import Result
 
@@ -35,13 +35,13 @@ def test_every_arm_is_asked_for_at_every_seed_in_one_call(tmp_path):
     assert len(engine.calls) == 1
     heads = ("softmax_cce", "sigmoid_bce")
     assert sorted(engine.asked) == sorted((head, seed) for head in heads for seed in range(4))
-    assert (verdict.word, verdict.seeds) == ("reproduced", (0, 1, 2, 3))
+    assert (verdict.verdict, verdict.seeds) == ("reproduced", (0, 1, 2, 3))
     assert verdict.findings[0].numbers == pytest.approx((0.031, 0.029, 0.032, 0.028))
 
 
 def test_swapping_two_arms_is_seen(tmp_path):
     swapped = claim(tmp_path, ("arms: [a, b]", "arms: [b, a]"))
-    assert run_claim(swapped, compose, Engine(steady)).word == "refuted"
+    assert run_claim(swapped, compose, Engine(steady)).verdict == "refuted"
 
 
 def test_an_engine_that_mixes_up_its_results_is_caught(tmp_path):
@@ -56,7 +56,7 @@ def test_an_engine_that_mixes_up_its_results_is_caught(tmp_path):
 def test_a_result_that_names_the_resolved_device_is_taken(tmp_path):
     engine = Engine(lambda config: steady({**config, "device": "cpu"}))
     on_auto = claim(tmp_path, ("{dataset: digits}", "{dataset: digits, device: auto}"))
-    assert run_claim(on_auto, compose, engine).word == "reproduced"
+    assert run_claim(on_auto, compose, engine).verdict == "reproduced"
 
 
 def test_the_test_split_judges_and_validation_does_not(tmp_path):
@@ -65,7 +65,7 @@ def test_the_test_split_judges_and_validation_does_not(tmp_path):
         return result(config, {"accuracy_score": score(config)}, {"accuracy_score": ahead})
 
     verdict = run_claim(claim(tmp_path), compose, Engine(misleading))
-    assert verdict.word == "reproduced"
+    assert verdict.verdict == "reproduced"
     assert verdict.cells[0].interval.mean == pytest.approx(0.675 + 0.03)
 
 
@@ -73,7 +73,7 @@ def test_dropping_the_pairing_would_be_seen(tmp_path):
     # The seeds' own spread (0.17) is 100 times the spread of differences: only pairs decide.
     finding = run_claim(claim(tmp_path), compose, Engine(steady)).findings[0]
     assert finding.interval.deviation < 0.002
-    assert finding.word == "holds"
+    assert finding.conclusion == "holds"
 
 
 TUNED = (
@@ -128,7 +128,7 @@ def test_a_factor_without_a_better_side_chooses_nothing(tmp_path):
     by_factor = claim(tmp_path, *TUNED, ("choose_by: nll_loss", "choose_by: fitted_temperature"))
     engine = Engine(tuned)
     with pytest.raises(UserError, match="choose_by: fitted_temperature has no better side"):
-        run_claim(by_factor, compose, engine, allow_ruler=lambda *_: None)
+        run_claim(by_factor, compose, engine, allow_metric=lambda *_: None)
     assert engine.calls == []
 
 
@@ -138,27 +138,27 @@ def test_a_failed_run_leaves_the_verdict_open_and_is_named(tmp_path):
         return result(config, {"accuracy_score": score(config)}, status=status)
 
     verdict = run_claim(claim(tmp_path), compose, Engine(flaky))
-    assert verdict.word == "undecided"
+    assert verdict.verdict == "undecided"
     assert len(verdict.failed) == 2
     assert all(line.endswith("diverged") for line in verdict.failed)
 
 
 def test_curves_are_joined_by_step_not_by_place(tmp_path):
     def stopping(config):
-        """Seed 0 stopped early and keeps its lap at step 10 of 10, 20, 30; the others run on."""
+        """Seed 0 stopped early and keeps its validation step at step 10 of 10, 20, 30; the others run on."""
         run = steady(config)
-        start, end = run.laps
+        start, end = run.history
         steps = [20, 10] if config["seed"] == 0 else [10, 20, 30]
-        laps = [
+        history = [
             replace(
                 start if step != steps[-1] else end,
                 step=step,
                 epoch=step / 10,
-                val=replace(start.val, rulers={"accuracy_score": step / 100}),
+                val=replace(start.val, metrics={"accuracy_score": step / 100}),
             )
             for step in steps
         ]
-        return replace(run, laps=[start, *laps])
+        return replace(run, history=[start, *history])
 
     verdict = run_claim(claim(tmp_path), compose, Engine(stopping))
     curve = verdict.arms[0].curves["accuracy_score"]
@@ -167,7 +167,7 @@ def test_curves_are_joined_by_step_not_by_place(tmp_path):
 
 def test_auto_stops_at_the_first_look_that_decides(tmp_path):
     engine = Engine(steady)
-    verdict = run_claim(claim(tmp_path), compose, engine, seeds="auto", most_seeds=20)
+    verdict = run_claim(claim(tmp_path), compose, engine, seeds="auto", max_seeds=20)
     assert len(verdict.seeds) == 5
     assert verdict.alpha == pytest.approx(0.05 / 3)
     assert verdict.findings[0].tested.level == pytest.approx(1 - 0.05 / 3)
@@ -175,10 +175,10 @@ def test_auto_stops_at_the_first_look_that_decides(tmp_path):
 
 def test_auto_asks_only_for_the_seeds_it_has_not_seen(tmp_path):
     engine = Engine(lambda config: steady(config, gap=0.0105))
-    verdict = run_claim(claim(tmp_path), compose, engine, seeds="auto", most_seeds=20)
+    verdict = run_claim(claim(tmp_path), compose, engine, seeds="auto", max_seeds=20)
     assert [len(call) for call in engine.calls] == [10, 10, 20]
     assert len(set(engine.asked)) == len(engine.asked) == 40
-    assert verdict.word == "undecided"
+    assert verdict.verdict == "undecided"
     assert verdict.looks == (5, 10, 20)
     assert verdict.further_seeds is not None
 
@@ -199,14 +199,14 @@ def test_arms_that_resolve_to_the_same_are_refused_before_training(tmp_path):
     assert engine.calls == []
 
 
-def test_a_ruler_the_outcome_lacks_is_refused_by_line_before_training(tmp_path):
-    def allow(config, ruler):
-        if ruler == "accuracy_score" and config["head"] == "sigmoid_bce":
-            raise UserError("no ruler 'accuracy_score'")
+def test_a_metric_the_outcome_lacks_is_refused_by_line_before_training(tmp_path):
+    def allow(config, metric):
+        if metric == "accuracy_score" and config["head"] == "sigmoid_bce":
+            raise UserError("no metric 'accuracy_score'")
 
     engine = Engine(steady)
-    with pytest.raises(UserError, match=r"line 13, predictions\.better\.ruler: no ruler"):
-        run_claim(claim(tmp_path), compose, engine, allow_ruler=allow)
+    with pytest.raises(UserError, match=r"line 13, hypotheses\.better\.metric: no metric"):
+        run_claim(claim(tmp_path), compose, engine, allow_metric=allow)
     assert engine.calls == []
 
 
@@ -226,7 +226,7 @@ def test_what_does_not_compose_is_refused_by_the_line_of_its_key(tmp_path, word,
     engine = Engine(steady)
     with pytest.raises(HydraException) as refused:
         run_claim(claim(tmp_path), strict, engine)
-    sentence, status = sentence_of(refused.value)
+    sentence, status = message_and_status(refused.value)
     assert re.fullmatch(place, sentence)
     assert status == 2
     assert engine.calls == []
@@ -238,7 +238,7 @@ def test_what_no_single_key_breaks_is_refused_by_the_line_of_the_arm(tmp_path):
 
     with pytest.raises(UserError) as refused:
         run_claim(claim(tmp_path), strict, Engine(steady))
-    assert sentence_of(refused.value)[0] == "a-claim.yaml, line 8, arms.a: nothing goes"
+    assert message_and_status(refused.value)[0] == "a-claim.yaml, line 8, arms.a: nothing goes"
 
 
 def test_an_arm_that_cannot_be_built_is_refused_by_line_before_training(tmp_path):
@@ -252,34 +252,34 @@ def test_an_arm_that_cannot_be_built_is_refused_by_line_before_training(tmp_path
     assert engine.calls == []
 
 
-def test_first_step_numbers_are_rulers_and_need_no_permission(tmp_path):
+def test_first_step_numbers_are_metrics_and_need_no_permission(tmp_path):
     changed = claim(
         tmp_path,
         (
-            "ruler: accuracy_score, arms: [a, b], relation: greater, margin: 0.01",
-            "ruler: first_step/gradient_norm, arms: [a], relation: equals, value: 0.9, "
+            "metric: accuracy_score, arms: [a, b], relation: greater, margin: 0.01",
+            "metric: first_step/gradient_norm, arms: [a], relation: equals, value: 0.9, "
             "tolerance: 0",
         ),
     )
 
-    def allow(config, ruler):
-        raise UserError(ruler)
+    def allow(config, metric):
+        raise UserError(metric)
 
-    verdict = run_claim(changed, compose, Engine(steady), allow_ruler=allow)
-    assert verdict.word == "reproduced"
+    verdict = run_claim(changed, compose, Engine(steady), allow_metric=allow)
+    assert verdict.verdict == "reproduced"
     assert verdict.arms[1].gradient_ratio == 1.0
 
 
-def test_a_run_measured_without_the_ruler_says_so(tmp_path):
+def test_a_run_measured_without_the_metric_says_so(tmp_path):
     engine = Engine(lambda config: result(config, {"other_score": 0.1}))
-    with pytest.raises(UserError, match=r"line 13, .*ruler: run .* no ruler .* mean other_score"):
+    with pytest.raises(UserError, match=r"line 13, .*metric: run .* no metric .* mean other_score"):
         run_claim(claim(tmp_path), compose, engine)
 
 
-def test_an_undefined_ruler_stays_undefined(tmp_path):
+def test_an_undefined_metric_stays_undefined(tmp_path):
     engine = Engine(lambda config: result(config, {"accuracy_score": math.nan}))
     verdict = run_claim(claim(tmp_path), compose, engine)
-    assert verdict.word == "undecided"
+    assert verdict.verdict == "undecided"
     assert math.isnan(verdict.cells[0].interval.mean)
 
 
@@ -307,26 +307,26 @@ def test_a_configuration_that_computes_with_the_seed_is_composed_for_each(tmp_pa
     assert set(asked) == {(seed, seed + 100) for seed in range(4)}
 
 
-def test_a_shown_ruler_may_miss_some_arms_but_not_all(tmp_path):
+def test_a_shown_metric_may_miss_some_arms_but_not_all(tmp_path):
     shown = claim(tmp_path, ("seeds: 4", "seeds: 4\nshow: [extra_score]"))
 
-    def only_a(config, ruler):
-        if ruler == "extra_score" and config["head"] != "softmax_cce":
+    def only_a(config, metric):
+        if metric == "extra_score" and config["head"] != "softmax_cce":
             raise UserError("no extra_score")
 
-    def no_arm(config, ruler):
-        if ruler == "extra_score":
+    def no_arm(config, metric):
+        if metric == "extra_score":
             raise UserError("no extra_score")
 
     def extra(config):
         more = {"extra_score": 0.3} if config["head"] == "softmax_cce" else {}
         return result(config, {"accuracy_score": score(config)} | more)
 
-    verdict = run_claim(shown, compose, Engine(extra), allow_ruler=only_a)
-    cells = [cell.arm for cell in verdict.cells if cell.ruler == "extra_score"]
+    verdict = run_claim(shown, compose, Engine(extra), allow_metric=only_a)
+    cells = [cell.arm for cell in verdict.cells if cell.metric == "extra_score"]
     assert cells == ["a"]
     with pytest.raises(UserError, match="claim a-claim, show: no extra_score"):
-        run_claim(shown, compose, Engine(extra), allow_ruler=no_arm)
+        run_claim(shown, compose, Engine(extra), allow_metric=no_arm)
 
 
 def with_rates(arguments):

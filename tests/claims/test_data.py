@@ -2,7 +2,7 @@
 
 import pytest
 
-from lossheads.claims.arm_runs import Runs
+from lossheads.claims.arm_runs import ArmRuns
 from lossheads.claims.render.wording import as_text
 from lossheads.claims.runner import run_claim
 from lossheads.errors import UserError
@@ -51,8 +51,8 @@ def test_cases_may_be_redrawn_one_by_one(tmp_path):
 
 def test_the_real_configuration_fills_in_the_dataset_s_own_seed(tmp_path):
     drawn = ("{dataset: digits}", "{dataset: synthetic_blobs}")
-    runs = Runs(claim(tmp_path, drawn, PER_SEED), compose_really, lambda configs: [])
-    runs.refuse_data_that_stay()
+    runs = ArmRuns(claim(tmp_path, drawn, PER_SEED), compose_really, lambda configs: [])
+    runs.refuse_fixed_data()
     config = runs.config(runs.claim.arms["a"], None, 3)
     assert (config["seed"], config["data_seed"], config["dataset"]["seed"]) == (3, 3, 3)
 

@@ -46,7 +46,7 @@ CONFIGS = [
 def call(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
     """The command line, standing in a folder that also holds a module with a trap."""
     return subprocess.run(
-        [sys.executable, "-m", "lossheads", *words, "device=cpu", f"outputs={folder / 'out'}"],
+        [sys.executable, "-m", "lossheads", *words, "device=cpu", f"output_dir={folder / 'out'}"],
         cwd=folder,
         capture_output=True,
         text=True,

@@ -37,20 +37,20 @@ def test_every_claim_of_checks_alone_is_listed_here():
 @pytest.mark.parametrize(("slug", "word"), list(CHECKED.items()), ids=list(CHECKED))
 def test_verdicts_of_shipped_checks(slug, word):
     engine = Engine(lambda config: result(config, {}))
-    assert run_claim(load_claim(CONFIGS / f"{slug}.yaml"), compose, engine).word == word
+    assert run_claim(load_claim(CONFIGS / f"{slug}.yaml"), compose, engine).verdict == word
     assert engine.calls == []
 
 
 def test_checks_inside_shipped_contests_hold():
     inside = [check for claim in list_claims(CONFIGS) if claim.arms for check in claim.checks]
-    assert [row.check.name for row in run_checks(inside) if row.word == "fails"] == []
+    assert [row.check.name for row in run_checks(inside) if row.conclusion == "fails"] == []
     assert len(inside) >= 10
 
 
 def test_worked_numbers_row_by_row():
     engine = Engine(lambda config: result(config, {}))
     verdict = run_claim(load_claim(CONFIGS / "worked-numbers.yaml"), compose, engine)
-    readings = {row.check.name: row.reading or row.word for row in verdict.checks}
+    readings = {row.check.name: row.reading or row.conclusion for row in verdict.checks}
     assert readings == {
         "sigmoid_of_1": "right",
         "sigmoid_of_9": "truncated",
@@ -78,9 +78,9 @@ PENCIL = [
     ("softmax_shift_gap", (5, 1, 2, 3), 0.0),
     ("surprisal_bits", (0.125,), 3.0),
     ("sigmoid_slope", (0,), 0.25),
-    ("softmax_floor", (2, 0), math.log(2)),
+    ("softmax_least_loss", (2, 0), math.log(2)),
     ("smoothed_gap", (0.5, 2), math.log(3)),  # targets 3/4 and 1/4
-    ("smoothed_floor", (1.0, 4), math.log(4)),  # uniform targets: their entropy
+    ("smoothed_least_loss", (1.0, 4), math.log(4)),  # uniform targets: their entropy
     ("loss_at_zero", ("sigmoid_bce_mean", 7), math.log(2)),
     ("gradient_at_zero", ("sigmoid_bce", 16), 2.0),  # C entries of one half
     ("gradient_at_zero", ("softmax_cce", 2), math.sqrt(0.5)),  # (-1/2, 1/2)

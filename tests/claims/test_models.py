@@ -28,11 +28,11 @@ def answers(config, examples="one set"):
 
 def test_counts_are_of_examples_that_one_arm_alone_decides_right(tmp_path):
     (test,) = run_claim(claim(tmp_path), compose, Engine(answers)).models
-    assert (test.predictions, test.arms) == (("better",), ("a", "b"))
+    assert (test.hypotheses, test.arms) == (("better",), ("a", "b"))
     assert [(pair.first, pair.second) for pair in test.by_seed] == [(3, 1), (4, 1), (3, 1), (3, 1)]
     # 3 : 1 of 4: 2 * (1 + 4) / 16 = 0.625; 4 : 1 of 5: 2 * (1 + 5) / 32 = 0.375.
     assert test.median_p == pytest.approx(0.625)
-    assert test.told_apart == 0
+    assert test.significant_seeds == 0
 
 
 def test_the_arms_are_not_swapped(tmp_path):
@@ -41,15 +41,15 @@ def test_the_arms_are_not_swapped(tmp_path):
     assert (test.by_seed[0].first, test.by_seed[0].second) == (1, 3)
 
 
-TWICE = """predictions:
-  worse: {ruler: accuracy_score, arms: [b, a], relation: greater, margin: 0.01}
+TWICE = """hypotheses:
+  worse: {metric: accuracy_score, arms: [b, a], relation: greater, margin: 0.01}
 """
 
 
 def test_two_arms_are_tested_once_however_many_predictions_compare_them(tmp_path, capsys):
-    verdict = run_claim(claim(tmp_path, ("predictions:\n", TWICE)), compose, Engine(answers))
+    verdict = run_claim(claim(tmp_path, ("hypotheses:\n", TWICE)), compose, Engine(answers))
     (test,) = verdict.models
-    assert (test.predictions, test.arms) == (("worse", "better"), ("b", "a"))
+    assert (test.hypotheses, test.arms) == (("worse", "better"), ("b", "a"))
     assert test.by_seed[0].first == 1
     text = write_page(verdict, tmp_path).read_text(encoding="utf-8")
     assert text.count("1:3, 1:4, 1:3, 1:3") == 1
@@ -68,18 +68,18 @@ def test_other_arms_are_tested_on_their_own(tmp_path):
     third = claim(
         tmp_path,
         ("protocol", "  c: {head: softmax_bce}\nprotocol"),
-        ("predictions:\n", TWICE.replace("[b, a]", "[c, a]")),
+        ("hypotheses:\n", TWICE.replace("[b, a]", "[c, a]")),
     )
     alike = Engine(lambda config: deciding(result(config, {}), BOTH))
     tests = run_claim(third, compose, alike).models
-    assert [(test.predictions, test.arms) for test in tests] == [
+    assert [(test.hypotheses, test.arms) for test in tests] == [
         (("worse",), ("c", "a")),
         (("better",), ("a", "b")),
     ]
 
 
-def test_a_ruler_that_does_not_count_right_examples_is_left_out(tmp_path):
-    other = claim(tmp_path, ("ruler: accuracy_score", "ruler: other_score"))
+def test_a_metric_that_does_not_count_right_examples_is_left_out(tmp_path):
+    other = claim(tmp_path, ("metric: accuracy_score", "metric: other_score"))
     assert run_claim(other, compose, Engine(answers)).models == ()
 
 
@@ -112,8 +112,8 @@ def test_models_that_differ_change_no_word(tmp_path):
 
     wide = claim(tmp_path, ("margin: 0.01", "margin: 2"))
     verdict = run_claim(wide, compose, Engine(clear))
-    assert verdict.models[0].told_apart == 4
-    assert verdict.word == "refuted"
+    assert verdict.models[0].significant_seeds == 4
+    assert verdict.verdict == "refuted"
 
 
 def test_page_json_and_terminal_show_the_counts(tmp_path, capsys):
@@ -123,7 +123,7 @@ def test_page_json_and_terminal_show_the_counts(tmp_path, capsys):
     assert "Do these two trained models differ on this test set?" in text
     data = json.loads((tmp_path / "verdict.json").read_text())["models"]["better"]
     assert data["by_seed"][1] == {"first": 4, "second": 1, "p": pytest.approx(0.375)}
-    assert (data["median_p"], data["told_apart"]) == (0.625, 0)
+    assert (data["median_p"], data["significant_seeds"]) == (0.625, 0)
     print_verdict(verdict, wide_console())
     said = " ".join(capsys.readouterr().out.split())
     assert "(better; McNemar): p < 0.05 in 0 of 4 seeds, median p = 0.6250." in said

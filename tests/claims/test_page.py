@@ -31,9 +31,9 @@ def test_json_holds_word_rule_numbers_and_environment(verdict, tmp_path):
     data = json.loads((tmp_path / "out" / "verdict.json").read_text())
     assert data["verdict"] == "reproduced"
     assert data["rule"] == {"reproduced": ["better"]}
-    assert data["predictions"]["better"]["numbers"] == pytest.approx([0.051, 0.049, 0.052, 0.048])
+    assert data["hypotheses"]["better"]["numbers"] == pytest.approx([0.051, 0.049, 0.052, 0.048])
     assert data["environment"] == {"torch": "x"}
-    assert data["table"][0]["floor"] == pytest.approx(0.1)
+    assert data["table"][0]["baseline"] == pytest.approx(0.1)
 
 
 def test_undefined_and_infinite_numbers_are_null_in_json(tmp_path):
@@ -51,8 +51,8 @@ def test_the_page_says_what_was_said_run_found_and_how_to_repeat(verdict, tmp_pa
     for part in (
         "A is better than B.",
         "d.txt, <https://example.org/1>, 2019-11; Keras 2.3",
-        "| a | 0.8500 [0.8471, 0.8529] · floor 0.1000 |",
-        "| b | 0.8000 [0.8000, 0.8000] · floor 0.1000 |",
+        "| a | 0.8500 [0.8471, 0.8529] · baseline 0.1000 |",
+        "| b | 0.8000 [0.8000, 0.8000] · baseline 0.1000 |",
         "accuracy_score: a - b > 0.01",
         "0.0500 [0.0471, 0.0529]",
         "**holds**",
@@ -104,7 +104,7 @@ def test_one_environment_needs_no_warning(verdict, tmp_path):
 
 def test_looks_are_said_with_what_they_promise(tmp_path):
     close = claim(tmp_path, ("margin: 0.01", "margin: 0.05"))
-    undecided = run_claim(close, compose, Engine(scored), seeds="auto", most_seeds=6)
+    undecided = run_claim(close, compose, Engine(scored), seeds="auto", max_seeds=6)
     text = as_text(undecided)
     assert "in looks fixed beforehand (5, 6)" in text
     assert "with its 97.5 % t interval" in text
@@ -126,11 +126,11 @@ def test_few_pairs_are_said_to_be_unable_to_decide(verdict, tmp_path):
 
 
 def test_one_prediction_and_one_seed_are_counted_as_one(verdict):
-    assert "(Holm over 1 prediction)" in as_text(verdict)
+    assert "(Holm over 1 hypothesis)" in as_text(verdict)
     (found,) = verdict.findings
-    near = replace(found, word="undecided", more_seeds=1)
-    text = as_text(replace(verdict, word="undecided", findings=(near, near)))
-    assert "(Holm over 2 predictions)" in text
+    near = replace(found, conclusion="undecided", more_seeds=1)
+    text = as_text(replace(verdict, verdict="undecided", findings=(near, near)))
+    assert "(Holm over 2 hypotheses)" in text
     assert "**undecided** (1 more seed)" in text
     assert "About 1 more seed would decide it" in text
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lossheads.analysis import PUZZLE_RULERS
+from lossheads.analysis import PUZZLE_METRICS
 from lossheads.claims.render import pictures
 from lossheads.claims.render.pictures import draw
 from lossheads.claims.runner import run_claim
@@ -18,13 +18,13 @@ def scored(config):
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """Arms of every rulers picture, by title, while the pictures are drawn for real."""
+    """Arms of every metrics picture, by title, while the pictures are drawn for real."""
     seen = {}
     really = pictures.puzzle_figure
 
-    def watched(arms, rulers, **words):
+    def watched(arms, metrics, **words):
         seen[words.get("title", "")] = {arm: list(runs) for arm, runs in arms.items()}
-        return really(arms, rulers, **words)
+        return really(arms, metrics, **words)
 
     monkeypatch.setattr(pictures, "puzzle_figure", watched)
     return seen
@@ -32,19 +32,19 @@ def drawn(monkeypatch):
 
 def test_arms_are_drawn_under_the_claims_own_names(tmp_path, drawn):
     verdict = run_claim(claim(tmp_path), compose, Engine(scored))
-    assert draw(verdict, tmp_path, tmp_path / "page") == ["rulers.png", "epochs.png"]
+    assert draw(verdict, tmp_path, tmp_path / "page") == ["metrics.png", "epochs.png"]
     assert [(arm, len(runs)) for arm, runs in drawn["a-claim"].items()] == [("a", 4), ("b", 4)]
-    assert (tmp_path / "page" / "rulers.png").read_bytes().startswith(PNG)
-    assert len(list((tmp_path / "_overview" / "a-claim").iterdir())) == 3  # two arms, one floor
+    assert (tmp_path / "page" / "metrics.png").read_bytes().startswith(PNG)
+    assert len(list((tmp_path / "_overview" / "a-claim").iterdir())) == 3  # two arms, one baseline
 
 
 @pytest.mark.parametrize(
     ("third", "title"), [("keras_3_accuracy", ""), ("macro_f1_score", "a-claim")]
 )
 def test_only_accuracies_are_titled_several_accuracies(tmp_path, drawn, third, title):
-    rulers = dict.fromkeys((*PUZZLE_RULERS, third), 0.8)
-    asked = claim(tmp_path, ("seeds: 4", f"seeds: 4\nshow: [{', '.join(rulers)}]"))
-    verdict = run_claim(asked, compose, Engine(lambda config: result(config, rulers)))
+    metrics = dict.fromkeys((*PUZZLE_METRICS, third), 0.8)
+    asked = claim(tmp_path, ("seeds: 4", f"seeds: 4\nshow: [{', '.join(metrics)}]"))
+    verdict = run_claim(asked, compose, Engine(lambda config: result(config, metrics)))
     draw(verdict, tmp_path, tmp_path / "page")
     assert list(drawn) == [title]
 
@@ -74,7 +74,7 @@ CASES = "cases:\n" + "".join(f"  c{k}: {{dataset.classes: {k}}}\n" for k in rang
 def test_more_arms_than_colours_are_drawn_case_by_case(tmp_path, drawn):
     verdict = run_claim(claim(tmp_path, ("arms:\n", CASES)), compose, Engine(scored))
     names = draw(verdict, tmp_path, tmp_path / "page")
-    assert names == [f"{stem}-c{k}.png" for k in range(2, 7) for stem in ("rulers", "epochs")]
+    assert names == [f"{stem}-c{k}.png" for k in range(2, 7) for stem in ("metrics", "epochs")]
     assert list(drawn) == [f"a-claim: c{k}" for k in range(2, 7)]
     assert list(drawn["a-claim: c2"]) == ["c2/a", "c2/b"]
     assert all((tmp_path / "page" / name).read_bytes().startswith(PNG) for name in names)
@@ -82,10 +82,10 @@ def test_more_arms_than_colours_are_drawn_case_by_case(tmp_path, drawn):
 
 def test_pictures_of_an_earlier_run_are_taken_away(tmp_path, drawn):
     (tmp_path / "page").mkdir()
-    (tmp_path / "page" / "rulers-gone.png").touch()
+    (tmp_path / "page" / "metrics-gone.png").touch()
     verdict = run_claim(claim(tmp_path), compose, Engine(scored))
     draw(verdict, tmp_path, tmp_path / "page")
-    assert not (tmp_path / "page" / "rulers-gone.png").exists()
+    assert not (tmp_path / "page" / "metrics-gone.png").exists()
 
 
 def test_diverged_runs_and_losses_are_left_out(tmp_path, drawn):

@@ -19,8 +19,8 @@ def test_a_claim_is_read_as_it_is_written(tmp_path):
     assert read.slug == "a-claim"
     assert list(read.arms) == ["a", "b"]
     assert read.arms["b"].overrides == {"dataset": "digits", "head": "sigmoid_bce"}
-    (better,) = read.predictions
-    assert (better.arms, better.rulers) == (("a", "b"), ("accuracy_score",) * 2)
+    (better,) = read.hypotheses
+    assert (better.arms, better.metrics) == (("a", "b"), ("accuracy_score",) * 2)
     assert (better.region.low, better.region.open) == (0.01, True)
     assert read.verdict == {"reproduced": ("better",)}
     assert read.source.date == "2019-11"
@@ -45,8 +45,8 @@ def test_cases_multiply_arms_and_predictions(tmp_path):
     cases = "cases:\n  small: {dataset.classes: 2}\n  large: {dataset.classes: 10}\narms:"
     read = claim(tmp_path, ("arms:\n", f"{cases}\n"))
     assert list(read.arms) == ["small/a", "small/b", "large/a", "large/b"]
-    assert [p.name for p in read.predictions] == ["better/small", "better/large"]
-    assert read.predictions[1].arms == ("large/a", "large/b")
+    assert [p.name for p in read.hypotheses] == ["better/small", "better/large"]
+    assert read.hypotheses[1].arms == ("large/a", "large/b")
     assert read.verdict["reproduced"] == ("better/small", "better/large")
 
 
@@ -54,11 +54,11 @@ def test_a_prediction_may_ask_some_cases_or_mix_them(tmp_path):
     cases = "cases:\n  small: {dataset.classes: 2}\n  large: {dataset.classes: 10}\narms:"
     more = (
         "margin: 0.01, cases: [large]}\n"
-        "  grows: {ruler: accuracy_score, arms: [large/a, large/b, small/a, small/b],"
+        "  grows: {metric: accuracy_score, arms: [large/a, large/b, small/a, small/b],"
         " relation: less, margin: 0}\n"
     )
     read = claim(tmp_path, ("arms:\n", f"{cases}\n"), ("margin: 0.01}\n", more))
-    assert [p.name for p in read.predictions] == ["better/large", "grows"]
+    assert [p.name for p in read.hypotheses] == ["better/large", "grows"]
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
@@ -97,7 +97,7 @@ MALFORMED = [
     (
         "relation: greater",
         "relation: bigger",
-        r"line 13, predictions\.better\.relation: .*greater, less",
+        r"line 13, hypotheses\.better\.relation: .*greater, less",
     ),
     ("margin: 0.01", "value: 0.01", r"relation: greater of 2 arm\(s\) needs margin"),
     ("margin: 0.01", "margin: -1", r"margin: a margin is 0 or more"),
@@ -109,11 +109,11 @@ MALFORMED = [
         r"tolerance: greater takes margin, not tolerance",
     ),
     ("greater, margin: 0.01", "equals, value: 1", r"relation: equals of 2 .* value and tolerance"),
-    ("arms: [a, b]", "arms: [a, c]", r"line 13, predictions\.better\.arms: arm 'c' is unknown"),
-    ("arms: [a, b]", "arms: [a, a]", r"arms: the same arm under the same ruler stands twice"),
+    ("arms: [a, b]", "arms: [a, c]", r"line 13, hypotheses\.better\.arms: arm 'c' is unknown"),
+    ("arms: [a, b]", "arms: [a, a]", r"arms: the same arm under the same metric stands twice"),
     ("arms: [a, b]", "arms: [a, b, a]", r"arms: name one arm, two .* or four"),
     ("arms: [a, b]", "arms: a", r"arms: a list .* belongs here, not 'a'"),
-    ("ruler: accuracy_score", "ruler: [x, y, z]", r"ruler: 3 rulers for 2 arms"),
+    ("metric: accuracy_score", "metric: [x, y, z]", r"metric: 3 metrics for 2 arms"),
     (
         "{reproduced: [better]}",
         "{reproduced: [bettr]}",
@@ -149,7 +149,7 @@ MALFORMED = [
     (
         "seeds: 4",
         "seeds: 4\nchecks: {better: {compute: s, printed: '1'}}",
-        r"checks\.better: a prediction bears this name too",
+        r"checks\.better: a hypothesis bears this name too",
     ),
     ("seeds: 4", "seeds: [4", r"line 12: "),
     ("seeds: 4", "seeds: 4\n3: x", r"line 12, 3: '3' is not a key here; allowed: source, says"),

@@ -1,4 +1,4 @@
-"""Every shipped contest, resolved by the real configuration: keys, heads, rulers, differences.
+"""Every shipped contest, resolved by the real configuration: keys, heads, metrics, differences.
 
 One seed and no training: what the command line would refuse before a run is refused here.
 """
@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from lossheads.claims.arm_runs import Runs
+from lossheads.claims.arm_runs import ArmRuns
 from lossheads.claims.overrides import as_arguments
 from lossheads.claims.reading import list_claims
-from lossheads.claims.record import refuse_rulers
+from lossheads.claims.record import refuse_metrics
 from lossheads.claims.schema import DATA_SEED
-from lossheads.metrics import find_ruler
+from lossheads.metrics import find_metric
 from lossheads.runs.build import build_head
 from lossheads.runs.config import compose
 
@@ -37,11 +37,11 @@ def composed():
 
 
 @pytest.mark.parametrize("claim", CONTESTS, ids=lambda claim: claim.slug)
-def test_arms_resolve_differ_and_have_their_rulers(claim, composed):
-    runs = Runs(claim, composed, execute=lambda configs: [])
-    runs.refuse_data_that_stay()
+def test_arms_resolve_differ_and_have_their_metrics(claim, composed):
+    runs = ArmRuns(claim, composed, execute=lambda configs: [])
+    runs.refuse_fixed_data()
     runs.refuse_equal_arms()
-    refuse_rulers(runs, lambda config, name: find_ruler(name, build_head(config).outcome))
+    refuse_metrics(runs, lambda config, name: find_metric(name, build_head(config).outcome))
 
 
 def test_contests_that_ask_the_same_share_their_runs(composed):

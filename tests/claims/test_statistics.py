@@ -66,14 +66,14 @@ def test_one_value_says_nothing_and_equal_values_say_everything():
     ],
 )
 def test_word_of_an_interval(region, low, high, word):
-    assert region.word(Interval((low + high) / 2, low, high, 0.95, 1.0, 5)) == word
+    assert region.conclude(Interval((low + high) / 2, low, high, 0.95, 1.0, 5)) == word
 
 
 def test_undefined_numbers_decide_nothing():
     values = [0.5, math.nan, 0.5]
-    assert ABOVE.word(t_interval(values)) == "undecided"
+    assert ABOVE.conclude(t_interval(values)) == "undecided"
     assert two_sided_p(values, ABOVE) == 1.0
-    assert second_opinion(values, ABOVE, 0.95).word == "undecided"
+    assert second_opinion(values, ABOVE, 0.95).conclusion == "undecided"
 
 
 def test_p_is_the_two_sided_t_test_against_one_border():
@@ -94,7 +94,7 @@ def test_a_word_falls_exactly_when_p_is_below_alpha(region):
     words = set()
     for _ in range(300):
         x = generator.normal(generator.normal(0, 1), 0.7, 6)
-        p, word = two_sided_p(x, region), region.word(t_interval(x, 0.95))
+        p, word = two_sided_p(x, region), region.conclude(t_interval(x, 0.95))
         assert (p <= 0.05) == (word != "undecided")
         words.add(word)
     assert words == {"holds", "fails", "undecided"}
@@ -136,15 +136,15 @@ def test_sign_flips_by_brute_force():
 
 def test_five_seeds_cannot_reach_five_per_cent_by_sign_flips():
     opinion = second_opinion([1.0, 1.1, 0.9, 1.2, 0.8], ABOVE, 0.95)
-    assert (opinion.word, opinion.p, opinion.smallest_p) == ("undecided", 0.0625, 0.0625)
+    assert (opinion.conclusion, opinion.p, opinion.smallest_p) == ("undecided", 0.0625, 0.0625)
 
 
 def test_sign_flips_agree_on_clear_cases():
     x = 0.5 + 0.1 * np.random.default_rng(5).normal(size=8)
-    assert second_opinion(x, ABOVE, 0.95).word == "holds"
-    assert second_opinion(x, WITHIN, 0.95).word == "holds"
-    assert second_opinion(x, Region(-INF, 0.0, open=True), 0.95).word == "fails"
-    assert second_opinion(x, Region(-0.1, 0.1), 0.95).word == "fails"
+    assert second_opinion(x, ABOVE, 0.95).conclusion == "holds"
+    assert second_opinion(x, WITHIN, 0.95).conclusion == "holds"
+    assert second_opinion(x, Region(-INF, 0.0, open=True), 0.95).conclusion == "fails"
+    assert second_opinion(x, Region(-0.1, 0.1), 0.95).conclusion == "fails"
 
 
 def test_many_seeds_are_flipped_at_random_yet_repeatably():
@@ -160,7 +160,8 @@ def test_looks_keep_the_chance_of_a_wrong_word():
     draws = np.random.default_rng(7).normal(0.0, 1.0, (2_000, 20))
     level = 1 - ALPHA / 3
     wrong = sum(
-        any(ABOVE.word(t_interval(x[:n], level)) != "undecided" for n in (5, 10, 20)) for x in draws
+        any(ABOVE.conclude(t_interval(x[:n], level)) != "undecided" for n in (5, 10, 20))
+        for x in draws
     )
     assert 50 <= wrong <= 131
 
@@ -188,10 +189,10 @@ def test_two_equal_numbers_decide_nothing():
     pairs = np.round(np.random.default_rng(9).normal(0.0, 1.0, (20_000, 2)))
     equal = (pairs[:, 0] == pairs[:, 1]) & (pairs[:, 0] > 0)
     assert equal.mean() > 0.05
-    wrong = sum(ABOVE.word(t_interval(pair)) == "holds" for pair in pairs[:2_000])
+    wrong = sum(ABOVE.conclude(t_interval(pair)) == "holds" for pair in pairs[:2_000])
     assert wrong / 2_000 <= 0.025
-    assert ABOVE.word(t_interval([1.0, 1.0])) == "undecided"
-    assert ABOVE.word(t_interval([1.0, 1.0, 1.0])) == "holds"
+    assert ABOVE.conclude(t_interval([1.0, 1.0])) == "undecided"
+    assert ABOVE.conclude(t_interval([1.0, 1.0, 1.0])) == "holds"
 
 
 def test_holm_keeps_wrong_directions_rare_in_correlated_predictions():

@@ -7,7 +7,7 @@ import pytest
 from lossheads.claims.judge import decide, judge, judge_check, paired
 from lossheads.claims.schema import Check
 
-from .making import prediction
+from .making import hypothesis
 
 SEEDS = (0, 1, 2, 3)
 
@@ -19,7 +19,7 @@ def measured(**arms):
 
 def test_difference_is_first_arm_minus_second():
     numbers = measured(a=[0.9, 0.8, 0.7, 0.6], b=[0.5, 0.5, 0.5, 0.5])
-    assert paired(prediction(), numbers, SEEDS) == pytest.approx((0.4, 0.3, 0.2, 0.1))
+    assert paired(hypothesis(), numbers, SEEDS) == pytest.approx((0.4, 0.3, 0.2, 0.1))
 
 
 def test_pairing_is_by_seed_whatever_the_order():
@@ -27,26 +27,26 @@ def test_pairing_is_by_seed_whatever_the_order():
         ("a", "accuracy_score"): {0: 0.9, 1: 0.1},
         ("b", "accuracy_score"): {1: 0.0, 0: 0.8},
     }
-    assert paired(prediction(), numbers, (1, 0)) == pytest.approx((0.1, 0.1))
+    assert paired(hypothesis(), numbers, (1, 0)) == pytest.approx((0.1, 0.1))
 
 
 def test_one_arm_is_read_as_a_level_and_four_as_an_interaction():
     numbers = measured(a=[0.9] * 4, b=[0.7] * 4, c=[0.6] * 4, d=[0.5] * 4)
-    assert paired(prediction(arms=("a",)), numbers, (0,)) == pytest.approx((0.9,))
-    interaction = prediction(arms=("a", "b", "c", "d"))
+    assert paired(hypothesis(arms=("a",)), numbers, (0,)) == pytest.approx((0.9,))
+    interaction = hypothesis(arms=("a", "b", "c", "d"))
     assert paired(interaction, numbers, (0,)) == pytest.approx((0.1,))
 
 
-def test_one_arm_under_two_rulers():
+def test_one_arm_under_two_metrics():
     numbers = {("a", "x"): {0: 0.98}, ("a", "y"): {0: 0.9}}
-    both = prediction(arms=("a", "a"), rulers=("x", "y"))
+    both = hypothesis(arms=("a", "a"), metrics=("x", "y"))
     assert paired(both, numbers, (0,)) == pytest.approx((0.08,))
 
 
 def test_swapped_arms_turn_holds_into_fails():
     numbers = measured(a=[0.90, 0.91, 0.90, 0.91], b=[0.80, 0.80, 0.81, 0.81])
-    forth, back = judge([prediction(margin=0.05), prediction(arms=("b", "a"))], numbers, SEEDS)
-    assert (forth.word, back.word) == ("holds", "fails")
+    forth, back = judge([hypothesis(margin=0.05), hypothesis(arms=("b", "a"))], numbers, SEEDS)
+    assert (forth.conclusion, back.conclusion) == ("holds", "fails")
     assert forth.interval.mean == -back.interval.mean == pytest.approx(0.1)
 
 
@@ -55,19 +55,19 @@ def test_dropping_the_pairing_loses_the_decision():
     # (differences .020, .022, .018, .020: deviation .001633, times 3.182 / 2). Unpaired, the
     # spread over seeds swamps it.
     a, b = [0.52, 0.622, 0.718, 0.82], [0.5, 0.6, 0.7, 0.8]
-    (finding,) = judge([prediction(margin=0.01)], measured(a=a, b=b), SEEDS)
-    assert finding.word == "holds"
+    (finding,) = judge([hypothesis(margin=0.01)], measured(a=a, b=b), SEEDS)
+    assert finding.conclusion == "holds"
     assert finding.interval.low == pytest.approx(0.02 - 0.0025980, abs=1e-6)
-    (unpaired,) = judge([prediction(margin=0.01)], measured(a=a, b=b[::-1]), SEEDS)
-    assert unpaired.word == "undecided"
+    (unpaired,) = judge([hypothesis(margin=0.01)], measured(a=a, b=b[::-1]), SEEDS)
+    assert unpaired.conclusion == "undecided"
 
 
 def test_one_difference_by_pencil():
     # Differences 0.03, 0.05, 0.04, 0.04: mean 0.04, deviation 0.0081650, half 3.1824463 / 2 of it.
     numbers = measured(a=[0.53, 0.55, 0.54, 0.54], b=[0.5] * 4)
-    (finding,) = judge([prediction("equivalent", margin=0.05)], numbers, SEEDS)
+    (finding,) = judge([hypothesis("equivalent", margin=0.05)], numbers, SEEDS)
     assert finding.interval.high == pytest.approx(0.04 + 0.0129922, abs=1e-6)
-    assert finding.word == "undecided"
+    assert finding.conclusion == "undecided"
     # To leave 0.05 the half width must fall below 0.01: t(n-1) * 0.008165 / sqrt n, first at
     # n = 6 (2.571 * 0.008165 / 2.449 = 0.00857; n = 5: 2.776 / 2.236 gives 0.01014).
     assert finding.more_seeds == 2
@@ -77,19 +77,19 @@ def test_several_predictions_are_corrected_together():
     # Mean 0.05, deviation sqrt(0.0018 / 3) = 0.024495, t = 4.0825 with 3 degrees of freedom:
     # p = 0.0265 alone is decided at 0.05; beside an open one it must pass 0.025.
     a, b = [0.02, 0.05, 0.05, 0.08], [0.0] * 4
-    alone = judge([prediction()], measured(a=a, b=b), SEEDS)
+    alone = judge([hypothesis()], measured(a=a, b=b), SEEDS)
     assert alone[0].p == pytest.approx(0.0265, abs=1e-4)
-    assert alone[0].word == "holds"
-    open_one = prediction("equivalent", name="q", margin=0.05)
-    both = judge([prediction(), open_one], measured(a=a, b=b), SEEDS)
-    assert [finding.word for finding in both] == ["undecided", "undecided"]
+    assert alone[0].conclusion == "holds"
+    open_one = hypothesis("equivalent", name="q", margin=0.05)
+    both = judge([hypothesis(), open_one], measured(a=a, b=b), SEEDS)
+    assert [finding.conclusion for finding in both] == ["undecided", "undecided"]
     assert both[0].tested.level == pytest.approx(0.975)
     assert both[0].interval.level == 0.95
 
 
 def test_a_failed_run_leaves_its_prediction_open():
     numbers = measured(a=[0.9, math.nan, 0.9, 0.9], b=[0.1] * 4)
-    assert judge([prediction()], numbers, SEEDS)[0].word == "undecided"
+    assert judge([hypothesis()], numbers, SEEDS)[0].conclusion == "undecided"
 
 
 RULE = {"metric_artefact": ("printed", "same"), "reproduced": ("printed", "better")}
@@ -139,13 +139,15 @@ def check(printed=None, relation="equals", value=0.0, tolerance=0.0):
 def test_printed_digits_are_right_truncated_or_wrong(printed, value, unit, computed, reading):
     row = judge_check(check(printed, value=value, tolerance=unit / 2), computed)
     assert row.reading == reading
-    assert row.word == ("fails" if reading == "wrong" else "holds")
+    assert row.conclusion == ("fails" if reading == "wrong" else "holds")
 
 
 def test_relations_of_checks_and_nan():
-    assert judge_check(check(relation="greater", value=1.0), 1.1).word == "holds"
-    assert judge_check(check(relation="greater", value=1.0), 1.0).word == "fails"
-    assert judge_check(check(relation="less", value=1.0), 1.0).word == "fails"
-    assert judge_check(check(value=1.0, tolerance=0.1), 1.1).word == "fails"  # 1.1 - 1.0 > 0.1
-    assert judge_check(check(value=1.0, tolerance=0.1), 1.05).word == "holds"
-    assert judge_check(check(value=0.0, tolerance=9.0), math.nan).word == "fails"
+    assert judge_check(check(relation="greater", value=1.0), 1.1).conclusion == "holds"
+    assert judge_check(check(relation="greater", value=1.0), 1.0).conclusion == "fails"
+    assert judge_check(check(relation="less", value=1.0), 1.0).conclusion == "fails"
+    assert (
+        judge_check(check(value=1.0, tolerance=0.1), 1.1).conclusion == "fails"
+    )  # 1.1 - 1.0 > 0.1
+    assert judge_check(check(value=1.0, tolerance=0.1), 1.05).conclusion == "holds"
+    assert judge_check(check(value=0.0, tolerance=9.0), math.nan).conclusion == "fails"

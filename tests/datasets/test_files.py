@@ -141,7 +141,7 @@ def test_files_beside_a_table_are_no_part_of_its_fingerprint(tmp_path):
     source = table(tmp_path, ["file", "label"], rows, "one_of")
     before = source.fingerprint()
     (tmp_path / "outputs").mkdir()
-    (tmp_path / "outputs" / "rulers.png").write_bytes(b"a picture of ours")
+    (tmp_path / "outputs" / "metrics.png").write_bytes(b"a picture of ours")
     assert source.fingerprint() == before
     Image.new("L", (6, 5), 1).save(tmp_path / names[0])
     assert source.fingerprint() != before

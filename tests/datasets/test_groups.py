@@ -13,7 +13,7 @@ from lossheads.outcomes import EachOneOf
 from .checking import same, share_an_example, splits, standard_error
 
 HARD = SyntheticGroups(
-    sets=3,
+    groups=3,
     classes=4,
     separation=2.0,
     shares=[0.4, 0.3, 0.2, 0.1],
@@ -31,7 +31,7 @@ SMOOTHED, SOFT = replace(HARD, labels="smoothed"), replace(HARD, labels="soft")
 def test_deciding_by_the_truth_reaches_the_bayes_score(source):
     dataset = source.load(None, None)
     assert dataset.outcome == source.outcome == EachOneOf(3, 4, soft=source.labels != "hard")
-    hits = dataset.test.truth.argmax(dim=2) == dataset.outcome.hard(dataset.test.labels)
+    hits = dataset.test.true_posterior.argmax(dim=2) == dataset.outcome.hard(dataset.test.labels)
     # Sets are independent: every cell is a trial.
     far = 5 * standard_error(hits, hits.numel())
     assert hits.double().mean().item() == pytest.approx(dataset.bayes_score, abs=far)
@@ -46,21 +46,23 @@ def test_inputs_truth_and_drawn_classes_do_not_depend_on_the_kind_of_labels():
             assert torch.equal(mine.inputs, theirs.inputs)
             assert torch.equal(mine.truth, theirs.truth)
         for mine, theirs in ((hard.val, other.val), (hard.test, other.test)):
-            assert torch.equal(hard.outcome.presence(mine.labels), theirs.labels)
+            assert torch.equal(hard.outcome.indicators(mine.labels), theirs.labels)
 
 
 def test_training_labels_are_smoothed_or_exact():
     hard, smoothed, soft = (source.load(None, None).train for source in (HARD, SMOOTHED, SOFT))
-    one_hot = HARD.outcome.presence(hard.labels)
+    one_hot = HARD.outcome.indicators(hard.labels)
     torch.testing.assert_close(smoothed.labels, 0.8 * one_hot + 0.05)
     assert torch.equal(soft.labels, soft.truth.float())
 
 
 def test_truth_is_calibrated_in_every_set():
     dataset = HARD.load(None, None)
-    residual = dataset.outcome.presence(dataset.test.labels).double() - dataset.test.truth
+    residual = (
+        dataset.outcome.indicators(dataset.test.labels).double() - dataset.test.true_posterior
+    )
     for low, high in ((0, 0.1), (0.1, 0.3), (0.3, 0.6), (0.6, 0.9), (0.9, 1.01)):
-        inside = (dataset.test.truth >= low) & (dataset.test.truth < high)
+        inside = (dataset.test.true_posterior >= low) & (dataset.test.true_posterior < high)
         counts = inside.sum(dim=0)
         gaps = (residual * inside).sum(dim=0) / counts
         assert (gaps.abs() < 5 * 0.5 / counts.double().sqrt())[counts > 200].all()
@@ -74,14 +76,14 @@ def test_classes_are_as_frequent_as_asked_in_every_set():
 
 
 def test_no_input_belongs_to_one_set_alone():
-    dataset = replace(HARD, separation=20.0, sets=5).load(None, None)
-    presence = dataset.outcome.presence(dataset.test.labels)
-    # Variance of each input explained by each set's class, as share of its whole variance.
+    dataset = replace(HARD, separation=20.0, groups=5).load(None, None)
+    indicators = dataset.outcome.indicators(dataset.test.labels)
+    # Variance of each input explained by each group's class, as share of its whole variance.
     inputs = dataset.test.inputs
     shares = torch.stack(
         [
             sum(p.mean() * inputs[p.bool()].mean(dim=0).square() for p in one_set.T)
-            for one_set in presence.transpose(0, 1)
+            for one_set in indicators.transpose(0, 1)
         ]
     )
     shares = shares / inputs.square().mean(dim=0)
@@ -95,14 +97,14 @@ def test_seed_decides_every_bit():
 
 
 def test_many_sets_of_many_classes_can_be_drawn():
-    source = replace(HARD, sets=64, classes=100, shares=None, train=20, val=5, test=5)
+    source = replace(HARD, groups=64, classes=100, shares=None, train=20, val=5, test=5)
     assert source.load(None, None).input_shape == (6_400,)
 
 
 @pytest.mark.parametrize(
     ("settings", "rule"),
     [
-        ({"sets": 0}, "sets=0"),
+        ({"groups": 0}, "groups=0"),
         ({"classes": 1}, "classes=1"),
         ({"labels": "sof"}, "labels=sof: did you mean soft"),
         ({"smoothing": 2}, "smoothing=2"),

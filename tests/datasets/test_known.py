@@ -63,7 +63,7 @@ def test_variants_differ_in_training_only(cache):
     assert torch.equal(datasets["class"].train.inputs, datasets["zero_rows"].train.inputs)
     assert torch.equal(datasets["class"].test.labels, absent.test.labels)
     rows = datasets["zero_rows"]
-    assert torch.equal(rows.test.labels, absent.outcome.presence(absent.test.labels).bool())
+    assert torch.equal(rows.test.labels, absent.outcome.indicators(absent.test.labels).bool())
 
 
 def test_nothing_is_the_last_class_or_all_labels_off(cache):
@@ -109,7 +109,7 @@ def test_outliers_are_what_they_are_called(cache):
     # 31,360 uniform pixels: five standard errors of their mean are 0.0082.
     assert outliers["uniform_noise"].mean().item() == pytest.approx(0.5, abs=0.0082)
     test = read_garments(None, cache)["test"]
-    held = torch.isin(torch.from_numpy(test.classes), HELD)
+    held = torch.isin(torch.from_numpy(test.per_class), HELD)
     assert torch.equal(outliers["held_out"], pixels(test.images[held.numpy()]))
 
 

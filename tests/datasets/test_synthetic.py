@@ -45,7 +45,9 @@ IDS = ["blobs", "tree", "flat", "labels", "noiseless"]
 def best_hits(split, outcome):
     """Where the likeliest decision by the stated truth is right: bool (N,) or (N, L)."""
     return outcome.hard(split.labels) == (
-        split.truth > 0.5 if isinstance(outcome, AnyOf) else split.truth.argmax(dim=1)
+        split.true_posterior > 0.5
+        if isinstance(outcome, AnyOf)
+        else split.true_posterior.argmax(dim=1)
     )
 
 
@@ -61,13 +63,13 @@ def test_deciding_by_the_truth_reaches_the_bayes_score(source):
 @pytest.mark.parametrize("source", SOURCES, ids=IDS)
 def test_truth_is_calibrated(source):
     dataset = source.load(None, None)
-    presence = dataset.outcome.presence(dataset.test.labels).double().flatten()
-    truth = dataset.test.truth.flatten()
+    indicators = dataset.outcome.indicators(dataset.test.labels).double().flatten()
+    truth = dataset.test.true_posterior.flatten()
     for low in np.linspace(0, 0.9, 10):
         inside = (truth >= low) & (truth < low + 0.1)
         if (count := int(inside.sum())) > 500:
             far = 5 * 0.5 / count**0.5
-            assert abs((presence[inside] - truth[inside]).mean().item()) < far
+            assert abs((indicators[inside] - truth[inside]).mean().item()) < far
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=IDS)
@@ -78,10 +80,10 @@ def test_contract_of_drawn_data(source):
     assert not share_an_example(dataset)
     for split in splits(dataset):
         assert split.inputs.dtype == torch.float32
-        assert split.truth.dtype == torch.float64
-        assert split.truth.shape == (len(split), *dataset.outcome.columns)
+        assert split.true_posterior.dtype == torch.float64
+        assert split.true_posterior.shape == (len(split), *dataset.outcome.columns)
         if isinstance(dataset.outcome, OneOf):
-            torch.testing.assert_close(split.truth.sum(1), torch.ones(len(split)).double())
+            torch.testing.assert_close(split.true_posterior.sum(1), torch.ones(len(split)).double())
     assert dataset.provenance.checksum.startswith("sha256 ")
 
 
@@ -122,7 +124,7 @@ def test_tree_confuses_siblings_and_the_twin_confuses_all():
     rivals = {}
     for shape in ("tree", "flat"):
         test = replace(TREE, shape=shape).load(None, None).test
-        decided = test.truth.argmax(dim=1)
+        decided = test.true_posterior.argmax(dim=1)
         wrong = decided != test.labels
         rivals[shape] = (decided[wrong] // 3 == test.labels[wrong] // 3).double().mean().item()
     # Two of the eight other classes are siblings.
@@ -151,7 +153,7 @@ def test_thousand_labels_can_be_drawn():
 @pytest.mark.parametrize("correlation", [0.0, 0.4, 1.0])
 def test_scores_of_two_labels_correlate_as_asked(correlation):
     source = replace(MANY, labels=200, dimensions=400, correlation=correlation, prevalence=0.5)
-    truth = replace(source, test=4_000).load(None, None).test.truth
+    truth = replace(source, test=4_000).load(None, None).test.true_posterior
     scores = torch.logit(truth.clamp(1e-12, 1 - 1e-12))
     # At prevalence 1/2 thresholds are 0: logits are scores / noise. 19,900 pairs average out
     # the chance angles of their own directions, not the sampling of 4,000 rows.
@@ -163,7 +165,7 @@ def test_soft_training_labels_are_the_posterior_and_change_nothing_else():
     hard = MANY.load(None, None)
     soft = replace(MANY, training_labels="soft").load(None, None)
     assert soft.outcome == AnyOf(6, soft=True)
-    assert torch.equal(soft.train.labels, hard.train.truth.float())
+    assert torch.equal(soft.train.labels, hard.train.true_posterior.float())
     for mine, theirs in zip(splits(hard), splits(soft), strict=True):
         assert torch.equal(mine.inputs, theirs.inputs)
         assert torch.equal(mine.truth, theirs.truth)
@@ -173,7 +175,7 @@ def test_soft_training_labels_are_the_posterior_and_change_nothing_else():
 
 def test_labels_are_independent_given_the_inputs():
     test = MANY.load(None, None).test
-    residual = test.labels.double() - test.truth
+    residual = test.labels.double() - test.true_posterior
     pairs = torch.corrcoef(residual.T)[*torch.triu_indices(6, 6, 1)]
     assert pairs.abs().max().item() < 5 / len(test) ** 0.5
 

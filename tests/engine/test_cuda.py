@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 
-from lossheads.engine.batches import stream
+from lossheads.engine.batches import batch_stream
 from lossheads.engine.cohort import build_cohort
 from lossheads.engine.member import Member
 from lossheads.heads import SigmoidBCE, SoftmaxCCE
@@ -29,10 +29,10 @@ def losses_of(
     inputs = torch.rand(512, 1, 8, 8, generator=draw).to(device)
     labels = torch.randint(0, 10, (512,), generator=draw).to(device)
     members = [Member(HEADS[k % 2], k, k, {"lr": 1e-2, "fused": True}) for k in range(6)]
-    trunk = partial(mlp, hidden=[32])
+    backbone = partial(mlp, hidden=[32])
     adam = partial(torch.optim.Adam)
-    cohort = build_cohort(trunk, (1, 8, 8), members, labels, adam, device, graph=graph)
-    batches = stream(512, 64, [m.data_seed for m in members], device)
+    cohort = build_cohort(backbone, (1, 8, 8), members, labels, adam, device, graph=graph)
+    batches = batch_stream(512, 64, [m.data_seed for m in members], device)
     seen = [cohort.step(inputs, next(batches))]
     torch.cuda.set_sync_debug_mode("error" if watch_syncs else "default")
     try:

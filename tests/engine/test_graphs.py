@@ -7,16 +7,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from lossheads.engine.batches import stream
+from lossheads.engine.batches import batch_stream
 from lossheads.engine.cohort import StackedCohort
-from lossheads.engine.cuda_graph import WARM_CALLS, Replayed
+from lossheads.engine.cuda_graph import WARMUP_CALLS, CUDAGraphStep
 from lossheads.engine.member import Member, initial_net
 from lossheads.heads import SigmoidBCE, SoftmaxCCE
 from lossheads.models import mlp
 from lossheads.outcomes import OneOf
 
 CPU = torch.device("cpu")
-TRUNK = partial(mlp, hidden=[16])
+BACKBONE = partial(mlp, hidden=[16])
 
 
 def stand_in(work: Callable[[], Tensor]) -> tuple[Tensor, Callable[[], object]]:
@@ -41,10 +41,10 @@ def test_replays_see_new_arguments_and_leave_old_results_alone() -> None:
         calls.append(x)
         return 2 * x
 
-    double = Replayed(work, stand_in, at_once)
+    double = CUDAGraphStep(work, stand_in, at_once)
     results = [double(torch.tensor([float(k)])) for k in range(7)]
     assert [float(result) for result in results] == [0, 2, 4, 6, 8, 10, 12]
-    rooms = {call.data_ptr() for call in calls[WARM_CALLS:]}
+    rooms = {call.data_ptr() for call in calls[WARMUP_CALLS:]}
     assert len(rooms) == 1  # one place, written to before every replay
 
 
@@ -54,7 +54,8 @@ def test_a_replayed_cohort_takes_the_steps_of_a_plain_one(
 ) -> None:
     """Rates and Adam's count of steps included, under a schedule that moves the rates."""
     monkeypatch.setattr(
-        "lossheads.engine.cohort.Replayed", partial(Replayed, record=stand_in, warm=at_once)
+        "lossheads.engine.cohort.CUDAGraphStep",
+        partial(CUDAGraphStep, capture=stand_in, warmup=at_once),
     )
     draw = torch.Generator().manual_seed(2)
     inputs = torch.rand(203, 1, 6, 6, generator=draw)
@@ -63,12 +64,12 @@ def test_a_replayed_cohort_takes_the_steps_of_a_plain_one(
     members = [Member(heads[k % 2], k, k, {"lr": 0.01, "fused": True}) for k in range(4)]
     found = []
     for graph in (False, True):
-        nets = [initial_net(TRUNK, (1, 6, 6), member) for member in members]
+        nets = [initial_net(BACKBONE, (1, 6, 6), member) for member in members]
         cohort = StackedCohort(nets, members, labels, partial(kind), CPU, graph=graph)
-        batches = stream(203, 30, [0, 1, 2, 3], CPU)
+        batches = batch_stream(203, 30, [0, 1, 2, 3], CPU)
         losses = []
         for step in range(15):
-            cohort.scale_rates(1 / (1 + step))
+            cohort.scale_learning_rates(1 / (1 + step))
             losses.append(cohort.step(inputs, next(batches)))
         found.append((torch.stack(losses), [cohort.weights(k) for k in range(4)]))
     (plain, before), (replayed, after) = found

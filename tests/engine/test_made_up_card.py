@@ -15,12 +15,12 @@ import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from heads.pairings import pairings
-from lossheads.engine.batches import stream
+from lossheads.engine.batches import batch_stream
 from lossheads.engine.cohort import StackedCohort, build_cohort
 from lossheads.engine.member import Member
 from lossheads.heads.base import Head
 from lossheads.metrics import evaluate as measuring
-from lossheads.metrics.stats import LabelFacts
+from lossheads.metrics.stats import LabelStats
 from lossheads.models import linear, mlp
 from lossheads.outcomes import AnyOf
 from lossheads.predictions import predict_cohort
@@ -49,42 +49,42 @@ def labels_of(head: Head) -> torch.Tensor:
     return torch.empty(ROWS, *outcome.columns[:-1], dtype=torch.int64, device=CARD)
 
 
-def cohort_of(head: Head, trunk: Any, rates: list[float], **options: Any) -> StackedCohort:
+def cohort_of(head: Head, backbone: Any, rates: list[float], **options: Any) -> StackedCohort:
     members = [Member(head, k, k, {"lr": lr, "fused": True}) for k, lr in enumerate(rates)]
     adam = partial(torch.optim.Adam)
-    cohort = build_cohort(trunk, SHAPE, members, labels_of(head), adam, CARD, **options)
+    cohort = build_cohort(backbone, SHAPE, members, labels_of(head), adam, CARD, **options)
     assert isinstance(cohort, StackedCohort)
     return cohort
 
 
-def moved(head: Head, trunk: Any, seeds: list[int], rates: list[float], **options: Any) -> None:
-    cohort = cohort_of(head, trunk, rates, **options)
+def moved(head: Head, backbone: Any, seeds: list[int], rates: list[float], **options: Any) -> None:
+    cohort = cohort_of(head, backbone, rates, **options)
     inputs = torch.empty(ROWS, *SHAPE, device=CARD)
-    batches = stream(ROWS, 32, seeds, CARD)
+    batches = batch_stream(ROWS, 32, seeds, CARD)
     for _ in range(5):  # the last partial batch of a pass included
         losses = cohort.step(inputs, next(batches))
         assert losses.shape == (len(rates),)
         assert losses.device == CARD
     logits = cohort.logits(inputs)
-    assert logits.shape == (len(rates), ROWS, head.units)
+    assert logits.shape == (len(rates), ROWS, head.num_logits)
     assert logits.device == CARD
 
 
 @each_pair
 @pytest.mark.usefixtures("made_up")
 def test_a_step_of_every_head_stays_on_the_card_and_asks_it_for_nothing(head: Head) -> None:
-    moved(head, partial(mlp, hidden=[8]), seeds=[0, 1, 2], rates=[0.1] * 3)
+    moved(head, partial(mlp, hidden=[8]), seeds=[0, 1, 2], optimizer_kwargs=[0.1] * 3)
 
 
-@pytest.mark.parametrize("trunk", [linear, partial(mlp, hidden=[8, 8])], ids=["linear", "mlp"])
+@pytest.mark.parametrize("backbone", [linear, partial(mlp, hidden=[8, 8])], ids=["linear", "mlp"])
 @pytest.mark.parametrize("seeds", [[0, 0, 0], [0, 1, 2]], ids=["shared order", "own orders"])
 @pytest.mark.parametrize("rates", [[0.1, 0.1, 0.1], [0.1, 0.2, 0.3]], ids=["one rate", "rates"])
-@pytest.mark.parametrize("products", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("compute_dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.usefixtures("made_up")
 def test_so_does_every_kind_of_cohort(
-    trunk: Any, seeds: list[int], rates: list[float], products: torch.dtype
+    backbone: Any, seeds: list[int], rates: list[float], compute_dtype: torch.dtype
 ) -> None:
-    moved(A_HEAD, trunk, seeds, rates, products=products)
+    moved(A_HEAD, backbone, seeds, rates, compute_dtype=compute_dtype)
 
 
 @each_pair
@@ -98,13 +98,13 @@ def test_a_lap_measures_all_members_with_one_transfer(
         transfers.append(numbers.device)
         return [0.0] * numbers.numel()
 
-    monkeypatch.setattr(measuring, "as_parts", transferred)
+    monkeypatch.setattr(measuring, "to_floats", transferred)
     # Whole labels are compared once per split, whoever is measured on it and how often.
     share = torch.empty((), dtype=torch.float64, device=CARD)
-    monkeypatch.setattr(LabelFacts, "commonest_share", share)
+    monkeypatch.setattr(LabelStats, "most_frequent_share", share)
     labels = labels_of(head)
     truth = torch.empty(ROWS, *head.outcome.columns, dtype=torch.float64, device=CARD)
-    said = predict_cohort(head, torch.empty(4, ROWS, head.units, device=CARD), labels, truth)
+    said = predict_cohort(head, torch.empty(4, ROWS, head.num_logits, device=CARD), labels, truth)
     assert len(measuring.measure_cohort(said, full=False)) == 4
     assert transfers == [CARD]
 

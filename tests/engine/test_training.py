@@ -1,4 +1,4 @@
-"""The loop: n + 1 laps, early stopping, divergence, and numbers that scikit-learn confirms."""
+"""The loop: n + 1 history, early stopping, divergence, and numbers that scikit-learn confirms."""
 
 import math
 from dataclasses import replace
@@ -15,18 +15,18 @@ from lossheads.datasets.dataset import Dataset
 from lossheads.engine.cohort import build_cohort
 from lossheads.engine.member import Member, Net, initial_net
 from lossheads.engine.schedules import constant
-from lossheads.engine.training import Plan, Walk, first_step, train
+from lossheads.engine.training import MemberHistory, Plan, first_step, train
 from lossheads.heads import SigmoidBCE, SoftmaxBCE, SoftmaxCCE
 from lossheads.heads.base import Head
-from lossheads.loggers.base import NullRecorder
+from lossheads.loggers.base import NullLogger
 from lossheads.models import mlp
 from lossheads.outcomes import AnyOf, OneOf
-from lossheads.records import Lap
+from lossheads.records import ValidationStep
 from lossheads.runs.build import build
 from lossheads.runs.config import compose
 
 CPU = torch.device("cpu")
-TRUNK = partial(mlp, hidden=[16])
+BACKBONE = partial(mlp, hidden=[16])
 TEN = OneOf(10)
 
 
@@ -35,73 +35,78 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return Digits(classes=10).load(None, tmp_path_factory.mktemp("cache"))
 
 
-class Listener(NullRecorder):
+class Listener(NullLogger):
     def __init__(self) -> None:
-        self.laps: list[Lap] = []
+        self.validations: list[ValidationStep] = []
         self.shown: list[int] = []
 
-    def lap(self, lap: Lap) -> None:
-        self.laps.append(lap)
+    def log_validation(self, validation: ValidationStep) -> None:
+        self.validations.append(validation)
 
-    def pictures(self, last: Lap, *_: Any) -> None:
+    def log_figures(self, last: ValidationStep, *_: Any) -> None:
         self.shown.append(last.step)
 
 
 def run(
     digits: Dataset, heads: list[Head], lr: float = 1e-2, kind: Any = torch.optim.Adam, **plan: Any
-) -> tuple[list[Walk], list[Listener], Any]:
+) -> tuple[list[MemberHistory], list[Listener], Any]:
     members = [Member(head, 3, 3, {"lr": lr, "fused": True}) for head in heads]
     cohort = build_cohort(
-        TRUNK, digits.input_shape, members, digits.train.labels, partial(kind), CPU
+        BACKBONE, digits.input_shape, members, digits.train.labels, partial(kind), CPU
     )
-    settings = {"steps": 40, "laps": frozenset({0, 10, 20, 30, 40}), "batch_size": 64} | plan
+    settings = {"steps": 40, "validate_at": frozenset({0, 10, 20, 30, 40}), "batch_size": 64} | plan
     listeners = [Listener() for _ in members]
-    plan_ = Plan(schedule=constant, **({"watch": "accuracy_score"} | settings))
+    plan_ = Plan(schedule=constant, **({"monitor": "accuracy_score"} | settings))
     return train(cohort, digits, plan_, listeners, lambda *_: None), listeners, cohort
 
 
 def test_first_and_last_states_are_measured_and_only_the_last_on_test(digits: Dataset) -> None:
-    (walk,), (listener,), _ = run(digits, [SoftmaxCCE(TEN)])
-    assert [lap.step for lap in walk.laps] == [0, 10, 20, 30, 40]
-    assert [lap.step for lap in listener.laps] == [0, 10, 20, 30, 40]
-    assert [lap.test is not None for lap in walk.laps] == [False] * 4 + [True]
-    assert walk.laps[-1].epoch == pytest.approx(40 * 64 / len(digits.train), rel=0.03)
-    assert math.isnan(walk.laps[0].own_loss)
-    assert walk.laps[0].val.rulers["nll_loss"] == pytest.approx(math.log(10), abs=0.3)
+    (history,), (listener,), _ = run(digits, [SoftmaxCCE(TEN)])
+    assert [validation.step for validation in history.validations] == [0, 10, 20, 30, 40]
+    assert [validation.step for validation in listener.validations] == [0, 10, 20, 30, 40]
+    assert [validation.test is not None for validation in history.validations] == [False] * 4 + [
+        True
+    ]
+    assert history.validations[-1].epoch == pytest.approx(40 * 64 / len(digits.train), rel=0.03)
+    assert math.isnan(history.validations[0].train_loss)
+    assert history.validations[0].val.metrics["nll_loss"] == pytest.approx(math.log(10), abs=0.3)
     assert listener.shown == [40]
-    assert walk.status == "finished"
+    assert history.status == "finished"
 
 
 def test_last_numbers_are_those_of_the_last_weights_by_scikit_learn(digits: Dataset) -> None:
-    (walk,), _, cohort = run(digits, [SoftmaxCCE(TEN)])
-    net = initial_net(TRUNK, digits.input_shape, cohort.members[0])
+    (history,), _, cohort = run(digits, [SoftmaxCCE(TEN)])
+    net = initial_net(BACKBONE, digits.input_shape, cohort.members[0])
     assert isinstance(net, Net)
     net.load_state_dict(cohort.weights(0))
-    for split, measured in ((digits.test, walk.laps[-1].test), (digits.val, walk.laps[-1].val)):
+    for split, measured in (
+        (digits.test, history.validations[-1].test),
+        (digits.val, history.validations[-1].val),
+    ):
         assert measured is not None
         probabilities = net(split.inputs).softmax(dim=1).detach().double().numpy()
         probabilities /= probabilities.sum(axis=1, keepdims=True)
         labels = split.labels.numpy()
         assert measured.n == len(labels)
-        assert measured.rulers["accuracy_score"] == pytest.approx(
+        assert measured.metrics["accuracy_score"] == pytest.approx(
             accuracy_score(labels, probabilities.argmax(axis=1))
         )
-        assert measured.rulers["nll_loss"] == pytest.approx(
+        assert measured.metrics["nll_loss"] == pytest.approx(
             log_loss(labels, probabilities, labels=range(10)), rel=1e-5
         )
 
 
 def test_the_end_records_which_test_examples_were_right_and_which_they_are(digits: Dataset) -> None:
-    walks, _, cohort = run(digits, [SoftmaxCCE(TEN), SigmoidBCE(TEN)])
-    measured = [walk.laps[-1].test for walk in walks]
+    histories, _, cohort = run(digits, [SoftmaxCCE(TEN), SigmoidBCE(TEN)])
+    measured = [history.validations[-1].test for history in histories]
     for k, test in enumerate(measured):
         assert test is not None
-        assert test.right is not None
+        assert test.correct is not None
         decided = cohort.logits(digits.test.inputs)[k].argmax(dim=1)
-        bits = f"{test.right.mask:b}".zfill(-(-test.n // 8) * 8)
+        bits = f"{test.correct.mask:b}".zfill(-(-test.n // 8) * 8)
         assert [bit == "1" for bit in bits[: test.n]] == (decided == digits.test.labels).tolist()
-        assert test.right.examples == digits.test.digest(TEN)
-    assert walks[0].laps[-1].val.right is None
+        assert test.correct.examples_digest == digits.test.digest(TEN)
+    assert histories[0].validations[-1].val.correct is None
 
 
 def test_a_digest_tells_examples_their_order_and_labels_apart(digits: Dataset) -> None:
@@ -114,24 +119,26 @@ def test_a_digest_tells_examples_their_order_and_labels_apart(digits: Dataset) -
 
 
 def test_own_loss_is_the_mean_since_the_last_lap(digits: Dataset) -> None:
-    fine, _, _ = run(digits, [SigmoidBCE(TEN)], laps=frozenset(range(41)))
+    fine, _, _ = run(digits, [SigmoidBCE(TEN)], validate_at=frozenset(range(41)))
     coarse, _, _ = run(digits, [SigmoidBCE(TEN)])
-    steps = [lap.own_loss for lap in fine[0].laps[1:]]
-    for number, lap in enumerate(coarse[0].laps[1:]):
-        assert lap.own_loss == pytest.approx(sum(steps[10 * number : 10 * number + 10]) / 10)
+    steps = [validation.train_loss for validation in fine[0].validations[1:]]
+    for number, validation in enumerate(coarse[0].validations[1:]):
+        assert validation.train_loss == pytest.approx(
+            sum(steps[10 * number : 10 * number + 10]) / 10
+        )
 
 
 def test_measuring_more_often_changes_no_weight(digits: Dataset) -> None:
-    _, _, often = run(digits, [SoftmaxCCE(TEN)], laps=frozenset(range(41)))
-    _, _, seldom = run(digits, [SoftmaxCCE(TEN)], laps=frozenset())
+    _, _, often = run(digits, [SoftmaxCCE(TEN)], validate_at=frozenset(range(41)))
+    _, _, seldom = run(digits, [SoftmaxCCE(TEN)], validate_at=frozenset())
     for name, value in often.weights(0).items():
         assert torch.equal(value, seldom.weights(0)[name])
 
 
 def test_no_steps_still_measure_the_start(digits: Dataset) -> None:
-    (walk,), _, _ = run(digits, [SoftmaxCCE(TEN)], steps=0, laps=frozenset({0}))
-    assert [lap.step for lap in walk.laps] == [0]
-    assert walk.laps[0].test is not None
+    (history,), _, _ = run(digits, [SoftmaxCCE(TEN)], steps=0, validate_at=frozenset({0}))
+    assert [validation.step for validation in history.validations] == [0]
+    assert history.validations[0].test is not None
 
 
 def test_divergence_names_the_step_and_spares_the_others(digits: Dataset) -> None:
@@ -139,16 +146,18 @@ def test_divergence_names_the_step_and_spares_the_others(digits: Dataset) -> Non
         Member(SoftmaxCCE(TEN), 3, 3, {"lr": lr, "fused": True}) for lr in (1e-2, 1e38, 1e-2)
     ]
     cohort = build_cohort(
-        TRUNK, digits.input_shape, members, digits.train.labels, partial(torch.optim.SGD), CPU
+        BACKBONE, digits.input_shape, members, digits.train.labels, partial(torch.optim.SGD), CPU
     )
-    plan = Plan(steps=20, batch_size=64, laps=frozenset({10}), schedule=constant, watch="nll_loss")
-    walks = train(cohort, digits, plan, [NullRecorder()] * 3, lambda *_: None)
-    assert [walk.status for walk in walks] == ["finished", "diverged", "finished"]
-    assert walks[1].diverged_at is not None
+    plan = Plan(
+        steps=20, batch_size=64, validate_at=frozenset({10}), schedule=constant, monitor="nll_loss"
+    )
+    histories = train(cohort, digits, plan, [NullLogger()] * 3, lambda *_: None)
+    assert [history.status for history in histories] == ["finished", "diverged", "finished"]
+    assert histories[1].diverged_at is not None
     # Step 0 still sees the sane start; its update is what leaves the finite numbers.
-    assert walks[1].diverged_at["step"] in (1, 2)
-    assert walks[1].diverged_at["learning_rate"] == 1e38
-    assert repr(walks[0].laps) == repr(walks[2].laps)
+    assert histories[1].diverged_at["step"] in (1, 2)
+    assert histories[1].diverged_at["learning_rate"] == 1e38
+    assert repr(histories[0].validations) == repr(histories[2].validations)
 
 
 def test_members_measured_side_by_side_read_as_if_each_had_walked_alone(
@@ -156,71 +165,83 @@ def test_members_measured_side_by_side_read_as_if_each_had_walked_alone(
 ) -> None:
     """Three heads, two members of each; then no more than one at a time."""
     heads = [kind(TEN) for kind in (SoftmaxCCE, SigmoidBCE, SoftmaxBCE)] * 2
-    walks, listeners, _ = run(digits, heads)
+    histories, listeners, _ = run(digits, heads)
     alone = [run(digits, [head])[0][0] for head in heads]
-    assert repr(walks) == repr(alone)
+    assert repr(histories) == repr(alone)
     monkeypatch.setattr("lossheads.engine.training._CELLS_AT_ONCE", 1)
     one_by_one, _, _ = run(digits, heads)
-    assert repr(one_by_one) == repr(walks)
-    for walk, listener in zip(walks, listeners, strict=True):
-        assert repr(listener.laps) == repr(walk.laps)
+    assert repr(one_by_one) == repr(histories)
+    for history, listener in zip(histories, listeners, strict=True):
+        assert repr(listener.validations) == repr(history.validations)
 
 
 def test_early_stopping_keeps_the_best_lap(digits: Dataset) -> None:
-    """A rate so large that validation wobbles: the kept lap is the best one seen, not the last."""
-    plan = {"steps": 400, "laps": frozenset(range(0, 401, 2)), "patience": 5}
-    (walk,), _, cohort = run(digits, [SoftmaxCCE(TEN)], lr=0.3, **plan)
-    scores = {lap.step: lap.val.rulers["accuracy_score"] for lap in walk.laps}
-    kept = walk.laps[walk.kept]
+    """A rate so large that validation wobbles: the kept validation step is the best one seen, not the last."""
+    plan = {"steps": 400, "validate_at": frozenset(range(0, 401, 2)), "patience": 5}
+    (history,), _, cohort = run(digits, [SoftmaxCCE(TEN)], lr=0.3, **plan)
+    scores = {
+        validation.step: validation.val.metrics["accuracy_score"]
+        for validation in history.validations
+    }
+    kept = history.validations[history.kept_index]
     best = max(scores.values())
-    assert kept.val.rulers["accuracy_score"] == best
+    assert kept.val.metrics["accuracy_score"] == best
     assert kept.step == min(step for step, score in scores.items() if score == best)
     assert list(scores) == sorted(scores)
     assert max(scores) == kept.step + 2 * 5 < 400
-    assert [lap.step for lap in walk.laps if lap.test is not None] == [kept.step]
-    (note,) = walk.notes
+    assert [
+        validation.step for validation in history.validations if validation.test is not None
+    ] == [kept.step]
+    (note,) = history.notes
     assert note.startswith(f"stopped at step {kept.step + 10} of 400: kept step {kept.step} ")
     again, _, _ = run(
-        digits, [SoftmaxCCE(TEN)], lr=0.3, steps=kept.step, laps=frozenset({kept.step})
+        digits, [SoftmaxCCE(TEN)], lr=0.3, steps=kept.step, validate_at=frozenset({kept.step})
     )
-    assert repr(again[0].laps[-1].test) == repr(kept.test)  # as text: NaN equals itself there
+    assert repr(again[0].validations[-1].test) == repr(
+        kept.test
+    )  # as text: NaN equals itself there
     assert cohort.weights(0).keys() == {
-        "trunk.1.weight",
-        "trunk.1.bias",
-        "readout.weight",
-        "readout.bias",
+        "backbone.1.weight",
+        "backbone.1.bias",
+        "output_layer.weight",
+        "output_layer.bias",
     }
 
 
 def test_early_stopping_on_a_loss_looks_for_the_smallest(digits: Dataset) -> None:
-    plan = {"steps": 400, "laps": frozenset(range(0, 401, 2)), "patience": 5, "watch": "nll_loss"}
-    (walk,), _, _ = run(digits, [SoftmaxCCE(TEN)], lr=0.3, **plan)
-    losses = [lap.val.rulers["nll_loss"] for lap in walk.laps]
-    assert losses[walk.kept] == min(losses) < losses[0]
+    plan = {
+        "steps": 400,
+        "validate_at": frozenset(range(0, 401, 2)),
+        "patience": 5,
+        "monitor": "nll_loss",
+    }
+    (history,), _, _ = run(digits, [SoftmaxCCE(TEN)], lr=0.3, **plan)
+    losses = [validation.val.metrics["nll_loss"] for validation in history.validations]
+    assert losses[history.kept_index] == min(losses) < losses[0]
 
 
 def test_the_best_of_all_laps_is_kept_even_if_patience_was_left(digits: Dataset) -> None:
-    plan = {"steps": 30, "laps": frozenset(range(0, 31, 2)), "patience": 100}
-    (walk,), _, _ = run(digits, [SoftmaxCCE(TEN)], lr=0.3, **plan)
-    scores = [lap.val.rulers["accuracy_score"] for lap in walk.laps]
-    assert scores[walk.kept] == max(scores) > scores[-1]
-    (note,) = walk.notes
-    assert note.startswith(f"kept step {walk.laps[walk.kept].step} (epoch ")
+    plan = {"steps": 30, "validate_at": frozenset(range(0, 31, 2)), "patience": 100}
+    (history,), _, _ = run(digits, [SoftmaxCCE(TEN)], lr=0.3, **plan)
+    scores = [validation.val.metrics["accuracy_score"] for validation in history.validations]
+    assert scores[history.kept_index] == max(scores) > scores[-1]
+    (note,) = history.notes
+    assert note.startswith(f"kept step {history.validations[history.kept_index].step} (epoch ")
 
 
 def test_first_step_has_the_gradients_of_zero_logits(digits: Dataset) -> None:
-    """With an all-zero readout, claims.md's table: 0.949 for CCE, 1.581 for BCE summed, C = 10."""
+    """With an all-zero output_layer, claims.md's table: 0.949 for CCE, 1.581 for BCE summed, C = 10."""
     members = [
         Member(head, 3, 3, {"lr": 1e-2, "fused": True})
-        for head in (SoftmaxCCE(TEN), SigmoidBCE(TEN), SigmoidBCE(TEN, over_units="mean"))
+        for head in (SoftmaxCCE(TEN), SigmoidBCE(TEN), SigmoidBCE(TEN, class_reduction="mean"))
     ]
     cohort = build_cohort(
-        TRUNK, digits.input_shape, members, digits.train.labels, partial(torch.optim.SGD), CPU
+        BACKBONE, digits.input_shape, members, digits.train.labels, partial(torch.optim.SGD), CPU
     )
     for k in range(3):
         weights = cohort.weights(k)
-        weights["readout.weight"].zero_()
-        weights["readout.bias"].zero_()
+        weights["output_layer.weight"].zero_()
+        weights["output_layer.bias"].zero_()
         cohort.restore(k, weights)
     rows = first_step(cohort, digits.train)
     norms = [math.sqrt(0.9**2 + 9 * 0.1**2), math.sqrt(10 * 0.25), math.sqrt(10 * 0.25) / 10]
@@ -234,26 +255,26 @@ def test_outliers_and_thresholds_are_measured_at_the_end(
 ) -> None:
     """Blank images as outliers, against scikit-learn's AUROC of the highest score."""
     noise = torch.rand(50, *digits.input_shape, generator=torch.Generator().manual_seed(2))
-    (walk,), _, cohort = run(replace(digits, outliers={"noise": noise}), [SoftmaxCCE(TEN)])
-    measured = walk.laps[-1].test
+    (history,), _, cohort = run(replace(digits, outliers={"noise": noise}), [SoftmaxCCE(TEN)])
+    measured = history.validations[-1].test
     assert measured is not None
     scores = [cohort.logits(part)[0].softmax(1).amax(1) for part in (digits.test.inputs, noise)]
     truth = [1] * len(scores[0]) + [0] * len(scores[1])
     expected = roc_auc_score(truth, torch.cat(scores).numpy())
-    assert measured.rulers["outliers/noise/max_score_auroc_score"] == pytest.approx(expected)
-    assert measured.floors["outliers/noise/max_score_auroc_score"] == 0.5
-    assert not any(name.startswith("tuned/") for name in measured.rulers)
+    assert measured.metrics["outliers/noise/max_score_auroc_score"] == pytest.approx(expected)
+    assert measured.baselines["outliers/noise/max_score_auroc_score"] == 0.5
+    assert not any(name.startswith("tuned/") for name in measured.metrics)
 
 
 def test_several_labels_are_decided_in_three_ways(tmp_path: Path) -> None:
     words = ["dataset=synthetic_multilabel", "dataset.labels=4", "dataset.train=500"]
     dataset = build("dataset", compose(words)["dataset"], trust=[]).load(None, tmp_path)
-    (walk,), _, _ = run(dataset, [SigmoidBCE(AnyOf(4))], watch="elementwise_accuracy_score")
-    measured = walk.laps[-1].test
+    (history,), _, _ = run(dataset, [SigmoidBCE(AnyOf(4))], monitor="elementwise_accuracy_score")
+    measured = history.validations[-1].test
     assert measured is not None
     assert {"macro_f1_score", "one_half/macro_f1_score", "tuned/macro_f1_score"} <= set(
-        measured.rulers
+        measured.metrics
     )
     # sigma(s) > 1/2 is the sigmoid head's own rule
-    assert measured.rulers["one_half/macro_f1_score"] == measured.rulers["macro_f1_score"]
-    assert measured.rulers["tuned/macro_f1_score"] != measured.rulers["macro_f1_score"]
+    assert measured.metrics["one_half/macro_f1_score"] == measured.metrics["macro_f1_score"]
+    assert measured.metrics["tuned/macro_f1_score"] != measured.metrics["macro_f1_score"]

@@ -75,7 +75,7 @@ def draw_labels(outcome: Outcome, n: int, seed: int = 0) -> Tensor:
 
 def draw(head: Head, n: int = 33, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Logits (n, U) of a natural size, and labels."""
-    logits = 3 * torch.randn(n, head.units, generator=generator(seed + 1))
+    logits = 3 * torch.randn(n, head.num_logits, generator=generator(seed + 1))
     return logits, draw_labels(head.outcome, n, seed)
 
 

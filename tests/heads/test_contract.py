@@ -38,7 +38,7 @@ each_plain_pair = pytest.mark.parametrize("head", _without(GroupedLogitAdjustedC
 
 CLASSES: list[Outcome] = [OneOf(2), OneOf(3), OneOf(10)]
 LABELS: list[Outcome] = [AnyOf(1), AnyOf(6)]
-SETS: list[Outcome] = [EachOneOf(1, 2), EachOneOf(3, 4)]
+GROUPS: list[Outcome] = [EachOneOf(1, 2), EachOneOf(3, 4)]
 SERVES = {
     "softmax_cce": CLASSES,
     "softmax_bce": CLASSES,
@@ -52,13 +52,13 @@ SERVES = {
     "asymmetric": LABELS,
     "per_label_cce": LABELS,
     "softmax_multihot": [AnyOf(6)],
-    "grouped_cce": SETS,
-    "grouped_logit_adjusted_cce": SETS,
-    "grouped_logsum_cce": SETS,
-    "grouped_centred_cce": SETS,
-    "grouped_balanced_cce": SETS,
-    "grouped_kl_excess": SETS,
-    "grouped_pairwise_cce": SETS,
+    "grouped_cce": GROUPS,
+    "grouped_logit_adjusted_cce": GROUPS,
+    "grouped_logsum_cce": GROUPS,
+    "grouped_centred_cce": GROUPS,
+    "grouped_balanced_cce": GROUPS,
+    "grouped_kl_excess": GROUPS,
+    "grouped_pairwise_cce": GROUPS,
 }
 HARD_ONLY = ["focal", "asymmetric"]
 
@@ -97,7 +97,7 @@ def test_loss_and_gradient_survive_logits_of_ten_thousand(head):
 def test_a_training_step_looks_at_no_value(head):
     """On a GPU a look is a wait; on the meta device, where there are no values, it is an error."""
     labels = draw_labels(head.outcome, 5).to("meta")
-    logits = torch.zeros(5, head.units, device="meta")
+    logits = torch.zeros(5, head.num_logits, device="meta")
     loss, gradient = loss_and_gradient(head, logits, head.encode(labels))
     assert loss.shape == (5,)
     assert gradient.shape == logits.shape
@@ -165,16 +165,16 @@ def test_decisions_are_shaped_and_typed_like_hard_labels(head):
 
 @each_working_pair
 def test_a_tie_goes_to_the_lower_class_or_to_off(head):
-    assert not head.decide(torch.zeros(2, head.units)).any()
+    assert not head.decide(torch.zeros(2, head.num_logits)).any()
 
 
 @each_pair
 def test_framework_view_has_one_column_per_unit(head):
     logits, labels = draw(head)
-    outputs, target = head.outputs(logits), head.framework_target(labels)
-    assert outputs.shape == target.shape == logits.shape
+    framework_outputs, target = head.framework_outputs(logits), head.framework_target(labels)
+    assert framework_outputs.shape == target.shape == logits.shape
     assert target.is_floating_point()
-    assert ((outputs >= 0) & (outputs <= 1)).all()
+    assert ((framework_outputs >= 0) & (framework_outputs <= 1)).all()
 
 
 @each_working_pair
@@ -183,7 +183,7 @@ def test_prior_bias_gives_the_base_rates_back(head):
     if not isinstance(head.outcome, AnyOf):
         rates = rates / rates.sum(dim=-1, keepdim=True)  # drawn in float32, wanted to 1e-12
     bias = head.prior_bias(rates)
-    assert bias.shape == (head.units,)
+    assert bias.shape == (head.num_logits,)
     probabilities = head.log_probs(bias[None]).exp()[0]
     if isinstance(head.outcome, AnyOf):
         probabilities = probabilities[:, 1]
@@ -211,7 +211,7 @@ def test_a_hard_label_costs_less_once_it_is_decided(head):
     """Some gradient steps on hard labels lead to the right decision: the loss learns."""
     plain = replace(head.outcome, soft=False)
     hard = draw_labels(plain, 8)
-    target = head.encode(plain.presence(hard) if head.outcome.soft else hard)
+    target = head.encode(plain.indicators(hard) if head.outcome.soft else hard)
     logits, _ = draw(head, n=8)
     for _ in range(80):
         _, gradient = loss_and_gradient(head, logits, target)
@@ -220,12 +220,12 @@ def test_a_hard_label_costs_less_once_it_is_decided(head):
 
 
 def test_units_follow_the_outcome():
-    assert SigmoidBCE(OneOf(10)).units == 10
-    assert SoftmaxBCE(OneOf(3)).units == 3
-    assert build("single_logit_bce", OneOf(2)).units == 1
-    assert build("two_logit_cce", OneOf(2)).units == 2
-    assert PerLabelCCE(AnyOf(5)).units == 10
-    assert build("grouped_cce", EachOneOf(3, 4)).units == 12
+    assert SigmoidBCE(OneOf(10)).num_logits == 10
+    assert SoftmaxBCE(OneOf(3)).num_logits == 3
+    assert build("single_logit_bce", OneOf(2)).num_logits == 1
+    assert build("two_logit_cce", OneOf(2)).num_logits == 2
+    assert PerLabelCCE(AnyOf(5)).num_logits == 10
+    assert build("grouped_cce", EachOneOf(3, 4)).num_logits == 12
 
 
 @pytest.mark.parametrize("name", NAMES)

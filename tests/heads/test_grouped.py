@@ -40,13 +40,13 @@ SHAPES = [(1, 2), (5, 2), (3, 4), (7, 10)]
 
 @each_formula
 @each_softness
-@pytest.mark.parametrize(("sets", "classes"), SHAPES)
-def test_value_and_gradient_are_those_of_the_formula(kind, formula, soft, sets, classes):
-    head = kind(EachOneOf(sets, classes, soft))
+@pytest.mark.parametrize(("groups", "classes"), SHAPES)
+def test_value_and_gradient_are_those_of_the_formula(kind, formula, soft, groups, classes):
+    head = kind(EachOneOf(groups, classes, soft))
     logits, labels = draw(head)
     logits, target = logits.double(), head.encode(labels).double()
     bare = logits.clone().requires_grad_()
-    expected = formula(bare.view(-1, sets, classes), target)
+    expected = formula(bare.view(-1, groups, classes), target)
     (expected_gradient,) = torch.autograd.grad(expected.sum(), bare)
     loss, gradient = loss_and_gradient(head, logits, target)
     torch.testing.assert_close(loss, expected.detach(), rtol=1e-12, atol=1e-12)
@@ -105,10 +105,10 @@ def test_targets_may_hold_exact_zeros_and_ones_beside_soft_rows(kind, formula):
 
 
 @pytest.mark.parametrize("kind", [kind for kind, _ in FORMULAS])
-@pytest.mark.parametrize(("sets", "classes"), [(7, 10), (9, 17), (48, 5)])
-def test_odd_sizes_leave_a_row_alone_too(kind, sets, classes):
+@pytest.mark.parametrize(("groups", "classes"), [(7, 10), (9, 17), (48, 5)])
+def test_odd_sizes_leave_a_row_alone_too(kind, groups, classes):
     """Matrix products round by memory address; these sizes showed it before they were padded."""
-    head = kind(EachOneOf(sets, classes, soft=True))
+    head = kind(EachOneOf(groups, classes, soft=True))
     logits, labels = draw(head, n=40)
     target = head.encode(labels)
     together = loss_and_gradient(head, logits, target)
@@ -124,9 +124,9 @@ def test_odd_sizes_leave_a_row_alone_too(kind, sets, classes):
 
 
 @pytest.mark.parametrize("kind", [GroupedBalancedCCE, GroupedKLExcess])
-@pytest.mark.parametrize(("sets", "classes"), SHAPES)
-def test_on_one_hot_rows_the_new_losses_are_the_log_sum_loss(kind, sets, classes):
-    outcome = EachOneOf(sets, classes)
+@pytest.mark.parametrize(("groups", "classes"), SHAPES)
+def test_on_one_hot_rows_the_new_losses_are_the_log_sum_loss(kind, groups, classes):
+    outcome = EachOneOf(groups, classes)
     head, log_sum = kind(outcome), GroupedLogSumCCE(outcome)
     logits, labels = draw(head)
     logits, target = logits.double(), head.encode(labels).double()
@@ -235,7 +235,7 @@ def test_log1p_sum_exp_keeps_small_sums_and_ignores_minus_infinity():
 
 @pytest.mark.parametrize("kind", [kind for kind, _ in FORMULAS])
 def test_nothing_of_the_size_of_sets_times_pairs_is_made(kind):
-    """At S = 64, M = 100 a table over sets and pairs of classes has S * M^2 numbers a row."""
+    """At S = 64, M = 100 a table over groups and pairs of classes has S * M^2 numbers a row."""
     head = kind(EachOneOf(64, 100, soft=True))
     logits, labels = draw(head, n=2)
     largest = 0
@@ -258,5 +258,5 @@ def test_nothing_of_the_size_of_sets_times_pairs_is_made(kind):
     ("outcome", "remedy"), [(OneOf(3), "softmax_cce"), (AnyOf(3), "sigmoid_bce")]
 )
 def test_grouped_heads_refuse_other_outcomes(kind, outcome, remedy):
-    with pytest.raises(HeadMismatch, match=f"needs sets of classes.*head={remedy}"):
+    with pytest.raises(HeadMismatch, match=f"needs groups of classes.*head={remedy}"):
         kind(outcome)

@@ -35,7 +35,7 @@ def test_logit_adjustment_starts_from_zero_bias_at_its_own_rates():
 
 def test_rates_that_are_given_are_not_taken_from_the_training_labels():
     given = [[0.5, 0.5], [0.9, 0.1]]  # lists, as YAML has them
-    head = GroupedLogitAdjustedCCE(EachOneOf(2, 2), rates=given)
+    head = GroupedLogitAdjustedCCE(EachOneOf(2, 2), base_rates=given)
     told = head.with_base_rates(torch.tensor([[0.2, 0.8], [0.2, 0.8]]))
     expected = F.log_softmax(torch.tensor(given, dtype=torch.float64).log(), dim=-1)
     torch.testing.assert_close(told.log_probs(torch.zeros(1, 4))[0], expected)
@@ -57,8 +57,8 @@ def test_logit_adjustment_refuses_to_work_without_rates():
 
 
 @pytest.mark.parametrize(
-    "rates", [3, "even", [[0.5, 0.5]], [[0.5, 0.4], [0.9, 0.1]], [[1.5, -0.5], [0.9, 0.1]]]
+    "base_rates", [3, "even", [[0.5, 0.5]], [[0.5, 0.4], [0.9, 0.1]], [[1.5, -0.5], [0.9, 0.1]]]
 )
 def test_rates_that_are_no_rows_of_shares_are_refused(rates):
     with pytest.raises(UserError, match="needs 2 rows of 2 shares that sum to 1"):
-        GroupedLogitAdjustedCCE(EachOneOf(2, 2), rates=rates)
+        GroupedLogitAdjustedCCE(EachOneOf(2, 2), base_rates=rates)

@@ -55,7 +55,7 @@ def test_the_score_scale_moves_scores_and_log_probs_alike_and_no_decision():
     plain, doubled = MultilabelCCE(AnyOf(5)), MultilabelCCE(AnyOf(5), score_scale=2.0)
     logits, _ = draw(plain)
     assert torch.equal(doubled.scores(logits), plain.scores(2 * logits))
-    assert torch.equal(doubled.outputs(logits), plain.outputs(2 * logits))
+    assert torch.equal(doubled.framework_outputs(logits), plain.framework_outputs(2 * logits))
     assert torch.equal(doubled.log_probs(logits), plain.log_probs(2 * logits))
     assert torch.equal(doubled.decide(logits), plain.decide(logits))
 
@@ -102,7 +102,12 @@ def test_framework_columns_of_pairs_run_off_on_off_on():
     head = PerLabelCCE(AnyOf(2))
     target = head.framework_target(torch.tensor([[True, False]]))
     assert target.tolist() == [[0, 1, 1, 0]]
-    assert head.outputs(torch.tensor([[-9.0, 9.0, 9.0, -9.0]]))[0].round().tolist() == [0, 1, 1, 0]
+    assert head.framework_outputs(torch.tensor([[-9.0, 9.0, 9.0, -9.0]]))[0].round().tolist() == [
+        0,
+        1,
+        1,
+        0,
+    ]
 
 
 # The mistake
@@ -168,7 +173,7 @@ def test_asymmetric_is_timm_asymmetric_loss(options):
 @pytest.mark.parametrize(("how", "sum_classes"), [("sum", True), ("mean", False)])
 def test_sigmoid_bce_is_timm_binary_cross_entropy(how, sum_classes):
     losses = pytest.importorskip("timm.loss")
-    head = SigmoidBCE(OneOf(6), over_units=how)
+    head = SigmoidBCE(OneOf(6), class_reduction=how)
     logits, labels = draw(head)
     theirs = losses.BinaryCrossEntropy(smoothing=0.0, sum_classes=sum_classes)
     torch.testing.assert_close(
@@ -226,7 +231,7 @@ def test_a_multihot_softmax_over_one_label_is_refused():
     [
         (Focal, {"gamma": -1.0}, "not below 0"),
         (Focal, {"alpha": 1.0}, "between 0 and 1"),
-        (Focal, {"over_units": "total"}, "known are mean, sum"),
+        (Focal, {"class_reduction": "total"}, "known are mean, sum"),
         (Focal, {"alpha": "two"}, "alpha=two: it needs a finite number"),
         (Asymmetric, {"gamma_off": math.inf}, "gamma_off=inf: it needs a finite number"),
         (Asymmetric, {"margin": 1.0}, r"in \[0, 1\)"),

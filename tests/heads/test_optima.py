@@ -29,7 +29,7 @@ from lossheads.outcomes import AnyOf, EachOneOf, OneOf, Outcome
 
 from .pairings import build, draw_labels, generator, loss_and_gradient
 
-SETS = EachOneOf(4, 5, soft=True)
+GROUPS = EachOneOf(4, 5, soft=True)
 SOFT_OPTIMUM = [
     ("softmax_cce", OneOf(5, soft=True)),
     ("softmax_bce", OneOf(5, soft=True)),
@@ -39,18 +39,18 @@ SOFT_OPTIMUM = [
     ("per_label_cce", AnyOf(6, soft=True)),
     ("single_logit_bce", OneOf(2, soft=True)),
     ("two_logit_cce", OneOf(2, soft=True)),
-    ("grouped_cce", SETS),
-    ("grouped_centred_cce", SETS),
-    ("grouped_balanced_cce", SETS),
-    ("grouped_kl_excess", SETS),
-    ("grouped_pairwise_cce", SETS),
+    ("grouped_cce", GROUPS),
+    ("grouped_centred_cce", GROUPS),
+    ("grouped_balanced_cce", GROUPS),
+    ("grouped_kl_excess", GROUPS),
+    ("grouped_pairwise_cce", GROUPS),
 ]
 SEEDS = [0, 1, 2]
 
 
 def minimise(head: Head, target: Tensor, seed: int) -> Tensor:
     """Logits (1, U), float64, at which the loss of one example stops falling."""
-    start = 2 * torch.randn(1, head.units, generator=generator(seed), dtype=torch.float64)
+    start = 2 * torch.randn(1, head.num_logits, generator=generator(seed), dtype=torch.float64)
     logits = start.requires_grad_()
     optimizer = torch.optim.LBFGS(
         [logits],
@@ -106,10 +106,10 @@ def test_multilabel_cce_has_its_minimum_where_sigmoid_of_twice_the_logit_is_the_
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_logit_adjustment_fits_the_labels_with_the_rates_added(seed):
-    head, labels = build("grouped_logit_adjusted_cce", SETS), soft_labels(SETS, seed)
+    head, labels = build("grouped_logit_adjusted_cce", GROUPS), soft_labels(GROUPS, seed)
     logits = minimise(head, labels.double(), seed + 10)
     assert_close(head.log_probs(logits).exp(), labels)
-    tilted = labels / torch.tensor(head.rates)
+    tilted = labels / torch.tensor(head.base_rates)
     assert_close(head.scores(logits), tilted / tilted.sum(-1, keepdim=True))
 
 
@@ -123,8 +123,8 @@ def test_softmax_on_multihot_rows_spreads_one_over_the_labels():
 @pytest.mark.parametrize("seed", SEEDS)
 def test_log_sum_has_its_minimum_at_a_tilt_by_class_mass(seed):
     """t = softmax(2 s + log G), G_j the j-th bracket: temperature 2, rare classes lifted."""
-    labels = soft_labels(SETS, seed).double()
-    logits = minimise(GroupedLogSumCCE(SETS), labels, seed + 10).view(1, 4, 5)
+    labels = soft_labels(GROUPS, seed).double()
+    logits = minimise(GroupedLogSumCCE(GROUPS), labels, seed + 10).view(1, 4, 5)
     brackets = 1 + (labels * (1 / logits.softmax(-1) - 1)).sum(1, keepdim=True)
     assert_close((2 * logits + brackets.log()).softmax(-1), labels)
 
@@ -140,23 +140,23 @@ def test_log_sum_turns_a_soft_decision_over_beside_imbalanced_sets_and_balanced_
 
 def test_the_class_weights_are_what_puts_the_minimum_there():
     """Squared targets without the weights are not stationary at softmax(s) = t."""
-    labels = soft_labels(SETS, 0).double()
+    labels = soft_labels(GROUPS, 0).double()
     labels = labels / labels.sum(dim=-1, keepdim=True)
     logits = labels.log().requires_grad_()
     odds = 1 / logits.softmax(-1) - 1
     unweighted = (1 + (labels**2 * odds).sum(1)).log().sum()
     (gradient,) = torch.autograd.grad(unweighted, logits)
-    _, weighted = loss_and_gradient(GroupedBalancedCCE(SETS), labels.log().flatten(1), labels)
+    _, weighted = loss_and_gradient(GroupedBalancedCCE(GROUPS), labels.log().flatten(1), labels)
     assert gradient.abs().max() > 1e-3
     assert weighted.abs().max() < 1e-15
 
 
 def test_the_gradient_of_kl_excess_is_a_positive_multiple_of_cross_entropys_in_each_set():
     """Hence, although not convex, it is stationary at softmax(s) = t alone."""
-    labels = soft_labels(SETS, 0).double()
+    labels = soft_labels(GROUPS, 0).double()
     logits = 2 * torch.randn(1, 20, generator=generator(1), dtype=torch.float64)
-    _, ours = loss_and_gradient(GroupedKLExcess(SETS), logits, labels)
-    _, plain = loss_and_gradient(GroupedCCE(SETS), logits, labels)
+    _, ours = loss_and_gradient(GroupedKLExcess(GROUPS), logits, labels)
+    _, plain = loss_and_gradient(GroupedCCE(GROUPS), logits, labels)
     ratios = (ours / plain).view(4, 5)
     assert (ratios > 0.01).all()
     torch.testing.assert_close(ratios, ratios[:, :1].expand(4, 5))
@@ -219,7 +219,7 @@ def test_on_hard_labels_the_centred_loss_alone_is_flat_in_further_directions(kin
 
 
 def test_kl_excess_is_not_convex():
-    """n sets with t = (1/2, 1/2) and s = (x/2, -x/2) cost 2 log(1 + n/2 (cosh(x/2) - 1)).
+    """n groups with t = (1/2, 1/2) and s = (x/2, -x/2) cost 2 log(1 + n/2 (cosh(x/2) - 1)).
 
     The second derivative has the sign of n + (2 - n) cosh(x/2), negative from n = 3 on.
     """

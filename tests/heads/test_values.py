@@ -60,15 +60,15 @@ def test_a_softmax_over_one_unit_learns_nothing_and_says_class_one():
     loss, gradient = loss_and_gradient(head, logits, head.encode(labels))
     assert not loss.any()
     assert not gradient.any()
-    assert torch.equal(head.outputs(logits), torch.ones_like(logits))
+    assert torch.equal(head.framework_outputs(logits), torch.ones_like(logits))
     base_rate = labels.double().mean()
     assert (head.decide(logits) == labels).double().mean() == base_rate
 
 
-def test_the_mean_over_units_is_the_sum_divided():
+def test_the_mean_class_reduction_is_the_sum_divided():
     labels = draw_labels(AnyOf(7), 9)
     logits = torch.randn(9, 7, generator=generator(1))
-    total, mean = SigmoidBCE(AnyOf(7)), SigmoidBCE(AnyOf(7), over_units="mean")
+    total, mean = SigmoidBCE(AnyOf(7)), SigmoidBCE(AnyOf(7), class_reduction="mean")
     target = total.encode(labels)
     torch.testing.assert_close(total.loss(logits, target), 7 * mean.loss(logits, target))
 
@@ -108,10 +108,10 @@ def test_prior_bias_of_sigmoids_has_scores_that_sum_to_one():
 def test_first_step_gradient_norms(classes, cce, bce_sum, bce_mean, bce_prior):
     outcome = OneOf(classes)
     softmax, total = SoftmaxCCE(outcome), SigmoidBCE(outcome)
-    mean = SigmoidBCE(outcome, over_units="mean")
+    mean = SigmoidBCE(outcome, class_reduction="mean")
     zeros = torch.zeros(1, classes, dtype=torch.float64)
     prior = total.prior_bias(torch.full((classes,), 1 / classes, dtype=torch.float64))[None]
-    target = outcome.presence(torch.tensor([classes // 2])).double()
+    target = outcome.indicators(torch.tensor([classes // 2])).double()
     for head, logits, expected in [
         (softmax, zeros, cce),
         (total, zeros, bce_sum),
@@ -123,7 +123,7 @@ def test_first_step_gradient_norms(classes, cce, bce_sum, bce_mean, bce_prior):
 
 
 def test_softmax_bce_starts_with_one_over_c_minus_one_of_the_gradient():
-    target = OneOf(10).presence(torch.tensor([3])).double()
+    target = OneOf(10).indicators(torch.tensor([3])).double()
     zeros = torch.zeros(1, 10, dtype=torch.float64)
     _, cce = loss_and_gradient(SoftmaxCCE(OneOf(10)), zeros, target)
     _, bce = loss_and_gradient(SoftmaxBCE(OneOf(10)), zeros, target)
@@ -131,10 +131,10 @@ def test_softmax_bce_starts_with_one_over_c_minus_one_of_the_gradient():
 
 
 def test_zero_logits_cost_ln_c_and_c_ln_2():
-    target, zeros = OneOf(10).presence(torch.tensor([3])), torch.zeros(1, 10)
+    target, zeros = OneOf(10).indicators(torch.tensor([3])), torch.zeros(1, 10)
     prior = torch.full((1, 10), -math.log(9))
     cce, total = SoftmaxCCE(OneOf(10)), SigmoidBCE(OneOf(10))
-    mean = SigmoidBCE(OneOf(10), over_units="mean")
+    mean = SigmoidBCE(OneOf(10), class_reduction="mean")
     assert cce.loss(zeros, target).item() == pytest.approx(math.log(10), abs=1e-6)
     assert total.loss(zeros, target).item() == pytest.approx(10 * math.log(2), abs=1e-6)
     assert mean.loss(zeros, target).item() == pytest.approx(math.log(2), abs=1e-6)
@@ -165,7 +165,7 @@ def test_softmax_cce_is_torch_cross_entropy(soft):
 @pytest.mark.parametrize("how", ["sum", "mean"])
 @pytest.mark.parametrize("soft", [False, True])
 def test_sigmoid_bce_is_torch_bce_with_logits(how, soft):
-    head = SigmoidBCE(AnyOf(6, soft), over_units=how, pos_weight=2.5)
+    head = SigmoidBCE(AnyOf(6, soft), class_reduction=how, pos_weight=2.5)
     logits, labels = draw(head)
     weight = torch.full((6,), 2.5)
     per_unit = F.binary_cross_entropy_with_logits(
@@ -240,8 +240,8 @@ def test_one_of_c_heads_name_a_head_for_other_outcomes(head, outcome, remedy):
 
 @pytest.mark.parametrize("head", [SigmoidBCE, SoftmaxBCE])
 def test_an_unknown_reduction_is_refused_with_the_near_match(head):
-    with pytest.raises(UserError, match=r"got over_units=men: did you mean mean\?"):
-        head(OneOf(3), over_units="men")
+    with pytest.raises(UserError, match=r"got class_reduction=men: did you mean mean\?"):
+        head(OneOf(3), class_reduction="men")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Laps, predictions and results of a tiny member, and its event file read back."""
+"""Validation steps, predictions and results of a tiny member, and its event file read back."""
 
 import math
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lossheads import metrics as rulers
+from lossheads import metrics
 from lossheads.heads.multiclass import SigmoidBCE, SoftmaxCCE
 from lossheads.outcomes import AnyOf, OneOf, Outcome
 from lossheads.predictions import Predictions, predict
-from lossheads.records import Lap, Result
+from lossheads.records import Result, ValidationStep
 
 THREE = OneOf(3)
 NAMES = ("T-shirt/top", "bag", "coat")
@@ -29,32 +29,34 @@ def predictions(outcome: Outcome, n: int = 60, strength: float = 2.0) -> Predict
     return predict(head, strength * right + noise, labels)
 
 
-def laps(steps: int = 3, outcome: Outcome = THREE) -> list[Lap]:
-    """Laps at 0, 10, 20, … of a member that gets better; the last with a test measurement."""
+def validation_steps(steps: int = 3, outcome: Outcome = THREE) -> list[ValidationStep]:
+    """Validation steps at 0, 10, 20, … of a member that gets better; the last with a test measurement."""
     found = []
     for index in range(steps):
         said, end = predictions(outcome, strength=float(index)), index == steps - 1
-        measured = rulers.measure(said, full=end)
+        measured = metrics.measure(said, full=end)
         loss = math.nan if index == 0 else 1.0 / index
-        found.append(Lap(10 * index, index / 2, loss, 1e-3, measured, measured if end else None))
+        found.append(
+            ValidationStep(10 * index, index / 2, loss, 1e-3, measured, measured if end else None)
+        )
     return found
 
 
-def result(walked: list[Lap], **changes: object) -> Result:
+def result(walked: list[ValidationStep], **changes: object) -> Result:
     fields = {
         "key": "0123456789",
         "name": "toy-softmax_cce-s0-0123456789",
         "status": "finished",
         "config": {
             "seed": 3,
-            "outputs": "elsewhere",
+            "output_dir": "elsewhere",
             "head": {"_target_": "lossheads.heads.SoftmaxCCE", "_partial_": True},
             "optimizer": {"lr": 0.001, "betas": [0.9, 0.999], "nesterov": False},
             "data_dir": None,
             "choices": {"head": "softmax_cce"},
         },
         "class_names": list(NAMES),
-        "laps": walked,
+        "history": walked,
         "seconds": 1.5,
         "environment": {},
         "first_step": {"gradient_norm": 0.816},

@@ -15,7 +15,7 @@ from lossheads.loggers.pictures import (
     SCALE,
     accuracies_figure,
     compressed,
-    counts_figure,
+    confusion_figure,
     fitted,
     turned,
     width,
@@ -80,7 +80,7 @@ def test_bars_are_as_long_as_the_accuracies_from_the_top():
     assert len({left for _, left, _ in found}) == 1
 
 
-def test_a_mark_stands_at_each_floor():
+def test_a_mark_stands_at_each_baseline():
     sheet = accuracies_figure(["a", "b"], [0.6, 0.97], [0.1, 0.9], "t")
     left = bars(sheet)[0][1]
     assert [x - left for x in marks(sheet)] == [0.1 * SCALE, 0.9 * SCALE]
@@ -101,25 +101,25 @@ def test_a_name_stands_left_of_its_bar_and_the_value_right_of_it():
     assert changed(one, valued)[0] > left + long
 
 
-def row_of_one(value: float, floor: float) -> tuple[NDArray[np.bool_], int, int, int]:
-    """White pixels of a lone bar's row; left and right end of the bar; the floor's mark."""
-    sheet = accuracies_figure(["a"], [value], [floor], "t")
+def row_of_one(value: float, baseline: float) -> tuple[NDArray[np.bool_], int, int, int]:
+    """White pixels of a lone bar's row; left and right end of the bar; the baseline's mark."""
+    sheet = accuracies_figure(["a"], [value], [baseline], "t")
     (top, left, long), (mark,) = bars(sheet)[0], marks(sheet)
     return like(sheet, "white")[top - 3 : top + 20], left, left + long, mark
 
 
-@pytest.mark.parametrize("floor", [0.51, 0.55, 0.6])
-def test_a_value_stands_in_its_bar_where_the_floors_mark_would_be(floor):
-    white, left, end, mark = row_of_one(0.5, floor)
+@pytest.mark.parametrize("baseline", [0.51, 0.55, 0.6])
+def test_a_value_stands_in_its_bar_where_the_floors_mark_would_be(baseline):
+    white, left, end, mark = row_of_one(0.5, baseline)
     assert white[:, end : mark - 1].all()
     assert white[:, mark + 2 : mark + 60].all()
     assert white[6:14, end - 40 : end - 6].any()
     assert not white[6:14, left : end - 60].any()
 
 
-@pytest.mark.parametrize(("value", "floor"), [(0.04, 0.1), (0.5, 0.495), (0.5, 0.5)])
-def test_a_value_without_room_in_its_bar_stands_beyond_the_mark(value, floor):
-    white, _, end, mark = row_of_one(value, floor)
+@pytest.mark.parametrize(("value", "baseline"), [(0.04, 0.1), (0.5, 0.495), (0.5, 0.5)])
+def test_a_value_without_room_in_its_bar_stands_beyond_the_mark(value, baseline):
+    white, _, end, mark = row_of_one(value, baseline)
     assert white[:, max(end, mark + 2) : mark + 6].all()
     assert not white[:, mark + 6 : mark + 45].all()
     if mark < end:
@@ -135,7 +135,7 @@ def test_a_value_far_from_the_floor_stands_right_of_its_bar():
 
 def test_cells_are_the_darker_the_larger_their_share_of_the_row():
     counts = torch.tensor([[0, 1, 2, 3, 4], [0, 10, 20, 30, 40]])
-    first, second = cells(counts_figure(counts, ["a", "b"], names(5), "t"), 2, 5)
+    first, second = cells(confusion_figure(counts, ["a", "b"], names(5), "t"), 2, 5)
     ground = [cell[2, 2] for cell in first]  # numbers stand in the middle
     assert all(np.diff([pixel.sum() for pixel in ground]) < 0)
     np.testing.assert_array_equal(ground, [cell[2, 2] for cell in second])
@@ -143,7 +143,7 @@ def test_cells_are_the_darker_the_larger_their_share_of_the_row():
 
 def test_a_share_of_one_is_dark_blue_and_an_empty_row_as_pale_as_zero():
     counts = torch.tensor([[7, 0], [0, 0]])
-    (one, nought), empty = cells(counts_figure(counts, ["a", "b"], ["a", "b"], "t"), 2, 2)
+    (one, nought), empty = cells(confusion_figure(counts, ["a", "b"], ["a", "b"], "t"), 2, 2)
     np.testing.assert_array_equal(one[2, 2], ImageColor.getrgb("#08306b"))  # the ends of Blues
     for cell in (nought, *empty):
         assert (cell == ImageColor.getrgb("#f7fbff")).all()  # no number either
@@ -151,7 +151,7 @@ def test_a_share_of_one_is_dark_blue_and_an_empty_row_as_pale_as_zero():
 
 def test_numbers_are_white_on_dark_cells_and_black_on_light_ones():
     counts = torch.tensor([[3, 1], [1, 1]])
-    (dark, light), _ = cells(counts_figure(counts, ["a", "b"], ["a", "b"], "t"), 2, 2)
+    (dark, light), _ = cells(confusion_figure(counts, ["a", "b"], ["a", "b"], "t"), 2, 2)
     assert dark.max() == 255
     assert (dark.min(axis=(0, 1)) == dark[2, 2]).all()
     assert light.min() < 80
@@ -163,23 +163,23 @@ def test_numbers_are_white_on_dark_cells_and_black_on_light_ones():
     [(12, True, True), (13, False, True), (40, False, True), (41, False, False)],
 )
 def test_numbers_and_names_are_left_out_where_they_would_not_fit(classes, numbered, named):
-    one = counts_figure(diagonal(classes), names(classes), names(classes), "t")
+    one = confusion_figure(diagonal(classes), names(classes), names(classes), "t")
     plain = [(cell == cell[2, 2]).all() for row in cells(one, classes, classes) for cell in row]
     assert not any(plain) if numbered else all(plain)
-    other = counts_figure(diagonal(classes), names(classes)[::-1], names(classes)[::-1], "t")
+    other = confusion_figure(diagonal(classes), names(classes)[::-1], names(classes)[::-1], "t")
     assert (one == other) is not named
 
 
 def test_a_large_count_has_room_in_its_cell():
-    sheet = counts_figure(10**9 * diagonal(12), names(12), names(12), "t")
+    sheet = confusion_figure(10**9 * diagonal(12), names(12), names(12), "t")
     for cell in (cell for row in cells(sheet, 12, 12) for cell in row):
         assert (cell[:, [0, -1]] == cell[2, 2]).all()
 
 
 def test_a_row_is_named_at_its_left_and_a_column_below_it():
-    one = counts_figure(diagonal(3), ["a", "b", "c"], ["a", "b", "c"], "t")
-    row = changed(one, counts_figure(diagonal(3), ["d", "b", "c"], ["a", "b", "c"], "t"))
-    column = changed(one, counts_figure(diagonal(3), ["a", "b", "c"], ["d", "b", "c"], "t"))
+    one = confusion_figure(diagonal(3), ["a", "b", "c"], ["a", "b", "c"], "t")
+    row = changed(one, confusion_figure(diagonal(3), ["d", "b", "c"], ["a", "b", "c"], "t"))
+    column = changed(one, confusion_figure(diagonal(3), ["a", "b", "c"], ["d", "b", "c"], "t"))
     left, top, right, bottom = frame(one)
     assert row[2] < left
     assert (row[1] + row[3]) / 2 == pytest.approx(top + (bottom - top) / 6, abs=3)
@@ -211,7 +211,7 @@ def test_turned_names_rise_to_the_right():
 def test_all_words_stay_inside_a_sheet_of_decent_size(rows, columns):
     counts = torch.ones(len(rows), len(columns), dtype=torch.int64)
     accuracies = accuracies_figure(rows, [1.0] * len(rows), [1.0] * len(rows), "t")
-    for sheet in (counts_figure(counts, rows, columns, "m" * 50), accuracies):
+    for sheet in (confusion_figure(counts, rows, columns, "m" * 50), accuracies):
         inner = sheet.crop((3, 3, sheet.width - 3, sheet.height - 3))
         around = Image.new("RGB", sheet.size, "white")
         around.paste(inner, (3, 3))
@@ -220,8 +220,8 @@ def test_all_words_stay_inside_a_sheet_of_decent_size(rows, columns):
 
 
 def test_a_thousand_classes_get_no_larger_sheet_than_ten():
-    sheet = counts_figure(diagonal(1000), names(1000), names(1000), "t")
-    ten = counts_figure(diagonal(10), names(10), names(10), "t")
+    sheet = confusion_figure(diagonal(1000), names(1000), names(1000), "t")
+    ten = confusion_figure(diagonal(10), names(10), names(10), "t")
     assert sheet.width <= ten.width
     assert sheet.height <= ten.height
     left, top, right, _ = frame(sheet)

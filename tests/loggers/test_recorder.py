@@ -7,26 +7,26 @@ import torch
 from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 from tensorboard.util import tensor_util
 
-from lossheads import metrics as rulers
-from lossheads.loggers import tensorboard as recorder
-from lossheads.loggers.base import Recorder
+from lossheads import metrics
+from lossheads.loggers import tensorboard
+from lossheads.loggers.base import Logger
 from lossheads.loggers.pictures import accuracies_figure
-from lossheads.loggers.tensorboard import TensorBoardRecorder
+from lossheads.loggers.tensorboard import TensorBoardLogger
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf
 from lossheads.predictions import Predictions
 
-from .making import NAMES, THREE, laps, predictions, read, result, text
+from .making import NAMES, THREE, predictions, read, result, text, validation_steps
 
 TEN = tuple(f"class {number}" for number in range(10))
 
 
 def record(folder, walked, outcome=THREE, said=None, names=NAMES):
-    recorder: Recorder = TensorBoardRecorder(folder, names, outcome)
-    for lap in walked:
-        recorder.lap(lap)
+    logger: Logger = TensorBoardLogger(folder, names, outcome)
+    for validation in walked:
+        logger.log_validation(validation)
     if said is not None:
-        recorder.pictures(walked[-1], said, names)
-    recorder.close(result(walked))
+        logger.log_figures(walked[-1], said, names)
+    logger.close(result(walked))
     return read(folder)
 
 
@@ -34,21 +34,27 @@ def points(events, tag):
     return [(event.step, event.value) for event in events.Scalars(tag)]
 
 
-def test_every_ruler_has_a_line_and_its_floor_beside_it(tmp_path):
-    walked = laps()
+def test_every_metric_has_a_line_and_its_floor_beside_it(tmp_path):
+    walked = validation_steps()
     events = record(tmp_path, walked)
-    lower_is_better = {ruler.name for ruler in rulers.rulers_for(THREE) if ruler.perfect == 0}
-    for name in walked[0].val.rulers:
+    lower_is_better = {metric.name for metric in metrics.metrics_for(THREE) if metric.perfect == 0}
+    for name in walked[0].val.metrics:
         section = "error" if name in lower_is_better else "accuracy"
-        expected = [(lap.step, pytest.approx(lap.val.rulers[name], abs=1e-6)) for lap in walked]
+        expected = [
+            (validation.step, pytest.approx(validation.val.metrics[name], abs=1e-6))
+            for validation in walked
+        ]
         assert points(events, f"{section}/{name}") == expected
-        floors = [(lap.step, pytest.approx(lap.val.floors[name], abs=1e-6)) for lap in walked]
-        assert points(events, f"floor/{name}") == floors
+        baselines = [
+            (validation.step, pytest.approx(validation.val.baselines[name], abs=1e-6))
+            for validation in walked
+        ]
+        assert points(events, f"baseline/{name}") == baselines
 
 
 def test_the_training_loss_starts_after_the_first_step(tmp_path):
-    events = record(tmp_path, laps())
-    assert points(events, "loss/own") == [(10, 1.0), (20, 0.5)]
+    events = record(tmp_path, validation_steps())
+    assert points(events, "loss/train") == [(10, 1.0), (20, 0.5)]
     assert points(events, "training/epoch") == [(0, 0.0), (10, 0.5), (20, 1.0)]
     assert [value for _, value in points(events, "training/learning_rate")] == [
         pytest.approx(1e-3)
@@ -56,37 +62,37 @@ def test_the_training_loss_starts_after_the_first_step(tmp_path):
 
 
 def test_classes_have_their_scores_under_a_name_without_slash(tmp_path):
-    walked = laps()
+    walked = validation_steps()
     events = record(tmp_path, walked)
-    for ruler in ("score_when_present", "score_when_absent", "precision_score", "recall_score"):
-        drawn = points(events, f"class/T-shirt-top/{ruler}")
-        assert drawn[-1] == (20, pytest.approx(walked[-1].val.classes[ruler][0], abs=1e-6))
+    for metric in ("score_when_present", "score_when_absent", "precision_score", "recall_score"):
+        drawn = points(events, f"class/T-shirt-top/{metric}")
+        assert drawn[-1] == (20, pytest.approx(walked[-1].val.per_class[metric][0], abs=1e-6))
     assert not [tag for tag in events.Tags()["scalars"] if "T-shirt/top" in tag]
 
 
 def test_the_test_split_is_written_once_at_the_end(tmp_path):
-    walked = laps()
+    walked = validation_steps()
     events = record(tmp_path, walked)
-    for name, value in walked[-1].test.rulers.items():
+    for name, value in walked[-1].test.metrics.items():
         assert points(events, f"test/{name}") == [(20, pytest.approx(value, abs=1e-6))]
 
 
 def test_one_run_is_one_event_file(tmp_path):
-    record(tmp_path, laps(), said=predictions(THREE))
+    record(tmp_path, validation_steps(), said=predictions(THREE))
     files = list(tmp_path.rglob("*"))
     assert len(files) == 1, files
     assert files[0].name.startswith("events.out.tfevents.")
 
 
 def test_a_lap_is_on_disk_before_the_run_is_closed(tmp_path):
-    recorder = TensorBoardRecorder(tmp_path, NAMES, THREE)
-    recorder.lap(laps()[0])
+    logger = TensorBoardLogger(tmp_path, NAMES, THREE)
+    logger.log_validation(validation_steps()[0])
     assert points(read(tmp_path), "accuracy/accuracy_score")
-    recorder.close(result(laps()))
+    logger.close(result(validation_steps()))
 
 
 def test_a_lap_that_comes_again_adds_only_what_is_new(tmp_path):
-    walked = laps(4)
+    walked = validation_steps(4)
     kept = replace(walked[1], test=walked[-1].test)
     events = record(tmp_path, [*walked[:3], kept])
     assert [step for step, _ in points(events, "accuracy/accuracy_score")] == [0, 10, 20]
@@ -94,24 +100,24 @@ def test_a_lap_that_comes_again_adds_only_what_is_new(tmp_path):
 
 
 def test_undefined_values_are_counted_instead_of_drawn(tmp_path):
-    first, second = laps(2)
-    holes = first.val.rulers | {"nll_loss": math.inf, "brier_loss": math.nan}
-    first = replace(first, val=replace(first.val, rulers=holes))
+    first, second = validation_steps(2)
+    holes = first.val.metrics | {"nll_loss": math.inf, "brier_sum_loss": math.nan}
+    first = replace(first, val=replace(first.val, metrics=holes))
     second = replace(second, test=replace(second.test, undefined={"macro_f1_score": 2}))
     events = record(tmp_path, [first, second])
-    assert [step for step, _ in points(events, "error/brier_loss")] == [10]
+    assert [step for step, _ in points(events, "error/brier_sum_loss")] == [10]
     assert [step for step, _ in points(events, "error/nll_loss")] == [10]
     said = text(events, "about/undefined")
-    assert "| error/brier_loss | 1 |" in said
+    assert "| error/brier_sum_loss | 1 |" in said
     assert "| error/nll_loss | 1 |" in said
     assert "| macro_f1_score | 2 |" in said
-    assert "loss/own" not in said
+    assert "loss/train" not in said
 
 
 def test_a_class_that_never_occurs_has_no_curve_and_is_counted(tmp_path):
     said = predictions(THREE)
     said = replace(said, labels=said.labels.clamp(max=1))
-    events = record(tmp_path, laps(), said=said)
+    events = record(tmp_path, validation_steps(), said=said)
     assert "pr/bag" in events.Tags()["tensors"]
     assert "pr/coat" not in events.Tags()["tensors"]
     assert "scores/coat/when_absent" in events.Tags()["histograms"]
@@ -120,10 +126,10 @@ def test_a_class_that_never_occurs_has_no_curve_and_is_counted(tmp_path):
     assert "| scores/coat/when_present | 1 |" in text(events, "about/undefined")
 
 
-def test_histograms_hold_the_counts_of_the_ruler(tmp_path):
+def test_histograms_hold_the_counts_of_the_metric(tmp_path):
     said = predictions(THREE)
-    events = record(tmp_path, laps(), said=said)
-    spread = rulers.histograms(said)
+    events = record(tmp_path, validation_steps(), said=said)
+    spread = metrics.score_histograms(said)
     for k, name in enumerate(("T-shirt-top", "bag", "coat")):
         for when, counts in (("present", spread.present), ("absent", spread.absent)):
             (event,) = events.Histograms(f"scores/{name}/when_{when}")
@@ -133,10 +139,10 @@ def test_histograms_hold_the_counts_of_the_ruler(tmp_path):
             assert (drawn.min, drawn.max, drawn.num) == (0.0, 1.0, counts[k].sum())
 
 
-def test_precision_recall_curves_hold_the_counts_of_the_ruler(tmp_path):
+def test_precision_recall_curves_hold_the_counts_of_the_metric(tmp_path):
     said = predictions(THREE)
-    events = record(tmp_path, laps(), said=said)
-    curves = rulers.pr_curve(said)
+    events = record(tmp_path, validation_steps(), said=said)
+    curves = metrics.precision_recall_curves(said)
     (event,) = events.Tensors("pr/T-shirt-top")
     drawn = tensor_util.make_ndarray(event.tensor_proto)
     named = (
@@ -150,8 +156,8 @@ def test_precision_recall_curves_hold_the_counts_of_the_ruler(tmp_path):
     np.testing.assert_allclose(drawn, torch.stack([row[0].double() for row in named]), rtol=1e-6)
 
 
-def test_hyper_parameters_lie_in_the_same_file_and_name_test_rulers(tmp_path):
-    walked = laps()
+def test_hyper_parameters_lie_in_the_same_file_and_name_test_metrics(tmp_path):
+    walked = validation_steps()
     events = record(tmp_path, walked)
     content = {
         tag: plugin_data_pb2.HParamsPluginData.FromString(data)
@@ -167,36 +173,38 @@ def test_hyper_parameters_lie_in_the_same_file_and_name_test_rulers(tmp_path):
         "optimizer.nesterov": "False",
     }
     metrics = content[metadata.EXPERIMENT_TAG].experiment.metric_infos
-    assert [metric.name.tag for metric in metrics] == [f"test/{n}" for n in walked[-1].test.rulers]
+    assert [metric.name.tag for metric in metrics] == [f"test/{n}" for n in walked[-1].test.metrics]
     assert metadata.SESSION_END_INFO_TAG in content
 
 
-def test_the_text_explains_every_ruler(tmp_path):
-    said = text(record(tmp_path, laps()), "about/rulers")
-    for ruler in (*rulers.rulers_for(THREE), *rulers.class_rulers_for(THREE)):
-        assert ruler.says.replace("|", "\\|") in said
-        assert f"`{ruler.name}`" in said
+def test_the_text_explains_every_metric(tmp_path):
+    said = text(record(tmp_path, validation_steps()), "about/metrics")
+    for metric in (*metrics.metrics_for(THREE), *metrics.per_class_metrics_for(THREE)):
+        assert metric.description.replace("|", "\\|") in said
+        assert f"`{metric.name}`" in said
 
 
 def test_the_text_says_how_the_run_ended(tmp_path):
-    recorder = TensorBoardRecorder(tmp_path, NAMES, THREE)
-    lost = result(laps(1), status="diverged", diverged_at={"step": 7, "learning_rate": 100.0})
-    recorder.close(lost)
+    logger = TensorBoardLogger(tmp_path, NAMES, THREE)
+    lost = result(
+        validation_steps(1), status="diverged", diverged_at={"step": 7, "learning_rate": 100.0}
+    )
+    logger.close(lost)
     said = text(read(tmp_path), "about/run")
     for row in ("| status | diverged |", "| diverged at: step | 7 |", "a note with a \\| in it"):
         assert row in said
 
 
 def test_a_run_without_laps_can_be_closed(tmp_path):
-    recorder = TensorBoardRecorder(tmp_path, NAMES, THREE)
-    recorder.close(result([], status="failed"))
-    assert "| laps | 0 |" in text(read(tmp_path), "about/run")
+    logger = TensorBoardLogger(tmp_path, NAMES, THREE)
+    logger.close(result([], status="failed"))
+    assert "| validations | 0 |" in text(read(tmp_path), "about/run")
 
 
 @pytest.mark.parametrize("outcome", [THREE, AnyOf(3)], ids=str)
 def test_both_pictures_are_drawn(tmp_path, outcome):
-    events = record(tmp_path, laps(outcome=outcome), outcome, predictions(outcome))
-    for tag in ("picture/confusion", "picture/same_predictions"):
+    events = record(tmp_path, validation_steps(outcome=outcome), outcome, predictions(outcome))
+    for tag in ("figure/confusion_matrix", "figure/accuracies"):
         (image,) = events.Images(tag)
         assert image.encoded_image_string.startswith(b"\x89PNG")
         size = np.frombuffer(image.encoded_image_string[16:24], dtype=">u4")
@@ -214,18 +222,21 @@ def test_sets_of_classes_get_one_name_per_set_and_class(tmp_path):
         scores=scores,
         log_probs=scores.double().log(),
         decisions=scores.argmax(dim=-1),
-        outputs=scores.flatten(1),
-        framework_target=outcome.presence(labels).flatten(1),
+        framework_outputs=scores.flatten(1),
+        framework_target=outcome.indicators(labels).flatten(1),
         framework_loss="other",
         logits=scores.log().flatten(1),
     )
-    measured = rulers.measure(said, full=True)
-    walked = [replace(lap, val=measured, test=lap.test and measured) for lap in laps()]
+    measured = metrics.measure(said, full=True)
+    walked = [
+        replace(validation, val=measured, test=validation.test and measured)
+        for validation in validation_steps()
+    ]
     events = record(tmp_path, walked, outcome, said)
-    drawn = points(events, "class/set 1 bag/recall_score")
-    assert drawn[0][1] == pytest.approx(measured.classes["recall_score"][4])
-    assert "pr/set 1 bag" in events.Tags()["tensors"]
-    assert events.Images("picture/confusion")
+    drawn = points(events, "class/group 1 bag/recall_score")
+    assert drawn[0][1] == pytest.approx(measured.per_class["recall_score"][4])
+    assert "pr/group 1 bag" in events.Tags()["tensors"]
+    assert events.Images("figure/confusion_matrix")
 
 
 def test_the_picture_of_accuracies_shows_what_the_last_lap_measured_of_these_decisions(
@@ -233,16 +244,16 @@ def test_the_picture_of_accuracies_shows_what_the_last_lap_measured_of_these_dec
 ):
     drawn = []
 
-    def drawing(names, values, floors, say):
-        drawn.append((list(zip(names, values, floors, strict=True)), say))
-        return accuracies_figure(names, values, floors, say)
+    def drawing(names, values, baselines, say):
+        drawn.append((list(zip(names, values, baselines, strict=True)), say))
+        return accuracies_figure(names, values, baselines, say)
 
-    monkeypatch.setattr(recorder, "accuracies_figure", drawing)
-    *before, last = laps()
+    monkeypatch.setattr(tensorboard, "accuracies_figure", drawing)
+    *before, last = validation_steps()
     assert last.test is not None
     scores = {"accuracy_score": 0.5, "tuned/accuracy_score": 0.75, "macro_f1_score": math.nan}
-    floors = dict.fromkeys([*scores, "nll_loss"], 0.25)
-    test = replace(last.test, rulers=scores | {"nll_loss": 1.0}, floors=floors, n=80)
+    baselines = dict.fromkeys([*scores, "nll_loss"], 0.25)
+    test = replace(last.test, metrics=scores | {"nll_loss": 1.0}, baselines=baselines, n=80)
     record(tmp_path, [*before, replace(last, test=test)], said=predictions(THREE))
     ((bars, say),) = drawn
     assert bars == [("accuracy_score", 0.5, 0.25)]
@@ -252,8 +263,10 @@ def test_the_picture_of_accuracies_shows_what_the_last_lap_measured_of_these_dec
 def test_classes_without_charts_are_counted(tmp_path):
     many = OneOf(60)
     names = tuple(f"class {k}" for k in range(60))
-    events = record(tmp_path / "many", laps(outcome=many), many, names=names)
+    events = record(tmp_path / "many", validation_steps(outcome=many), many, names=names)
     assert "Of 60 classes the first 50 have charts" in text(events, "about/undefined")
     drawn = {tag.split("/")[1] for tag in events.Tags()["scalars"] if tag.startswith("class/")}
     assert drawn == set(names[:50])
-    assert "have charts" not in text(record(tmp_path / "few", laps()), "about/undefined")
+    assert "have charts" not in text(
+        record(tmp_path / "few", validation_steps()), "about/undefined"
+    )

@@ -3,8 +3,8 @@ import sys
 
 import pytest
 
-from lossheads.loggers.tensorboard import column_names, flat, group, safe_names, table
-from lossheads.metrics import rulers_for
+from lossheads.loggers.tensorboard import column_names, flat, safe_names, section, table
+from lossheads.metrics import metrics_for
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf
 
 
@@ -22,13 +22,13 @@ def test_a_made_name_does_not_collide_with_a_given_one():
 
 def test_columns_of_several_sets_repeat_the_class_names():
     assert column_names(("a", "b"), 2) == ["a", "b"]
-    assert column_names(("a", "b"), 4) == ["set 0 a", "set 0 b", "set 1 a", "set 1 b"]
+    assert column_names(("a", "b"), 4) == ["set 0 a", "set 0 b", "group 1 a", "group 1 b"]
 
 
 @pytest.mark.parametrize("outcome", [OneOf(3), AnyOf(3), EachOneOf(2, 3)], ids=str)
 def test_sections_follow_from_what_is_perfect(outcome):
-    sections = {ruler.name: group(ruler.name) for ruler in rulers_for(outcome)}
-    down = {ruler.name for ruler in rulers_for(outcome) if ruler.perfect == 0}
+    sections = {metric.name: section(metric.name) for metric in metrics_for(outcome)}
+    down = {metric.name for metric in metrics_for(outcome) if metric.perfect == 0}
     assert {name for name, section in sections.items() if section == "error"} == down
     assert {name for name, section in sections.items() if section == "other"} == {
         "fitted_temperature"

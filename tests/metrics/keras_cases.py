@@ -29,8 +29,8 @@ HEADS: dict[str, Head] = {
     "softmax, soft rows, bce": SoftmaxBCE(OneOf(4, soft=True)),
     "softmax, integers": SoftmaxCCE(OneOf(4)),
     "softmax, integers in a column": SoftmaxCCE(OneOf(4)),
-    "sigmoid, one-hot, bce": SigmoidBCE(OneOf(4), over_units="mean"),
-    "sigmoid, multi-hot": SigmoidBCE(AnyOf(4), over_units="mean"),
+    "sigmoid, one-hot, bce": SigmoidBCE(OneOf(4), class_reduction="mean"),
+    "sigmoid, multi-hot": SigmoidBCE(AnyOf(4), class_reduction="mean"),
     "softmax in sets": GroupedCCE(EachOneOf(2, 3)),
 }
 # A binary cross-entropy of a constant: no head has it, and nothing is trained by it.

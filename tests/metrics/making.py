@@ -1,4 +1,4 @@
-"""Predictions made by hand, so that rulers are tested apart from the heads."""
+"""Predictions made by hand, so that metrics are tested apart from the heads."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +19,7 @@ def from_logits(outcome: Outcome, logits: Tensor, labels: Tensor) -> Predictions
     """Predictions of a head with one logit per column: softmax of classes, sigmoid of labels."""
     z = logits.double()
     columns = (len(logits), *outcome.columns)
-    presence = outcome.presence(labels).flatten(1)
+    indicators = outcome.indicators(labels).flatten(1)
     if isinstance(outcome, AnyOf):
         scores, decisions = logits.sigmoid(), logits > 0
         log_probs = F.logsigmoid(torch.stack([-z, z], dim=-1))
@@ -35,18 +35,18 @@ def from_logits(outcome: Outcome, logits: Tensor, labels: Tensor) -> Predictions
         scores=scores,
         log_probs=log_probs,
         decisions=decisions,
-        outputs=scores.flatten(1),
-        framework_target=presence,
+        framework_outputs=scores.flatten(1),
+        framework_target=indicators,
         framework_loss=loss,
         logits=logits,
     )
 
 
 def from_scores(outcome: Outcome, scores: Tensor, labels: Tensor) -> Predictions:
-    """Predictions whose scores are exactly these; outputs and decisions follow from them."""
+    """Predictions whose scores are exactly these; framework_outputs and decisions follow from them."""
     made = from_logits(outcome, scores.double().logit(eps=1e-9).flatten(1), labels)
     decisions = scores > 0.5 if isinstance(outcome, AnyOf) else scores.argmax(dim=-1)
-    return replace(made, scores=scores, outputs=scores.flatten(1), decisions=decisions)
+    return replace(made, scores=scores, framework_outputs=scores.flatten(1), decisions=decisions)
 
 
 def one_unit(logits: Tensor, labels: Tensor) -> Predictions:
@@ -59,7 +59,7 @@ def one_unit(logits: Tensor, labels: Tensor) -> Predictions:
         scores=scores,
         log_probs=F.logsigmoid(torch.stack([-z, z], dim=1)),
         decisions=(logits > 0).long(),
-        outputs=scores[:, 1:],
+        framework_outputs=scores[:, 1:],
         framework_target=labels.float().unsqueeze(1),
         framework_loss="binary_crossentropy",
         logits=logits.unsqueeze(1),
@@ -73,12 +73,12 @@ def draw_labels(outcome: Outcome, n: int, g: torch.Generator) -> Tensor:
         rates = torch.linspace(0.1, 0.7, outcome.n)
         cells = torch.rand(n, outcome.n, generator=g)
         return cells if outcome.soft else cells < rates
-    sets = outcome.columns[:-1]
-    shares = (tilt + torch.randn(n, *sets, outcome.n, generator=g)).softmax(dim=-1)
+    groups = outcome.columns[:-1]
+    shares = (tilt + torch.randn(n, *groups, outcome.n, generator=g)).softmax(dim=-1)
     if outcome.soft:
         return shares
     flat = torch.multinomial(shares.reshape(-1, outcome.n), 1, generator=g)
-    return flat.reshape(n, *sets)
+    return flat.reshape(n, *groups)
 
 
 def draw(outcome: Outcome, n: int = 200, seed: int = 0, step: float = 0.0) -> Predictions:
@@ -89,8 +89,8 @@ def draw(outcome: Outcome, n: int = 200, seed: int = 0, step: float = 0.0) -> Pr
     """
     g = generator(seed)
     labels = draw_labels(outcome, n, g)
-    presence = outcome.presence(labels).flatten(1)
-    logits = 2 * presence - 1 + torch.randn(*presence.shape, generator=g)
+    indicators = outcome.indicators(labels).flatten(1)
+    logits = 2 * indicators - 1 + torch.randn(*indicators.shape, generator=g)
     if step:
         logits = (logits / step).round() * step
     return from_logits(outcome, logits, labels)

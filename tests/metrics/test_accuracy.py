@@ -12,7 +12,7 @@ from lossheads.metrics import (
     elementwise_accuracy_score,
     exact_match_score,
     f1_score,
-    hamming_error,
+    hamming_loss,
     macro_f1_score,
     precision_score,
     recall_score,
@@ -28,7 +28,7 @@ from .making import draw, from_logits, from_scores, one_unit, rows
 @pytest.mark.parametrize("outcome", [OneOf(2), OneOf(10), AnyOf(5), EachOneOf(3, 4)], ids=str)
 def test_elementwise_accuracy_is_one_minus_wrong_cells_over_all_cells(outcome: Outcome):
     p = draw(outcome)
-    wrong = ((p.scores > 0.5).float() != outcome.presence(p.labels)).flatten(1).sum(dim=1)
+    wrong = ((p.scores > 0.5).float() != outcome.indicators(p.labels)).flatten(1).sum(dim=1)
     expected = 1 - wrong.double().mean().item() / p.scores[0].numel()
     assert elementwise_accuracy_score(p) == pytest.approx(expected, abs=1e-12)
 
@@ -37,7 +37,7 @@ def test_ninety_percent_by_argmax_prints_ninety_eight_by_cells():
     labels = torch.arange(10).repeat(10)
     answers = labels.clone()
     answers[:10] = (labels[:10] + 1) % 10
-    sure = from_logits(OneOf(10), 40 * OneOf(10).presence(answers), labels)
+    sure = from_logits(OneOf(10), 40 * OneOf(10).indicators(answers), labels)
     assert accuracy_score(sure) == pytest.approx(0.90)
     assert elementwise_accuracy_score(sure) == pytest.approx(1 - 2 * 0.10 / 10)
 
@@ -63,17 +63,17 @@ def test_sets_are_right_one_by_one_and_all_together():
     labels = torch.tensor([[0, 1], [2, 2], [1, 0]])
     decided = torch.tensor([[0, 1], [2, 0], [0, 1]])
     outcome = EachOneOf(2, 3)
-    p = from_logits(outcome, 5 * outcome.presence(decided).flatten(1), labels)
+    p = from_logits(outcome, 5 * outcome.indicators(decided).flatten(1), labels)
     assert accuracy_score(p) == pytest.approx(3 / 6)
     assert exact_match_score(p) == pytest.approx(1 / 3)
-    assert hamming_error(p) == pytest.approx(3 / 6)
+    assert hamming_loss(p) == pytest.approx(3 / 6)
 
 
 def test_labels_are_right_one_by_one_and_all_together():
     labels = torch.tensor([[True, False, False], [True, True, False]])
     p = from_scores(AnyOf(3), rows([0.9, 0.2, 0.1], [0.9, 0.3, 0.8]), labels)
     assert exact_match_score(p) == 0.5
-    assert hamming_error(p) == pytest.approx(2 / 6)
+    assert hamming_loss(p) == pytest.approx(2 / 6)
     assert recall_score(p)[:2] == [1.0, 0.0]
     assert precision_score(p)[0] == 1.0
     assert math.isnan(precision_score(p)[1])
@@ -102,8 +102,8 @@ def test_one_unit_and_two_units_with_the_same_logit_difference_agree():
     z = torch.tensor([-2.0, 0.5, -0.3, 1.0, 3.0])
     one = one_unit(z, labels)
     two = from_logits(OneOf(2), torch.stack([-z / 2, z / 2], dim=1), labels)
-    for ruler in (accuracy_score, elementwise_accuracy_score, macro_f1_score):
-        assert ruler(one) == pytest.approx(ruler(two), abs=1e-12)
+    for metric in (accuracy_score, elementwise_accuracy_score, macro_f1_score):
+        assert metric(one) == pytest.approx(metric(two), abs=1e-12)
     assert roc_auc_score(one) == roc_auc_score(two)
 
 

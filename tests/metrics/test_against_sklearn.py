@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from sklearn import metrics
+from sklearn import metrics as sk_metrics
 from sklearn.calibration import calibration_curve
 
 from lossheads.metrics import measure
@@ -42,7 +42,7 @@ CASES = [
 def columns(p: Predictions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Labels and decisions as 0/1 (N, K), and scores (N, K)."""
     labels, decisions = (
-        p.outcome.presence(x).flatten(1).numpy().astype(int) for x in (p.labels, p.decisions)
+        p.outcome.indicators(x).flatten(1).numpy().astype(int) for x in (p.labels, p.decisions)
     )
     return labels, decisions, p.scores.flatten(1).numpy()
 
@@ -66,7 +66,7 @@ def per_column(p, compute):
 @pytest.mark.parametrize("p", CASES)
 @pytest.mark.parametrize("name", ["precision_score", "recall_score", "f1_score"])
 def test_decisions_per_class(p, name):
-    oracle = getattr(metrics, name)
+    oracle = getattr(sk_metrics, name)
     expected = per_column(p, lambda y, d, s: oracle(y, d, zero_division=math.nan))
     same(measure(p, full=False).classes[name], expected)
 
@@ -74,15 +74,15 @@ def test_decisions_per_class(p, name):
 @pytest.mark.parametrize("p", CASES)
 def test_order_of_scores_per_class(p):
     def area(y, _, s):
-        return metrics.roc_auc_score(y, s) if 0 < y.sum() < len(y) else math.nan
+        return sk_metrics.roc_auc_score(y, s) if 0 < y.sum() < len(y) else math.nan
 
     def precision(y, _, s):
-        return metrics.average_precision_score(y, s) if y.any() else math.nan
+        return sk_metrics.average_precision_score(y, s) if y.any() else math.nan
 
     seen = measure(p, full=True)
-    same(seen.classes["roc_auc_score"], per_column(p, area))
-    same(seen.classes["average_precision_score"], per_column(p, precision))
-    gaps = sum(math.isnan(value) for value in seen.classes["roc_auc_score"])
+    same(seen.per_class["roc_auc_score"], per_column(p, area))
+    same(seen.per_class["average_precision_score"], per_column(p, precision))
+    gaps = sum(math.isnan(value) for value in seen.per_class["roc_auc_score"])
     assert seen.undefined.get("roc_auc_score", 0) == gaps
 
 
@@ -92,23 +92,23 @@ def test_scores_when_present_and_absent(p):
         return values.mean(dtype=np.float64) if len(values) else math.nan
 
     seen = measure(p, full=False)
-    same(seen.classes["score_when_present"], per_column(p, lambda y, d, s: mean(s[y == 1])))
-    same(seen.classes["score_when_absent"], per_column(p, lambda y, d, s: mean(s[y == 0])))
+    same(seen.per_class["score_when_present"], per_column(p, lambda y, d, s: mean(s[y == 1])))
+    same(seen.per_class["score_when_absent"], per_column(p, lambda y, d, s: mean(s[y == 0])))
 
 
 @pytest.mark.parametrize("p", CASES)
 def test_accuracies(p):
     labels, decisions, scores = columns(p)
-    seen = measure(p, full=False).rulers
-    cells = metrics.accuracy_score(labels.ravel(), (scores > 0.5).ravel())
+    seen = measure(p, full=False).metrics
+    cells = sk_metrics.accuracy_score(labels.ravel(), (scores > 0.5).ravel())
     assert seen["elementwise_accuracy_score"] == pytest.approx(cells, abs=1e-12)
-    assert seen["exact_match_score"] == pytest.approx(metrics.accuracy_score(labels, decisions))
+    assert seen["exact_match_score"] == pytest.approx(sk_metrics.accuracy_score(labels, decisions))
     assert seen["sklearn_accuracy_score"] == pytest.approx(
-        metrics.accuracy_score(labels, (scores > 0.5).astype(int))
+        sk_metrics.accuracy_score(labels, (scores > 0.5).astype(int))
     )
-    shares = [metrics.accuracy_score(y, d) for y, d in variables(p)]
+    shares = [sk_metrics.accuracy_score(y, d) for y, d in variables(p)]
     if isinstance(p.outcome, AnyOf):
-        assert seen["hamming_error"] == pytest.approx(metrics.hamming_loss(labels, decisions))
+        assert seen["hamming_loss"] == pytest.approx(sk_metrics.hamming_loss(labels, decisions))
     else:
         assert seen["accuracy_score"] == pytest.approx(np.mean(shares))
 
@@ -116,16 +116,16 @@ def test_accuracies(p):
 @pytest.mark.parametrize("p", CASES)
 def test_means_over_classes(p):
     labels, decisions, _ = columns(p)
-    seen = measure(p, full=False).rulers
+    seen = measure(p, full=False).metrics
     alive = np.flatnonzero((labels | decisions).any(axis=0))
-    f1 = metrics.f1_score(labels, decisions, labels=alive, average="macro")
+    f1 = sk_metrics.f1_score(labels, decisions, labels=alive, average="macro")
     assert seen["macro_f1_score"] == pytest.approx(f1, abs=1e-12)
     if isinstance(p.outcome, AnyOf):
         pairs = [(y, d) for y, d in variables(p) if 0 < y.sum() < len(y)]
-        recalls = [metrics.recall_score(y, d, average="macro") for y, d in pairs]
+        recalls = [sk_metrics.recall_score(y, d, average="macro") for y, d in pairs]
     else:
         y, d = p.labels.flatten(), p.decisions.flatten()
-        recalls = metrics.recall_score(y, d, labels=np.unique(y), average=None)
+        recalls = sk_metrics.recall_score(y, d, labels=np.unique(y), average=None)
         assert seen["worst_recall_score"] == pytest.approx(min(recalls), abs=1e-12)
     expected = np.mean(recalls) if len(recalls) else math.nan
     assert seen["balanced_accuracy_score"] == pytest.approx(expected, abs=1e-12, nan_ok=True)
@@ -137,23 +137,23 @@ def test_log_loss_and_brier_loss(p):
     width = p.log_probs.shape[-1]
     probs = p.log_probs.exp().reshape(len(labels), -1, width).numpy()
     nll = [
-        metrics.log_loss(labels[:, i], probs[:, i], labels=range(width))
+        sk_metrics.log_loss(labels[:, i], probs[:, i], labels=range(width))
         for i in range(labels.shape[1])
     ]
     brier = [
         np.square(probs[:, i] - np.eye(width)[labels[:, i]]).sum(axis=1).mean()
         for i in range(labels.shape[1])
     ]
-    seen = measure(p, full=False).rulers
+    seen = measure(p, full=False).metrics
     assert seen["nll_loss"] == pytest.approx(sum(nll), rel=1e-12)
-    assert seen["brier_loss"] == pytest.approx(np.mean(brier), rel=1e-12)
+    assert seen["brier_sum_loss"] == pytest.approx(np.mean(brier), rel=1e-12)
 
 
 @pytest.mark.parametrize("outcome", [OneOf(2), AnyOf(1)], ids=str)
 def test_brier_loss_of_two_events_is_twice_the_binary_one(outcome):
     p = draw(outcome)
-    binary = metrics.brier_score_loss(p.labels.flatten(), p.log_probs[..., 1].exp().flatten())
-    assert measure(p, full=False).rulers["brier_loss"] == pytest.approx(2 * binary, rel=1e-12)
+    binary = sk_metrics.brier_score_loss(p.labels.flatten(), p.log_probs[..., 1].exp().flatten())
+    assert measure(p, full=False).metrics["brier_sum_loss"] == pytest.approx(2 * binary, rel=1e-12)
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=str)
@@ -171,5 +171,5 @@ def test_calibration_error(outcome):
         counts, _ = np.histogram(confidence, bins=15, range=(0, 1))
         weights = counts[counts > 0] / len(confidence)
         gaps.append((np.abs(share - mean) * weights).sum())
-    seen = measure(p, full=False).rulers["calibration_error"]
+    seen = measure(p, full=False).metrics["expected_calibration_error"]
     assert seen == pytest.approx(np.mean(gaps), rel=1e-9)

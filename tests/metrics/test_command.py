@@ -1,14 +1,14 @@
-"""lossheads metrics: every ruler is listed, with what its own object says."""
+"""lossheads metrics: every metric is listed, with what its own object says."""
 
 import subprocess
 import sys
 
 import pytest
 
-from lossheads.cli.metrics import command as rulers_command
-from lossheads.metrics.evaluate import ALL_CLASS_RULERS, ALL_RULERS
+from lossheads.cli.metrics import command as metrics_command
+from lossheads.metrics.evaluate import ALL_METRICS, ALL_PER_CLASS_METRICS
 
-EVERY = [*ALL_RULERS, *ALL_CLASS_RULERS]
+EVERY = [*ALL_METRICS, *ALL_PER_CLASS_METRICS]
 
 
 def rows(printed: str) -> dict[str, list[str]]:
@@ -25,22 +25,22 @@ def rows(printed: str) -> dict[str, list[str]]:
 
 
 def listed(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, list[str]]:
-    assert rulers_command(list(words)) == 0
+    assert metrics_command(list(words)) == 0
     return rows(capsys.readouterr().out)
 
 
-def test_every_ruler_is_listed_with_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_metric_is_listed_with_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
     shown = listed(capsys)
-    assert list(shown) == [ruler.name for ruler in EVERY]
-    for ruler in EVERY:
-        _, perfect, serves, measured, says = shown[ruler.name]
-        assert float(perfect) == ruler.perfect
-        assert says.startswith(ruler.says)
-        assert measured == ("every lap" if ruler.cheap else "last lap")
-        assert serves in ("all", " ".join(kind.__name__ for kind in ruler.serves))
+    assert list(shown) == [metric.name for metric in EVERY]
+    for metric in EVERY:
+        _, perfect, serves, measured, says = shown[metric.name]
+        assert float(perfect) == metric.perfect
+        assert says.startswith(metric.description)
+        assert measured == ("every validation" if metric.at_every_validation else "end")
+        assert serves in ("all", " ".join(kind.__name__ for kind in metric.outcomes))
 
 
-def test_only_rulers_of_the_posterior_say_that_they_need_it(
+def test_only_metrics_of_the_posterior_say_that_they_need_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     needy = [name for name, row in listed(capsys).items() if row[4].endswith("know the truth.")]
@@ -53,26 +53,28 @@ def test_only_rulers_of_the_posterior_say_that_they_need_it(
 def test_an_outcome_leaves_what_serves_it(
     kind: str, setting: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    serving = [ruler.name for ruler in EVERY if kind in {each.__name__ for each in ruler.serves}]
+    serving = [
+        metric.name for metric in EVERY if kind in {each.__name__ for each in metric.outcomes}
+    ]
     assert list(listed(capsys, "--outcome", kind)) == serving
     assert list(listed(capsys, "--outcome", setting)) == serving
 
 
 def test_one_number_and_one_per_class_stand_apart(capsys: pytest.CaptureFixture[str]) -> None:
-    rulers_command(["nll_loss", "recall_score"])
+    metrics_command(["nll_loss", "recall_score"])
     printed = capsys.readouterr().out
     one, per_class = printed.split("One value per class")
     assert "nll_loss" in one
     assert "recall_score" in per_class
     assert "nll_loss" not in per_class
-    rulers_command(["nll_loss"])
+    metrics_command(["nll_loss"])
     assert "per class" not in capsys.readouterr().out
 
 
 def test_help_comes_without_torch() -> None:
     code = (
         "import sys, contextlib, lossheads.cli.main\n"
-        "with contextlib.suppress(SystemExit): lossheads.cli.main.run(['rulers', '--help'])\n"
+        "with contextlib.suppress(SystemExit): lossheads.cli.main.run(['metrics', '--help'])\n"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from sklearn import metrics
+from sklearn import metrics as sk_metrics
 
 from lossheads.errors import UserError
 from lossheads.heads import SingleLogitBCE, SoftmaxCCE
-from lossheads.metrics import detect, familiarity
+from lossheads.metrics import evaluate_ood, ood_scores
 from lossheads.outcomes import OneOf
 
 from .making import generator
@@ -29,23 +29,23 @@ def two_crowds(step: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("step", [0.0, 1.0])
 def test_areas_and_false_alarms(step):
     known, outliers = two_crowds(step)
-    seen = detect(HEAD, known, outliers)
+    seen = evaluate_ood(HEAD, known, outliers)
     assert seen.n == 200
-    assert len(seen.rulers) == 6
-    inside, outside = familiarity(HEAD, known), familiarity(HEAD, outliers)
+    assert len(seen.metrics) == 6
+    inside, outside = ood_scores(HEAD, known), ood_scores(HEAD, outliers)
     is_known = np.repeat([1, 0], [130, 70])
     for reading in ("max_score", "max_logit", "energy"):
         values = torch.cat([inside[reading], outside[reading]]).numpy()
-        area = metrics.roc_auc_score(is_known, values)
-        false, true, _ = metrics.roc_curve(is_known, values, drop_intermediate=False)
-        assert seen.rulers[f"{reading}_auroc_score"] == pytest.approx(area, abs=1e-12)
+        area = sk_metrics.roc_auc_score(is_known, values)
+        false, true, _ = sk_metrics.roc_curve(is_known, values, drop_intermediate=False)
+        assert seen.metrics[f"{reading}_auroc_score"] == pytest.approx(area, abs=1e-12)
         passing = false[np.argmax(true >= 0.95)]
-        assert seen.rulers[f"{reading}_fpr95_error"] == pytest.approx(passing, abs=1e-12)
+        assert seen.metrics[f"{reading}_fpr95_error"] == pytest.approx(passing, abs=1e-12)
 
 
 def test_readings_by_hand():
     logits = torch.tensor([[0.0, 1.0, 2.0, -1.0]])
-    seen = familiarity(HEAD, logits)
+    seen = ood_scores(HEAD, logits)
     total = 1 + math.e + math.e**2 + math.exp(-1)
     assert seen["max_score"].item() == pytest.approx(math.e**2 / total, rel=1e-6)
     assert seen["max_logit"].item() == 2.0
@@ -54,48 +54,48 @@ def test_readings_by_hand():
 
 def test_a_common_shift_moves_max_logit_and_energy_but_not_the_softmax():
     known, _ = two_crowds()
-    seen = detect(HEAD, known, known - 30)
-    assert seen.rulers["max_score_auroc_score"] == pytest.approx(0.5, abs=0.01)
-    assert seen.rulers["max_logit_auroc_score"] == 1.0
-    assert seen.rulers["energy_fpr95_error"] == 0.0
+    seen = evaluate_ood(HEAD, known, known - 30)
+    assert seen.metrics["max_score_auroc_score"] == pytest.approx(0.5, abs=0.01)
+    assert seen.metrics["max_logit_auroc_score"] == 1.0
+    assert seen.metrics["energy_fpr95_error"] == 0.0
 
 
 def test_nineteen_of_twenty_known_examples_are_enough():
     known = torch.arange(20.0).unsqueeze(1).expand(20, 4)
     outliers = torch.tensor([[0.0], [0.5], [1.0], [1.5]]).expand(4, 4)
     # The threshold is 1: 19 of 20 known examples pass, and the outliers at 1 and 1.5.
-    assert detect(HEAD, known, outliers).rulers["max_logit_fpr95_error"] == 0.5
+    assert evaluate_ood(HEAD, known, outliers).metrics["max_logit_fpr95_error"] == 0.5
 
 
 def test_floors_are_those_of_a_reading_that_cannot_tell():
     same = torch.randn(1000, 4, generator=generator(1))
-    seen = detect(HEAD, same, same)
-    for name, floor in seen.floors.items():
-        assert seen.rulers[name] == pytest.approx(floor), name
+    seen = evaluate_ood(HEAD, same, same)
+    for name, baseline in seen.baselines.items():
+        assert seen.metrics[name] == pytest.approx(baseline), name
 
 
 def test_the_column_that_means_nothing_is_no_sign_of_the_known():
     known = torch.tensor([[3.0, 0.0, 0.0, 0.0]])
     outliers = torch.tensor([[0.0, 0.0, 0.0, 9.0]])
-    assert detect(HEAD, known, outliers).rulers["max_score_auroc_score"] == 0.0
-    seen = detect(HEAD, known, outliers, none_class=3)
-    assert set(seen.rulers.values()) == {0.0, 1.0}
-    assert all(seen.rulers[f"{r}_auroc_score"] == 1.0 for r in ("max_score", "energy"))
+    assert evaluate_ood(HEAD, known, outliers).metrics["max_score_auroc_score"] == 0.0
+    seen = evaluate_ood(HEAD, known, outliers, none_class=3)
+    assert set(seen.metrics.values()) == {0.0, 1.0}
+    assert all(seen.metrics[f"{r}_auroc_score"] == 1.0 for r in ("max_score", "energy"))
 
 
 def test_nan_logits_leave_detection_undefined():
     known, outliers = two_crowds()
     outliers[3, 2] = math.nan
-    seen = detect(HEAD, known, outliers)
-    assert all(math.isnan(value) for value in seen.rulers.values())
-    assert set(seen.undefined) == set(seen.rulers)
+    seen = evaluate_ood(HEAD, known, outliers)
+    assert all(math.isnan(value) for value in seen.metrics.values())
+    assert set(seen.undefined) == set(seen.metrics)
 
 
 def test_what_cannot_be_compared_is_refused():
     known, outliers = two_crowds()
     with pytest.raises(UserError, match="130 known examples and 0 outliers"):
-        detect(HEAD, known, outliers[:0])
+        evaluate_ood(HEAD, known, outliers[:0])
     with pytest.raises(UserError, match="none_class=4 for SoftmaxCCE"):
-        detect(HEAD, known, outliers, none_class=4)
+        evaluate_ood(HEAD, known, outliers, none_class=4)
     with pytest.raises(UserError, match="none_class=0 for SingleLogitBCE with 1 logits"):
-        detect(SingleLogitBCE(OneOf(2)), known[:, :1], outliers[:, :1], none_class=0)
+        evaluate_ood(SingleLogitBCE(OneOf(2)), known[:, :1], outliers[:, :1], none_class=0)

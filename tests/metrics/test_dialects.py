@@ -33,35 +33,35 @@ def test_old_keras_reads_cells_under_bce_and_argmax_under_cce():
     bce = with_loss(p, "binary_crossentropy")
     assert keras_2_3_accuracy(bce) == pytest.approx(elementwise_accuracy_score(p), abs=1e-12)
     assert keras_2_3_accuracy(bce) > keras_2_3_accuracy(p) + 0.05
-    assert keras_2_3_accuracy.floor(bce) == pytest.approx(elementwise_accuracy_score.floor(p))
-    assert keras_2_3_accuracy.floor(p) == pytest.approx(accuracy_score.floor(p))
+    assert keras_2_3_accuracy.baseline(bce) == pytest.approx(elementwise_accuracy_score.baseline(p))
+    assert keras_2_3_accuracy.baseline(p) == pytest.approx(accuracy_score.baseline(p))
 
 
 @pytest.mark.parametrize("loss", ["binary_crossentropy", "categorical_crossentropy", "other"])
 def test_new_keras_reads_shapes_and_never_the_loss(loss):
     p = with_loss(draw(OneOf(10)), loss)
     assert keras_3_accuracy(p) == accuracy_score(p)
-    assert keras_3_accuracy.floor(p) == accuracy_score.floor(p)
+    assert keras_3_accuracy.baseline(p) == accuracy_score.baseline(p)
 
 
 @pytest.mark.parametrize("loss", ["binary_crossentropy", "categorical_crossentropy"])
-@pytest.mark.parametrize("ruler", [keras_2_3_accuracy, keras_3_accuracy])
-def test_one_unit_is_cut_at_one_half_by_every_keras(ruler, loss):
+@pytest.mark.parametrize("metric", [keras_2_3_accuracy, keras_3_accuracy])
+def test_one_unit_is_cut_at_one_half_by_every_keras(metric, loss):
     labels = torch.tensor([0, 1, 1, 0, 1])
     p = with_loss(one_unit(torch.tensor([-2.0, 0.5, -0.3, 1.0, 3.0]), labels), loss)
-    assert ruler(p) == 3 / 5
-    assert ruler.floor(p) == 3 / 5
+    assert metric(p) == 3 / 5
+    assert metric.baseline(p) == 3 / 5
 
 
 @pytest.mark.parametrize(
-    "ruler", [keras_2_3_accuracy, keras_3_accuracy, sklearn_accuracy_score, torchmetrics_accuracy]
+    "metric", [keras_2_3_accuracy, keras_3_accuracy, sklearn_accuracy_score, torchmetrics_accuracy]
 )
-def test_a_single_softmax_unit_prints_the_share_of_ones(ruler):
+def test_a_single_softmax_unit_prints_the_share_of_ones(metric):
     labels = torch.tensor([1] * 7 + [0] * 13)
     p = with_loss(one_unit(torch.zeros(20), labels), "categorical_crossentropy")
-    p = replace(p, outputs=torch.ones(20, 1))
-    assert ruler(p) == pytest.approx(0.35)
-    assert ruler.floor(p) == pytest.approx(0.65)
+    p = replace(p, framework_outputs=torch.ones(20, 1))
+    assert metric(p) == pytest.approx(0.35)
+    assert metric.baseline(p) == pytest.approx(0.65)
 
 
 def test_several_labels_lost_points_when_keras_began_to_read_shapes():
@@ -69,14 +69,14 @@ def test_several_labels_lost_points_when_keras_began_to_read_shapes():
     scores = rows([0.6, 0.9, 0.1], [0.1, 0.8, 0.7], [0.2, 0.1, 0.3])
     p = from_scores(AnyOf(3), scores, labels)
     assert keras_2_3_accuracy(p) == 1.0
-    # argmax of target rows: 0, 1, and 0 for the empty row; of outputs: 1, 1, 2.
+    # argmax of target rows: 0, 1, and 0 for the empty row; of framework_outputs: 1, 1, 2.
     assert keras_3_accuracy(p) == pytest.approx(1 / 3)
 
 
 def test_keras_reads_a_grouped_layer_set_by_set():
     p = draw(EachOneOf(3, 4))
     assert keras_3_accuracy(p) == keras_2_3_accuracy(p) == accuracy_score(p)
-    assert keras_3_accuracy.floor(p) == pytest.approx(accuracy_score.floor(p), abs=1e-12)
+    assert keras_3_accuracy.baseline(p) == pytest.approx(accuracy_score.baseline(p), abs=1e-12)
 
 
 def test_keras_compares_cells_with_the_target_itself():
@@ -92,7 +92,7 @@ def test_fastai_puts_a_sigmoid_on_the_logits_of_any_head():
     p = from_logits(OneOf(3), logits, torch.tensor([0, 1]))
     assert accuracy_score(p) == 1.0
     assert fastai_accuracy_multi(p) == pytest.approx(4 / 6)
-    assert fastai_accuracy_multi.floor(p) == pytest.approx((0.5 + 0.5 + 1) / 3)
+    assert fastai_accuracy_multi.baseline(p) == pytest.approx((0.5 + 0.5 + 1) / 3)
 
 
 def test_fastai_takes_a_logit_of_zero_for_no():
@@ -113,7 +113,7 @@ def test_scikit_learn_wants_the_whole_row():
 def test_scikit_learn_refuses_soft_targets():
     p = draw(OneOf(3, soft=True))
     assert math.isnan(sklearn_accuracy_score(p))
-    assert math.isnan(sklearn_accuracy_score.floor(p))
+    assert math.isnan(sklearn_accuracy_score.baseline(p))
     assert measure(p, full=False).undefined == {"sklearn_accuracy_score": 1}
 
 
@@ -121,7 +121,7 @@ def test_torchmetrics_means_over_classes():
     # Class 0: 3 of 4 recalled; class 1: 0 of 1; class 2 neither occurs nor is named.
     labels = torch.tensor([0, 0, 0, 0, 1])
     decided = torch.tensor([0, 0, 0, 1, 0])
-    p = from_logits(OneOf(3), 5 * OneOf(3).presence(decided), labels)
+    p = from_logits(OneOf(3), 5 * OneOf(3).indicators(decided), labels)
     assert torchmetrics_accuracy(p) == pytest.approx((3 / 4 + 0) / 2)
     assert measure(p, full=False).undefined["torchmetrics_accuracy"] == 1
 
@@ -129,7 +129,7 @@ def test_torchmetrics_means_over_classes():
 def test_torchmetrics_counts_a_class_that_is_named_but_never_occurs():
     labels = torch.tensor([0, 0, 0, 0])
     decided = torch.tensor([0, 0, 0, 1])
-    p = from_logits(OneOf(3), 5 * OneOf(3).presence(decided), labels)
+    p = from_logits(OneOf(3), 5 * OneOf(3).indicators(decided), labels)
     assert torchmetrics_accuracy(p) == pytest.approx((3 / 4 + 0) / 2)
 
 
@@ -139,8 +139,8 @@ def test_torchmetrics_cuts_labels_at_one_half():
 
 
 def test_torchmetrics_pools_the_sets_before_it_takes_means():
-    # Class 0 occurs three times over both sets and is named twice rightly; class 1 once, wrongly.
+    # Class 0 occurs three times over both groups and is named twice rightly; class 1 once, wrongly.
     labels, decided = torch.tensor([[0, 0], [0, 1]]), torch.tensor([[0, 0], [1, 0]])
     outcome = EachOneOf(2, 2)
-    p = from_logits(outcome, 5 * outcome.presence(decided).flatten(1), labels)
+    p = from_logits(outcome, 5 * outcome.indicators(decided).flatten(1), labels)
     assert torchmetrics_accuracy(p) == pytest.approx((2 / 3 + 0) / 2)

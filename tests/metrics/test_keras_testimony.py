@@ -16,7 +16,7 @@ from .ask_keras import CASES
 from .keras_cases import HEADS, WITHOUT_A_HEAD, batches, losses, predictions, train
 
 FOLDER = Path(__file__).parent / "keras_said"
-RULERS = {
+METRIC_OF = {
     "keras-1.0.5": keras_3_accuracy,  # shapes alone, as again from tf.keras 2.2 on
     "keras-1.0.6": keras_2_3_accuracy,
     "keras-2.0.8": keras_2_3_accuracy,
@@ -25,21 +25,21 @@ RULERS = {
     "tf.keras-2.2.3": keras_3_accuracy,
     "keras-3.0.5": keras_3_accuracy,
 }
-SAID = {name: json.loads((FOLDER / f"{name}.json").read_text())["cases"] for name in RULERS}
-HEARD = [(name, case) for name in RULERS for case in CASES if "refused" not in SAID[name][case]]
+SAID = {name: json.loads((FOLDER / f"{name}.json").read_text())["cases"] for name in METRIC_OF}
+HEARD = [(name, case) for name in METRIC_OF for case in CASES if "refused" not in SAID[name][case]]
 # Keras 3.0 printed the mean of its batches' means, the short batch counting like the others.
 MEAN_OF_MEANS = "keras-3.0.5"
 
 
 def test_records_are_complete():
-    assert {path.stem for path in FOLDER.iterdir()} == set(RULERS)
+    assert {path.stem for path in FOLDER.iterdir()} == set(METRIC_OF)
     for name, cases in SAID.items():
         assert list(cases) == list(CASES) == list(HEADS), name
 
 
 @pytest.mark.parametrize(("name", "case"), HEARD)
 def test_our_dialect_prints_what_keras_printed(name, case):
-    ours = RULERS[name](predictions(case, train(case)))
+    ours = METRIC_OF[name](predictions(case, train(case)))
     assert ours == pytest.approx(SAID[name][case]["accuracy"], abs=1e-6)
 
 
@@ -47,12 +47,12 @@ def test_our_dialect_prints_what_keras_printed(name, case):
     "case", ["softmax, one-hot, bce", "sigmoid, one-hot, bce", "sigmoid, multi-hot"]
 )
 def test_the_rule_changed_twice_and_the_model_never(case):
-    printed = [SAID[name][case]["accuracy"] for name in RULERS]
+    printed = [SAID[name][case]["accuracy"] for name in METRIC_OF]
     shapes, loss = printed[0], printed[1]
     assert printed == pytest.approx([shapes, loss, loss, loss, loss, shapes, shapes], abs=1e-6)
     assert loss > shapes + 0.04
-    moved = [SAID[name][case]["logits_moved"] for name in RULERS]
-    assert moved == pytest.approx([moved[0]] * len(RULERS), abs=1e-5)
+    moved = [SAID[name][case]["logits_moved"] for name in METRIC_OF]
+    assert moved == pytest.approx([moved[0]] * len(METRIC_OF), abs=1e-5)
 
 
 # Single precision, fifteen steps, other orders of summation: 1e-5 leaves a factor of ten.
@@ -66,8 +66,8 @@ def test_our_heads_reach_the_loss_that_keras_printed(name, case):
 
 
 def test_keras_refused_a_column_of_targets_for_categorical_loss_up_to_tf_2_1():
-    refusing = [name for name in RULERS if "refused" in SAID[name]["one softmax unit"]]
-    assert refusing == [name for name in RULERS if name not in ("tf.keras-2.2.3", "keras-3.0.5")]
+    refusing = [name for name in METRIC_OF if "refused" in SAID[name]["one softmax unit"]]
+    assert refusing == [name for name in METRIC_OF if name not in ("tf.keras-2.2.3", "keras-3.0.5")]
     assert sum("refused" in said for cases in SAID.values() for said in cases.values()) == 5
 
 
@@ -82,8 +82,10 @@ def test_one_softmax_unit_drifts_on_tensorflow_and_says_the_same():
 # The records come from other machines: no decision may hang on a last bit.
 @pytest.mark.parametrize("case", [case for case, (*_, trained) in CASES.items() if trained])
 def test_no_unit_is_near_one_half_or_another_unit(case):
-    head, outputs = HEADS[case], predictions(case, train(case)).outputs
-    assert (outputs - 0.5).abs().min() > 1e-4
-    if head.units > 1:
-        highest = outputs.reshape(len(outputs), -1, head.outcome.n).topk(2).values
+    head, framework_outputs = HEADS[case], predictions(case, train(case)).framework_outputs
+    assert (framework_outputs - 0.5).abs().min() > 1e-4
+    if head.num_logits > 1:
+        highest = (
+            framework_outputs.reshape(len(framework_outputs), -1, head.outcome.n).topk(2).values
+        )
         assert (highest[..., 0] - highest[..., 1]).min() > 1e-4

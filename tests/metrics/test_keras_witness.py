@@ -175,7 +175,7 @@ def test_binary_crossentropy_of_a_softmax_is_softmax_bce_clip_and_all(folder):
 
 def test_binary_crossentropy_of_logits_is_sigmoid_bce_meaned(folder):
     values, gradients, k_values, k_gradients = ours_and_theirs(
-        SigmoidBCE(OneOf(5), over_units="mean"), "bce of logits", folder
+        SigmoidBCE(OneOf(5), class_reduction="mean"), "bce of logits", folder
     )
     torch.testing.assert_close(k_values, values, **CLOSE)
     torch.testing.assert_close(k_gradients, gradients, **CLOSE)

@@ -1,4 +1,4 @@
-"""What holds for all rulers at once: perfection, floors, gaps in the data, names."""
+"""What holds for all metrics at once: perfection, baselines, gaps in the data, names."""
 
 import math
 from dataclasses import replace
@@ -10,14 +10,14 @@ from lossheads import heads
 from lossheads.errors import UserError
 from lossheads.metrics import (
     accuracy_score,
-    class_rulers_for,
-    find_ruler,
+    find_metric,
     measure,
+    metrics_for,
+    per_class_metrics_for,
     posterior_kl_loss,
-    rulers_for,
     skill,
 )
-from lossheads.metrics.evaluate import ALL_CLASS_RULERS, ALL_RULERS
+from lossheads.metrics.evaluate import ALL_METRICS, ALL_PER_CLASS_METRICS
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf, Outcome
 from lossheads.predictions import Predictions, predict
 
@@ -35,52 +35,52 @@ OUTCOMES: list[Outcome] = [
 
 
 def known(outcome: Outcome) -> Predictions:
-    """Predictions that lack nothing: the true posterior is there for rulers that read it."""
+    """Predictions that lack nothing: the true posterior is there for metrics that read it."""
     p = draw(outcome)
-    return replace(p, truth=outcome.presence(p.labels).double())
+    return replace(p, true_posterior=outcome.indicators(p.labels).double())
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=str)
-def test_a_measurement_holds_what_single_rulers_say(outcome):
+def test_a_measurement_holds_what_single_metrics_say(outcome):
     p = known(outcome)
     seen = measure(p, full=True)
     assert seen.n == 200
-    assert list(seen.rulers) == list(seen.floors) == [r.name for r in rulers_for(outcome)]
-    for ruler in rulers_for(outcome):
-        assert seen.rulers[ruler.name] == pytest.approx(ruler(p), abs=0, nan_ok=True)
-        assert seen.floors[ruler.name] == pytest.approx(ruler.floor(p), abs=0, nan_ok=True)
-    for ruler in class_rulers_for(outcome):
-        assert seen.classes[ruler.name] == ruler(p)
-        assert len(ruler.floor(p)) == math.prod(outcome.columns)
+    assert list(seen.metrics) == list(seen.baselines) == [r.name for r in metrics_for(outcome)]
+    for metric in metrics_for(outcome):
+        assert seen.metrics[metric.name] == pytest.approx(metric(p), abs=0, nan_ok=True)
+        assert seen.baselines[metric.name] == pytest.approx(metric.baseline(p), abs=0, nan_ok=True)
+    for metric in per_class_metrics_for(outcome):
+        assert seen.per_class[metric.name] == metric(p)
+        assert len(metric.baseline(p)) == math.prod(outcome.columns)
 
 
 def test_a_cheap_measurement_is_a_part_of_the_full_one():
     p = draw(OneOf(5))
-    cheap, full = measure(p, full=False), measure(p, full=True)
-    assert cheap.rulers.items() < full.rulers.items()
-    assert cheap.classes.items() < full.classes.items()
-    assert "roc_auc_score" in full.classes.keys() - cheap.classes.keys()
+    at_every_validation, full = measure(p, full=False), measure(p, full=True)
+    assert at_every_validation.metrics.items() < full.metrics.items()
+    assert at_every_validation.per_class.items() < full.per_class.items()
+    assert "roc_auc_score" in full.per_class.keys() - at_every_validation.per_class.keys()
 
 
 def test_a_class_that_never_occurs_is_counted_and_left_out_of_means():
     labels = torch.tensor([0, 0, 1, 1, 1, 0])
     logits = torch.tensor([[3.0, 0, 0, 0]] * 3 + [[0, 3.0, 0, 0]] * 3)
     seen = measure(from_logits(OneOf(4), logits, labels), full=True)
-    assert seen.classes["recall_score"][:2] == pytest.approx([2 / 3, 2 / 3])
-    assert all(math.isnan(value) for value in seen.classes["recall_score"][2:])
-    assert seen.rulers["balanced_accuracy_score"] == pytest.approx(2 / 3)
+    assert seen.per_class["recall_score"][:2] == pytest.approx([2 / 3, 2 / 3])
+    assert all(math.isnan(value) for value in seen.per_class["recall_score"][2:])
+    assert seen.metrics["balanced_accuracy_score"] == pytest.approx(2 / 3)
     for name in ("recall_score", "precision_score", "roc_auc_score", "balanced_accuracy_score"):
         assert seen.undefined[name] == 2, name
     assert "accuracy_score" not in seen.undefined
 
 
-def test_a_single_nan_score_leaves_every_ruler_undefined():
+def test_a_single_nan_score_leaves_every_metric_undefined():
     p = draw(OneOf(3))
     scores = p.scores.clone()
     scores[17, 1] = math.nan
     seen = measure(replace(p, scores=scores), full=True)
-    assert all(math.isnan(value) for value in seen.rulers.values())
-    assert all(math.isnan(v) for row in seen.classes.values() for v in row)
+    assert all(math.isnan(value) for value in seen.metrics.values())
+    assert all(math.isnan(v) for row in seen.per_class.values() for v in row)
     assert seen.undefined["accuracy_score"] == 1
     assert seen.undefined["recall_score"] == 3
     assert math.isnan(accuracy_score(replace(p, scores=scores)))
@@ -90,7 +90,7 @@ def test_labels_changed_in_place_are_counted_again():
     p = draw(OneOf(3))
     measure(p, full=True)
     p.labels.fill_(1)
-    assert measure(p, full=True).floors["accuracy_score"] == 1.0
+    assert measure(p, full=True).baselines["accuracy_score"] == 1.0
 
 
 def test_labels_made_in_inference_mode_are_measured():
@@ -104,7 +104,7 @@ def test_infinite_losses_stay_infinite_instead_of_vanishing():
     p = draw(OneOf(2), n=2)
     log_probs = torch.tensor([[0.0, -math.inf], [-math.inf, 0.0]], dtype=torch.float64)
     p = replace(p, labels=torch.tensor([1, 1]), log_probs=log_probs)
-    assert measure(p, full=False).rulers["nll_loss"] == math.inf
+    assert measure(p, full=False).metrics["nll_loss"] == math.inf
 
 
 def test_no_examples_are_refused():
@@ -116,54 +116,54 @@ def test_no_examples_are_refused():
 
 
 def test_names_are_unique_and_tell_which_way_is_better():
-    rulers = [*ALL_RULERS, *ALL_CLASS_RULERS]
-    names = [ruler.name for ruler in rulers]
+    metrics = [*ALL_METRICS, *ALL_PER_CLASS_METRICS]
+    names = [metric.name for metric in metrics]
     assert len(names) == len(set(names))
-    for ruler in rulers:
-        lower = ruler.name.endswith(("_loss", "_error"))
-        assert ruler.perfect == (0.0 if lower or ruler.name == "score_when_absent" else 1.0)
-        assert ruler.says.endswith(".")
+    for metric in metrics:
+        lower = metric.name.endswith(("_loss", "_error"))
+        assert metric.perfect == (0.0 if lower or metric.name == "score_when_absent" else 1.0)
+        assert metric.description.endswith(".")
 
 
-def test_an_unknown_ruler_is_refused_with_its_neighbours():
-    with pytest.raises(UserError, match="no ruler 'acuracy_score': did you mean accuracy_score"):
-        find_ruler("acuracy_score", OneOf(3))
+def test_an_unknown_metric_is_refused_with_its_neighbours():
+    with pytest.raises(UserError, match="no metric 'acuracy_score': did you mean accuracy_score"):
+        find_metric("acuracy_score", OneOf(3))
 
 
-def test_a_ruler_without_meaning_for_the_outcome_is_refused():
+def test_a_metric_without_meaning_for_the_outcome_is_refused():
     with pytest.raises(UserError, match=r"accuracy_score does not serve AnyOf\(n=3\).*OneOf or"):
-        find_ruler("accuracy_score", AnyOf(3))
+        find_metric("accuracy_score", AnyOf(3))
     with pytest.raises(UserError, match="accuracy_score does not serve"):
         accuracy_score(draw(AnyOf(3)))
 
 
-def test_a_ruler_per_class_cannot_be_asked_for_one_number():
+def test_a_metric_per_class_cannot_be_asked_for_one_number():
     with pytest.raises(UserError, match=r"'f1_score' gives one value per class.*macro_f1_score"):
-        find_ruler("f1_score", OneOf(3))
+        find_metric("f1_score", OneOf(3))
 
 
-def test_found_rulers_are_the_listed_ones():
+def test_found_metrics_are_the_listed_ones():
     for outcome in OUTCOMES:
-        for ruler in rulers_for(outcome):
-            assert find_ruler(ruler.name, outcome) is ruler
+        for metric in metrics_for(outcome):
+            assert find_metric(metric.name, outcome) is metric
 
 
 @pytest.mark.parametrize(
-    ("score", "floor", "top", "expected"),
+    ("score", "baseline", "top", "expected"),
     [(0.9, 0.9, 1.0, 0.0), (0.95, 0.9, 1.0, 0.5), (0.5, 2.0, 0.0, 0.75), (0.8, 0.9, 1.0, -1.0)],
 )
-def test_skill_is_the_way_from_floor_to_perfection(score, floor, top, expected):
-    assert skill(score, floor, top) == pytest.approx(expected)
+def test_skill_is_the_way_from_floor_to_perfection(score, baseline, top, expected):
+    assert skill(score, baseline, top) == pytest.approx(expected)
 
 
 def test_there_is_no_skill_where_the_floor_is_perfect():
     assert math.isnan(skill(0.0, 0.0, 0.0))
 
 
-def test_rulers_of_the_truth_are_left_out_where_it_is_unknown():
+def test_metrics_of_the_truth_are_left_out_where_it_is_unknown():
     p = draw(OneOf(3))
-    assert "posterior_kl_loss" not in measure(p, full=True).rulers
-    assert "posterior_kl_loss" in measure(known(OneOf(3)), full=True).rulers
+    assert "posterior_kl_loss" not in measure(p, full=True).metrics
+    assert "posterior_kl_loss" in measure(known(OneOf(3)), full=True).metrics
     with pytest.raises(UserError, match="without a true posterior"):
         posterior_kl_loss(p)
 
@@ -179,12 +179,12 @@ HEADS = [
 
 
 @pytest.mark.parametrize("head", HEADS, ids=lambda head: f"{type(head).__name__}-{head.outcome}")
-def test_every_ruler_of_its_outcome_measures_a_head(head):
+def test_every_metric_of_its_outcome_measures_a_head(head):
     g = generator(3)
     labels = draw_labels(head.outcome, 200, g)
-    p = predict(head, torch.randn(200, head.units, generator=g), labels)
+    p = predict(head, torch.randn(200, head.num_logits, generator=g), labels)
     seen = measure(p, full=True)
-    missing = {r.name for r in rulers_for(head.outcome)} - set(seen.rulers)
+    missing = {r.name for r in metrics_for(head.outcome)} - set(seen.metrics)
     assert missing == {"posterior_kl_loss"}
     # Noise fits no positive temperature on some draws; everything else has a value.
     assert set(seen.undefined) <= {"fitted_temperature"}

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from heads.pairings import draw_labels, pairings
-from lossheads import metrics as rulers
+from lossheads import metrics
 from lossheads.heads import SoftmaxCCE
 from lossheads.heads.base import Head
 from lossheads.metrics import measure, measure_cohort
@@ -19,10 +19,10 @@ def drawn(head: Head, members: int, n: int) -> tuple[torch.Tensor, torch.Tensor,
     g = generator(members * n)
     labels = draw_labels(head.outcome, n)
     sizes = torch.logspace(-1, 2, members).reshape(-1, 1, 1)
-    truth = head.outcome.presence(labels).double() * 0.9 + 0.05
+    truth = head.outcome.indicators(labels).double() * 0.9 + 0.05
     if not isinstance(head.outcome, AnyOf):
         truth = truth / truth.sum(dim=-1, keepdim=True)
-    return sizes * torch.randn(members, n, head.units, generator=g), labels, truth
+    return sizes * torch.randn(members, n, head.num_logits, generator=g), labels, truth
 
 
 def alone_and_together(
@@ -60,15 +60,15 @@ def test_a_broken_member_disturbs_nobody():
     assert [together[k] == whole[k] for k in range(4)] == [True, True, False, True]
 
 
-def test_each_ruler_is_laid_on_all_members_at_once(monkeypatch):
+def test_each_metric_is_laid_on_all_members_at_once(monkeypatch):
     calls = []
-    rule = rulers.nll_loss.rule
+    rule = metrics.nll_loss.function
 
-    def counted(facts):
-        calls.append(facts)
-        return rule(facts)
+    def counted(stats):
+        calls.append(stats)
+        return rule(stats)
 
-    monkeypatch.setitem(rulers.nll_loss.__dict__, "rule", counted)
+    monkeypatch.setitem(metrics.nll_loss.__dict__, "function", counted)
     alone_and_together(SoftmaxCCE(OneOf(3)), members=6, n=20, full=False)
     assert len(calls) == 6 + 1
 
@@ -83,4 +83,4 @@ def test_one_member_is_taken_out_of_its_cohort():
         assert torch.equal(member.log_probs, lone.log_probs)
         assert torch.equal(member.decisions, lone.decisions)
         assert member.labels is labels
-        assert rulers.confusion(member).equal(rulers.confusion(lone))
+        assert metrics.confusion_matrix(member).equal(metrics.confusion_matrix(lone))

@@ -1,13 +1,13 @@
-"""Which examples were decided right, packed: against the rulers that count the same."""
+"""Which examples were decided right, packed: against the metrics that count the same."""
 
 import base64
 
 import pytest
 import torch
 
-from lossheads.metrics import accuracy_score, exact_match_score, right_bits
+from lossheads.metrics import accuracy_score, correct_mask_bits, exact_match_score
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf
-from lossheads.records import Right
+from lossheads.records import CorrectMask
 
 from .making import from_logits, generator
 
@@ -22,7 +22,7 @@ def drawn(outcome):
     if isinstance(outcome, AnyOf):
         labels = torch.rand(N, outcome.n, generator=generator(2)) < 0.5
     else:
-        shape = (N,) if isinstance(outcome, OneOf) else (N, outcome.sets)
+        shape = (N,) if isinstance(outcome, OneOf) else (N, outcome.groups)
         labels = torch.randint(outcome.n, shape, generator=generator(2))
     return from_logits(outcome, logits, labels)
 
@@ -30,20 +30,20 @@ def drawn(outcome):
 @pytest.mark.parametrize("outcome", [OneOf(3), AnyOf(2), EachOneOf(2, 3)], ids=str)
 def test_bits_count_what_exact_match_counts(outcome):
     p = drawn(outcome)
-    share = Right(right_bits(p), "").mask.bit_count() / N
+    share = CorrectMask(correct_mask_bits(p), "").mask.bit_count() / N
     assert share == exact_match_score(p)
     assert 0 < share < 1
 
 
 def test_with_one_class_an_example_they_count_accuracy():
     p = drawn(OneOf(3))
-    assert Right(right_bits(p), "").mask.bit_count() / N == accuracy_score(p)
+    assert CorrectMask(correct_mask_bits(p), "").mask.bit_count() / N == accuracy_score(p)
 
 
 def test_the_first_example_is_the_highest_bit():
     logits = torch.eye(3)[[0, 1, 2, 0, 0, 0, 0, 0, 1]]
     labels = torch.tensor([0, 0, 2, 0, 1, 1, 1, 1, 1])
-    bits = base64.b64decode(right_bits(from_logits(OneOf(3), logits, labels)))
+    bits = base64.b64decode(correct_mask_bits(from_logits(OneOf(3), logits, labels)))
     assert [f"{byte:08b}" for byte in bits] == ["10110000", "10000000"]
 
 
@@ -58,4 +58,4 @@ def test_the_first_example_is_the_highest_bit():
 def test_an_example_is_right_when_all_of_it_is(outcome, logits, labels):
     # The first example has one of its two answers right, the second both.
     p = from_logits(outcome, torch.tensor(logits), torch.tensor(labels))
-    assert base64.b64decode(right_bits(p)) == bytes([0b01000000])
+    assert base64.b64decode(correct_mask_bits(p)) == bytes([0b01000000])

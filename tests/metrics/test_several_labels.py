@@ -1,4 +1,4 @@
-"""Rulers of several labels: scikit-learn as oracle, thresholds and temperature by construction."""
+"""Metrics of several labels: scikit-learn as oracle, thresholds and temperature by construction."""
 
 import math
 from dataclasses import replace
@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import minimize_scalar
-from sklearn import metrics
+from sklearn import metrics as sk_metrics
 
 from lossheads.errors import UserError
 from lossheads.metrics import (
-    calibration_error,
+    classwise_calibration_error,
     compare_thresholds,
     excess_coverage_error,
+    expected_calibration_error,
     fitted_temperature,
-    label_calibration_error,
     macro_f1_score,
     macro_precision_score,
     macro_recall_score,
@@ -44,20 +44,22 @@ DRAWS = [
 @pytest.mark.parametrize("p", DRAWS)
 def test_micro_and_macro_means(p):
     y, d = p.labels.numpy(), p.decisions.numpy()
-    for average, rulers in (
+    for average, metrics in (
         ("micro", (micro_f1_score, micro_precision_score, micro_recall_score)),
         ("macro", (macro_f1_score, macro_precision_score, macro_recall_score)),
     ):
-        oracles = (metrics.f1_score, metrics.precision_score, metrics.recall_score)
-        for ruler, oracle in zip(rulers, oracles, strict=True):
-            assert ruler(p) == pytest.approx(oracle(y, d, average=average), abs=1e-12), ruler.name
+        oracles = (sk_metrics.f1_score, sk_metrics.precision_score, sk_metrics.recall_score)
+        for metric, oracle in zip(metrics, oracles, strict=True):
+            assert metric(p) == pytest.approx(oracle(y, d, average=average), abs=1e-12), metric.name
 
 
 @pytest.mark.parametrize("p", DRAWS)
-def test_means_of_order_rulers(p):
+def test_means_of_order_metrics(p):
     y, s = p.labels.numpy(), p.scores.numpy()
-    assert mean_average_precision_score(p) == pytest.approx(metrics.average_precision_score(y, s))
-    assert macro_roc_auc_score(p) == pytest.approx(metrics.roc_auc_score(y, s))
+    assert mean_average_precision_score(p) == pytest.approx(
+        sk_metrics.average_precision_score(y, s)
+    )
+    assert macro_roc_auc_score(p) == pytest.approx(sk_metrics.roc_auc_score(y, s))
 
 
 @pytest.mark.parametrize("p", DRAWS)
@@ -65,14 +67,14 @@ def test_ranking_loss_is_that_of_scikit_learn_on_examples_with_pairs(p):
     y, s = p.labels.numpy(), p.scores.numpy()
     paired = y.any(axis=1) & ~y.all(axis=1)
     assert not paired.all()
-    expected = metrics.label_ranking_loss(y[paired], s[paired])
+    expected = sk_metrics.label_ranking_loss(y[paired], s[paired])
     assert ranking_loss(p) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("p", DRAWS)
 def test_excess_coverage_is_that_of_scikit_learn_less_the_labels_present(p):
     y, s = p.labels.numpy(), p.scores.numpy()
-    expected = metrics.coverage_error(y, s) - y.sum(axis=1).mean()
+    expected = sk_metrics.coverage_error(y, s) - y.sum(axis=1).mean()
     assert excess_coverage_error(p) == pytest.approx(expected, abs=1e-12)
 
 
@@ -93,28 +95,34 @@ def test_many_columns_are_swept_in_slices(monkeypatch):
     p = draw(AnyOf(7), n=90, step=1.0)
     whole = measure(p, full=True)
     monkeypatch.setattr("lossheads.metrics.stats.CELLS_AT_ONCE", 200)
-    assert measure(p, full=True).classes == whole.classes
-    assert ranking_loss(p) == whole.rulers["ranking_loss"]
+    assert measure(p, full=True).classes == whole.per_class
+    assert ranking_loss(p) == whole.metrics["ranking_loss"]
 
 
 def test_calibration_of_labels_is_the_mean_over_labels():
     p = draw(AnyOf(4))
-    assert np.mean(label_calibration_error(p)) == pytest.approx(calibration_error(p), abs=1e-12)
+    assert np.mean(classwise_calibration_error(p)) == pytest.approx(
+        expected_calibration_error(p), abs=1e-12
+    )
 
 
 def test_calibration_of_each_class_reads_its_own_probability():
     # P(class 0) is .8 for all and right half of the time; the other two share the rest evenly.
     labels = torch.tensor([0, 1, 0, 2])
     logits = torch.tensor([0.8, 0.1, 0.1]).log().expand(4, 3)
-    gaps = label_calibration_error(from_logits(OneOf(3), logits, labels))
+    gaps = classwise_calibration_error(from_logits(OneOf(3), logits, labels))
     assert gaps == pytest.approx([0.3, 0.15, 0.15], abs=1e-7)
 
 
 @pytest.mark.parametrize("outcome", [OneOf(5), AnyOf(4), EachOneOf(2, 3)], ids=str)
 def test_distance_to_the_truth_is_the_cross_entropy_it_adds(outcome):
     soft = draw(replace(outcome, soft=True))
-    p = replace(soft, truth=soft.labels.double())
-    truthful = torch.stack([1 - p.truth, p.truth], -1) if isinstance(outcome, AnyOf) else p.truth
+    p = replace(soft, true_posterior=soft.labels.double())
+    truthful = (
+        torch.stack([1 - p.true_posterior, p.true_posterior], -1)
+        if isinstance(outcome, AnyOf)
+        else p.true_posterior
+    )
     best = replace(p, log_probs=truthful.log())
     assert posterior_kl_loss(best) == pytest.approx(0.0, abs=1e-12)
     assert posterior_kl_loss(p) == pytest.approx(nll_loss(p) - nll_loss(best), rel=1e-9)
@@ -122,7 +130,7 @@ def test_distance_to_the_truth_is_the_cross_entropy_it_adds(outcome):
 
 
 def test_the_truth_may_rule_events_out():
-    p = replace(draw(OneOf(3), n=2), truth=torch.eye(3)[:2].double())
+    p = replace(draw(OneOf(3), n=2), true_posterior=torch.eye(3)[:2].double())
     assert posterior_kl_loss(p) == pytest.approx(-p.log_probs.diagonal().mean().item())
 
 
@@ -180,8 +188,8 @@ def test_tuned_thresholds_are_the_best_of_all_cuts():
     cuts = tuned_thresholds(p)
     for k in range(4):
         y, s = p.labels[:, k].numpy(), p.scores[:, k].double().numpy()
-        best = max(metrics.f1_score(y, s >= cut) for cut in s)
-        assert metrics.f1_score(y, s > cuts[k].item()) == pytest.approx(best, abs=1e-12)
+        best = max(sk_metrics.f1_score(y, s >= cut) for cut in s)
+        assert sk_metrics.f1_score(y, s > cuts[k].item()) == pytest.approx(best, abs=1e-12)
 
 
 def test_thresholds_lie_half_way_and_never_between_equal_scores():
@@ -209,9 +217,9 @@ def test_three_ways_to_decide_stand_side_by_side():
     cuts = tuned_thresholds(timid[0]).numpy()
     expected = {"one_half": s > 0.5, "own_rule": own.decisions.numpy(), "tuned": s > cuts}
     for rule, decided in expected.items():
-        macro = metrics.f1_score(y, decided, average="macro")
+        macro = sk_metrics.f1_score(y, decided, average="macro")
         assert table[rule]["macro_f1_score"] == pytest.approx(macro, abs=1e-12)
-        assert table[rule]["hamming_error"] == pytest.approx((y != decided).mean(), abs=1e-12)
+        assert table[rule]["hamming_loss"] == pytest.approx((y != decided).mean(), abs=1e-12)
     # Logits shifted by 2: cutting at 1/2 misses what tuning on validation finds again.
     assert table["tuned"]["macro_f1_score"] > table["one_half"]["macro_f1_score"] + 0.1
 

@@ -24,6 +24,6 @@ def tiny(tmp_path: Path) -> Composer:
     """Composes a tiny run below the test's own folder, with further overrides."""
 
     def made(*overrides: str) -> dict[str, Any]:
-        return compose([*TINY, f"outputs={tmp_path}/outputs", *overrides])
+        return compose([*TINY, f"output_dir={tmp_path}/outputs", *overrides])
 
     return made

@@ -59,22 +59,22 @@ def test_nested_targets_are_refused() -> None:
     node: dict[str, Any] = {
         "_target_": "lossheads.heads.SigmoidBCE",
         "_partial_": True,
-        "over_units": [{"_target_": "os.system"}],
+        "class_reduction": [{"_target_": "os.system"}],
     }
     with pytest.raises(UserError, match="nested _target_"):
         build("head", node, trust=[])
 
 
 def test_unknown_option_is_refused_with_near_matches() -> None:
-    node = {"_target_": "lossheads.heads.SigmoidBCE", "_partial_": True, "over_unit": "sum"}
-    with pytest.raises(UserError, match="did you mean over_units"):
+    node = {"_target_": "lossheads.heads.SigmoidBCE", "_partial_": True, "class_reductio": "sum"}
+    with pytest.raises(UserError, match="did you mean class_reduction"):
         build("head", node, trust=[])
 
 
 def test_options_arrive() -> None:
-    node = {"_target_": "lossheads.heads.SigmoidBCE", "_partial_": True, "over_units": "mean"}
+    node = {"_target_": "lossheads.heads.SigmoidBCE", "_partial_": True, "class_reduction": "mean"}
     assert build("head", node, trust=[])(outcome=OneOf(3)) == SigmoidBCE(
-        OneOf(3), over_units="mean"
+        OneOf(3), class_reduction="mean"
     )
 
 
@@ -91,7 +91,7 @@ def test_a_configuration_file_cannot_grant_itself_trust(monkeypatch: pytest.Monk
     with pytest.raises(UserError, match="only you can, on the command line"):
         build_parts(config)
     monkeypatch.setenv(TRUST_GIVEN, "subprocess")
-    assert build_parts(config).head.units == 10
+    assert build_parts(config).head.num_logits == 10
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from lossheads.errors import HeadMismatch, UserError
-from lossheads.loggers.progress import Line
+from lossheads.loggers.progress import CohortProgress
 from lossheads.records import Result, read_result, read_results, run_key, select
 from lossheads.runs import execute as execution
 from lossheads.runs.config import compose
@@ -33,7 +33,7 @@ CNN = [
 
 def numbers(result: Result) -> str:
     """Everything measured, as text: NaN equals itself there."""
-    return repr((result.laps, result.first_step))
+    return repr((result.history, result.first_step))
 
 
 def folders(tmp_path: Path) -> list[Path]:
@@ -60,9 +60,11 @@ def test_folder_holds_the_run_and_nothing_else(tiny: Composer, tmp_path: Path) -
     assert json.loads((folder / "status.json").read_text())["status"] == "finished"
     environment = json.loads((folder / "environment.json").read_text())
     assert environment["packages"]["torch"].startswith("2.")
-    laps = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    assert [lap["step"] for lap in laps] == [lap.step for lap in result.laps]
-    assert laps[-1]["test/accuracy_score"] == result.test.rulers["accuracy_score"]
+    history = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [validation["step"] for validation in history] == [
+        validation.step for validation in result.history
+    ]
+    assert history[-1]["test/accuracy_score"] == result.test.metrics["accuracy_score"]
 
 
 def test_result_reads_back_as_written(tiny: Composer, tmp_path: Path) -> None:
@@ -92,7 +94,7 @@ def test_a_run_gives_the_same_numbers_alone_and_in_a_cohort(tiny: Composer, tmp_
     together = execute([tiny(*pair, "cohort.max_members=8") for pair in words])
     assert len({result.key for result in together}) == 12
     for pair, result in zip(words, together, strict=True):
-        (alone,) = execute([tiny(*pair, f"outputs={tmp_path}/alone")])
+        (alone,) = execute([tiny(*pair, f"output_dir={tmp_path}/alone")])
         assert numbers(alone) == numbers(result)
 
 
@@ -103,7 +105,7 @@ def test_neither_threads_nor_the_size_of_cohorts_change_a_number(
     heads = ("softmax_cce", "sigmoid_bce", "sigmoid_bce_mean")
     pairs = [(f"head={head}", f"seed={seed}") for head in heads for seed in range(3)]
     usual = execute([tiny(*pair) for pair in pairs])
-    other = execute([tiny(*pair, *words, f"outputs={tmp_path}/other") for pair in pairs])
+    other = execute([tiny(*pair, *words, f"output_dir={tmp_path}/other") for pair in pairs])
     assert [numbers(result) for result in usual] == [numbers(result) for result in other]
 
 
@@ -111,17 +113,17 @@ def test_runs_on_several_datasets_train_at_the_same_time(tiny: Composer, tmp_pat
     words = [(f"dataset.classes={c}", f"seed={seed}") for c in (3, 5, 7) for seed in (0, 1)]
     together = execute([tiny(*pair) for pair in words])
     for pair, result in zip(words, together, strict=True):
-        (alone,) = execute([tiny(*pair, f"outputs={tmp_path}/alone")])
+        (alone,) = execute([tiny(*pair, f"output_dir={tmp_path}/alone")])
         assert numbers(alone) == numbers(result)
 
 
 def test_convolutions_train_in_processes_of_one_thread(tmp_path: Path) -> None:
-    plain = [compose([*CNN, f"outputs={tmp_path}/apart", f"seed={seed}"]) for seed in range(3)]
+    plain = [compose([*CNN, f"output_dir={tmp_path}/apart", f"seed={seed}"]) for seed in range(3)]
     apart = execute(plain)
     assert [result.config["seed"] for result in apart] == [0, 1, 2]
     for seed, result in enumerate(apart):
         assert result.environment["threads"] == 1
-        alone = [*CNN, f"outputs={tmp_path}/alone", f"seed={seed}", "device.threads=1"]
+        alone = [*CNN, f"output_dir={tmp_path}/alone", f"seed={seed}", "device.threads=1"]
         assert numbers(execute([compose(alone)])[0]) == numbers(result)
 
 
@@ -134,7 +136,7 @@ def test_asked_twice_is_trained_once_and_answered_twice(tiny: Composer, tmp_path
 
 def test_key_names_what_is_computed_and_nothing_else(tiny: Composer) -> None:
     base = run_key(tiny())
-    for word in ("outputs=elsewhere", "force=true", "device.threads=1", "cohort.max_members=2"):
+    for word in ("output_dir=elsewhere", "force=true", "device.threads=1", "cohort.max_members=2"):
         assert run_key(tiny(word)) == base, word
     for word in (
         "seed=1",
@@ -155,19 +157,19 @@ def test_data_seed_follows_the_seed_unless_it_is_given(tiny: Composer) -> None:
     ("words", "steps"),
     [
         # digits are nine steps of 128 an epoch
-        ("training.laps_per_epoch=1", [0, 9, 18]),
-        ("training.laps_per_epoch=2", [0, 5, 9, 14, 18]),
-        ("training.laps_per_epoch=5", [0, 2, 4, 5, 7, 9, 11, 13, 14, 16, 18]),
-        ("training.laps_per_epoch=100", list(range(19))),
-        ("training.laps_per_epoch=2 training.epochs=1.2", [0, 5, 9, 11]),
-        ("training.laps_per_epoch=2 training.steps=4", [0, 4]),
-        ("training.laps_per_epoch=2 training.steps=5", [0, 5]),
-        ("training.laps_per_epoch=2 training.steps=0", [0]),
+        ("training.validations_per_epoch=1", [0, 9, 18]),
+        ("training.validations_per_epoch=2", [0, 5, 9, 14, 18]),
+        ("training.validations_per_epoch=5", [0, 2, 4, 5, 7, 9, 11, 13, 14, 16, 18]),
+        ("training.validations_per_epoch=100", list(range(19))),
+        ("training.validations_per_epoch=2 training.epochs=1.2", [0, 5, 9, 11]),
+        ("training.validations_per_epoch=2 training.steps=4", [0, 4]),
+        ("training.validations_per_epoch=2 training.steps=5", [0, 5]),
+        ("training.validations_per_epoch=2 training.steps=0", [0]),
     ],
 )
 def test_laps_are_counted_by_the_epoch(tiny: Composer, words: str, steps: list[int]) -> None:
     (result,) = execute([tiny("training.steps=null", "training.epochs=2", *words.split())])
-    assert [lap.step for lap in result.laps] == steps
+    assert [validation.step for validation in result.history] == steps
 
 
 def test_unfit_pair_is_refused_before_anything_is_written(tiny: Composer, tmp_path: Path) -> None:
@@ -183,7 +185,7 @@ def test_interrupted_run_says_so_and_starts_clean(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Line, "lap", interrupt)
+        patch.setattr(CohortProgress, "on_validation", interrupt)
         with pytest.raises(KeyboardInterrupt):
             execute([tiny()])
     (folder,) = folders(tmp_path)
@@ -227,13 +229,13 @@ def test_diverged_run_has_a_result_that_says_where(tiny: Composer) -> None:
     assert wild.diverged_at is not None
     assert wild.diverged_at["learning_rate"] == 1e38
     assert wild.diverged_at["step"] <= 2
-    assert wild.laps[-1].test is None
+    assert wild.history[-1].test is None
 
 
 def test_outputs_that_cannot_be_written_are_one_sentence(tiny: Composer, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match="outputs cannot be written"):
-        execute([tiny(f"outputs={tmp_path}/file/below")])
+        execute([tiny(f"output_dir={tmp_path}/file/below")])
 
 
 def test_two_processes_do_not_train_one_run(tiny: Composer, tmp_path: Path) -> None:
@@ -248,7 +250,7 @@ def test_two_processes_do_not_train_one_run(tiny: Composer, tmp_path: Path) -> N
 
 
 def test_prior_bias_starts_every_head_at_the_base_rates(tiny: Composer) -> None:
-    words = ("readout.prior_bias=true", "training.steps=0")
+    words = ("output_layer.prior_bias=true", "training.steps=0")
     plain, biased = execute(
         [tiny("training.steps=0", "head=sigmoid_bce"), tiny(*words, "head=sigmoid_bce")]
     )
@@ -261,7 +263,7 @@ def test_prior_bias_starts_every_head_at_the_base_rates(tiny: Composer) -> None:
     ("words", "said"),
     [
         ("training.batch_size=0", "training.batch_size=0: it is at least 1"),
-        ("training.watch=accuracy", "did you mean accuracy_score"),
+        ("training.monitor=accuracy", "did you mean accuracy_score"),
         ("optimizer.lr=-1", "Invalid learning rate"),
         ("device.threads=4096", "cores of this machine"),
         ("device.precision=tf32", "needs device=cuda"),
@@ -272,13 +274,13 @@ def test_prior_bias_starts_every_head_at_the_base_rates(tiny: Composer) -> None:
         ("optimizer.lr=inf", "optimizer.lr=inf: a setting is a finite number"),
         ("training.epochs=nan", "training.epochs=nan: a setting is a finite number"),
         ("optimizer.betas=[0.9]", "optimizer Adam refuses"),
-        ("training.watch=fitted_temperature", "no better side"),
-        ("training.watch=3", "no ruler '3'"),
-        ("training.watch=hamming_error", "it has no meaning for OneOf(n=10)"),
-        ("training.watch=recall_score", "it gives one value per class"),
-        ("training.watch=posterior_kl_loss", "true posterior, which digits does not know"),
+        ("training.monitor=fitted_temperature", "no better side"),
+        ("training.monitor=3", "no metric '3'"),
+        ("training.monitor=hamming_loss", "it has no meaning for OneOf(n=10)"),
+        ("training.monitor=recall_score", "it gives one value per class"),
+        ("training.monitor=posterior_kl_loss", "true posterior, which digits does not know"),
         (
-            "training.watch=posterior_kl_loss training.patience=2",
+            "training.monitor=posterior_kl_loss training.patience=2",
             "true posterior, which digits does not know; use nll_loss",
         ),
         ("seed=-1", "seed=-1: it is at least 0"),
@@ -302,26 +304,26 @@ def test_nonsense_is_one_sentence_and_leaves_no_run(
 @pytest.mark.parametrize("word", ["fitted_temperature", "kl_loss"])
 def test_what_the_data_may_not_know_is_not_recommended(tiny: Composer, word: str) -> None:
     with pytest.raises(UserError) as caught:
-        execute([tiny(f"training.watch={word}")])
+        execute([tiny(f"training.monitor={word}")])
     assert "posterior_kl_loss" not in str(caught.value)
 
 
-def test_every_cheap_ruler_of_the_outcome_can_be_watched(tiny: Composer) -> None:
-    words = ("training.watch=fastai_accuracy_multi", "training.patience=1", "training.steps=3")
+def test_every_cheap_metric_of_the_outcome_can_be_watched(tiny: Composer) -> None:
+    words = ("training.monitor=fastai_accuracy_multi", "training.patience=1", "training.steps=3")
     (result,) = execute([tiny(*words)])
     assert result.status == "finished"
 
 
 def test_distance_to_a_known_posterior_is_watched(tiny: Composer) -> None:
-    words = ("training.watch=posterior_kl_loss", "training.patience=1", "training.steps=3")
+    words = ("training.monitor=posterior_kl_loss", "training.patience=1", "training.steps=3")
     few = ("dataset.train=200", "dataset.val=50", "dataset.test=50")
     (result,) = execute([tiny("dataset=synthetic_blobs", *few, *words)])
-    assert result.val.rulers["posterior_kl_loss"] > 0
+    assert result.val.metrics["posterior_kl_loss"] > 0
 
 
 def test_a_model_that_cannot_be_built_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be built for inputs of shape"):
-        execute([compose([*CNN, f"outputs={tmp_path}", "model.dense=a"])])
+        execute([compose([*CNN, f"output_dir={tmp_path}", "model.dense=a"])])
     assert not (tmp_path / "runs").exists()
 
 
@@ -351,7 +353,7 @@ def test_an_edited_file_is_another_run(tmp_path: Path) -> None:
     for shift in (0.0, 1.0):
         inputs = draw.normal(size=(60, 4)).astype("float32") + shift
         np.savez(tmp_path / "mine.npz", inputs=inputs, labels=labels)
-        (result,) = execute([compose([*words, f"outputs={tmp_path}/outputs"])])
+        (result,) = execute([compose([*words, f"output_dir={tmp_path}/outputs"])])
         keys.append(result.key)
     assert keys[0] != keys[1]
     assert len(folders(tmp_path)) == 2
@@ -363,7 +365,7 @@ def test_classes_that_a_split_lacks_are_told_once_and_kept(
     labels = np.arange(1200) % 60
     inputs = np.random.default_rng(0).normal(size=(1200, 4)).astype("float32")
     np.savez(tmp_path / "mine.npz", inputs=inputs, labels=labels)
-    words = ["dataset=files", f"dataset.path={tmp_path}/mine.npz", f"outputs={tmp_path}/outputs"]
+    words = ["dataset=files", f"dataset.path={tmp_path}/mine.npz", f"output_dir={tmp_path}/outputs"]
     words += ["device=cpu", "training.steps=2", "recording.tensorboard=false", "model=linear"]
     few = [compose([*words, "cohort.max_members=1", f"seed={seed}"]) for seed in (0, 1, 2)]
     first, *_, last = execute(few)

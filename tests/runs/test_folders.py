@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lossheads.cli.errors import sentence_of
+from lossheads.cli.errors import message_and_status
 from lossheads.errors import UserError, refusing_to_write
 from lossheads.runs.execute import execute
 from lossheads.runs.folder import RunFolder, run_path
@@ -70,7 +70,7 @@ def test_a_killed_process_leaves_a_run_that_can_be_trained(tmp_path: Path) -> No
     [(errno.ENOSPC, "cannot be written: no space left"), (errno.EISDIR, "cannot be used: is a")],
 )
 def test_what_the_disk_refuses_is_a_sentence(number: int, said: str) -> None:
-    sentence, status = sentence_of(OSError(number, "x", "outputs/x"))
+    sentence, status = message_and_status(OSError(number, "x", "outputs/x"))
     assert status == 2
     assert sentence.startswith("outputs/x ")
     assert said in sentence
@@ -86,13 +86,13 @@ def test_room_is_asked_for_where_it_helps(tmp_path: Path, number: int, helps: bo
 def test_a_file_tried_in_vain_does_not_explain_a_bug() -> None:
     bug = KeyError("bug")
     bug.__context__ = FileNotFoundError(errno.ENOENT, "x", "nowhere")
-    assert sentence_of(bug) == ("KeyError: 'bug' (the whole story: --debug)", 1)
+    assert message_and_status(bug) == ("KeyError: 'bug' (the whole story: --debug)", 1)
 
 
 def test_memory_that_is_full_is_a_sentence() -> None:
     error = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried …")
-    assert sentence_of(error)[0].startswith("the memory does not hold this run")
-    assert sentence_of(MemoryError())[1] == 2
+    assert message_and_status(error)[0].startswith("the memory does not hold this run")
+    assert message_and_status(MemoryError())[1] == 2
 
 
 def test_a_batch_of_more_than_all_rows_is_all_rows(tiny: Composer) -> None:
@@ -100,5 +100,7 @@ def test_a_batch_of_more_than_all_rows_is_all_rows(tiny: Composer) -> None:
         execute([tiny(f"training.batch_size={size}", "training.steps=3")])[0]
         for size in (10**20, 1085)
     )
-    assert [lap.step for lap in beyond.laps] == [lap.step for lap in all_rows.laps]
-    assert beyond.test.rulers == all_rows.test.rulers
+    assert [validation.step for validation in beyond.history] == [
+        validation.step for validation in all_rows.history
+    ]
+    assert beyond.test.metrics == all_rows.test.metrics

@@ -19,7 +19,7 @@ from lossheads.engine.member import Member
 from lossheads.runs.build import build_parts
 from lossheads.runs.config import compose
 from lossheads.runs.device import prepare
-from lossheads.runs.plan import MOST_ON_CPU
+from lossheads.runs.plan import MAX_MEMBERS_ON_CPU
 from lossheads.runs.workers import in_threads
 
 
@@ -47,7 +47,9 @@ class Engine:
         images, classes = load_rows(setting)
         self._inputs, self._labels = pixels(images), torch.from_numpy(classes)
         self._shape = tuple(self._inputs.shape[1:])
-        self.stacks = can_stack(parts.trunk, self._shape, parts.optimizer, parts.rates)
+        self.stacks = can_stack(
+            parts.backbone, self._shape, parts.optimizer, parts.optimizer_kwargs
+        )
         self._threads = 1 if self.stacks else setting.threads
         self._device = prepare(self._config["device"], self._threads)
         self._kept: dict[int, list[tuple[Cohort, Iterator[Batch]]]] = {}
@@ -65,22 +67,23 @@ class Engine:
     def _walk(self, cohort: Cohort, batches: Iterator[Batch], steps: int) -> None:
         prepare(self._config["device"], self._threads)  # what a thread must be told
         for _ in range(steps):
-            cohort.scale_rates(1.0)  # the loop sets the schedule's factor at every step
+            cohort.scale_learning_rates(1.0)  # the loop sets the schedule's factor at every step
             cohort.step(self._inputs, next(batches))
 
     def _cohorts(self, members: int) -> list[tuple[Cohort, Iterator[Batch]]]:
         """Cohorts as `experiment.runs` deals them out, each with its batches."""
         own, parts = self._setting.order == "own", self._parts
         everyone = [
-            Member(parts.head, seed, seed if own else 0, parts.rates) for seed in range(members)
+            Member(parts.head, seed, seed if own else 0, parts.optimizer_kwargs)
+            for seed in range(members)
         ]
         threads = self._setting.threads
-        count = min(members, ceil(ceil(members / MOST_ON_CPU) / threads) * threads)
+        count = min(members, ceil(ceil(members / MAX_MEMBERS_ON_CPU) / threads) * threads)
         made = []
         for k in range(count):
             group = everyone[members * k // count : members * (k + 1) // count]
             cohort = build_cohort(
-                parts.trunk, self._shape, group, self._labels, parts.optimizer, self._device
+                parts.backbone, self._shape, group, self._labels, parts.optimizer, self._device
             )
             seeds = [member.data_seed for member in group]
             rows = len(self._inputs)

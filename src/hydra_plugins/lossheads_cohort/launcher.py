@@ -41,7 +41,7 @@ class CohortLauncher(Launcher):
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         from lossheads.analysis.overview import sweep_overviews
-        from lossheads.cli.console import announce
+        from lossheads.cli.console import print_results
         from lossheads.runs.execute import execute
 
         if not job_overrides:
@@ -51,7 +51,7 @@ class CohortLauncher(Launcher):
             self._job(list(overrides), initial_job_idx + number)
             for number, overrides in enumerate(job_overrides)
         ]
-        places = list(dict.fromkeys(job["config"]["outputs"] for job in jobs))
+        places = list(dict.fromkeys(job["config"]["output_dir"] for job in jobs))
         if len(places) > 1:
             raise UserError(
                 f"the sweep names several outputs, {', '.join(places)}: one sweep writes to one "
@@ -63,7 +63,7 @@ class CohortLauncher(Launcher):
         try:
             sweep_overviews(distinct, outputs)
         finally:  # what is trained is told, even if the disk is full by now
-            announce(distinct, outputs)
+            print_results(distinct, outputs)
         return [_returned(job, result) for job, result in zip(jobs, results, strict=True)]
 
     def _job(self, overrides: list[str], number: int) -> dict[str, Any]:

@@ -5,4 +5,4 @@ OVERVIEWS = "_overview"
 PUZZLE_TAG = "puzzle/score"
 
 # The two accuracies that are mistaken for each other; pictures of the puzzle show these.
-PUZZLE_RULERS = ("accuracy_score", "elementwise_accuracy_score")
+PUZZLE_METRICS = ("accuracy_score", "elementwise_accuracy_score")

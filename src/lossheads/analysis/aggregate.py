@@ -1,4 +1,4 @@
-"""Arms under rulers over seeds: means, 95 % intervals, floors, and what had to be left out."""
+"""Arms under metrics over seeds: means, 95 % intervals, baselines, and what had to be left out."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Literal
 from scipy import stats
 
 from lossheads.errors import UserError, near_matches
-from lossheads.records import Lap, Measurement, Result, direction
+from lossheads.records import Measurement, Result, ValidationStep, direction
 
 Arms = Mapping[str, Sequence[Result]]  # arm name -> one result per seed
 Split = Literal["val", "test"]
@@ -23,7 +23,7 @@ class Spread:
         mean: NaN when n = 0.
         half_width: Of the interval; NaN when n < 2, where a spread is unknown.
         n: Seeds with a defined value.
-        left_out: Seeds without one: undefined for this ruler, or the run ended early.
+        left_out: Seeds without one: undefined for this metric, or the run ended early.
     """
 
     mean: float
@@ -54,105 +54,117 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def last(result: Result, split: Split) -> Measurement | None:
-    """The split at the kept lap, or None when the run ended before it was measured."""
-    if not result.laps:
+    """The split at the kept validation, or None when the run ended before it was measured."""
+    if not result.history:
         return None
     return result.kept.test if split == "test" else result.kept.val
 
 
-def final(results: Sequence[Result], ruler: str, split: Split) -> Spread:
-    """One arm under one ruler at the end of training."""
+def final(results: Sequence[Result], metric: str, split: Split) -> Spread:
+    """One arm under one metric at the end of training."""
     ends = [last(result, split) for result in results]
-    return spread([math.nan if end is None else end.rulers.get(ruler, math.nan) for end in ends])
+    return spread([math.nan if end is None else end.metrics.get(metric, math.nan) for end in ends])
 
 
-def floor_of(results: Sequence[Result], ruler: str, split: Split) -> float:
-    """What the best answer that ignores the input scores, averaged over seeds; NaN if unknown."""
+def baseline_of(results: Sequence[Result], metric: str, split: Split) -> float:
+    """What the best constant prediction scores, averaged over seeds; NaN if unknown."""
     ends = [last(result, split) for result in results]
-    return spread([end.floors.get(ruler, math.nan) for end in ends if end is not None]).mean
+    return spread([end.baselines.get(metric, math.nan) for end in ends if end is not None]).mean
 
 
-def perfect(ruler: str) -> float:
+def perfect(metric: str) -> float:
     """What perfect predictions score: 1 where higher is better, 0 where lower is, NaN elsewhere."""
-    return {1: 1.0, -1: 0.0, 0: math.nan}[direction(ruler)]
+    return {1: 1.0, -1: 0.0, 0: math.nan}[direction(metric)]
 
 
-def skill(score: float, floor: float, best: float) -> float:
-    """0 at the floor, 1 at perfect; NaN where the floor is perfect already."""
-    return (score - floor) / (best - floor) if best != floor else math.nan
+def skill(score: float, baseline: float, best: float) -> float:
+    """0 at the baseline, 1 at perfect; NaN where the baseline is perfect already."""
+    return (score - baseline) / (best - baseline) if best != baseline else math.nan
 
 
-def curve(results: Sequence[Result], ruler: str) -> list[tuple[Lap, Spread]]:
-    """One arm under one ruler over training, on the validation split.
+def curve(results: Sequence[Result], metric: str) -> list[tuple[ValidationStep, Spread]]:
+    """One arm under one metric over training, on the validation split.
 
     Only steps that every run reached are kept: a mean whose members change along the axis
-    would show who stopped early, not what was learned. Runs without a lap do not count. Whoever
+    would show who stopped early, not what was learned. Runs without a validation step do not count. Whoever
     draws it says where it `is_cut`.
     """
-    by_step = [{lap.step: lap for lap in result.laps} for result in results if result.laps]
+    by_step = [
+        {validation.step: validation for validation in result.history}
+        for result in results
+        if result.history
+    ]
     if not by_step:
         return []
     shared = sorted(set(by_step[0]).intersection(*by_step[1:]))
     return [
-        (by_step[0][step], spread([laps[step].val.rulers.get(ruler, math.nan) for laps in by_step]))
+        (
+            by_step[0][step],
+            spread([history[step].val.metrics.get(metric, math.nan) for history in by_step]),
+        )
         for step in shared
     ]
 
 
 def is_cut(results: Sequence[Result]) -> bool:
     """Whether some runs of an arm were measured after its curve ends: others had stopped."""
-    ends = {max(lap.step for lap in result.laps) for result in results if result.laps}
+    ends = {
+        max(validation.step for validation in result.history)
+        for result in results
+        if result.history
+    }
     return len(ends) > 1
 
 
 def keeps_earlier(results: Sequence[Result]) -> bool:
-    """Whether a run's numbers are of an earlier lap than its last: early stopping keeps the best.
+    """Whether a run's numbers are of an earlier validation step than its last: early stopping keeps the best.
 
-    A curve passes that lap and goes on, so that it need not end in those numbers.
+    A curve passes that validation step and goes on, so that it need not end in those numbers.
     """
     return any(
-        lap.test is not None and lap.step < max(other.step for other in result.laps)
+        validation.test is not None
+        and validation.step < max(other.step for other in result.history)
         for result in results
-        for lap in result.laps
+        for validation in result.history
     )
 
 
-def check(arms: Arms, rulers: Sequence[str], who: str) -> None:
-    """Refuse what cannot be shown: no arm, no ruler, or a ruler that no run was measured under."""
-    if not arms or not rulers:
+def check(arms: Arms, metrics: Sequence[str], who: str) -> None:
+    """Refuse what cannot be shown: no arm, no metric, or a metric that no run was measured under."""
+    if not arms or not metrics:
         raise UserError(
-            f"{who} got {len(arms)} arms and {len(rulers)} rulers: it needs at least one of each"
+            f"{who} got {len(arms)} arms and {len(metrics)} metrics: it needs at least one of each"
         )
     known = {
         name
         for runs in arms.values()
         for run in runs
-        if run.laps
+        if run.history
         for measured in (run.kept.val, run.kept.test)
         if measured is not None
-        for name in measured.rulers
+        for name in measured.metrics
     }
     if not known:
         raise UserError(f"{who} got no run with a measurement: train the arms first")
-    for ruler in rulers:
-        if ruler not in known:
+    for metric in metrics:
+        if metric not in known:
             raise UserError(
-                f"{who} got ruler {ruler!r}: no run was measured under it; "
-                f"{near_matches(ruler, known)}"
+                f"{who} got metric {metric!r}: no run was measured under it; "
+                f"{near_matches(metric, known)}"
             )
 
 
-def floor_words(results: Sequence[Result], floor: float) -> str:
-    """A floor with what it tells.
+def describe_baseline(results: Sequence[Result], baseline: float) -> str:
+    """A baseline with what it tells.
 
-    Names 1 − 1/C where the floor is that number to nine digits (with two classes that is 1/C as
-    well, and tells nothing), and a floor that is perfect already: always saying yes recalls all.
+    Names 1 − 1/C where the baseline is that number to nine digits (with two classes that is 1/C as
+    well, and tells nothing), and a baseline that is perfect already: always saying yes recalls all.
     """
-    if floor == 1:
-        return f"{floor:.3f}, perfect without looking"
+    if baseline == 1:
+        return f"{baseline:.3f}, perfect without looking"
     classes = {len(result.class_names) for result in results}
-    share = [c for c in classes if c > 2 and math.isclose(floor, 1 - 1 / c, abs_tol=1e-9)]
-    return f"{floor:.3f} = 1 − 1/{share[0]}" if share else f"{floor:.3f}"
+    share = [c for c in classes if c > 2 and math.isclose(baseline, 1 - 1 / c, abs_tol=1e-9)]
+    return f"{baseline:.3f} = 1 − 1/{share[0]}" if share else f"{baseline:.3f}"
 
 
 def over_seeds(counts: Sequence[int], spread_word: str) -> str:
@@ -166,11 +178,11 @@ def over_seeds(counts: Sequence[int], spread_word: str) -> str:
     return f"{shown} {least} to {most} seeds{', none at one seed' if 1 in counts else ''}"
 
 
-def quantity(rulers: Sequence[str]) -> str:
-    """What an axis that rulers share measures: the one ruler, accuracy of several kinds, a score.
+def quantity(metrics: Sequence[str]) -> str:
+    """What an axis that metrics share measures: the one metric, accuracy of several kinds, a score.
 
-    "Accuracy" is a word only for rulers that bear it: recall, F1 and areas do not.
+    "Accuracy" is a word only for metrics that bear it: recall, F1 and areas do not.
     """
-    if len(rulers) == 1:
-        return rulers[0]
-    return "accuracy" if all("accuracy" in ruler for ruler in rulers) else "score"
+    if len(metrics) == 1:
+        return metrics[0]
+    return "accuracy" if all("accuracy" in metric for metric in metrics) else "score"

@@ -66,18 +66,18 @@ def _mark_followers(key: str, usual: bool, identities: Sequence[dict[str, Any]])
         if key in leaves:
             rest = {k: v for k, v in leaves.items() if k not in ("seed", "data_seed", key)}
             alike.setdefault(json.dumps(rest, sort_keys=True, default=str), []).append(leaves)
-    followers, open_ones, told = [], [], []
+    followers, open_ones, follows = [], [], []
     for group in alike.values():
         equal = [leaves for leaves in group if leaves[key] == leaves["seed"]]
         fixed = {leaves[key] for leaves in group if leaves[key] != leaves["seed"]}
         if len({leaves["seed"] for leaves in equal}) > 1:
             followers += equal
-            told.append(True)
+            follows.append(True)
         elif equal and equal[0][key] not in fixed:
             open_ones += equal
         else:
-            told.append(False)
-    if any(told) if told else usual:
+            follows.append(False)
+    if any(follows) if follows else usual:
         followers += open_ones
     for leaves in followers:
         leaves[key] = "the seed's"
@@ -104,19 +104,19 @@ def _differing(leaves: Sequence[Mapping[str, Any]]) -> list[str]:
     """The keys that tell arms apart, without those that only repeat what others tell."""
     keys = dict.fromkeys(key for leaf in leaves for key in leaf if not key.startswith("choices."))
     differing = [key for key in keys if len({str(leaf.get(key)) for leaf in leaves}) > 1]
-    return [key for key in differing if not _is_told(key, leaves)]
+    return [key for key in differing if not _is_implied(key, leaves)]
 
 
-def _is_told(key: str, leaves: Sequence[Mapping[str, Any]]) -> bool:
+def _is_implied(key: str, leaves: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a digest of contents only follows from the settings that name the contents."""
     above, _, role = key.rpartition(".")
     if above != "content":
         return False
-    told: dict[str, set[str]] = {}
+    follows: dict[str, set[str]] = {}
     for leaf in leaves:
         settings = str({k: v for k, v in leaf.items() if k.startswith(f"{role}.")})
-        told.setdefault(settings, set()).add(str(leaf.get(key)))
-    return all(len(digests) == 1 for digests in told.values())
+        follows.setdefault(settings, set()).add(str(leaf.get(key)))
+    return all(len(digests) == 1 for digests in follows.values())
 
 
 def _names(leaves: Sequence[Mapping[str, Any]], differing: Sequence[str]) -> list[str]:

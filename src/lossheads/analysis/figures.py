@@ -18,11 +18,11 @@ from lossheads.analysis.aggregate import (
     Arms,
     Split,
     Spread,
+    baseline_of,
     check,
     curve,
+    describe_baseline,
     final,
-    floor_of,
-    floor_words,
     is_cut,
     keeps_earlier,
     over_seeds,
@@ -32,115 +32,124 @@ from lossheads.analysis.aggregate import (
 from lossheads.analysis.tables import folded
 from lossheads.errors import UserError
 
-Pair = tuple[str, str]  # arm, ruler
+Pair = tuple[str, str]  # arm, metric
 Curves = Mapping[Pair, Sequence[tuple[float, Spread]]]  # (epoch, mean over seeds)
-FURTHER_LEFT = "a floor left of the axis"
-SPLIT_WORDS = {"val": "validation", "test": "test"}
-FLOOR_WORDS = "floor: the best answer that never looks at an input"
-CUT_WORDS = "the first seed of the arm stopped here, others trained on"
-KEPT_WORDS = "early stopping: final numbers are of the best lap of each seed, not of a curve's end"
+BASELINE_OFF_AXIS = "a baseline left of the axis"
+SPLIT_NAMES = {"val": "validation", "test": "test"}
+BASELINE_LABEL = "baseline: the best constant prediction"
+CUT_LABEL = "the first seed of the arm stopped here, others trained on"
+KEPT_LABEL = "early stopping: final numbers are of the best validation step of each seed, not of a curve's end"
 
 
 def puzzle_figure(
     arms: Arms,
-    rulers: Sequence[str],
+    metrics: Sequence[str],
     split: Split = "test",
     title: str = "Same predictions, several accuracies",
-    told: Sequence[Pair] = (),
+    highlighted: Sequence[Pair] = (),
 ) -> Figure:
-    """One row per ruler, one mark per arm: mean over seeds, 95 % interval, floors as ticks.
+    """One row per metric, one mark per arm: mean over seeds, 95 % interval, baselines as ticks.
 
     Args:
         arms: Arm name -> one result per seed; at most seven.
-        rulers: From top to bottom; higher must be better.
-        told: (arm, ruler) pairs whose numbers somebody compared; ringed.
+        metrics: From top to bottom; higher must be better.
+        highlighted: (arm, metric) pairs whose numbers somebody compared; ringed.
 
     Raises:
-        UserError: Without arms or rulers, with more arms than colours, for a loss, an error
-            or a factor, or for a ruler that no run was measured under.
+        UserError: Without arms or metrics, with more arms than colours, for a loss, an error
+            or a factor, or for a metric that no run was measured under.
     """
-    _check(arms, rulers, "puzzle_figure")
-    figure, axes = sheet(7.6, 1.4 + len(rulers) * (0.2 + 0.19 * len(arms)))
-    spreads = {(a, r): final(arms[a], r, split) for r in rulers for a in arms}
+    _check(arms, metrics, "puzzle_figure")
+    figure, axes = sheet(7.6, 1.4 + len(metrics) * (0.2 + 0.19 * len(arms)))
+    spreads = {(a, r): final(arms[a], r, split) for r in metrics for a in arms}
     lowest = min((at.mean for at in spreads.values() if at.n), default=0.0)
-    # To the next twentieth below; floors that lie further down get an arrow.
+    # To the next twentieth below; baselines that lie further down get an arrow.
     left = max(0.0, math.floor(20 * lowest - 0.3) / 20)
     axes.set_xlim(left, 1.0 + 0.11 * (1.0 - left))
-    heights = _heights(list(arms), rulers)
-    floors = {(a, r): floor_of(arms[a], r, split) for r in rulers for a in arms}
-    _draw_floors(axes, floors, heights)
-    _draw_marks(axes, spreads, heights, told)
-    names = [f"{ruler}\n{_floor_text(arms, ruler, floors)}" for ruler in rulers]
-    axes.set_yticks(range(len(rulers)), names)
-    axes.set_ylim(len(rulers) - 0.5, -0.5)
+    heights = _heights(list(arms), metrics)
+    baselines = {(a, r): baseline_of(arms[a], r, split) for r in metrics for a in arms}
+    _draw_baselines(axes, baselines, heights)
+    _draw_marks(axes, spreads, heights, highlighted)
+    names = [f"{metric}\n{_floor_text(arms, metric, baselines)}" for metric in metrics]
+    axes.set_yticks(range(len(metrics)), names)
+    axes.set_ylim(len(metrics) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", color=PALE, linewidth=0.6)
     over = over_seeds([at.n for at in spreads.values()], "interval")
-    axes.set_xlabel(f"{SPLIT_WORDS[split]} split, {over}")
+    axes.set_xlabel(f"{SPLIT_NAMES[split]} split, {over}")
     keys = [_mark(marker, colour, arm) for arm, marker, colour in _styled(arms)]
-    tick = Line2D([], [], color=INK, linestyle="", marker="|", ms=11, mew=2.2, label=FLOOR_WORDS)
+    tick = Line2D([], [], color=INK, linestyle="", marker="|", ms=11, mew=2.2, label=BASELINE_LABEL)
     keys.append(tick)
-    if any(floor < left for floor in floors.values()):
-        keys.append(Line2D([], [], color=GREY, linestyle="", marker="<", ms=5, label=FURTHER_LEFT))
-    finish(figure, title, keys + [_ring(label="the numbers that were compared")] * bool(told))
+    if any(baseline < left for baseline in baselines.values()):
+        keys.append(
+            Line2D([], [], color=GREY, linestyle="", marker="<", ms=5, label=BASELINE_OFF_AXIS)
+        )
+    finish(
+        figure, title, keys + [_ring(label="the numbers that were compared")] * bool(highlighted)
+    )
     return figure
 
 
 def epochs_figure(
     arms: Arms,
-    rulers: Sequence[str],
-    title: str = "Both rulers while the same models train",
+    metrics: Sequence[str],
+    title: str = "Both metrics while the same models train",
 ) -> Figure:
-    """Mean over seeds with its 95 % band against epochs; colour is the arm, dash the ruler.
+    """Mean over seeds with its 95 % band against epochs; colour is the arm, dash the metric.
 
-    Every floor is a dotted line where the axis reaches it; the legend says whose it is. A curve
+    Every baseline is a dotted line where the axis reaches it; the legend says whose it is. A curve
     ends with the first seed of its arm that stopped; a bar marks the end where others trained on.
 
     Args:
         arms: Arm name -> one result per seed; at most seven.
-        rulers: At most four (dashes); higher must be better.
+        metrics: At most four (dashes); higher must be better.
 
     Raises:
-        UserError: As `puzzle_figure`, and for more rulers than dashes.
+        UserError: As `puzzle_figure`, and for more metrics than dashes.
     """
-    _check(arms, rulers, "epochs_figure")
-    if len(rulers) > len(DASHES):
+    _check(arms, metrics, "epochs_figure")
+    if len(metrics) > len(DASHES):
         raise UserError(
-            f"epochs_figure got {len(rulers)} rulers: it has {len(DASHES)} dashes to tell them "
+            f"epochs_figure got {len(metrics)} metrics: it has {len(DASHES)} dashes to tell them "
             "apart; draw two figures"
         )
     figure, axes = sheet(7.6, 4.4)
-    pairs = [(arm, ruler) for arm in arms for ruler in rulers]
+    pairs = [(arm, metric) for arm in arms for metric in metrics]
     curves = {
-        (arm, ruler): [(lap.epoch, at) for lap, at in curve(arms[arm], ruler) if at.n]
-        for arm, ruler in pairs
+        (arm, metric): [
+            (validation.epoch, at) for validation, at in curve(arms[arm], metric) if at.n
+        ]
+        for arm, metric in pairs
     }
     _draw_bands(axes, curves)
     _label_epochs(axes, curves)
-    floors = {(arm, ruler): floor_of(arms[arm], ruler, "val") for arm, ruler in pairs}
+    baselines = {(arm, metric): baseline_of(arms[arm], metric, "val") for arm, metric in pairs}
     keys = [Line2D([], [], color=colour, label=arm) for arm, _, colour in _styled(arms)]
-    for dash, ruler in zip(DASHES, rulers, strict=False):
-        label = f"{ruler}, {_floor_text(arms, ruler, floors)}"
+    for dash, metric in zip(DASHES, metrics, strict=False):
+        label = f"{metric}, {_floor_text(arms, metric, baselines)}"
         keys.append(Line2D([], [], color=GREY, linestyle=dash, label=label))
     keys += _early_ends(axes, arms, curves)
-    lines = [axes.axhline(floor, color=INK, lw=1.0, ls=DOTS) for floor in _known(floors.values())]
+    lines = [
+        axes.axhline(baseline, color=INK, lw=1.0, ls=DOTS)
+        for baseline in _known(baselines.values())
+    ]
     if lines:
-        lines[0].set_label(FLOOR_WORDS)
+        lines[0].set_label(BASELINE_LABEL)
     finish(figure, title, keys + lines[:1])
     return figure
 
 
-def _check(arms: Arms, rulers: Sequence[str], who: str) -> None:
-    check(arms, rulers, who)
+def _check(arms: Arms, metrics: Sequence[str], who: str) -> None:
+    check(arms, metrics, who)
     if len(arms) > len(COLOURS):
         raise UserError(
             f"{who} got {len(arms)} arms: it has {len(COLOURS)} colours to tell them apart; "
             "draw two figures"
         )
-    for ruler in rulers:
-        if perfect(ruler) != 1.0:
+    for metric in metrics:
+        if perfect(metric) != 1.0:
             raise UserError(
-                f"{who} got {ruler}: it draws rulers of which more is better, up to 1, on one "
+                f"{who} got {metric}: it draws metrics of which more is better, up to 1, on one "
                 "axis; show losses, errors and factors in a table"
             )
 
@@ -149,12 +158,12 @@ def _styled(arms: Arms) -> list[tuple[str, str, str]]:
     return list(zip(arms, MARKERS, COLOURS, strict=False))
 
 
-def _heights(arms: Sequence[str], rulers: Sequence[str]) -> dict[Pair, float]:
-    """Where each mark stands: rulers one apart, arms spread over 0.7 of a row."""
+def _heights(arms: Sequence[str], metrics: Sequence[str]) -> dict[Pair, float]:
+    """Where each mark stands: metrics one apart, arms spread over 0.7 of a row."""
     middle = (len(arms) - 1) / 2
     return {
-        (arm, ruler): row + 0.7 * (index - middle) / len(arms)
-        for row, ruler in enumerate(rulers)
+        (arm, metric): row + 0.7 * (index - middle) / len(arms)
+        for row, metric in enumerate(metrics)
         for index, arm in enumerate(arms)
     }
 
@@ -163,13 +172,13 @@ def _draw_marks(
     axes: Axes,
     spreads: Mapping[Pair, Spread],
     heights: Mapping[Pair, float],
-    told: Sequence[Pair],
+    highlighted: Sequence[Pair],
 ) -> None:
     order = list(dict.fromkeys(arm for arm, _ in spreads))
-    for (arm, ruler), at in spreads.items():
+    for (arm, metric), at in spreads.items():
         if not at.n:
             continue
-        y, index = heights[arm, ruler], order.index(arm)
+        y, index = heights[arm, metric], order.index(arm)
         axes.errorbar(
             at.mean,
             y,
@@ -182,49 +191,49 @@ def _draw_marks(
         )
         right = axes.get_yaxis_transform()
         note(axes, f"{at.mean:.3f}", (1.0, y), frame=right, ha="right", color=COLOURS[index])
-        if (arm, ruler) in told:
+        if (arm, metric) in highlighted:
             axes.add_line(_ring(at.mean, y))
 
 
-def _draw_floors(
+def _draw_baselines(
     axes: Axes,
-    floors: Mapping[Pair, float],
+    baselines: Mapping[Pair, float],
     heights: Mapping[Pair, float],
 ) -> None:
-    """A tick at the floor of each mark; an arrow at the edge where it lies off the axis."""
+    """A tick at the baseline of each mark; an arrow at the edge where it lies off the axis."""
     left = axes.get_xlim()[0]
-    half = 0.35 / len({arm for arm, _ in floors})
-    for pair, floor in floors.items():
+    half = 0.35 / len({arm for arm, _ in baselines})
+    for pair, baseline in baselines.items():
         y = heights[pair]
-        if floor < left:
+        if baseline < left:
             note(axes, "◂", (left, y), shift=(2, 0), color=GREY)
-        elif not math.isnan(floor):
-            axes.vlines(floor, y - half, y + half, color=INK, linewidth=2.2)
+        elif not math.isnan(baseline):
+            axes.vlines(baseline, y - half, y + half, color=INK, linewidth=2.2)
 
 
-def _floor_text(arms: Arms, ruler: str, floors: Mapping[Pair, float]) -> str:
-    """The floor of a ruler in words; all of them where arms differ.
+def _floor_text(arms: Arms, metric: str, baselines: Mapping[Pair, float]) -> str:
+    """The baseline of a metric in words; all of them where arms differ.
 
-    They may: what Keras 2.3 printed, and so its floor, depends on the loss.
+    They may: what Keras 2.3 printed, and so its baseline, depends on the loss.
     """
     texts = [
-        floor_words(arms[arm], floors[arm, ruler])
+        describe_baseline(arms[arm], baselines[arm, metric])
         for arm in arms
-        if not math.isnan(floors[arm, ruler])
+        if not math.isnan(baselines[arm, metric])
     ]
-    return f"floor {' or '.join(dict.fromkeys(texts)) or 'none'}"
+    return f"baseline {' or '.join(dict.fromkeys(texts)) or 'none'}"
 
 
-def _known(floors: Iterable[float]) -> list[float]:
-    """Each floor once; those that are not known left out."""
-    return list(dict.fromkeys(floor for floor in floors if not math.isnan(floor)))
+def _known(baselines: Iterable[float]) -> list[float]:
+    """Each baseline once; those that are not known left out."""
+    return list(dict.fromkeys(baseline for baseline in baselines if not math.isnan(baseline)))
 
 
 def _draw_bands(axes: Axes, curves: Curves) -> None:
     arms = list(dict.fromkeys(arm for arm, _ in curves))
-    rulers = list(dict.fromkeys(ruler for _, ruler in curves))
-    for (arm, ruler), points in curves.items():
-        colour, dash = COLOURS[arms.index(arm)], DASHES[rulers.index(ruler)]
+    metrics = list(dict.fromkeys(metric for _, metric in curves))
+    for (arm, metric), points in curves.items():
+        colour, dash = COLOURS[arms.index(arm)], DASHES[metrics.index(metric)]
         epochs = [epoch for epoch, _ in points]
         axes.plot(epochs, [at.mean for _, at in points], color=colour, linestyle=dash, lw=1.6)
         low, high = [at.low for _, at in points], [at.high for _, at in points]
@@ -238,9 +247,9 @@ def _early_ends(axes: Axes, arms: Arms, curves: Curves) -> list[Line2D]:
         if arm in cut and points:
             epoch, at = points[-1]
             axes.add_line(_bar(COLOURS[list(arms).index(arm)], epoch, at.mean))
-    keys = [_bar(GREY, label=CUT_WORDS)] if cut else []
+    keys = [_bar(GREY, label=CUT_LABEL)] if cut else []
     if any(keeps_earlier(runs) for runs in arms.values()):
-        keys.append(Line2D([], [], linestyle="", label=KEPT_WORDS))
+        keys.append(Line2D([], [], linestyle="", label=KEPT_LABEL))
     return keys
 
 
@@ -252,13 +261,13 @@ def _bar(colour: str, *at: float, label: str = "_") -> Line2D:
 
 
 def _label_epochs(axes: Axes, curves: Curves) -> None:
-    # The first steps climb from chance; the end is where rulers part, so the axis serves the end.
+    # The first steps climb from chance; the end is where metrics part, so the axis serves the end.
     worst_end = min((points[-1][1].mean for points in curves.values() if points), default=0.0)
     axes.set_ylim(max(0.0, 1 - 2.5 * (1 - min(worst_end, 0.99))), 1.0)
     axes.grid(axis="y", color=PALE, linewidth=0.6)
     over = over_seeds([at.n for points in curves.values() for _, at in points], "band")
     axes.set_xlabel(f"epochs; validation split, {over}")
-    axes.set_ylabel(quantity(list(dict.fromkeys(ruler for _, ruler in curves))))
+    axes.set_ylabel(quantity(list(dict.fromkeys(metric for _, metric in curves))))
 
 
 def _mark(marker: str, colour: str, label: str) -> Line2D:

@@ -1,4 +1,4 @@
-"""A forest plot in pieces: one SVG strip a prediction, one axis for the strips of a group.
+"""A forest plot in pieces: one SVG strip a hypothesis, one axis for the strips of a group.
 
 Across the page everything is placed in per cent, down the page in pixels. So a strip fills
 whatever width it is given, wide screen or telephone, while lines and letters keep their size.
@@ -21,12 +21,12 @@ _STEPS = (1, 2, 5, 10)
 
 @dataclass(frozen=True)
 class Bar:
-    """One prediction as it is drawn.
+    """One hypothesis as it is drawn.
 
     Attributes:
         plain: Mean with its 95 % interval.
         tested: The corrected interval, which decides.
-        low, high: The predicted region; infinite where it has no border.
+        low, high: The region of the hypothesis; infinite where it has no border.
         alt: The same in words, for those who do not see the picture.
     """
 

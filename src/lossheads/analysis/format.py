@@ -71,11 +71,11 @@ def percent(level: float) -> str:
 
 
 def counted(n: int, thing: str) -> str:
-    """1 prediction, 2 predictions"""
+    """1 hypothesis, 2 hypotheses"""
     return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
 
 
-def flips_word(word: str, smallest_p: float, level: float, n: int) -> str:
+def sign_flip_text(word: str, smallest_p: float, level: float, n: int) -> str:
     """What sign flips say; where their least p is above the level's, that n pairs cannot decide."""
     return f"{counted(n, 'pair')} cannot decide" if smallest_p > 1 - level else word
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Kind = Literal["text", "code", "number", "word"]
+Kind = Literal["text", "code", "number", "conclusion"]
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ def figures(*lines: str) -> Cell:
     return Cell(tuple(line for line in lines if line), "number")
 
 
-def word(spoken: str, *lines: str) -> Cell:
+def conclusion_cell(spoken: str, *lines: str) -> Cell:
     """Holds, fails, undecided; or how printed digits relate to a number."""
-    return Cell((spoken, *(line for line in lines if line)), "word")
+    return Cell((spoken, *(line for line in lines if line)), "conclusion")
 
 
 def grid_of(records: Any, caption: str) -> Grid | None:

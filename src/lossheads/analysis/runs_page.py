@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from lossheads.analysis import PUZZLE_RULERS
+from lossheads.analysis import PUZZLE_METRICS
 from lossheads.analysis.aggregate import Arms, final, over_seeds, perfect, spread
 from lossheads.analysis.arms import arms_of
 from lossheads.analysis.figures import COLOURS, epochs_figure, puzzle_figure
@@ -17,13 +17,13 @@ from lossheads.analysis.format import environment_text, number
 from lossheads.analysis.html import Picture, picture, render, write_html
 from lossheads.analysis.html_tables import Cell, Grid, code, figures, text
 from lossheads.analysis.tables import caption, table
-from lossheads.analysis.test_sets import SameData, by_data
+from lossheads.analysis.test_sets import SharedTestSet, by_test_set
 from lossheads.errors import UserError
 from lossheads.records import Result, read_results
 
 # What a class scores where it is and where it is not; the two that heads differ in most.
 _CLASSES = ("score_when_present", "score_when_absent")
-_SHOWN = (*PUZZLE_RULERS, "keras_2_3_accuracy", "keras_3_accuracy")
+_SHOWN = (*PUZZLE_METRICS, "keras_2_3_accuracy", "keras_3_accuracy")
 
 
 @dataclass(frozen=True)
@@ -58,19 +58,19 @@ def write_runs_page(outputs: Path, page: Path) -> Path:
 
 def runs_page(results: Sequence[Result]) -> str:
     """The page as text; data without a finished run are left out."""
-    finished = [data for data in by_data(results) if data.finished]
+    finished = [data for data in by_test_set(results) if data.finished]
     parts = [_part(data, f"data-{index}") for index, data in enumerate(finished, 1)]
     return render("runs.html", parts_of=parts, runs=len(results))
 
 
-def _part(data: SameData, anchor: str) -> Part:
+def _part(data: SharedTestSet, anchor: str) -> Part:
     arms = arms_of(data.runs)
     return Part(
         title=data.title,
         anchor=anchor,
         examples=data.examples,
         arms=len(arms),
-        scores=_scores(table(arms, data.rulers)),
+        scores=_scores(table(arms, data.metrics)),
         pictures=tuple(_pictures(arms, data.finished)),
         classes=_classes(arms),
         runs=_runs(data.runs),
@@ -79,14 +79,14 @@ def _part(data: SameData, anchor: str) -> Part:
 
 
 def _scores(data: pd.DataFrame) -> Grid:
-    """Rulers go down, arms across: there are more rulers than arms."""
+    """Metrics go down, arms across: there are more metrics than arms."""
     arms = list(data["arm"].unique())
     rows = []
-    for ruler, group in data.groupby("ruler", sort=False):
+    for metric, group in data.groupby("metric", sort=False):
         at = group.set_index("arm")
-        rows.append((code(str(ruler)), *(_score(at.loc[arm]) for arm in arms)))
+        rows.append((code(str(metric)), *(_score(at.loc[arm]) for arm in arms)))
     said = caption(data)
-    return Grid(f"{said[0].upper()}{said[1:]}.", ("ruler", *arms), tuple(rows))
+    return Grid(f"{said[0].upper()}{said[1:]}.", ("metric", *arms), tuple(rows))
 
 
 def _score(row: "pd.Series[float]") -> Cell:
@@ -95,26 +95,28 @@ def _score(row: "pd.Series[float]") -> Cell:
     ends = "one seed, no interval"
     if not math.isnan(row["high"]):
         ends = f"± {number(row['high'] - row['mean'])}"
-    floor = "no floor" if math.isnan(row["floor"]) else f"floor {number(row['floor'])}"
-    return figures(number(row["mean"]), f"{ends}, n = {row['n']:.0f}", floor)
+    baseline = (
+        "no baseline" if math.isnan(row["baseline"]) else f"baseline {number(row['baseline'])}"
+    )
+    return figures(number(row["mean"]), f"{ends}, n = {row['n']:.0f}", baseline)
 
 
 def _pictures(arms: Arms, finished: Sequence[Result]) -> list[Picture]:
     known = [
-        ruler
-        for ruler in finished[0].test.rulers
-        if perfect(ruler) == 1.0 and all(ruler in run.laps[0].val.rulers for run in finished)
+        metric
+        for metric in finished[0].test.metrics
+        if perfect(metric) == 1.0 and all(metric in run.history[0].val.metrics for run in finished)
     ]
-    shown = [ruler for ruler in _SHOWN if ruler in known] or known[:2]
+    shown = [metric for metric in _SHOWN if metric in known] or known[:2]
     if not shown or len(arms) > len(COLOURS):
         return []
-    names = f"Arms: {', '.join(arms)}; rulers: {', '.join(shown)}."
-    counts = [final(runs, ruler, "test").n for runs in arms.values() for ruler in shown]
+    names = f"Arms: {', '.join(arms)}; metrics: {', '.join(shown)}."
+    counts = [final(runs, metric, "test").n for runs in arms.values() for metric in shown]
     ends_over, curves_over = (over_seeds(counts, word) for word in ("interval", "band"))
     ends = puzzle_figure(arms, shown, title="Every arm at the end of training")
     curves = epochs_figure(arms, shown[:2], title="Every arm while it trains")
     return [
-        picture("rulers", _png(ends), f"Test split, {ends_over}, with floors. {names}"),
+        picture("metrics", _png(ends), f"Test split, {ends_over}, with baselines. {names}"),
         picture("epochs", _png(curves), f"Validation split by epoch, {curves_over}. {names}"),
     ]
 
@@ -131,9 +133,11 @@ def _classes(arms: Arms) -> Grid | None:
     ended = {
         arm: runs
         for arm, runs in ended.items()
-        if runs and all(name in run.test.classes for run in runs for name in _CLASSES)
+        if runs and all(name in run.test.per_class for run in runs for name in _CLASSES)
     }
-    sizes = {len(run.test.classes[name]) for r in ended.values() for run in r for name in _CLASSES}
+    sizes = {
+        len(run.test.per_class[name]) for r in ended.values() for run in r for name in _CLASSES
+    }
     if len(sizes) != 1:  # arms whose outcomes differ have no classes in common
         return None
     names = next(iter(ended.values()))[0].class_names
@@ -141,7 +145,7 @@ def _classes(arms: Arms) -> Grid | None:
     for index in range(*sizes):
         label = names[index] if index < len(names) else str(index)
         scores = [
-            figures(number(spread([run.test.classes[name][index] for run in runs]).mean))
+            figures(number(spread([run.test.per_class[name][index] for run in runs]).mean))
             for runs in ended.values()
             for name in _CLASSES
         ]
@@ -162,7 +166,7 @@ def _runs(runs: Sequence[Result]) -> Grid:
             code(run.name),
             text(run.status),
             figures(str(run.config["seed"])),
-            figures(f"{run.laps[-1].epoch:g}" if run.laps else "–"),
+            figures(f"{run.history[-1].epoch:g}" if run.history else "–"),
             text("; ".join(run.notes)),
         )
         for run in runs

@@ -1,6 +1,6 @@
-"""From differences per seed to an interval and a word. No torch here.
+"""From differences per seed to an interval and a conclusion. No torch here.
 
-One rule serves every relation: a prediction names the *region* its true mean must lie in; the
+One rule serves every relation: a hypothesis names the *region* its true mean must lie in; the
 interval inside the region means `holds`, outside it `fails`, across a border `undecided`.
 p-values are two-sided throughout, so that "p at most alpha" and "the (1 - alpha) interval does
 not touch a border" are the same statement.
@@ -17,10 +17,10 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-Word = Literal["holds", "fails", "undecided"]
+Conclusion = Literal["holds", "fails", "undecided"]
 
-MOST_SEEDS = 1000
-# Rulers that count examples tie by luck: two equal differences would "hold" wrongly in 6 % of
+MAX_SEEDS = 1000
+# Metrics that count examples tie by luck: two equal differences would "hold" wrongly in 6 % of
 # claims instead of 2.5 % (test_two_equal_numbers_decide_nothing); three do so in less than 2.5 %.
 _FEWEST_EQUAL = 3
 _EXACT_UP_TO = 14  # 2**14 sign flips take milliseconds
@@ -34,7 +34,7 @@ class Interval:
     Attributes:
         mean: In the unit of the values.
         low, high: Ends; infinite when n = 1, equal to the mean when all values are.
-        level: Confidence, 0.95 unless corrected for several looks or predictions.
+        level: Confidence, 0.95 unless corrected for several looks or hypotheses.
         deviation: Sample standard deviation (n - 1); NaN when n = 1.
         n: Seeds.
     """
@@ -49,13 +49,13 @@ class Interval:
 
 @dataclass(frozen=True)
 class Region:
-    """Where a prediction says the true mean lies; `open` when its borders do not belong to it."""
+    """Where a hypothesis says the true mean lies; `open` when its borders do not belong to it."""
 
     low: float
     high: float
     open: bool = False
 
-    def word(self, interval: Interval) -> Word:
+    def conclude(self, interval: Interval) -> Conclusion:
         """What an interval says about the region."""
         low, high = interval.low, interval.high
         if math.isnan(interval.mean) or (interval.deviation == 0 and interval.n < _FEWEST_EQUAL):
@@ -83,13 +83,13 @@ class SecondOpinion:
     """The same question asked without assuming a normal distribution.
 
     Attributes:
-        word: At the same level as the first opinion.
+        conclusion: At the same level as the first opinion.
         p: Two-sided p of the better supported side.
-        smallest_p: What n seeds can reach at best, see `smallest_flip_p`; above alpha, `word`
+        smallest_p: What n seeds can reach at best, see `smallest_flip_p`; above alpha, `conclusion`
             cannot decide.
     """
 
-    word: Word
+    conclusion: Conclusion
     p: float
     smallest_p: float
 
@@ -119,19 +119,19 @@ def two_sided_p(values: Sequence[float], region: Region) -> float:
     if math.isnan(interval.mean) or interval.n < 2:
         return 1.0
     if interval.deviation == 0:
-        return 0.0 if region.word(interval) != "undecided" else 1.0
+        return 0.0 if region.conclude(interval) != "undecided" else 1.0
     error = interval.deviation / math.sqrt(interval.n)
     nearest = min(abs(interval.mean - border) for border in region.borders)
     return float(2 * stats.t.sf(nearest / error, interval.n - 1))
 
 
 def holm_levels(p_values: Sequence[float], alpha: float = 0.05) -> list[float]:
-    """The confidence level at which Holm's procedure looks at each of several predictions.
+    """The confidence level at which Holm's procedure looks at each of several hypotheses.
 
     The smallest p is held against alpha / m, the next against alpha / (m - 1), …; the first
     that is not decided stops the walk, and it and all later ones are judged at its level.
-    The chance of any wrong word among the m is at most alpha: proven for independent
-    predictions (words here say a direction, more than Holm's tests do), and in no correlated case
+    The chance of any wrong conclusion among the m is at most alpha: proven for independent
+    hypotheses (words here say a direction, more than Holm's tests do), and in no correlated case
     that we simulated was it above 0.75 alpha.
 
     Source: Holm (1979), "A simple sequentially rejective multiple test procedure"; for
@@ -149,13 +149,13 @@ def holm_levels(p_values: Sequence[float], alpha: float = 0.05) -> list[float]:
 def further_seeds(values: Sequence[float], region: Region, level: float) -> int | None:
     """Seeds still needed for the interval to leave the nearest border, mean and spread as seen.
 
-    None when that takes more than `MOST_SEEDS`, or when there is no spread to extrapolate from.
+    None when that takes more than `MAX_SEEDS`, or when there is no spread to extrapolate from.
     """
     now = t_interval(values, level)
     if not now.deviation > 0:
         return None
     nearest = min(abs(now.mean - border) for border in region.borders)
-    for n in range(now.n + 1, MOST_SEEDS + 1):
+    for n in range(now.n + 1, MAX_SEEDS + 1):
         half = float(stats.t.isf((1 - level) / 2, n - 1)) * now.deviation / math.sqrt(n)
         if half < nearest:
             return n - now.n
@@ -182,9 +182,9 @@ def second_opinion(values: Sequence[float], region: Region, level: float) -> Sec
     inside = [_flip_p(x - border, inward) for border, inward, _ in finite]
     outside = [_flip_p(x - border, outward) for border, _, outward in finite]
     holds, fails = 2 * max(inside), 2 * min(outside)
-    word: Word = "holds" if holds <= fails else "fails"
+    conclusion: Conclusion = "holds" if holds <= fails else "fails"
     p = min(1.0, holds, fails)
-    return SecondOpinion(word if p <= 1 - level else "undecided", p, smallest)
+    return SecondOpinion(conclusion if p <= 1 - level else "undecided", p, smallest)
 
 
 def _flip_p(x: "np.ndarray[tuple[int], np.dtype[np.float64]]", side: str) -> float:

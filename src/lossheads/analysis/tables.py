@@ -1,4 +1,4 @@
-"""The table arm × ruler, long for machines, wide for eyes: pandas, rich, Markdown, CSV."""
+"""The table arm × metric, long for machines, wide for eyes: pandas, rich, Markdown, CSV."""
 
 import math
 import re
@@ -12,30 +12,30 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from lossheads.analysis.aggregate import Arms, Split, check, final, floor_of, perfect, skill
+from lossheads.analysis.aggregate import Arms, Split, baseline_of, check, final, perfect, skill
 
-COLUMNS = ["arm", "ruler", "mean", "low", "high", "n", "left_out", "floor", "skill", "split"]
+COLUMNS = ["arm", "metric", "mean", "low", "high", "n", "left_out", "baseline", "skill", "split"]
 
 
-def table(arms: Arms, rulers: Sequence[str], split: Split = "test") -> pd.DataFrame:
-    """One row per arm and ruler, in the order given.
+def table(arms: Arms, metrics: Sequence[str], split: Split = "test") -> pd.DataFrame:
+    """One row per arm and metric, in the order given.
 
     Columns: `mean`, `low` and `high` (95 % interval by Student's t over seeds; NaN for n < 2),
-    `n` seeds, `left_out` seeds without a value, `floor` (what the best answer that ignores the
-    input scores), `skill` (of the mean: 0 at the floor, 1 at perfect), `split`.
+    `n` seeds, `left_out` seeds without a value, `baseline` (what the best answer that ignores the
+    input scores), `skill` (of the mean: 0 at the baseline, 1 at perfect), `split`.
 
     Raises:
-        UserError: Without arms or rulers, or for a ruler that no run was measured under.
+        UserError: Without arms or metrics, or for a metric that no run was measured under.
     """
-    check(arms, rulers, "table")
+    check(arms, metrics, "table")
     rows = []
     for arm, results in arms.items():
-        for ruler in rulers:
-            at = final(results, ruler, split)
-            floor = floor_of(results, ruler, split)
-            gained = skill(at.mean, floor, perfect(ruler))
+        for metric in metrics:
+            at = final(results, metric, split)
+            baseline = baseline_of(results, metric, split)
+            gained = skill(at.mean, baseline, perfect(metric))
             rows.append(
-                (arm, ruler, at.mean, at.low, at.high, at.n, at.left_out, floor, gained, split)
+                (arm, metric, at.mean, at.low, at.high, at.n, at.left_out, baseline, gained, split)
             )
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -88,8 +88,8 @@ def _rich_table(data: pd.DataFrame, title: str) -> Table:
     shown.add_column(head[0], overflow="fold")
     for arm in head[1:]:
         shown.add_column(Name(arm), justify="right", overflow="fold")
-    for ruler, *cells in rows:
-        shown.add_row(Name(ruler), *cells, end_section=True)
+    for metric, *cells in rows:
+        shown.add_row(Name(metric), *cells, end_section=True)
     return shown
 
 
@@ -99,8 +99,7 @@ def caption(data: pd.DataFrame) -> str:
     if data["n"].max() == 1:
         over = "one seed, no interval"
     text = (
-        f"{'/'.join(data['split'].unique())} split; {over}; "
-        "floor: the best answer that never looks at the input"
+        f"{'/'.join(data['split'].unique())} split; {over}; baseline: the best constant prediction"
     )
     left_out = data.groupby("arm", sort=False)["left_out"].max()
     missing = [f"{count} of {arm}" for arm, count in left_out.items() if count]
@@ -108,17 +107,17 @@ def caption(data: pd.DataFrame) -> str:
 
 
 def _wide(data: pd.DataFrame) -> list[list[str]]:
-    """Header and one line per ruler; a cell holds mean ± half-width and, below it, its floor.
+    """Header and one line per metric; a cell holds mean ± half-width and, below it, its baseline.
 
-    Rulers go down although they are the columns of the argument: there are more of them than
+    Metrics go down although they are the columns of the argument: there are more of them than
     arms and their names are long, so the table still fits 100 characters.
     """
     seeds = data.groupby("arm", sort=False)["n"].max()
-    lines = [["ruler", *(f"{arm} (n = {n})" for arm, n in seeds.items())]]
-    for ruler, rows in data.groupby("ruler", sort=False):
+    lines = [["metric", *(f"{arm} (n = {n})" for arm, n in seeds.items())]]
+    for metric, rows in data.groupby("metric", sort=False):
         by_arm = rows.set_index("arm")
         cells = [_cell(by_arm.loc[arm], int(n)) for arm, n in seeds.items()]
-        lines.append([str(ruler), *cells])
+        lines.append([str(metric), *cells])
     return lines
 
 
@@ -130,7 +129,7 @@ def _cell(row: "pd.Series[float]", seeds: int) -> str:
         text += f" ± {row['high'] - row['mean']:.4f}"
     if row["n"] != seeds:
         text += f" (n = {row['n']:.0f})"
-    return text if math.isnan(row["floor"]) else f"{text}\nfloor {row['floor']:.4f}"
+    return text if math.isnan(row["baseline"]) else f"{text}\nfloor {row['baseline']:.4f}"
 
 
 def _escape(cell: str) -> str:

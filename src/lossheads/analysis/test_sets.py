@@ -11,8 +11,8 @@ _CONTENTS = "content.dataset"
 
 
 @dataclass(frozen=True)
-class SameData:
-    """Runs on the same data: one table, one n, one set of rulers.
+class SharedTestSet:
+    """Runs on the same data: one table, one n, one set of metrics.
 
     Data drawn anew with every seed are the same where all settings but that seed are.
 
@@ -29,9 +29,9 @@ class SameData:
         return [run for run in self.runs if run.status == "finished"]
 
     @property
-    def rulers(self) -> list[str]:
-        """Every ruler that a finished run was measured under, in order."""
-        return list(dict.fromkeys(name for run in self.finished for name in run.test.rulers))
+    def metrics(self) -> list[str]:
+        """Every metric that a finished run was measured under, in order."""
+        return list(dict.fromkeys(name for run in self.finished for name in run.test.metrics))
 
     @property
     def examples(self) -> str:
@@ -40,7 +40,7 @@ class SameData:
         return f"n = {' or '.join(map(str, sizes))} examples"
 
 
-def by_data(results: Sequence[Result]) -> list[SameData]:
+def by_test_set(results: Sequence[Result]) -> list[SharedTestSet]:
     """The runs of every dataset, in the order met.
 
     Runs with equal dataset settings and equal contents of the files belong together. So do runs
@@ -54,7 +54,9 @@ def by_data(results: Sequence[Result]) -> list[SameData]:
     for choice, here in by_choice.items():
         groups = _groups(here)
         titles = _titles(choice, [settings for settings, _ in groups])
-        found += [SameData(title, runs) for title, (_, runs) in zip(titles, groups, strict=True)]
+        found += [
+            SharedTestSet(title, runs) for title, (_, runs) in zip(titles, groups, strict=True)
+        ]
     return found
 
 
@@ -92,8 +94,8 @@ def _same_test(some: Sequence[Result], others: Sequence[Result]) -> bool:
 
 def _digests(runs: Sequence[Result]) -> dict[int, str]:
     """Seed -> the digest of the test examples, of the runs that recorded it."""
-    ends = [(run.config["seed"], run.test.right) for run in runs if run.status == "finished"]
-    return {seed: right.examples for seed, right in ends if right is not None}
+    ends = [(run.config["seed"], run.test.correct) for run in runs if run.status == "finished"]
+    return {seed: right.examples_digest for seed, right in ends if right is not None}
 
 
 def _titles(choice: str, groups: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -1,1 +1,1 @@
-"""What people said, what was run, and the word that follows from it."""
+"""What people said, what was run, and the verdict that follows from it."""

@@ -20,7 +20,7 @@ FIRST_STEP = "first_step/"
 _STAND_IN = 1_987_654_321
 
 
-class Runs:
+class ArmRuns:
     """Configurations and results of a claim's arms, grid values and seeds."""
 
     def __init__(self, claim: Claim, compose: Compose, execute: Execute) -> None:
@@ -43,7 +43,7 @@ class Runs:
             return filled
         return self._compose(arm, rate, seed)
 
-    def refuse_data_that_stay(self) -> None:
+    def refuse_fixed_data(self) -> None:
         """Refuse to redraw data that are not drawn: such a dataset has no seed of its own."""
         for arm in self.claim.arms.values():
             if not arm.redrawn:
@@ -123,28 +123,28 @@ class Runs:
         """
         if len(self.grid) == 1:
             return self.grid[0]
-        ruler = self.claim.choose_by
-        sign = direction(ruler)
+        metric = self.claim.choose_by
+        sign = direction(metric)
 
         def merit(rate: Value) -> float:
-            score = sign * read(self._at(arm, rate, seed), ruler, "val")
+            score = sign * read(self._at(arm, rate, seed), metric, "val")
             return -math.inf if math.isnan(score) else score
 
         return max(self.grid, key=merit)
 
-    def numbers(self, arm: str, ruler: str) -> dict[int, float]:
-        """Seed -> the arm's number under a ruler, on the test split."""
-        return {seed: read(self.result(arm, seed), ruler, "test") for seed in self.seeds}
+    def numbers(self, arm: str, metric: str) -> dict[int, float]:
+        """Seed -> the arm's number under a metric, on the test split."""
+        return {seed: read(self.result(arm, seed), metric, "test") for seed in self.seeds}
 
     def measured(self) -> dict[tuple[str, str], dict[int, float]]:
-        """Arm and ruler -> seed -> number on the test split, for the rulers predictions read."""
+        """Arm and metric -> seed -> number on the test split, for the metrics hypotheses read."""
         found = {}
-        for prediction in self.claim.predictions:
-            for side in zip(prediction.arms, prediction.rulers, strict=True):
+        for hypothesis in self.claim.hypotheses:
+            for side in zip(hypothesis.arms, hypothesis.metrics, strict=True):
                 try:
                     found[side] = self.numbers(*side)
                 except UserError as error:
-                    raise UserError(f"{prediction.place}.ruler: {error}") from error
+                    raise UserError(f"{hypothesis.place}.metric: {error}") from error
         return found
 
     def _at(self, arm: str, rate: Value, seed: int) -> Result:
@@ -196,18 +196,18 @@ class Runs:
         return [self._results[key] for key in wanted]
 
 
-def read(run: Result, ruler: str, split: Literal["val", "test"]) -> float:
-    """One number of a run; NaN when it did not finish or the ruler is undefined.
+def read(run: Result, metric: str, split: Literal["val", "test"]) -> float:
+    """One number of a run; NaN when it did not finish or the metric is undefined.
 
     Raises:
-        UserError: If the run was measured without this ruler.
+        UserError: If the run was measured without this metric.
     """
     if run.status != "finished":
         return math.nan
-    known = first_step(run) if ruler.startswith(FIRST_STEP) else getattr(run, split).rulers
-    if ruler not in known:
-        raise UserError(f"run {run.name} has no ruler {ruler!r}; {near_matches(ruler, known)}")
-    return float(known[ruler])
+    known = first_step(run) if metric.startswith(FIRST_STEP) else getattr(run, split).metrics
+    if metric not in known:
+        raise UserError(f"run {run.name} has no metric {metric!r}; {near_matches(metric, known)}")
+    return float(known[metric])
 
 
 def first_step(run: Result) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""From numbers per arm and seed to a word per prediction, and from those to the verdict.
+"""From numbers per arm and seed to a conclusion per hypothesis, and from those to the verdict.
 
 Pure data in, pure data out; no torch, no files. Pairing happens here and only here: numbers are
 looked up by seed, never by position.
@@ -11,20 +11,20 @@ from statistics import median
 from typing import Literal
 
 from lossheads.analysis.statistics import (
+    Conclusion,
     Discordance,
     Interval,
     SecondOpinion,
-    Word,
     further_seeds,
     holm_levels,
     second_opinion,
     t_interval,
     two_sided_p,
 )
-from lossheads.claims.schema import Check, Claim, Prediction
+from lossheads.claims.schema import Check, Claim, Hypothesis
 from lossheads.records import Result
 
-# arm and ruler -> seed -> number on the test split; NaN where a run failed or a ruler is undefined.
+# arm and metric -> seed -> number on the test split; NaN where a run failed or a metric is undefined.
 Measured = Mapping[tuple[str, str], Mapping[int, float]]
 
 Reading = Literal["right", "truncated", "wrong"]
@@ -35,7 +35,7 @@ _SIGNS = {1: (1,), 2: (1, -1), 4: (1, -1, -1, 1)}
 
 @dataclass(frozen=True)
 class Finding:
-    """One prediction, judged.
+    """One hypothesis, judged.
 
     Attributes:
         numbers: One per seed: the level, difference or difference of differences.
@@ -47,11 +47,11 @@ class Finding:
             is not to be had or not needed.
     """
 
-    prediction: Prediction
+    hypothesis: Hypothesis
     numbers: tuple[float, ...]
     interval: Interval
     tested: Interval
-    word: Word
+    conclusion: Conclusion
     p: float
     second: SecondOpinion
     more_seeds: int | None
@@ -63,48 +63,49 @@ class CheckRow:
 
     check: Check
     computed: float
-    word: Word
+    conclusion: Conclusion
     reading: Reading | None
 
 
-def paired(prediction: Prediction, measured: Measured, seeds: Sequence[int]) -> tuple[float, ...]:
-    """The prediction's number for each seed, all of its arms read at that same seed."""
-    signs = _SIGNS[len(prediction.arms)]
-    sides = list(zip(signs, prediction.arms, prediction.rulers, strict=True))
+def paired(hypothesis: Hypothesis, measured: Measured, seeds: Sequence[int]) -> tuple[float, ...]:
+    """The hypothesis's number for each seed, all of its arms read at that same seed."""
+    signs = _SIGNS[len(hypothesis.arms)]
+    sides = list(zip(signs, hypothesis.arms, hypothesis.metrics, strict=True))
     return tuple(
-        math.fsum(sign * measured[arm, ruler][seed] for sign, arm, ruler in sides) for seed in seeds
+        math.fsum(sign * measured[arm, metric][seed] for sign, arm, metric in sides)
+        for seed in seeds
     )
 
 
 def judge(
-    predictions: Sequence[Prediction],
+    hypotheses: Sequence[Hypothesis],
     measured: Measured,
     seeds: Sequence[int],
     alpha: float = 0.05,
 ) -> tuple[Finding, ...]:
-    """Every prediction's word; the chance that any decided word is wrong is at most `alpha`."""
-    numbers = [paired(prediction, measured, seeds) for prediction in predictions]
+    """Every hypothesis's conclusion; the chance that any decided conclusion is wrong is at most `alpha`."""
+    numbers = [paired(hypothesis, measured, seeds) for hypothesis in hypotheses]
     p_values = [
-        two_sided_p(row, prediction.region)
-        for row, prediction in zip(numbers, predictions, strict=True)
+        two_sided_p(row, hypothesis.region)
+        for row, hypothesis in zip(numbers, hypotheses, strict=True)
     ]
     levels = holm_levels(p_values, alpha)
     plain = [1 - alpha] * len(levels)
-    return tuple(map(_finding, predictions, numbers, p_values, levels, plain))
+    return tuple(map(_finding, hypotheses, numbers, p_values, levels, plain))
 
 
 def _finding(
-    prediction: Prediction, numbers: tuple[float, ...], p: float, level: float, plain: float
+    hypothesis: Hypothesis, numbers: tuple[float, ...], p: float, level: float, plain: float
 ) -> Finding:
-    region, tested = prediction.region, t_interval(numbers, level)
-    word = region.word(tested)
-    more = further_seeds(numbers, region, level) if word == "undecided" else None
+    region, tested = hypothesis.region, t_interval(numbers, level)
+    conclusion = region.conclude(tested)
+    more = further_seeds(numbers, region, level) if conclusion == "undecided" else None
     return Finding(
-        prediction=prediction,
+        hypothesis=hypothesis,
         numbers=numbers,
         interval=t_interval(numbers, plain),
         tested=tested,
-        word=word,
+        conclusion=conclusion,
         p=p,
         second=second_opinion(numbers, region, level),
         more_seeds=more,
@@ -132,16 +133,20 @@ def _truncated(check: Check, computed: float) -> bool:
     return 0 <= beyond < 1 and computed * check.value > 0
 
 
-def decide(rule: Mapping[str, Sequence[str]], words: Mapping[str, Word]) -> tuple[str, str]:
+def decide(
+    rule: Mapping[str, Sequence[str]], conclusions: Mapping[str, Conclusion]
+) -> tuple[str, str]:
     """The verdict and the sentence that says why.
 
-    The first verdict of the rule whose predictions all hold is given. If every verdict of the
-    rule has a prediction that fails, the claim is refuted. Anything else is undecided.
+    The first verdict of the rule whose hypotheses all hold is given. If every verdict of the
+    rule has a hypothesis that fails, the claim is refuted. Anything else is undecided.
     """
     for verdict, needed in rule.items():
-        if all(words[name] == "holds" for name in needed):
+        if all(conclusions[name] == "holds" for name in needed):
             return verdict, f"{_listed(needed)} {'hold' if len(needed) > 1 else 'holds'}"
-    failing = [[name for name in needed if words[name] == "fails"] for needed in rule.values()]
+    failing = [
+        [name for name in needed if conclusions[name] == "fails"] for needed in rule.values()
+    ]
     if all(failing):
         names = list(dict.fromkeys(name for fails in failing for name in fails))
         return "refuted", f"{_listed(names)} {'fail' if len(names) > 1 else 'fails'}"
@@ -149,7 +154,7 @@ def decide(rule: Mapping[str, Sequence[str]], words: Mapping[str, Word]) -> tupl
         name
         for needed, fails in zip(rule.values(), failing, strict=True)
         for name in needed
-        if not fails and words[name] == "undecided"
+        if not fails and conclusions[name] == "undecided"
     ]
     return "undecided", f"{_listed(list(dict.fromkeys(open_ones)))} not decided"
 
@@ -160,16 +165,16 @@ def _listed(names: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class ModelTest:
-    """McNemar's test of two arms at each seed. It never changes a word.
+    """McNemar's test of two arms at each seed. It never changes a conclusion.
 
     Attributes:
-        predictions: Names of those that compare these arms, in either order.
+        hypotheses: Names of those that compare these arms, in either order.
         arms: The two, in the order of the first of them.
         by_seed: One per seed. Their p are not independent where all seeds share a test set, so
             they are counted and ranked, never multiplied or pooled.
     """
 
-    predictions: tuple[str, ...]
+    hypotheses: tuple[str, ...]
     arms: tuple[str, ...]
     by_seed: tuple[Discordance, ...]
 
@@ -179,7 +184,7 @@ class ModelTest:
         return median(pair.p for pair in self.by_seed)
 
     @property
-    def told_apart(self) -> int:
+    def significant_seeds(self) -> int:
         """Seeds whose two models differ at 0.05, uncorrected."""
         return sum(pair.p < 0.05 for pair in self.by_seed)
 
@@ -197,12 +202,12 @@ class Environment:
 
 @dataclass(frozen=True)
 class Cell:
-    """One arm under one ruler on the test split: interval over seeds, and the mean floor."""
+    """One arm under one metric on the test split: interval over seeds, and the mean baseline."""
 
     arm: str
-    ruler: str
+    metric: str
     interval: Interval
-    floor: float
+    baseline: float
 
 
 @dataclass(frozen=True)
@@ -214,7 +219,7 @@ class ArmReport:
             not recorded.
         gradient_ratio: The same relative to the first arm (of its case).
         chosen: Under tuned_rate: value of the grid key, as text -> seeds that chose it.
-        curves: Shown ruler -> (epoch, mean over seeds on the validation split).
+        curves: Shown metric -> (epoch, mean over seeds on the validation split).
     """
 
     name: str
@@ -235,7 +240,7 @@ class Verdict:
     """
 
     claim: Claim
-    word: str
+    verdict: str
     why: str
     findings: tuple[Finding, ...]
     checks: tuple[CheckRow, ...]
@@ -254,10 +259,12 @@ class Verdict:
 
     @property
     def further_seeds(self) -> int | None:
-        """What an undecided verdict asks for: the largest need among its open predictions.
+        """What an undecided verdict asks for: the largest need among its open hypotheses.
 
         None when nothing is open, or when more seeds would not decide.
         """
-        needs = [finding.more_seeds for finding in self.findings if finding.word == "undecided"]
+        needs = [
+            finding.more_seeds for finding in self.findings if finding.conclusion == "undecided"
+        ]
         known = [need for need in needs if need is not None]
         return max(known) if known and len(known) == len(needs) else None

@@ -1,6 +1,6 @@
 """Configuration overrides as a claim may write them: plain words and numbers, nothing else.
 
-Refused are keys that name code (`_target_`), that belong to whoever runs the claim (`outputs`,
+Refused are keys that name code (`_target_`), that belong to whoever runs the claim (`output_dir`,
 `trust`, `hydra`, …), or that the contest sets itself (`seed`), and values in which the
 configuration language could hide an interpolation, a quote or a second override.
 """

@@ -8,18 +8,18 @@ from typing import Any, Literal, cast
 
 from lossheads.claims.overrides import Value, read_overrides, read_value
 from lossheads.claims.plain_yaml import Item, read
-from lossheads.claims.schema import DATA_SEED, Arm, Check, Claim, Prediction, Relation, Source
+from lossheads.claims.schema import DATA_SEED, Arm, Check, Claim, Hypothesis, Relation, Source
 from lossheads.errors import UserError, near_matches
 
 PROTOCOLS = ("same_rate", "tuned_rate")
 VERDICTS = ("reproduced", "metric_artefact", "refuted")
 DATA = ("one_draw", "per_seed")
-MOST_WORDS = 25
+MAX_WORDS = 25
 
 _TOP = ("source", "says", "statement", "verdict", "explanation", "would_change")
 _CONTEST = (
     "arms",
-    "predictions",
+    "hypotheses",
     "protocol",
     "seeds",
     "shared",
@@ -43,14 +43,14 @@ def load_claim(path: Path) -> Claim:
     top = read(path)
     fields = top.fields(_TOP, (*_CONTEST, "checks"))
     if "arms" not in fields and "checks" not in fields:
-        top.refuse("a claim needs arms with predictions, or checks, or both")
+        top.refuse("a claim needs arms with hypotheses, or checks, or both")
     contest = _contest(top, fields)
     checks = read_checks(fields["checks"]) if "checks" in fields else ()
-    predictions = contest.get("predictions", ())
-    names = [prediction.name for prediction in predictions] + [check.name for check in checks]
+    hypotheses = contest.get("hypotheses", ())
+    names = [hypothesis.name for hypothesis in hypotheses] + [check.name for check in checks]
     for check in checks:
         if names.count(check.name) > 1:
-            raise UserError(f"{check.place}: a prediction bears this name too; names stand once")
+            raise UserError(f"{check.place}: a hypothesis bears this name too; names stand once")
     return Claim(
         slug=path.stem,
         source=_source(fields["source"]),
@@ -92,8 +92,8 @@ def _source(item: Item) -> Source:
 
 def _paraphrase(item: Item) -> str:
     words = item.text()
-    if (n := len(words.split())) > MOST_WORDS:
-        item.refuse(f"the paraphrase has {n} words: at most {MOST_WORDS}")
+    if (n := len(words.split())) > MAX_WORDS:
+        item.refuse(f"the paraphrase has {n} words: at most {MAX_WORDS}")
     return words
 
 
@@ -103,15 +103,15 @@ def _contest(top: Item, fields: Mapping[str, Item]) -> dict[str, Any]:
         for name in given:
             fields[name].refuse("this needs `arms`; without them only `checks` decide")
         return {"arms": {}}
-    for name in ("predictions", "protocol", "seeds"):
+    for name in ("hypotheses", "protocol", "seeds"):
         if name not in fields:
-            top.refuse(f"{name} missing: arms need predictions, a protocol and seeds")
+            top.refuse(f"{name} missing: arms need hypotheses, a protocol and seeds")
     arms = _arms(fields)
-    predictions = read_predictions(fields["predictions"], arms)
+    hypotheses = read_hypotheses(fields["hypotheses"], arms)
     show = tuple(item.text() for item in fields["show"].items()) if "show" in fields else ()
     return {
         "arms": arms,
-        "predictions": predictions,
+        "hypotheses": hypotheses,
         "seeds": _seeds(fields["seeds"]),
         "show": show,
         **_protocol(fields),
@@ -202,11 +202,11 @@ def _rule(item: Item, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
             meant = [known for known in names if known == name or known.startswith(f"{name}/")]
             if not meant:
                 needed.refuse(
-                    f"no prediction or check is called {name!r}; {near_matches(name, names)}"
+                    f"no hypothesis or check is called {name!r}; {near_matches(name, names)}"
                 )
             wanted += meant
         if not wanted:
-            entry.refuse("a verdict rests on at least one prediction or check")
+            entry.refuse("a verdict rests on at least one hypothesis or check")
         rule[word] = tuple(wanted)
     if not rule:
         item.refuse(f"state at least one of {', '.join(VERDICTS)}")
@@ -228,13 +228,13 @@ def named(item: Item) -> dict[str, Item]:
     return found
 
 
-def read_predictions(item: Item, arms: Mapping[str, Arm]) -> tuple[Prediction, ...]:
+def read_hypotheses(item: Item, arms: Mapping[str, Arm]) -> tuple[Hypothesis, ...]:
     """Predictions; those that name arms without a case are asked of every case."""
     cases = list(dict.fromkeys(arm.case for arm in arms.values()))
     found = []
     for name, entry in named(item).items():
         fields = entry.fields(
-            ("ruler", "arms", "relation"), ("margin", "value", "tolerance", "cases", "says")
+            ("metric", "arms", "relation"), ("margin", "value", "tolerance", "cases", "says")
         )
         sides = [side.text() for side in fields["arms"].items()]
         if len(sides) not in (1, 2, 4):
@@ -245,40 +245,40 @@ def read_predictions(item: Item, arms: Mapping[str, Arm]) -> tuple[Prediction, .
             )
             for case in asked:
                 full = [f"{case}/{side}" for side in sides]
-                found.append(_prediction(f"{name}/{case}", entry, fields, full, arms))
+                found.append(_hypothesis(f"{name}/{case}", entry, fields, full, arms))
         else:
-            found.append(_prediction(name, entry, fields, sides, arms))
+            found.append(_hypothesis(name, entry, fields, sides, arms))
     return tuple(found)
 
 
-def _prediction(
+def _hypothesis(
     name: str,
     entry: Item,
     fields: Mapping[str, Item],
     sides: Sequence[str],
     arms: Mapping[str, Arm],
-) -> Prediction:
+) -> Hypothesis:
     for side in sides:
         if side not in arms:
             fields["arms"].refuse(f"arm {side!r} is unknown; {near_matches(side, arms)}")
-    rulers = _rulers(fields["ruler"], len(sides))
-    read_under = list(zip(sides, rulers, strict=True))
+    metrics = _metrics(fields["metric"], len(sides))
+    read_under = list(zip(sides, metrics, strict=True))
     if len(set(read_under)) < len(read_under):
-        fields["arms"].refuse("the same arm under the same ruler stands twice: nothing differs")
+        fields["arms"].refuse("the same arm under the same metric stands twice: nothing differs")
     relation = fields["relation"].one_of(RELATIONS)
     value, margin = _numbers(fields, relation, len(sides))
     says = fields["says"].text() if "says" in fields else ""
     relation = cast(Relation, relation)
-    return Prediction(name, relation, tuple(sides), rulers, value, margin, says, entry.place)
+    return Hypothesis(name, relation, tuple(sides), metrics, value, margin, says, entry.place)
 
 
-def _rulers(item: Item, sides: int) -> tuple[str, ...]:
+def _metrics(item: Item, sides: int) -> tuple[str, ...]:
     if not item.is_list:
         return (item.text(),) * sides
-    rulers = tuple(entry.text() for entry in item.items())
-    if len(rulers) != sides:
-        item.refuse(f"{len(rulers)} rulers for {sides} arms: give one, or one for each arm")
-    return rulers
+    metrics = tuple(entry.text() for entry in item.items())
+    if len(metrics) != sides:
+        item.refuse(f"{len(metrics)} metrics for {sides} arms: give one, or one for each arm")
+    return metrics
 
 
 def _numbers(fields: Mapping[str, Item], relation: str, sides: int) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""What a verdict shows beside its word: the table, the arms, what failed, what to know."""
+"""What a verdict shows beside its name: the table, the arms, what failed, what to know."""
 
 import math
 from collections import Counter
@@ -8,22 +8,22 @@ from typing import Any
 
 from lossheads.analysis.aggregate import curve
 from lossheads.analysis.statistics import Discordance, mcnemar, t_interval
-from lossheads.claims.arm_runs import FIRST_STEP, Config, Runs, first_step
+from lossheads.claims.arm_runs import FIRST_STEP, ArmRuns, Config, first_step
 from lossheads.claims.judge import ArmReport, Cell, Environment, ModelTest
-from lossheads.claims.schema import Prediction
+from lossheads.claims.schema import Hypothesis
 from lossheads.errors import UserError
-from lossheads.records import Result, Right, direction
+from lossheads.records import CorrectMask, Result, direction
 
-# Raises UserError when the configuration cannot be built, or its outcome has no such ruler.
+# Raises UserError when the configuration cannot be built, or its outcome has no such metric.
 AllowArm = Callable[[Config], object]
-AllowRuler = Callable[[Config, str], object]
+AllowMetric = Callable[[Config, str], object]
 
-# Measured beside the rulers of the outcome, e.g. outliers/digits/max_logit_auroc_score or
+# Measured beside the metrics of the outcome, e.g. outliers/digits/max_logit_auroc_score or
 # tuned/macro_f1_score: whether a run has them is known when it is read.
-_BESIDE = (FIRST_STEP, "outliers/", "one_half/", "tuned/")
+_EXTRA_PREFIXES = (FIRST_STEP, "outliers/", "one_half/", "tuned/")
 
 
-def refuse_arms(runs: Runs, allow_arm: AllowArm) -> None:
+def refuse_arms(runs: ArmRuns, allow_arm: AllowArm) -> None:
     """Refuse arms whose configuration resolves and yet cannot be built, by file, line and key."""
     for arm in runs.claim.arms.values():
         for rate in runs.grid:
@@ -33,55 +33,55 @@ def refuse_arms(runs: Runs, allow_arm: AllowArm) -> None:
                 raise UserError(f"{arm.place}: {error}") from error
 
 
-def refuse_rulers(runs: Runs, allow_ruler: AllowRuler) -> None:
-    """Refuse rulers that an arm's outcome does not have; a shown one may miss some arms."""
+def refuse_metrics(runs: ArmRuns, allow_metric: AllowMetric) -> None:
+    """Refuse metrics that an arm's outcome does not have; a shown one may miss some arms."""
     claim = runs.claim
     asked = {
-        (f"{prediction.place}.ruler", arm, ruler)
-        for prediction in claim.predictions
-        for arm, ruler in zip(prediction.arms, prediction.rulers, strict=True)
+        (f"{hypothesis.place}.metric", arm, metric)
+        for hypothesis in claim.hypotheses
+        for arm, metric in zip(hypothesis.arms, hypothesis.metrics, strict=True)
     }
     if claim.choose_by:
         asked |= {(f"claim {claim.slug}, choose_by", arm, claim.choose_by) for arm in claim.arms}
-    for place, arm, ruler in sorted(asked):
-        if error := _refusal(runs, allow_ruler, arm, ruler):
+    for place, arm, metric in sorted(asked):
+        if error := _refusal(runs, allow_metric, arm, metric):
             raise UserError(f"{place}: {error}") from error
     if claim.choose_by and direction(claim.choose_by) == 0:
         raise UserError(
             f"claim {claim.slug}, choose_by: {claim.choose_by} has no better side; choose by a "
-            f"ruler in _score, _accuracy, _loss or _error"
+            f"metric in _score, _accuracy, _loss or _error"
         )
-    for ruler in claim.show:
-        errors = [_refusal(runs, allow_ruler, arm, ruler) for arm in claim.arms]
+    for metric in claim.show:
+        errors = [_refusal(runs, allow_metric, arm, metric) for arm in claim.arms]
         if all(errors):
             raise UserError(f"claim {claim.slug}, show: {errors[0]}") from errors[0]
 
 
-def _refusal(runs: Runs, allow_ruler: AllowRuler, arm: str, ruler: str) -> UserError | None:
-    if ruler.startswith(_BESIDE):
+def _refusal(runs: ArmRuns, allow_metric: AllowMetric, arm: str, metric: str) -> UserError | None:
+    if metric.startswith(_EXTRA_PREFIXES):
         return None
     try:
-        allow_ruler(runs.config(runs.claim.arms[arm], runs.grid[0], 0), ruler)
+        allow_metric(runs.config(runs.claim.arms[arm], runs.grid[0], 0), metric)
     except UserError as error:
         return error
     return None
 
 
-def cells(runs: Runs, level: float = 0.95) -> tuple[Cell, ...]:
-    """The table: every arm under every ruler of the claim that its runs have."""
+def cells(runs: ArmRuns, level: float = 0.95) -> tuple[Cell, ...]:
+    """The table: every arm under every metric of the claim that its runs have."""
     found = []
     for arm in runs.claim.arms if runs.seeds else ():
         ended = _ended(runs.of(arm))
-        for ruler in runs.claim.rulers:
-            if not any(ruler in run.test.rulers or ruler in first_step(run) for run in ended):
+        for metric in runs.claim.metrics:
+            if not any(metric in run.test.metrics or metric in first_step(run) for run in ended):
                 continue
-            floors = [run.test.floors.get(ruler, math.nan) for run in ended]
-            interval = t_interval(list(runs.numbers(arm, ruler).values()), level)
-            found.append(Cell(arm, ruler, interval, math.fsum(floors) / len(floors)))
+            baselines = [run.test.baselines.get(metric, math.nan) for run in ended]
+            interval = t_interval(list(runs.numbers(arm, metric).values()), level)
+            found.append(Cell(arm, metric, interval, math.fsum(baselines) / len(baselines)))
     return tuple(found)
 
 
-def reports(runs: Runs) -> tuple[ArmReport, ...]:
+def reports(runs: ArmRuns) -> tuple[ArmReport, ...]:
     """First-step gradients, chosen rates and curves of every arm."""
     found = []
     first: dict[str, float] = {}
@@ -89,20 +89,20 @@ def reports(runs: Runs) -> tuple[ArmReport, ...]:
         members = runs.of(arm.name)
         norm = _mean([run.first_step.get("gradient_norm", math.nan) for run in members])
         base = first.setdefault(arm.case, norm)
-        curves = {ruler: _curve(members, ruler) for ruler in runs.claim.rulers}
+        curves = {metric: _curve(members, metric) for metric in runs.claim.metrics}
         found.append(
             ArmReport(
                 name=arm.name,
                 gradient_norm=norm,
                 gradient_ratio=norm / base if base else math.nan,
                 chosen=_chosen(runs, arm.name),
-                curves={ruler: curve for ruler, curve in curves.items() if curve},
+                curves={metric: curve for metric, curve in curves.items() if curve},
             )
         )
     return tuple(found)
 
 
-def failed(runs: Runs) -> tuple[str, ...]:
+def failed(runs: ArmRuns) -> tuple[str, ...]:
     """Runs that broke, and diverged ones that the verdict would rest on, in words."""
     said = [run for run in runs.all() if run.status in ("failed", "interrupted")]
     if runs.seeds:
@@ -111,14 +111,14 @@ def failed(runs: Runs) -> tuple[str, ...]:
     return tuple({run.key: f"{run.name} {run.status}" for run in said}.values())
 
 
-def notes(runs: Runs) -> tuple[str, ...]:
+def notes(runs: ArmRuns) -> tuple[str, ...]:
     """What a reader of the numbers should know about how they came to be."""
     found = [_edge_note(runs, arm) for arm in runs.claim.arms if len(runs.grid) > 1]
     diverged = sum(run.status == "diverged" for run in runs.all())
     if diverged:
         found.append(f"{diverged} of {len(runs.all())} runs diverged")
-    old = sum(run.status == "finished" and run.test.right is None for run in runs.all())
-    if old and any(map(_compares_two, runs.claim.predictions)):
+    old = sum(run.status == "finished" and run.test.correct is None for run in runs.all())
+    if old and any(map(_compares_two, runs.claim.hypotheses)):
         found.append(
             f"{old} runs did not record which examples they decided right, so McNemar's test of "
             f"them is left out; force=true trains them again"
@@ -127,12 +127,12 @@ def notes(runs: Runs) -> tuple[str, ...]:
     return (*(note for note in found if note), *sorted(said))
 
 
-def environment(runs: Runs) -> Mapping[str, Any]:
+def environment(runs: ArmRuns) -> Mapping[str, Any]:
     """Where the first run was made; empty when nothing was trained."""
     return next((run.environment for run in runs.all()), {})
 
 
-def environments(runs: Runs) -> tuple[Environment, ...]:
+def environments(runs: ArmRuns) -> tuple[Environment, ...]:
     """Every distinct environment with the number of runs it made, most runs first."""
     counts = Counter(_where(run.environment) for run in runs.all())
     return tuple(Environment(*where, runs=n) for where, n in counts.most_common())
@@ -146,58 +146,58 @@ def _where(environment: Mapping[str, Any]) -> tuple[str, str, str, str]:
     return commit, str(torch), str(device), str(cpu)
 
 
-def model_tests(runs: Runs) -> tuple[ModelTest, ...]:
-    """McNemar's test of every two arms that a prediction compares by right answers on one test set.
+def model_tests(runs: ArmRuns) -> tuple[ModelTest, ...]:
+    """McNemar's test of every two arms that a hypothesis compares by right answers on one test set.
 
-    Two arms are tested once, however many predictions compare them: whatever the margin, and
-    whatever the ruler that counts right answers, the models and examples are the same.
+    Two arms are tested once, however many hypotheses compare them: whatever the margin, and
+    whatever the metric that counts right answers, the models and examples are the same.
     """
     found: dict[frozenset[str], ModelTest] = {}
-    for prediction in filter(_compares_two, runs.claim.predictions):
-        by_seed = _discordances(runs, prediction)
+    for hypothesis in filter(_compares_two, runs.claim.hypotheses):
+        by_seed = _discordances(runs, hypothesis)
         if not by_seed:
             continue
-        arms = frozenset(prediction.arms)
-        known = found.get(arms) or ModelTest((), prediction.arms, by_seed)
-        found[arms] = replace(known, predictions=(*known.predictions, prediction.name))
+        arms = frozenset(hypothesis.arms)
+        known = found.get(arms) or ModelTest((), hypothesis.arms, by_seed)
+        found[arms] = replace(known, hypotheses=(*known.hypotheses, hypothesis.name))
     return tuple(found.values())
 
 
-def _compares_two(prediction: Prediction) -> bool:
-    arms, rulers = prediction.arms, prediction.rulers
-    return len(arms) == 2 and arms[0] != arms[1] and rulers[0] == rulers[1]
+def _compares_two(hypothesis: Hypothesis) -> bool:
+    arms, metrics = hypothesis.arms, hypothesis.metrics
+    return len(arms) == 2 and arms[0] != arms[1] and metrics[0] == metrics[1]
 
 
-def _discordances(runs: Runs, prediction: Prediction) -> tuple[Discordance, ...]:
+def _discordances(runs: ArmRuns, hypothesis: Hypothesis) -> tuple[Discordance, ...]:
     """One per seed; none where any seed has none."""
-    (one, two), ruler = prediction.arms, prediction.rulers[0]
+    (one, two), metric = hypothesis.arms, hypothesis.metrics[0]
     pairs = [
-        _discordance(runs.result(one, seed), runs.result(two, seed), ruler) for seed in runs.seeds
+        _discordance(runs.result(one, seed), runs.result(two, seed), metric) for seed in runs.seeds
     ]
     known = tuple(pair for pair in pairs if pair is not None)
     return known if len(known) == len(pairs) else ()
 
 
-def _discordance(one: Result, two: Result, ruler: str) -> Discordance | None:
-    first, second = _counted(one, ruler), _counted(two, ruler)
-    if first is None or second is None or first.examples != second.examples:
+def _discordance(one: Result, two: Result, metric: str) -> Discordance | None:
+    first, second = _counted(one, metric), _counted(two, metric)
+    if first is None or second is None or first.examples_digest != second.examples_digest:
         return None
     only_first, only_second = first.mask & ~second.mask, second.mask & ~first.mask
     return mcnemar(only_first.bit_count(), only_second.bit_count())
 
 
-def _counted(run: Result, ruler: str) -> Right | None:
-    """The examples a ruler counts; None unless its number is the share of examples right.
+def _counted(run: Result, metric: str) -> CorrectMask | None:
+    """The examples a metric counts; None unless its number is the share of examples right.
 
-    Told from the numbers: with several labels or sets another ruler is exact than with one class.
+    Told from the numbers: with several labels or sets another metric is exact than with one class.
     """
-    if run.status != "finished" or (right := run.test.right) is None:
+    if run.status != "finished" or (right := run.test.correct) is None:
         return None
     share = right.mask.bit_count() / run.test.n
-    return right if math.isclose(run.test.rulers.get(ruler, math.nan), share) else None
+    return right if math.isclose(run.test.metrics.get(metric, math.nan), share) else None
 
 
-def _edge_note(runs: Runs, arm: str) -> str:
+def _edge_note(runs: ArmRuns, arm: str) -> str:
     chosen = [runs.rate(arm, seed) for seed in runs.seeds]
     ends = sum(rate in (runs.grid[0], runs.grid[-1]) for rate in chosen)
     if not ends:
@@ -208,7 +208,7 @@ def _edge_note(runs: Runs, arm: str) -> str:
     )
 
 
-def _chosen(runs: Runs, arm: str) -> dict[str, int]:
+def _chosen(runs: ArmRuns, arm: str) -> dict[str, int]:
     """Learning rate (or other grid value), as text -> seeds; empty when the file fixes it."""
     if arm in runs.rates:
         return {str(runs.rates[arm]): len(runs.seeds)}
@@ -217,10 +217,12 @@ def _chosen(runs: Runs, arm: str) -> dict[str, int]:
     return dict(Counter(str(runs.rate(arm, seed)) for seed in runs.seeds))
 
 
-def _curve(runs: Sequence[Result], ruler: str) -> list[tuple[float, float]]:
-    """Mean over runs of a ruler on the validation split, by epoch; steps that all runs measured."""
+def _curve(runs: Sequence[Result], metric: str) -> list[tuple[float, float]]:
+    """Mean over runs of a metric on the validation split, by epoch; steps that all runs measured."""
     ended = _ended(runs)
-    return [(lap.epoch, at.mean) for lap, at in curve(ended, ruler) if at.n == len(ended)]
+    return [
+        (validation.epoch, at.mean) for validation, at in curve(ended, metric) if at.n == len(ended)
+    ]
 
 
 def _ended(runs: Sequence[Result]) -> list[Result]:

@@ -9,12 +9,12 @@ import time
 from collections.abc import Sequence
 from typing import Literal
 
-from lossheads.analysis.statistics import Word
-from lossheads.claims import record as evidence
-from lossheads.claims.arm_runs import Compose, Execute, Runs
+from lossheads.analysis.statistics import Conclusion
+from lossheads.claims import record
+from lossheads.claims.arm_runs import ArmRuns, Compose, Execute
 from lossheads.claims.checks.registry import refuse_unknown, run_checks
 from lossheads.claims.judge import CheckRow, Finding, Verdict, decide, judge
-from lossheads.claims.record import AllowArm, AllowRuler
+from lossheads.claims.record import AllowArm, AllowMetric
 from lossheads.claims.schema import Claim
 from lossheads.errors import UserError
 
@@ -28,29 +28,29 @@ def run_claim(
     compose: Compose,
     execute: Execute,
     seeds: int | Literal["auto"] | None = None,
-    allow_ruler: AllowRuler | None = None,
+    allow_metric: AllowMetric | None = None,
     allow_arm: AllowArm | None = None,
-    most_seeds: int = 20,
+    max_seeds: int = 20,
 ) -> Verdict:
     """Train what is missing and judge.
 
     Args:
         seeds: How many; None takes the claim's own number. "auto" looks after 5, 10, 20, …
-            seeds up to `most_seeds` and stops when the verdict is decided. Each of the K looks
-            (K is fixed by `most_seeds`, before the first) judges at alpha / K. By Bonferroni the
-            chance that any word at any look is wrong is at most alpha, whatever the rule of
-            stopping; so is the chance that, for one given prediction or cell, the interval shown
-            in the end misses. Neither covers a higher `most_seeds` chosen after a look.
-        allow_ruler, allow_arm: Asked once per arm (and ruler) before training.
+            seeds up to `max_seeds` and stops when the verdict is decided. Each of the K looks
+            (K is fixed by `max_seeds`, before the first) judges at alpha / K. By Bonferroni the
+            chance that any conclusion at any look is wrong is at most alpha, whatever the rule of
+            stopping; so is the chance that, for one given hypothesis or cell, the interval shown
+            in the end misses. Neither covers a higher `max_seeds` chosen after a look.
+        allow_metric, allow_arm: Asked once per arm (and metric) before training.
 
     Raises:
-        UserError: When arms do not differ, a ruler or computation does not exist, or a
+        UserError: When arms do not differ, a metric or computation does not exist, or a
             configuration key is unknown; before anything is trained.
     """
     started = time.monotonic()
-    runs = Runs(claim, compose, execute)
-    looks = _looks(claim, seeds, most_seeds)
-    _refuse(runs, allow_ruler, allow_arm)
+    runs = ArmRuns(claim, compose, execute)
+    looks = _looks(claim, seeds, max_seeds)
+    _refuse(runs, allow_metric, allow_arm)
     if claim.match_first_step:
         runs.match_first_steps()
     checks = run_checks(claim.checks)
@@ -58,25 +58,25 @@ def run_claim(
     return _verdict(runs, checks, findings, looks, time.monotonic() - started)
 
 
-def _looked(runs: Runs, checks: Sequence[CheckRow], looks: Sequence[int]) -> tuple[Finding, ...]:
+def _looked(runs: ArmRuns, checks: Sequence[CheckRow], looks: Sequence[int]) -> tuple[Finding, ...]:
     """Train up to each look in turn; the findings of the one that decides, else of the last."""
     findings: tuple[Finding, ...] = ()
     for look in looks:
         runs.train(look)
-        findings = judge(runs.claim.predictions, runs.measured(), runs.seeds, _alpha(looks))
-        word, _ = _decided(runs.claim, checks, findings)
-        if word != "undecided" or evidence.failed(runs):
+        findings = judge(runs.claim.hypotheses, runs.measured(), runs.seeds, _alpha(looks))
+        verdict, _ = _decided(runs.claim, checks, findings)
+        if verdict != "undecided" or record.failed(runs):
             break
     return findings
 
 
 def _alpha(looks: Sequence[int]) -> float:
-    """The chance of a wrong word that each look may take."""
+    """The chance of a wrong conclusion that each look may take."""
     return ALPHA / max(1, len(looks))
 
 
 def _verdict(
-    runs: Runs,
+    runs: ArmRuns,
     checks: tuple[CheckRow, ...],
     findings: tuple[Finding, ...],
     looks: tuple[int, ...],
@@ -84,45 +84,45 @@ def _verdict(
 ) -> Verdict:
     """What was found, with all evidence."""
     claim, alpha = runs.claim, _alpha(looks)
-    word, why = _decided(claim, checks, findings)
+    verdict, why = _decided(claim, checks, findings)
     return Verdict(
         claim=claim,
-        word=word,
+        verdict=verdict,
         why=why,
         findings=findings,
         checks=checks,
-        cells=evidence.cells(runs, 1 - alpha),
-        arms=evidence.reports(runs),
+        cells=record.cells(runs, 1 - alpha),
+        arms=record.reports(runs),
         seeds=runs.seeds,
         alpha=alpha,
         looks=looks,
-        failed=evidence.failed(runs),
-        notes=evidence.notes(runs),
-        environment=evidence.environment(runs),
-        environments=evidence.environments(runs),
+        failed=record.failed(runs),
+        notes=record.notes(runs),
+        environment=record.environment(runs),
+        environments=record.environments(runs),
         seconds=seconds,
-        models=evidence.model_tests(runs),
+        models=record.model_tests(runs),
         chosen={arm: runs.of(arm) for arm in claim.arms if runs.seeds},
     )
 
 
-def _refuse(runs: Runs, allow_ruler: AllowRuler | None, allow_arm: AllowArm | None) -> None:
+def _refuse(runs: ArmRuns, allow_metric: AllowMetric | None, allow_arm: AllowArm | None) -> None:
     """Everything that can be refused before anything is trained."""
     refuse_unknown(runs.claim.checks)
-    runs.refuse_data_that_stay()
+    runs.refuse_fixed_data()
     runs.refuse_equal_arms()
     if allow_arm is not None:
-        evidence.refuse_arms(runs, allow_arm)
-    if allow_ruler is not None:
-        evidence.refuse_rulers(runs, allow_ruler)
+        record.refuse_arms(runs, allow_arm)
+    if allow_metric is not None:
+        record.refuse_metrics(runs, allow_metric)
 
 
-def _looks(claim: Claim, seeds: int | Literal["auto"] | None, most_seeds: int) -> tuple[int, ...]:
+def _looks(claim: Claim, seeds: int | Literal["auto"] | None, max_seeds: int) -> tuple[int, ...]:
     if not claim.arms:
         return ()
     n = claim.seeds if seeds is None else seeds
     if n == "auto":
-        return (*(look for look in LOOKS if look < most_seeds), max(2, most_seeds))
+        return (*(look for look in LOOKS if look < max_seeds), max(2, max_seeds))
     if n < 2:
         raise UserError(f"claim {claim.slug} got seeds={n}: an interval needs at least 2")
     return (n,)
@@ -131,7 +131,9 @@ def _looks(claim: Claim, seeds: int | Literal["auto"] | None, most_seeds: int) -
 def _decided(
     claim: Claim, checks: Sequence[CheckRow], findings: Sequence[Finding]
 ) -> tuple[str, str]:
-    words: dict[str, Word] = {prediction.name: "undecided" for prediction in claim.predictions}
-    words |= {row.check.name: row.word for row in checks}
-    words |= {finding.prediction.name: finding.word for finding in findings}
-    return decide(claim.verdict, words)
+    conclusions: dict[str, Conclusion] = {
+        hypothesis.name: "undecided" for hypothesis in claim.hypotheses
+    }
+    conclusions |= {row.check.name: row.conclusion for row in checks}
+    conclusions |= {finding.hypothesis.name: finding.conclusion for finding in findings}
+    return decide(claim.verdict, conclusions)

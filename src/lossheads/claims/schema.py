@@ -1,8 +1,8 @@
-"""A claim is data: who said what, the arms that test it, predictions with margins, a rule.
+"""A claim is data: who said what, the arms that test it, hypotheses with margins, a rule.
 
 Nothing in a claim names code. Arms are configuration overrides whose keys and values are plain
 words and numbers (see `overrides`), so a stranger's claim file is safe to run; the verdict is
-computed from the predictions by the rule the file states, never written.
+computed from the hypotheses by the rule the file states, never written.
 """
 
 from collections.abc import Mapping
@@ -29,11 +29,11 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Prediction:
+class Hypothesis:
     """A number of the arms, and the region its mean over seeds must lie in.
 
     The number is a level (one arm), a difference a - b (two), or a difference of differences
-    (a - b) - (c - d) (four); each arm is read under its own ruler, on the test split.
+    (a - b) - (c - d) (four); each arm is read under its own metric, on the test split.
 
     Attributes:
         name: As in the file; `name/case` when it is asked of several cases.
@@ -45,7 +45,7 @@ class Prediction:
     name: str
     relation: Relation
     arms: tuple[str, ...]
-    rulers: tuple[str, ...]
+    metrics: tuple[str, ...]
     value: float
     margin: float
     says: str
@@ -53,7 +53,7 @@ class Prediction:
 
     @property
     def region(self) -> Region:
-        """Where the true mean lies if the prediction is right."""
+        """Where the true mean lies if the hypothesis is right."""
         inf = float("inf")
         if self.relation == "greater":
             return Region(self.value + self.margin, inf, open=True)
@@ -112,13 +112,13 @@ class Claim:
         statement: What exactly is put to the test.
         arms: By name; `case/arm` when there are cases. Empty when checks alone decide.
         grid: Key and values tried on each side under `tuned_rate`.
-        choose_by: The ruler that chooses from the grid on the validation split.
+        choose_by: The metric that chooses from the grid on the validation split.
         match_first_step: Whether learning rates are scaled so that all first steps are equally
             long on the logits; the file's rate is then the first arm's.
         seeds: How many, 0 … seeds - 1; or `auto`, see `contest.run_claim`.
-        show: Rulers of the printed table, beyond those of the predictions.
+        show: Metrics of the printed table, beyond those of the hypotheses.
         called: How the command line names it: a path for a file of one's own, else the slug.
-        verdict: In order: word -> names of predictions and checks that must all hold.
+        verdict: In order: word -> names of hypotheses and checks that must all hold.
     """
 
     slug: str
@@ -129,7 +129,7 @@ class Claim:
     would_change: str
     verdict: Mapping[str, tuple[str, ...]]
     arms: Mapping[str, Arm]
-    predictions: tuple[Prediction, ...] = ()
+    hypotheses: tuple[Hypothesis, ...] = ()
     checks: tuple[Check, ...] = ()
     protocol: str = "same_rate"
     grid: tuple[str, tuple[Value, ...]] | None = None
@@ -140,7 +140,7 @@ class Claim:
     called: str = field(default="", compare=False)
 
     @property
-    def rulers(self) -> tuple[str, ...]:
-        """Every ruler the page shows, in the order of first mention."""
-        asked = [ruler for prediction in self.predictions for ruler in prediction.rulers]
+    def metrics(self) -> tuple[str, ...]:
+        """Every metric the page shows, in the order of first mention."""
+        asked = [metric for hypothesis in self.hypotheses for metric in hypothesis.metrics]
         return tuple(dict.fromkeys([*self.show, *asked]))

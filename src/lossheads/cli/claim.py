@@ -38,7 +38,7 @@ def command(words: list[str]) -> int:
         raise UserError(f"claim finds no claim file (*.yaml) in {folder}: name another folder")
     reference = Path(asked.reference)
     statuses = [_run(claim, seeds, extra, reference, asked.save) for claim in claims]
-    report = write_claims_page(Path(compose(extra)["outputs"]) / "claims")
+    report = write_claims_page(Path(compose(extra)["output_dir"]) / "claims")
     wide_console().print(f"Report over all claims run so far: {report}")
     return max(statuses, key=lambda status: (status == 1, status))
 
@@ -49,7 +49,7 @@ def _run(claim: "Claim", seeds: Seeds, extra: list[str], reference: Path, save_i
     from lossheads.claims.render.pictures import draw
     from lossheads.claims.runner import run_claim
     from lossheads.cli.console import wide_console
-    from lossheads.metrics import find_ruler
+    from lossheads.metrics import find_metric
     from lossheads.runs.build import build_head
     from lossheads.runs.config import compose
     from lossheads.runs.execute import execute
@@ -60,10 +60,10 @@ def _run(claim: "Claim", seeds: Seeds, extra: list[str], reference: Path, save_i
         compose=lambda words: compose([*words, *extra]),
         execute=execute,
         seeds=seeds,
-        allow_ruler=lambda config, name: find_ruler(name, build_head(config).outcome),
+        allow_metric=lambda config, name: find_metric(name, build_head(config).outcome),
         allow_arm=_try_arm,
     )
-    outputs = Path(compose(extra)["outputs"])
+    outputs = Path(compose(extra)["output_dir"])
     folder = outputs / "claims" / claim.slug
     page = write_page(verdict, folder, draw(verdict, outputs, folder))
     print_verdict(verdict, console)
@@ -138,7 +138,7 @@ def _seeds(word: str) -> int | Literal["auto"]:
 
 
 # Settings that change where or on what a claim runs, or how often, but not what it asks.
-ALLOWED = ("seeds", "device", "device.threads", "outputs", "data_dir", "force")
+ALLOWED = ("seeds", "device", "device.threads", "output_dir", "data_dir", "force")
 
 
 def _parser() -> Parser:

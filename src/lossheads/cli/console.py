@@ -10,13 +10,13 @@ from rich.table import Table
 from lossheads.analysis.aggregate import perfect, skill
 from lossheads.analysis.arms import arms_of
 from lossheads.analysis.tables import rich_tables, table
-from lossheads.analysis.test_sets import by_data
+from lossheads.analysis.test_sets import by_test_set
 from lossheads.errors import RunsFailed
 from lossheads.records import Result
 
 
-def announce(results: Sequence[Result], outputs: Path, console: Console | None = None) -> None:
-    """Print one run's rulers, or a table arm × ruler of a sweep, and where the folders lie.
+def print_results(results: Sequence[Result], outputs: Path, console: Console | None = None) -> None:
+    """Print one run's metrics, or a table arm × metric of a sweep, and where the folders lie.
 
     Args:
         outputs: Where they lie now; a result remembers only where it was made.
@@ -27,7 +27,7 @@ def announce(results: Sequence[Result], outputs: Path, console: Console | None =
     console = console or wide_console()
     finished = [result for result in results if result.status == "finished"]
     if len(results) == 1 and finished:
-        console.print(rulers_of(finished[0]), *finished[0].notes, sep="\n")
+        console.print(metrics_table(finished[0]), *finished[0].notes, sep="\n")
     elif finished:
         print_arms(results, console)
     word = "run" if len(results) == 1 else "runs"
@@ -37,13 +37,13 @@ def announce(results: Sequence[Result], outputs: Path, console: Console | None =
 
 
 def print_arms(results: Sequence[Result], console: Console) -> None:
-    """One table arm × ruler per test set; runs that diverged count as seeds left out."""
-    for data in by_data(results):
+    """One table arm × metric per test set; runs that diverged count as seeds left out."""
+    for data in by_test_set(results):
         if not data.finished:
             console.print(f"{data.title}: no run finished")
             continue
         title = f"{data.title}, test, {data.examples}"
-        shown = table(arms_of(data.runs), data.rulers)
+        shown = table(arms_of(data.runs), data.metrics)
         console.print(*rich_tables(shown, title, console.width), sep="\n")
 
 
@@ -53,16 +53,16 @@ def wide_console() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=120)
 
 
-def rulers_of(result: Result) -> Table:
-    """Every ruler of one run with floor and skill."""
+def metrics_table(result: Result) -> Table:
+    """Every metric of one run with baseline and skill."""
     measured = result.test
     shown = Table(title=f"{result.name} · test, n = {measured.n}", title_justify="left")
-    for name in ("ruler", "value", "floor", "skill"):
-        shown.add_column(name, justify="left" if name == "ruler" else "right")
-    for name, value in measured.rulers.items():
-        floor = measured.floors.get(name, float("nan"))
-        gained = skill(value, floor, perfect(name))
-        shown.add_row(name, _number(value), _number(floor), _number(gained))
+    for name in ("metric", "value", "baseline", "skill"):
+        shown.add_column(name, justify="left" if name == "metric" else "right")
+    for name, value in measured.metrics.items():
+        baseline = measured.baselines.get(name, float("nan"))
+        gained = skill(value, baseline, perfect(name))
+        shown.add_row(name, _number(value), _number(baseline), _number(gained))
     return shown
 
 

@@ -37,16 +37,16 @@ _RULES = {
 }
 
 
-def sentence_of(error: BaseException) -> tuple[str, int]:
+def message_and_status(error: BaseException) -> tuple[str, int]:
     """One sentence and the exit status it deserves: 2 for the user's mistakes, 1 for the rest.
 
     Notes added to the error on its way say where, and stand before the sentence.
     """
-    said, status = _said_of(error)
+    said, status = _message_of(error)
     return ": ".join([*getattr(error, "__notes__", ()), said]), status
 
 
-def _said_of(error: BaseException) -> tuple[str, int]:
+def _message_of(error: BaseException) -> tuple[str, int]:
     chain = list(_causes(error))
     for cause in chain:
         if isinstance(cause, UserError):
@@ -55,7 +55,7 @@ def _said_of(error: BaseException) -> tuple[str, int]:
         if isinstance(cause, RunsFailed):
             return _one_line(cause), 1
     for cause in chain:
-        said = _of_the_machine(cause, cause is error) or _composing(cause)
+        said = _system_error(cause, cause is error) or _composition_error(cause)
         if said:
             return said, 2
     if isinstance(error, HydraException | OmegaConfBaseException) or _raised_by_hydra(error):
@@ -71,7 +71,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         seen = seen.__cause__ or seen.__context__
 
 
-def _of_the_machine(cause: BaseException, outermost: bool) -> str:
+def _system_error(cause: BaseException, outermost: bool) -> str:
     """What the disk, its rights or the memory refuse; else nothing. The user can mend it."""
     unwritable = isinstance(cause, OSError) and cause.errno in _UNWRITABLE
     # Code tries a file and goes on without it: such an error deeper down explains nothing.
@@ -80,7 +80,7 @@ def _of_the_machine(cause: BaseException, outermost: bool) -> str:
         where = cause.filename or "the outputs"
         return (
             f"{where} cannot be {verb}: {os.strerror(cause.errno).lower()}; mend that, or name "
-            f"another place (outputs=FOLDER)"
+            f"another place (output_dir=FOLDER)"
         )
     full = isinstance(cause, MemoryError) or type(cause).__name__ == "OutOfMemoryError"
     if full or "can't allocate memory" in str(cause):
@@ -100,7 +100,7 @@ def _raised_by_hydra(error: BaseException) -> bool:
     return isinstance(error, ValueError | RuntimeError) and module.startswith("hydra.")
 
 
-def _composing(cause: BaseException) -> str:
+def _composition_error(cause: BaseException) -> str:
     """What does not compose, where Hydra or OmegaConf say enough; else nothing."""
     if isinstance(cause, MissingConfigException):
         return _missing(cause)

@@ -50,19 +50,19 @@ def _print(examples: "Sequence[HeadExample]") -> None:
             if example.outcome == outcome:
                 shown.add_row(
                     example.name,
-                    f"{_said(example.logits)}\n→ {_said(example.scores)}",
-                    _said(example.labels),
+                    f"{_format(example.logits)}\n→ {_format(example.scores)}",
+                    _format(example.labels),
                     f"{example.loss:.4f}",
-                    _said(example.decision),
+                    _format(example.decision),
                     example.explanation,
                 )
         console.print(shown)
 
 
-def _said(value: Any) -> str:
+def _format(value: Any) -> str:
     """Numbers with two decimals, labels as they are; nested lists in brackets."""
     if isinstance(value, list):
-        return f"({', '.join(map(_said, value))})"
+        return f"({', '.join(map(_format, value))})"
     if isinstance(value, bool):
         return "on" if value else "off"
     return f"{value:.2f}" if isinstance(value, float) else str(value)

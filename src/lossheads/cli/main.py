@@ -1,4 +1,4 @@
-"""The command line: lossheads train | claim | report | board | heads | rulers.
+"""The command line: lossheads train | claim | report | board | heads | metrics.
 
 Nothing heavy is imported before a command needs it. Mistakes end in one sentence and exit status
 2; `--debug` brings the traceback back.
@@ -19,13 +19,13 @@ from lossheads.cli.commands import COMMANDS
 from lossheads.errors import UserError, near_matches
 
 HELP = """\
-lossheads compares loss heads honestly: one trunk, every ruler, paired seeds, a verdict.
+lossheads compares loss heads honestly: one backbone, every metric, paired seeds, a verdict.
 
   lossheads train [KEY=VALUE ...]       train one run; -m sweeps (train may be left out)
   lossheads claim list                  the claims, and where they were made
   lossheads claim run NAME|FILE|all     train what is missing, print the verdict
   lossheads heads [NAME ...]            what each head does, with a tiny worked example
-  lossheads metrics [NAME ...]           what each ruler counts, and which outcomes it serves
+  lossheads metrics [NAME ...]           what each metric counts, and which outcomes it serves
   lossheads board [OUTPUTS]             TensorBoard on 127.0.0.1
   lossheads report [OUTPUTS]            a table of all finished runs; --html FILE: a page
   lossheads report --claims [FOLDER]    one HTML page over all verdicts
@@ -77,7 +77,7 @@ def _guarded(words: list[str]) -> int:
     # Hydra prints its own wrapped report unless told not to; ours is one sentence.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.stdout = sys.stdout or io.StringIO()  # `>&-` leaves none
-    threading.excepthook = _quiet_about_the_disk
+    threading.excepthook = _ignore_disk_errors_in_threads
     signal.signal(signal.SIGTERM, _end)
     try:
         return run(words)
@@ -94,9 +94,9 @@ def _guarded(words: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        from lossheads.cli.errors import sentence_of
+        from lossheads.cli.errors import message_and_status
 
-        sentence, status = sentence_of(error)
+        sentence, status = message_and_status(error)
         return _say(sentence, status)
 
 
@@ -108,7 +108,7 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
     raise _Ended
 
 
-def _quiet_about_the_disk(failed: threading.ExceptHookArgs) -> None:
+def _ignore_disk_errors_in_threads(failed: threading.ExceptHookArgs) -> None:
     # TensorBoard writes in a thread of its own; the loop meets the same error and says it once.
     if not isinstance(failed.exc_value, OSError):
         threading.__excepthook__(failed)

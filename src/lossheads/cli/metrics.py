@@ -1,4 +1,4 @@
-"""lossheads metrics: what each ruler counts, and where it has a meaning."""
+"""lossheads metrics: what each metric counts, and where it has a meaning."""
 
 import math
 import re
@@ -12,12 +12,12 @@ from lossheads.cli.arguments import Parser
 from lossheads.errors import UserError, near_matches
 
 if TYPE_CHECKING:
-    from lossheads.metrics.base import AnyRuler
+    from lossheads.metrics.base import BaseMetric
 
-_BESIDE = (
+_FOOTER = (
     "Names in _score and _accuracy: higher is better; in _loss and _error: lower. Beside each "
-    "value stands its floor, what the best answer that never looks at an input gets. The test "
-    "split has more: one_half/NAME and tuned/NAME for AnyOf (the same rulers, decided at ½ and at "
+    "value stands its baseline, what the best constant prediction gets. The test "
+    "split has more: one_half/NAME and tuned/NAME for AnyOf (the same metrics, decided at ½ and at "
     "thresholds tuned on validation), and outliers/SET/… where the data have outliers."
 )
 
@@ -26,19 +26,24 @@ def command(words: list[str]) -> int:
     """Carry out `lossheads metrics [NAME …] [--outcome KIND]`; returns the exit status."""
     asked = _parser().parse_args(words)
 
-    from lossheads.metrics.evaluate import ALL_CLASS_RULERS, ALL_RULERS
+    from lossheads.metrics.evaluate import ALL_METRICS, ALL_PER_CLASS_METRICS
 
-    known: dict[str, AnyRuler] = {ruler.name: ruler for ruler in (*ALL_RULERS, *ALL_CLASS_RULERS)}
+    known: dict[str, BaseMetric] = {
+        metric.name: metric for metric in (*ALL_METRICS, *ALL_PER_CLASS_METRICS)
+    }
     chosen = _chosen(known, asked.names, asked.outcome)
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=120)
-    for title, rulers in (("One number", ALL_RULERS), ("One value per class", ALL_CLASS_RULERS)):
-        shown = [ruler for ruler in rulers if ruler in chosen]
+    for title, metrics in (
+        ("One number", ALL_METRICS),
+        ("One value per class", ALL_PER_CLASS_METRICS),
+    ):
+        shown = [metric for metric in metrics if metric in chosen]
         if shown:
             console.print(_table(title, shown))
     if not asked.names:
-        console.print(_BESIDE)
+        console.print(_FOOTER)
     return 0
 
 
@@ -58,19 +63,19 @@ def _parser() -> Parser:
 
 def _outcomes() -> dict[str, type]:
     """As Python names them, and as the setting dataset.kind does: OneOf, one_of."""
-    from lossheads.metrics.base import EVERY_OUTCOME
+    from lossheads.metrics.base import ALL_OUTCOMES
 
     return {
         word: kind
-        for kind in EVERY_OUTCOME
+        for kind in ALL_OUTCOMES
         for word in (kind.__name__, re.sub(r"\B(?=[A-Z])", "_", kind.__name__).lower())
     }
 
 
 def _chosen(
-    known: "Mapping[str, AnyRuler]", names: Sequence[str], outcome: str | None
-) -> "list[AnyRuler]":
-    """The rulers of these names, or all; with an outcome, those that serve it."""
+    known: "Mapping[str, BaseMetric]", names: Sequence[str], outcome: str | None
+) -> "list[BaseMetric]":
+    """The metrics of these names, or all; with an outcome, those that serve it."""
     outcomes = _outcomes()
     if outcome is not None and outcome not in outcomes:
         raise UserError(f"metrics knows no outcome {outcome!r}; {near_matches(outcome, outcomes)}")
@@ -79,34 +84,38 @@ def _chosen(
             raise UserError(f"metrics got {name}, an outcome: write --outcome {name}")
         if name not in known:
             raise UserError(f"metrics knows no {name!r}; {near_matches(name, known)}")
-        if outcome is not None and outcomes[outcome] not in known[name].serves:
+        if outcome is not None and outcomes[outcome] not in known[name].outcomes:
             raise UserError(
                 f"{name} does not serve {outcome}: it has a meaning for "
                 f"{_kinds(known[name], ' or ')} alone; lossheads metrics --outcome {outcome} lists "
                 f"what serves it"
             )
-    rulers = [known[name] for name in names or known]
-    return [r for r in rulers if outcome is None or outcomes[outcome] in r.serves]
+    metrics = [known[name] for name in names or known]
+    return [r for r in metrics if outcome is None or outcomes[outcome] in r.outcomes]
 
 
-def _table(title: str, rulers: "Sequence[AnyRuler]") -> Table:
+def _table(title: str, metrics: "Sequence[BaseMetric]") -> Table:
     table = Table(title=title, title_justify="left", show_lines=True)
-    for column in ("ruler", "perfect", "serves", "measured", "what it says"):
+    for column in ("metric", "perfect", "serves", "measured", "what it says"):
         table.add_column(column, overflow="fold", no_wrap=column == "serves")
-    for ruler in rulers:
+    for metric in metrics:
         table.add_row(
-            ruler.name,
-            "–" if math.isnan(ruler.perfect) else f"{ruler.perfect:g}",
-            "all" if set(ruler.serves) == set(_outcomes().values()) else _kinds(ruler, "\n"),
-            "every lap" if ruler.cheap else "last lap",
-            _explained(ruler),
+            metric.name,
+            "–" if math.isnan(metric.perfect) else f"{metric.perfect:g}",
+            "all" if set(metric.outcomes) == set(_outcomes().values()) else _kinds(metric, "\n"),
+            "every validation" if metric.at_every_validation else "end",
+            _explained(metric),
         )
     return table
 
 
-def _explained(ruler: "AnyRuler") -> str:
-    return f"{ruler.says} Only where the data know the truth." if ruler.needs_truth else ruler.says
+def _explained(metric: "BaseMetric") -> str:
+    return (
+        f"{metric.description} Only where the data know the truth."
+        if metric.needs_true_posterior
+        else metric.description
+    )
 
 
-def _kinds(ruler: "AnyRuler", between: str) -> str:
-    return between.join(kind.__name__ for kind in ruler.serves)
+def _kinds(metric: "BaseMetric", between: str) -> str:
+    return between.join(kind.__name__ for kind in metric.outcomes)

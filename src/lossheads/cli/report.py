@@ -57,27 +57,27 @@ def _report_runs(outputs: Path, as_csv: bool) -> int:
 
 
 def _long_form(results: "Sequence[Result]") -> "pd.DataFrame":
-    """Every arm, named among all, under the rulers of its own data."""
+    """Every arm, named among all, under the metrics of its own data."""
     import pandas as pd
 
     from lossheads.analysis.arms import arms_of
     from lossheads.analysis.tables import table
-    from lossheads.analysis.test_sets import by_data
+    from lossheads.analysis.test_sets import by_test_set
 
     arms = arms_of(results)
     tables = []
-    for data in by_data(results):
+    for data in by_test_set(results):
         keys = {run.key for run in data.runs}
         here = {arm: runs for arm, runs in arms.items() if runs[0].key in keys}
         if data.finished:
-            tables.append(table(here, data.rulers))
+            tables.append(table(here, data.metrics))
     return pd.concat(tables, ignore_index=True)
 
 
 def _parser() -> Parser:
     """Flags and positionals of `lossheads report`."""
     parser = Parser(
-        prog="lossheads report", description="Tables of all finished runs: arm × ruler over seeds."
+        prog="lossheads report", description="Tables of all finished runs: arm × metric over seeds."
     )
     parser.add_argument("outputs", nargs="?", default="outputs", help="folder that holds runs/")
     parser.add_argument("--csv", action="store_true", help="the long form, every digit kept")

@@ -24,12 +24,12 @@ def command(words: list[str]) -> int:
     failures: list[Exception] = []
 
     def task(config: DictConfig) -> None:
-        from lossheads.cli.console import announce
+        from lossheads.cli.console import print_results
         from lossheads.runs.execute import execute
 
         try:
             run = plain(config, dict(HydraConfig.get().runtime.choices))
-            announce(execute([run]), Path(run["outputs"]))
+            print_results(execute([run]), Path(run["output_dir"]))
         except Exception as error:
             if os.getpid() != here:  # another launcher's worker: its error must travel
                 raise
@@ -47,13 +47,13 @@ def command(words: list[str]) -> int:
 def _ready_hydra(words: list[str]) -> None:
     """Refuse what no run can mean, and leave the words where Hydra reads them."""
     from lossheads.runs import schema
-    from lossheads.runs.config import list_choices, refuse_foreign_code
+    from lossheads.runs.config import cache_group_listing, refuse_foreign_code
 
     granted = [re.match(r"\+*trust=\[?([\w.,]*)", word) for word in words]
     os.environ[TRUST_GIVEN] = ",".join(found[1] for found in granted if found)
     schema.register()
     refuse_foreign_code()
-    list_choices()
+    cache_group_listing()
     refuse_claim(words)
     refuse_two_lengths(words)
     tidy_completion(COMMANDS)
@@ -63,7 +63,7 @@ def _ready_hydra(words: list[str]) -> None:
 @contextmanager
 def without_empty_sweep(words: Sequence[str]) -> Iterator[None]:
     """Take away what Hydra's sweeper writes before it looks at the jobs, when none was launched."""
-    named = [word.removeprefix("outputs=") for word in words if word.startswith("outputs=")]
+    named = [word.removeprefix("output_dir=") for word in words if word.startswith("output_dir=")]
     sweeps = Path(named[-1] if named else "outputs") / "sweeps"
     before = set(sweeps.iterdir()) if sweeps.is_dir() else set()
     try:

@@ -22,20 +22,20 @@ class Split:
     """Inputs float32 (N, ...) and labels of one split, in a fixed order.
 
     Attributes:
-        truth: Where known, the true posterior of each example: float64, shaped like
+        true_posterior: Where known, the true posterior of each example: float64, shaped like
             (N, *outcome.columns). None for real data.
     """
 
     inputs: Tensor
     labels: Tensor
-    truth: Tensor | None = None
+    true_posterior: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     def to(self, device: torch.device) -> "Split":
-        truth = None if self.truth is None else self.truth.to(device)
-        return Split(self.inputs.to(device), self.labels.to(device), truth)
+        true_posterior = None if self.true_posterior is None else self.true_posterior.to(device)
+        return Split(self.inputs.to(device), self.labels.to(device), true_posterior)
 
     def digest(self, outcome: Outcome) -> str:
         """Ten hex digits naming these examples in this order: inputs and hardened labels.
@@ -62,7 +62,7 @@ class Dataset:
     """One outcome, three splits that share no example, names, provenance.
 
     Attributes:
-        outliers: Named inputs (N, ...) that belong to no class; for detection rulers only.
+        outliers: Named inputs (N, ...) that belong to no class; for detection metrics only.
         bayes_score: Best reachable accuracy_score on the test distribution, where known.
         none_class: Class that was trained to mean "none of the others", where there is one.
         notes: What is odd about these examples, a sentence each: told, and kept with results.

@@ -81,7 +81,7 @@ class FashionMNISTKnown:
         """See `DatasetSource.load`; `read_garments` says where the files are sought."""
         parts = read_garments(data_dir, cache)
         train = self._known(parts["train"])
-        outliers = {"held_out": self._held_out(parts["test"]), **self._strangers(train.images)}
+        outliers = {"held_out": self._held_out(parts["test"]), **self._outliers(train.images)}
         return Dataset(
             outcome=self.outcome,
             train=self._training_split(train),
@@ -122,7 +122,7 @@ class FashionMNISTKnown:
         classes = np.concatenate([part.classes, np.full(len(nothing), len(self.known))])
         return self._split(Garments(images, classes))
 
-    def _strangers(self, train_images: Bytes) -> dict[str, Tensor]:
+    def _outliers(self, train_images: Bytes) -> dict[str, Tensor]:
         rng = stream(self.seed, "test")
         shape = (self.noise_examples, 1, 28, 28)
         mean, deviation = train_images.mean() / 255, train_images.std() / 255

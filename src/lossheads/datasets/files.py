@@ -88,8 +88,8 @@ class Files:
         if path.is_file():
             digest.update(path.read_bytes())
         for image in self._table().images:
-            facts = image.stat() if image.exists() else None  # a missing one is refused by name
-            known = f"{facts.st_size} {facts.st_mtime_ns}" if facts else "missing"
+            file_stat = image.stat() if image.exists() else None  # a missing one is refused by name
+            known = f"{file_stat.st_size} {file_stat.st_mtime_ns}" if file_stat else "missing"
             digest.update(f"{image} {known}\n".encode())
         return digest.hexdigest()[:16]
 
@@ -258,17 +258,17 @@ def _unmeasured(
     table: Table, outcome: Outcome, parts: Mapping[str, NDArray[np.int64]]
 ) -> tuple[str, ...]:
     """Which classes have no example in a split that is measured, a sentence for each split."""
-    said = []
+    notes = []
     for part, rows in parts.items():
         lost = _without_example(table.labels[rows], table, outcome)
         if lost:
             named = ", ".join(lost[:_NAMED]) + (" …" if len(lost) > _NAMED else "")
-            said.append(
+            notes.append(
                 f"no example of {len(lost)} of {outcome.n} classes ({named}) is among the "
                 f"{len(rows)} of the {part} split, so nothing is measured on those; bring more "
                 f"examples, enlarge dataset.{part}_share or take another dataset.seed"
             )
-    return tuple(said)
+    return tuple(notes)
 
 
 def _split(table: Table, inputs: NDArray[np.float32], rows: NDArray[np.int64]) -> Split:

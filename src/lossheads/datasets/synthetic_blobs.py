@@ -79,5 +79,5 @@ class SyntheticBlobs:
 def mixture_split(means: Floats, shares: Floats, rows: int, rng: np.random.Generator) -> Split:
     """Drawn examples of a Gaussian mixture, with their true posteriors."""
     inputs, classes = draw(means, shares, rows, rng)
-    truth = torch.from_numpy(posterior(inputs, means, shares))
-    return Split(torch.from_numpy(inputs), torch.from_numpy(classes), truth)
+    true_posterior = torch.from_numpy(posterior(inputs, means, shares))
+    return Split(torch.from_numpy(inputs), torch.from_numpy(classes), true_posterior)

@@ -1,4 +1,4 @@
-"""n sets of m classes with known posteriors; training labels hard, smoothed or exact."""
+"""n groups of m classes with known posteriors; training labels hard, smoothed or exact."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,31 +21,31 @@ NAME = "synthetic_groups"
 
 @dataclass(frozen=True)
 class SyntheticGroups:
-    """S sets, each one of M classes, each M equidistant Gaussians in directions of its own.
+    """S groups, each one of M classes, each M equidistant Gaussians in directions of its own.
 
     Sets are independent; the random rotation mixes all directions, so no input belongs to one
     set. The logits of the posteriors are linear in the inputs: a linear model can reach them.
     Inputs have S·M dimensions.
 
-    `bayes_score` is the best `accuracy_score` of the distribution, the share of sets right.
+    `bayes_score` is the best `accuracy_score` of the distribution, the share of groups right.
 
     Args:
-        sets: S, at least 1.
+        groups: S, at least 1.
         classes: M, at least 2.
-        separation: Distance of any two means of a set, in standard deviations, 0.01 to 40.
-        shares: How frequent each class is, the same in every set, M numbers that sum to 1;
+        separation: Distance of any two means of a group, in standard deviations, 0.01 to 40.
+        shares: How frequent each class is, the same in every group, M numbers that sum to 1;
             None for equal shares.
         labels: What the training labels are. `hard`: the drawn classes. `smoothed`: their
             one-hot rows, of which `smoothing` is spread evenly over all M classes. `soft`: the
             exact posterior. Except for `hard` the outcome is soft; validation and test labels
-            are then one-hot rows of the drawn classes, so that rulers measure the same thing
+            are then one-hot rows of the drawn classes, so that metrics measure the same thing
             whatever was trained on. Inputs and drawn classes are the same for all three.
         smoothing: 0 to 1, for `labels=smoothed` only.
         train, val, test: Examples per split.
         seed: Of the rotation and of the examples.
     """
 
-    sets: int
+    groups: int
     classes: int
     separation: float
     shares: Sequence[float] | None
@@ -57,7 +57,7 @@ class SyntheticGroups:
     seed: int
 
     def __post_init__(self) -> None:
-        check_whole(NAME, 1, sets=self.sets, train=self.train, val=self.val, test=self.test)
+        check_whole(NAME, 1, groups=self.groups, train=self.train, val=self.val, test=self.test)
         check_whole(NAME, 2, classes=self.classes)
         check_whole(NAME, 0, seed=self.seed)
         check_number(NAME, 0.01, 40, separation=self.separation)
@@ -67,12 +67,12 @@ class SyntheticGroups:
 
     @property
     def outcome(self) -> EachOneOf:
-        return EachOneOf(self.sets, self.classes, soft=self.labels != "hard")
+        return EachOneOf(self.groups, self.classes, soft=self.labels != "hard")
 
     def load(self, data_dir: Path | None, cache: Path) -> Dataset:
         """See `DatasetSource.load`; draws, and touches neither folder."""
         shares = shares_of(NAME, self.shares, self.classes)
-        turn = orthogonal(self.sets, self.seed), orthogonal(self.classes, self.seed)
+        turn = orthogonal(self.groups, self.seed), orthogonal(self.classes, self.seed)
         train, val, test = (
             self._split(part, rows, shares, turn)
             for part, rows in (("train", self.train), ("val", self.val), ("test", self.test))
@@ -90,30 +90,30 @@ class SyntheticGroups:
     def _split(self, part: str, rows: int, shares: Floats, turn: tuple[Floats, Floats]) -> Split:
         rng = stream(self.seed, part)
         amplitude = self.separation / np.sqrt(2)
-        classes = rng.choice(self.classes, size=(rows, self.sets), p=shares)
+        classes = rng.choice(self.classes, size=(rows, self.groups), p=shares)
         one_hot = np.eye(self.classes)[classes]
         straight = amplitude * one_hot + rng.standard_normal(one_hot.shape)
-        # Turning sets among themselves, then classes, is one rotation of all S·M directions (the
+        # Turning groups among themselves, then classes, is one rotation of all S·M directions (the
         # Kronecker product of the two), without a matrix of (S·M)² numbers.
-        of_sets, of_classes = turn
-        inputs = (of_sets.T @ straight @ of_classes).astype(np.float32)
+        of_groups, of_classes = turn
+        inputs = (of_groups.T @ straight @ of_classes).astype(np.float32)
         # Of the inputs as rounded; the equal lengths of the means cancel in the softmax.
-        seen = of_sets @ inputs.astype(np.float64) @ of_classes.T
-        truth = np.asarray(softmax(amplitude * seen + np.log(shares), axis=2))
+        seen = of_groups @ inputs.astype(np.float64) @ of_classes.T
+        true_posterior = np.asarray(softmax(amplitude * seen + np.log(shares), axis=2))
         return Split(
             torch.from_numpy(inputs.reshape(rows, -1)),
-            self._labels(part, classes, one_hot, truth),
-            torch.from_numpy(truth),
+            self._labels(part, classes, one_hot, true_posterior),
+            torch.from_numpy(true_posterior),
         )
 
     def _labels(
-        self, part: str, classes: NDArray[np.int64], one_hot: Floats, truth: Floats
+        self, part: str, classes: NDArray[np.int64], one_hot: Floats, true_posterior: Floats
     ) -> torch.Tensor:
         if self.labels == "hard":
             return torch.from_numpy(classes)
         rows = one_hot
         if part == "train" and self.labels == "soft":
-            rows = truth
+            rows = true_posterior
         if part == "train" and self.labels == "smoothed":
             rows = (1 - self.smoothing) * one_hot + self.smoothing / self.classes
         return torch.from_numpy(rows.astype(np.float32))

@@ -32,7 +32,7 @@ class SyntheticMultilabel:
     `bayes_score` is the best `elementwise_accuracy_score` of the distribution: the mean over
     labels of E max(P, 1 − P), a one-dimensional integral over w_l·x. It needs no joint
     probability. The best exact match is not known in closed form; on the test split it is the
-    mean over rows of the product over labels of max(truth, 1 − truth).
+    mean over rows of the product over labels of max(true_posterior, 1 − true_posterior).
 
     Args:
         labels: L, 1 to 1,000.
@@ -46,7 +46,7 @@ class SyntheticMultilabel:
             a function of the inputs; the Bayes score is 1), or 0.01 to 10.
         training_labels: `hard`: the drawn labels. `soft`: the exact P(l on | x); the outcome is
             then soft, and validation and test labels are the drawn ones as 0 and 1, so that
-            rulers measure the same thing whatever was trained on. Inputs and drawn labels are
+            metrics measure the same thing whatever was trained on. Inputs and drawn labels are
             the same for both.
         train, val, test: Examples per split.
         seed: Of the directions and of the examples.
@@ -121,12 +121,12 @@ class SyntheticMultilabel:
     def _split(self, part: str, directions: Floats, thresholds: Floats, rows: int) -> Split:
         rng = stream(self.seed, part)
         inputs = rng.standard_normal((rows, self.dimensions)).astype(np.float32)
-        truth = _on(inputs.astype(np.float64) @ directions.T - thresholds, self.noise)
-        drawn_labels = rng.random(truth.shape) < truth
+        true_posterior = _on(inputs.astype(np.float64) @ directions.T - thresholds, self.noise)
+        drawn_labels = rng.random(true_posterior.shape) < true_posterior
         labels = torch.from_numpy(drawn_labels)
         if self.outcome.soft:
-            labels = torch.from_numpy(truth if part == "train" else drawn_labels).float()
-        return Split(torch.from_numpy(inputs), labels, torch.from_numpy(truth))
+            labels = torch.from_numpy(true_posterior if part == "train" else drawn_labels).float()
+        return Split(torch.from_numpy(inputs), labels, torch.from_numpy(true_posterior))
 
 
 def _on(excess: Floats, noise: float) -> Floats:

@@ -9,7 +9,7 @@ from lossheads.engine.cohort import ROW_LANE, Batch
 from lossheads.engine.member import batch_seed
 
 
-def stream(
+def batch_stream(
     n: int, batch_size: int, data_seeds: Sequence[int], device: torch.device
 ) -> Iterator[Batch]:
     """Batches without end: each pass sees every row once, in an order drawn from `data_seeds`.
@@ -26,7 +26,9 @@ def stream(
     generators = [torch.Generator().manual_seed(batch_seed(seed)) for seed in seeds]
     weights = _weights(n, batch_size).to(device)
     while True:
-        index = torch.stack([_pass(n, batch_size, generator) for generator in generators], dim=1)
+        index = torch.stack(
+            [_epoch_order(n, batch_size, generator) for generator in generators], dim=1
+        )
         yield from map(Batch, index.to(device, non_blocking=True), weights)
 
 
@@ -35,7 +37,7 @@ def steps_per_epoch(n: int, batch_size: int) -> int:
     return -(-n // batch_size)
 
 
-def _pass(n: int, batch_size: int, generator: torch.Generator) -> Tensor:
+def _epoch_order(n: int, batch_size: int, generator: torch.Generator) -> Tensor:
     """(steps, B) rows of one pass. Drawn on the CPU: the same order on every device."""
     steps, width = steps_per_epoch(n, batch_size), _width(batch_size)
     order = torch.randperm(n, generator=generator)

@@ -1,7 +1,7 @@
 """K members trained as one program.
 
 A cohort takes batches and moves its members one optimizer step; it knows nothing of epochs,
-rulers or files. `StackedCohort` serves trunks that can be stacked, `LoneCohort` every other trunk,
+metrics or files. `StackedCohort` serves backbones that can be stacked, `LoneCohort` every other backbone,
 one member at a time; both keep the same interface.
 """
 
@@ -14,20 +14,20 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from lossheads.engine.cuda_graph import Replayed
+from lossheads.engine.cuda_graph import CUDAGraphStep
 from lossheads.engine.head_loss import HeadLoss
-from lossheads.engine.member import Member, Net, Trunk, building, initial_net
-from lossheads.engine.stacking import StackedNet, needs_company, stackable
+from lossheads.engine.member import BackboneBuilder, Member, Net, initial_net, isolated_rng
+from lossheads.engine.stacking import StackedNet, pad_single, stackable
 
 # Rows come in multiples of this, in training and in measuring, so that vector loops have no ragged
-# end, which would be computed differently by seat.
+# end, which would be computed differently by slot.
 ROW_LANE = 16
 
 # Rows per pass when a whole split is measured: fixed, so that logits do not depend on memory.
 _ROWS = 1024
 
 OptimizerBuilder = partial[torch.optim.Optimizer]
-Rates = Mapping[str, Any]
+OptimizerKwargs = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Cohort(Protocol):
             inputs: The resident training inputs (N, ...).
         """
 
-    def scale_rates(self, factor: float) -> None:
+    def scale_learning_rates(self, factor: float) -> None:
         """Multiply every member's learning rate, as configured, by `factor`."""
 
     def logits(self, inputs: Tensor) -> Tensor:
@@ -69,47 +69,50 @@ class Cohort(Protocol):
 
 
 def build_cohort(
-    trunk: Trunk,
+    backbone: BackboneBuilder,
     input_shape: tuple[int, ...],
     members: Sequence[Member],
     labels: Tensor,
     optimizer: OptimizerBuilder,
     device: torch.device,
-    products: torch.dtype = torch.float32,
+    compute_dtype: torch.dtype = torch.float32,
     graph: bool = False,
 ) -> Cohort:
     """The cohort of `members`, which must have equal numbers of units.
 
     Args:
         labels: The resident training labels; every head encodes them once.
-        products: What layers multiply in: float32, or bfloat16 with weights, gradients, losses
+        compute_dtype: What layers multiply in: float32, or bfloat16 with weights, gradients, losses
             and optimizer in float32 all the same.
         graph: Record the step of a stacked cohort and replay it; for a card.
 
     Raises:
-        ValueError: If several members share a trunk that cannot be stacked.
+        ValueError: If several members share a backbone that cannot be stacked.
     """
-    nets = [initial_net(trunk, input_shape, member) for member in members]
-    if can_stack(trunk, input_shape, optimizer, members[0].rates):
-        return StackedCohort(nets, members, labels, optimizer, device, products, graph)
+    nets = [initial_net(backbone, input_shape, member) for member in members]
+    if can_stack(backbone, input_shape, optimizer, members[0].optimizer_kwargs):
+        return StackedCohort(nets, members, labels, optimizer, device, compute_dtype, graph)
     if len(members) > 1:
-        raise ValueError("members of a trunk that cannot be stacked train one by one")
-    return LoneCohort(nets[0], members, labels, optimizer, device, products)
+        raise ValueError("members of a backbone that cannot be stacked train one by one")
+    return LoneCohort(nets[0], members, labels, optimizer, device, compute_dtype)
 
 
 def can_stack(
-    trunk: Trunk, input_shape: tuple[int, ...], optimizer: OptimizerBuilder, rates: Rates
+    backbone: BackboneBuilder,
+    input_shape: tuple[int, ...],
+    optimizer: OptimizerBuilder,
+    optimizer_kwargs: OptimizerKwargs,
 ) -> bool:
-    """Whether members of this trunk and optimizer can train side by side.
+    """Whether members of this backbone and optimizer can train side by side.
 
     The optimizer must treat each number alone, by one kernel for all of them: SGD, Adam and AdamW
-    with `fused=True`. The trunk must be a chain of what `stacking` knows.
+    with `fused=True`. The backbone must be a chain of what `stacking` knows.
     """
     kinds = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
-    if optimizer.func not in kinds or not rates.get("fused", False):
+    if optimizer.func not in kinds or not optimizer_kwargs.get("fused", False):
         return False
-    with building():
-        return stackable(trunk(input_shape))
+    with isolated_rng():
+        return stackable(backbone(input_shape))
 
 
 def bytes_per_member(net: Net, batch_size: int, measured: int) -> int:
@@ -130,7 +133,7 @@ class StackedCohort:
     """Members side by side in one flat buffer.
 
     On a CPU a member's bits are its own as long as torch computes on one thread, in training and
-    in measuring: products that several threads share are cut up by their number and by G.
+    in measuring: compute_dtype that several threads share are cut up by their number and by G.
     """
 
     def __init__(
@@ -140,31 +143,33 @@ class StackedCohort:
         labels: Tensor,
         optimizer: OptimizerBuilder,
         device: torch.device,
-        products: torch.dtype = torch.float32,
+        compute_dtype: torch.dtype = torch.float32,
         graph: bool = False,
     ) -> None:
         self.members = members
         # Members of one head sit together, so that its loss is one call.
         kinds = list(dict.fromkeys(member.head for member in members))
-        seats = sorted(range(len(members)), key=lambda k: kinds.index(members[k].head))
-        if len(seats) == 1 and needs_company(nets[0]):
-            seats *= 2  # nobody reads the copy
-        self._seats = seats
-        self._seat_of = {k: seat for seat, k in enumerate(seats)}
-        self._order = torch.tensor([self._seat_of[k] for k in range(len(members))], device=device)
-        self._net = StackedNet([nets[k] for k in seats], device, products)
+        slots = sorted(range(len(members)), key=lambda k: kinds.index(members[k].head))
+        if len(slots) == 1 and pad_single(nets[0]):
+            slots *= 2  # nobody reads the copy
+        self._slots = slots
+        self._slot_of = {k: slot for slot, k in enumerate(slots)}
+        self._order = torch.tensor([self._slot_of[k] for k in range(len(members))], device=device)
+        self._net = StackedNet([nets[k] for k in slots], device, compute_dtype)
         self._plain = nets[0]
         self._losses = [
-            HeadLoss(head, [seat for seat, _ in group], labels)
-            for head, group in groupby(enumerate(seats), key=lambda pair: members[pair[1]].head)
+            HeadLoss(head, [slot for slot, _ in group], labels)
+            for head, group in groupby(enumerate(slots), key=lambda pair: members[pair[1]].head)
         ]
         self._optimizer = self._build_optimizer(optimizer)
-        self._rates = [float(group["lr"]) for group in self._optimizer.param_groups]
+        self._learning_rates = [
+            float(param_group["lr"]) for param_group in self._optimizer.param_groups
+        ]
         if graph:
-            _let_record(self._optimizer, device)
-        self._call = Replayed(self._move) if graph else self._move
+            _prepare_for_capture(self._optimizer, device)
+        self._call = CUDAGraphStep(self._move) if graph else self._move
         self._inputs = labels.new_empty(0)  # the training inputs of the last step
-        self._own_rows = torch.tensor(seats, device=device)
+        self._own_rows = torch.tensor(slots, device=device)
         self._rows = torch.empty(0, device=device)  # takes its shape at the first step
 
     @torch.no_grad()
@@ -185,8 +190,8 @@ class StackedCohort:
         self._optimizer.step()
         return torch.cat([losses for losses, _ in parts]).index_select(0, self._order)
 
-    def scale_rates(self, factor: float) -> None:
-        _scale(self._optimizer, self._rates, factor)
+    def scale_learning_rates(self, factor: float) -> None:
+        _scale(self._optimizer, self._learning_rates, factor)
 
     @torch.no_grad()
     def logits(self, inputs: Tensor) -> Tensor:
@@ -197,28 +202,28 @@ class StackedCohort:
         return torch.cat(parts, dim=1).index_select(0, self._order)
 
     def weights(self, k: int) -> dict[str, Tensor]:
-        net = self._net.unstack(self._seat_of[k], self._plain)
+        net = self._net.unstack(self._slot_of[k], self._plain)
         return {name: value.detach().clone() for name, value in net.state_dict().items()}
 
     def restore(self, k: int, weights: dict[str, Tensor]) -> None:
         self._plain.load_state_dict(weights)
-        self._net.fill(self._seat_of[k], self._plain)
+        self._net.fill(self._slot_of[k], self._plain)
 
     def _build_optimizer(self, optimizer: OptimizerBuilder) -> torch.optim.Optimizer:
-        rates = [dict(self.members[k].rates) for k in self._seats]
-        if all(rate == rates[0] for rate in rates):
+        kwargs = [dict(self.members[k].optimizer_kwargs) for k in self._slots]
+        if all(own == kwargs[0] for own in kwargs):
             flat = nn.Parameter(self._net.parameters)
             flat.grad = self._net.gradients
-            return optimizer([flat], **rates[0])
-        groups = [
-            {"params": [_leaf(*pair) for pair in self._net.slices(seat)], **rate}
-            for seat, rate in enumerate(rates)
+            return optimizer([flat], **kwargs[0])
+        param_groups = [
+            {"params": [_leaf(*pair) for pair in self._net.slices(slot)], **own}
+            for slot, own in enumerate(kwargs)
         ]
-        return optimizer(groups, **rates[0])
+        return optimizer(param_groups, **kwargs[0])
 
 
 class LoneCohort:
-    """One member and any trunk, by plain autograd."""
+    """One member and any backbone, by plain autograd."""
 
     def __init__(
         self,
@@ -227,14 +232,16 @@ class LoneCohort:
         labels: Tensor,
         optimizer: OptimizerBuilder,
         device: torch.device,
-        products: torch.dtype = torch.float32,
+        compute_dtype: torch.dtype = torch.float32,
     ) -> None:
         self.members = members
         self._net = net.to(device)
-        self._rough = torch.autocast(device.type, torch.bfloat16, products is not torch.float32)
+        self._rough = torch.autocast(
+            device.type, torch.bfloat16, compute_dtype is not torch.float32
+        )
         self._loss = HeadLoss(members[0].head, [0], labels)
-        self._optimizer = optimizer(self._net.parameters(), **members[0].rates)
-        self._rates = [group["lr"] for group in self._optimizer.param_groups]
+        self._optimizer = optimizer(self._net.parameters(), **members[0].optimizer_kwargs)
+        self._learning_rates = [param_group["lr"] for param_group in self._optimizer.param_groups]
 
     def step(self, inputs: Tensor, batch: Batch) -> Tensor:
         self._net.train()
@@ -246,8 +253,8 @@ class LoneCohort:
         self._optimizer.step()
         return losses.detach()
 
-    def scale_rates(self, factor: float) -> None:
-        _scale(self._optimizer, self._rates, factor)
+    def scale_learning_rates(self, factor: float) -> None:
+        _scale(self._optimizer, self._learning_rates, factor)
 
     @torch.no_grad()
     def logits(self, inputs: Tensor) -> Tensor:
@@ -266,25 +273,29 @@ class LoneCohort:
 
 
 def _filled_up(rows: Tensor) -> Tensor:
-    """Rows up to a multiple of a cache line: products of ragged shapes differ by seat."""
+    """Rows up to a multiple of a cache line: compute_dtype of ragged shapes differ by slot."""
     missing = -len(rows) % ROW_LANE
     return rows if missing == 0 else torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])])
 
 
-def _scale(optimizer: torch.optim.Optimizer, rates: Sequence[float], factor: float) -> None:
-    for group, rate in zip(optimizer.param_groups, rates, strict=True):
-        if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(rate * factor)  # a recording reads the same place again
+def _scale(
+    optimizer: torch.optim.Optimizer, learning_rates: Sequence[float], factor: float
+) -> None:
+    for param_group, learning_rate in zip(optimizer.param_groups, learning_rates, strict=True):
+        if isinstance(param_group["lr"], Tensor):
+            param_group["lr"].fill_(
+                learning_rate * factor
+            )  # a recording reads the same place again
         else:
-            group["lr"] = rate * factor
+            param_group["lr"] = learning_rate * factor
 
 
-def _let_record(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
+def _prepare_for_capture(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
     """Keep on the device what changes from step to step: rates, and Adam's count of steps."""
-    for group in optimizer.param_groups:
-        group["lr"] = torch.tensor(float(group["lr"]), device=device)
-        if "capturable" in group:
-            group["capturable"] = True
+    for param_group in optimizer.param_groups:
+        param_group["lr"] = torch.tensor(float(param_group["lr"]), device=device)
+        if "capturable" in param_group:
+            param_group["capturable"] = True
 
 
 def _leaf(parameter: Tensor, gradient: Tensor) -> nn.Parameter:

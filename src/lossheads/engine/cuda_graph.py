@@ -12,15 +12,15 @@ from torch import Tensor
 
 # Calls made as they are before one is recorded: libraries choose kernels and take workspace in
 # their first calls, which a recording must not contain.
-WARM_CALLS = 3
+WARMUP_CALLS = 3
 
 Work = Callable[..., Tensor]
-# From work without arguments to the room of its result and a call that fills it anew.
-Record = Callable[[Callable[[], Tensor]], tuple[Tensor, Callable[[], object]]]
+# From work without arguments to the buffer of its result and a call that fills it anew.
+Capture = Callable[[Callable[[], Tensor]], tuple[Tensor, Callable[[], object]]]
 
 
-def cuda_graph(work: Callable[[], Tensor]) -> tuple[Tensor, Callable[[], object]]:
-    """Record `work` on the card without carrying it out."""
+def capture_cuda_graph(work: Callable[[], Tensor]) -> tuple[Tensor, Callable[[], object]]:
+    """Capture `work` on the card without carrying it out."""
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         result = work()
@@ -37,7 +37,7 @@ def on_side_stream(work: Work, *tensors: Tensor) -> Tensor:
     return result
 
 
-class Replayed:
+class CUDAGraphStep:
     """`work`, called through a recording from its fourth call on.
 
     Args:
@@ -45,22 +45,24 @@ class Replayed:
             nothing. Its arguments have the same shapes at every call.
     """
 
-    def __init__(self, work: Work, record: Record = cuda_graph, warm: Any = on_side_stream) -> None:
-        self._work, self._record, self._warm = work, record, warm
+    def __init__(
+        self, work: Work, capture: Capture = capture_cuda_graph, warmup: Any = on_side_stream
+    ) -> None:
+        self._work, self._capture, self._warmup = work, capture, warmup
         self._calls = 0
-        self._rooms: list[Tensor] = []
-        self._recorded: tuple[Tensor, Callable[[], object]] | None = None
+        self._buffers: list[Tensor] = []
+        self._captured: tuple[Tensor, Callable[[], object]] | None = None
 
     def __call__(self, *tensors: Tensor) -> Tensor:
-        if self._calls < WARM_CALLS:
+        if self._calls < WARMUP_CALLS:
             self._calls += 1
-            warmed: Tensor = self._warm(self._work, *tensors)
+            warmed: Tensor = self._warmup(self._work, *tensors)
             return warmed
-        if self._recorded is None:
-            self._rooms = [tensor.clone() for tensor in tensors]
-            self._recorded = self._record(lambda: self._work(*self._rooms))
-        for room, tensor in zip(self._rooms, tensors, strict=True):
-            room.copy_(tensor)
-        result, replay = self._recorded
+        if self._captured is None:
+            self._buffers = [tensor.clone() for tensor in tensors]
+            self._captured = self._capture(lambda: self._work(*self._buffers))
+        for buffer, tensor in zip(self._buffers, tensors, strict=True):
+            buffer.copy_(tensor)
+        result, replay = self._captured
         replay()
         return result.clone()  # the next replay overwrites it

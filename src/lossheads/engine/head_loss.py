@@ -11,26 +11,26 @@ from lossheads.heads.base import Head
 class HeadLoss:
     """The mean loss of the members that share a head, seated next to each other."""
 
-    def __init__(self, head: Head, seats: Sequence[int], labels: Tensor) -> None:
+    def __init__(self, head: Head, slots: Sequence[int], labels: Tensor) -> None:
         self._head = head
-        self._start, self._stop = seats[0], seats[-1] + 1
+        self._start, self._stop = slots[0], slots[-1] + 1
         self._targets = head.encode(labels)
 
     def __call__(self, logits: Tensor, index: Tensor, weights: Tensor) -> Tensor:
-        """(seats, B, U), (S, B), (B,) -> one mean loss per seat of this head."""
-        count, rows, units = logits.shape
+        """(slots, B, U), (S, B), (B,) -> one mean loss per slot of this head."""
+        count, rows, num_logits = logits.shape
         which = index.expand(count, -1) if len(index) == 1 else index[self._start : self._stop]
         targets = self._targets.index_select(0, which.reshape(-1))
-        per_row = self._head.loss(logits.reshape(count * rows, units), targets)
+        per_row = self._head.loss(logits.reshape(count * rows, num_logits), targets)
         return (per_row.view(count, rows) * weights).sum(dim=1)
 
     @torch.enable_grad()
     def with_gradient(
         self, logits: Tensor, index: Tensor, weights: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """From the logits (G, B, U) of all seats: one loss per seat, gradients (seats, B, U).
+        """From the logits (G, B, U) of all slots: one loss per slot, gradients (slots, B, U).
 
-        The sum of the seats' losses has, for each seat, exactly that seat's gradient.
+        The sum of the slots' losses has, for each slot, exactly that slot's gradient.
         """
         leaf = logits[self._start : self._stop].detach().requires_grad_()
         losses = self(leaf, index, weights)

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from lossheads.heads.base import Head
 
-Trunk = Callable[..., nn.Module]
+BackboneBuilder = Callable[..., nn.Module]
 
-# Random streams drawn from one seed; members that share a seed share a trunk, whatever their head.
-_TRUNK, _READOUT, _BATCHES = range(3)
+# Random streams drawn from one seed; members that share a seed share a backbone, whatever their head.
+_BACKBONE, _OUTPUT_LAYER, _BATCHES = range(3)
 
 
 @dataclass(frozen=True)
@@ -24,56 +24,56 @@ class Member:
 
     Attributes:
         head: Loss, scores and decision.
-        seed: Draws the trunk and the readout.
+        seed: Draws the backbone and the output_layer.
         data_seed: Draws the order of batches.
-        rates: Keyword arguments of the optimizer (`lr`, `weight_decay`, ...).
-        start: Logit bias (U,) to start the readout from, or None for the default start.
+        optimizer_kwargs: Keyword arguments of the optimizer (`lr`, `weight_decay`, ...).
+        initial_bias: Logit bias (U,) to start the output layer from, or None for the default start.
     """
 
     head: Head
     seed: int
     data_seed: int
-    rates: Mapping[str, Any]
-    start: Tensor | None = None
+    optimizer_kwargs: Mapping[str, Any]
+    initial_bias: Tensor | None = None
 
 
 class Net(nn.Module):
-    """Trunk, then readout: inputs -> logits."""
+    """BackboneBuilder, then output_layer: inputs -> logits."""
 
-    def __init__(self, trunk: nn.Module, readout: nn.Linear) -> None:
+    def __init__(self, backbone: nn.Module, output_layer: nn.Linear) -> None:
         super().__init__()
-        self.trunk = trunk
-        self.readout = readout
+        self.backbone = backbone
+        self.output_layer = output_layer
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(N, *input_shape) -> (N, U)."""
-        logits: Tensor = self.readout(self.trunk(inputs))
+        logits: Tensor = self.output_layer(self.backbone(inputs))
         return logits
 
 
 # Modules draw their first weights from torch's one global generator: one thread at a time.
-_GENERATOR = threading.Lock()
+_RNG_LOCK = threading.Lock()
 
 
 @contextmanager
-def building() -> Iterator[None]:
+def isolated_rng() -> Iterator[None]:
     """Nets are built in here: nobody else draws meanwhile, and the generator is put back."""
-    with _GENERATOR, torch.random.fork_rng(devices=[]):
+    with _RNG_LOCK, torch.random.fork_rng(devices=[]):
         yield
 
 
-def initial_net(trunk: Trunk, input_shape: tuple[int, ...], member: Member) -> Net:
+def initial_net(backbone: BackboneBuilder, input_shape: tuple[int, ...], member: Member) -> Net:
     """The net `member` starts from, on the CPU: the same bits alone or in any company."""
-    with building():
-        torch.manual_seed(stream_seed(member.seed, _TRUNK))
-        body = trunk(input_shape)
-        width = _feature_width(body, input_shape)
-        torch.manual_seed(stream_seed(member.seed, _READOUT))
-        readout = nn.Linear(width, member.head.units)
-    if member.start is not None:
+    with isolated_rng():
+        torch.manual_seed(stream_seed(member.seed, _BACKBONE))
+        module = backbone(input_shape)
+        width = _num_features(module, input_shape)
+        torch.manual_seed(stream_seed(member.seed, _OUTPUT_LAYER))
+        output_layer = nn.Linear(width, member.head.num_logits)
+    if member.initial_bias is not None:
         with torch.no_grad():
-            readout.bias.copy_(member.start)
-    return Net(body, readout)
+            output_layer.bias.copy_(member.initial_bias)
+    return Net(module, output_layer)
 
 
 def batch_seed(data_seed: int) -> int:
@@ -87,6 +87,6 @@ def stream_seed(seed: int, stream: int) -> int:
     return int(state[0] >> np.uint64(1))
 
 
-def _feature_width(trunk: nn.Module, input_shape: tuple[int, ...]) -> int:
+def _num_features(backbone: nn.Module, input_shape: tuple[int, ...]) -> int:
     with torch.no_grad():
-        return int(trunk(torch.zeros(1, *input_shape)).shape[1])
+        return int(backbone(torch.zeros(1, *input_shape)).shape[1])

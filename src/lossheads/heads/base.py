@@ -30,7 +30,7 @@ class Head(Protocol):
         """What the labels can be."""
 
     @property
-    def units(self) -> int:
+    def num_logits(self) -> int:
         """U, the number of logits per example."""
 
     @property
@@ -49,11 +49,11 @@ class Head(Protocol):
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """(N, U), target -> (N,): nats per example, never reduced over examples."""
 
-    def outputs(self, logits: Tensor) -> Tensor:
+    def framework_outputs(self, logits: Tensor) -> Tensor:
         """(N, U) -> (N, U) in [0, 1]: what the model's last layer would print in a framework."""
 
     def framework_target(self, labels: Tensor) -> Tensor:
-        """Labels -> (N, U) float: the target a framework user would pass beside `outputs`."""
+        """Labels -> (N, U) float: the target a framework user would pass beside `framework_outputs`."""
 
     def scores(self, logits: Tensor) -> Tensor:
         """(N, U) -> (N, *outcome.columns) in [0, 1]: the head's per-class score."""
@@ -68,7 +68,7 @@ class Head(Protocol):
         """Base rates (outcome.columns) -> (U,): logits whose `log_probs` are those rates."""
 
 
-def refuse(head: object, outcome: Outcome, rule: str, instead: str) -> HeadMismatch:
+def head_mismatch(head: object, outcome: Outcome, rule: str, instead: str) -> HeadMismatch:
     """The one sentence for a head and an outcome that do not fit; the caller raises it."""
     return HeadMismatch(f"{type(head).__name__} cannot serve {outcome}: {rule}; {instead}")
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lossheads.heads.base import FrameworkLoss, refuse
+from lossheads.heads.base import FrameworkLoss, head_mismatch
 from lossheads.heads.functional import sigmoid_cross_entropy, softmax_cross_entropy
-from lossheads.heads.links import Link, safe_rates
+from lossheads.heads.links import Link, safe_base_rates
 from lossheads.heads.multiclass import SoftmaxCCE
 from lossheads.numerics import sigmoid, softmax
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf, Outcome
@@ -23,20 +23,20 @@ def _refuse_unless_two_classes(head: object, outcome: Outcome, logits: str) -> N
         instead = "use head=sigmoid_bce or head=multilabel_cce"
     if isinstance(outcome, EachOneOf):
         instead = "use head=grouped_cce"
-    raise refuse(head, outcome, f"{logits} two classes apart, no more", instead)
+    raise head_mismatch(head, outcome, f"{logits} two classes apart, no more", instead)
 
 
-class _OneColumn(Link):
+class _SingleLogit(Link):
     """One logit for OneOf(2); the target is the 0/1 column that says how present class 1 is."""
 
     @property
-    def units(self) -> int:
+    def num_logits(self) -> int:
         """1."""
         return 1
 
     def encode(self, labels: Tensor) -> Tensor:
         """Labels -> (N, 1) float: how present class 1 is."""
-        return self.outcome.presence(labels)[:, 1:]
+        return self.outcome.indicators(labels)[:, 1:]
 
     def framework_target(self, labels: Tensor) -> Tensor:
         """Labels -> (N, 1) float: the column of zeros and ones."""
@@ -44,7 +44,7 @@ class _OneColumn(Link):
 
 
 @dataclass(frozen=True)
-class SingleLogitBCE(_OneColumn):
+class SingleLogitBCE(_SingleLogit):
     """One logit, two classes: sigmoid + binary cross-entropy.
 
     The same function as `TwoLogitCCE` of (-z/2, z/2). Scores and log-probabilities carry both
@@ -65,7 +65,7 @@ class SingleLogitBCE(_OneColumn):
         """(N, 1), (N, 1) -> (N,) nats."""
         return sigmoid_cross_entropy(logits, target).sum(dim=-1)
 
-    def outputs(self, logits: Tensor) -> Tensor:
+    def framework_outputs(self, logits: Tensor) -> Tensor:
         """(N, 1) -> (N, 1): the sigmoid unit."""
         return sigmoid(logits)
 
@@ -84,7 +84,7 @@ class SingleLogitBCE(_OneColumn):
 
     def prior_bias(self, base_rates: Tensor) -> Tensor:
         """(2,) -> (1,): the log-odds of class 1."""
-        logs = safe_rates(self.outcome, base_rates).log()
+        logs = safe_base_rates(self.outcome, base_rates).log()
         return logs[1:] - logs[:1]
 
 
@@ -101,7 +101,7 @@ class TwoLogitCCE(SoftmaxCCE):
 
 
 @dataclass(frozen=True)
-class SingleLogitSoftmaxCCE(_OneColumn):
+class SingleLogitSoftmaxCCE(_SingleLogit):
     """One logit with softmax + categorical cross-entropy: broken, and kept on purpose.
 
     A softmax over one unit is 1 whatever the logit, so the loss is 0, its gradient is exactly 0
@@ -124,7 +124,7 @@ class SingleLogitSoftmaxCCE(_OneColumn):
         """(N, 1), (N, 1) -> (N,): zero, with a gradient of zero."""
         return softmax_cross_entropy(logits, target)
 
-    def outputs(self, logits: Tensor) -> Tensor:
+    def framework_outputs(self, logits: Tensor) -> Tensor:
         """(N, 1) -> (N, 1): ones."""
         return softmax(logits)
 

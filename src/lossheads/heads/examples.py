@@ -32,7 +32,7 @@ class HeadExample:
     Attributes:
         name: As in `head=name` on the command line.
         outcome: What the label can be, in words.
-        labels: The example's label: a class, a list of bools, or a class per set.
+        labels: The example's label: a class, a list of bools, or a class per group.
         logits: The U numbers the head reads.
         loss: Nats.
         scores: Per class, label, or set and class; in [0, 1].
@@ -50,18 +50,18 @@ class HeadExample:
     explanation: str
 
 
-_TWO, _THREE, _TAGS, _SETS = OneOf(2), OneOf(3), AnyOf(3), EachOneOf(2, 3)
+_TWO, _THREE, _TAGS, _GROUPS = OneOf(2), OneOf(3), AnyOf(3), EachOneOf(2, 3)
 _LABELS = {
     _TWO: torch.tensor([1]),
     _THREE: torch.tensor([0]),
     _TAGS: torch.tensor([[True, False, True]]),
-    _SETS: torch.tensor([[0, 0]]),
+    _GROUPS: torch.tensor([[0, 0]]),
 }
 _ONE_LOGIT = [0.8]
 _TWO_LOGITS = [-0.4, 0.4]
 _THREE_LOGITS = [2.0, -1.0, 0.5]
 _PAIRS = [-1.0, 1.0, 0.5, -0.5, -0.25, 0.25]  # on less off gives the three logits
-_SET_LOGITS = [2.0, -1.0, 0.5, 0.5, 1.0, -1.0]  # the first set is right, the second wrong
+_GROUP_LOGITS = [2.0, -1.0, 0.5, 0.5, 1.0, -1.0]  # the first set is right, the second wrong
 _RATES = torch.tensor([[0.75, 0.125, 0.125]] * 2, dtype=torch.float64)
 
 
@@ -106,7 +106,7 @@ def _multiclass() -> list[HeadExample]:
         ),
         _example(
             "sigmoid_bce_mean",
-            SigmoidBCE(_THREE, over_units="mean"),
+            SigmoidBCE(_THREE, class_reduction="mean"),
             _THREE_LOGITS,
             "sigmoid_bce divided by the number of classes, as frameworks do by default",
         ),
@@ -175,44 +175,44 @@ def _grouped() -> list[HeadExample]:
     return [
         _example(
             "grouped_cce",
-            GroupedCCE(_SETS),
-            _SET_LOGITS,
-            "a softmax_cce per set, added up",
+            GroupedCCE(_GROUPS),
+            _GROUP_LOGITS,
+            "a softmax_cce per group, added up",
         ),
         _example(
             "grouped_logit_adjusted_cce",
-            GroupedLogitAdjustedCCE(_SETS).with_base_rates(_RATES),
-            _SET_LOGITS,
+            GroupedLogitAdjustedCCE(_GROUPS).with_base_rates(_RATES),
+            _GROUP_LOGITS,
             "grouped_cce trained with log base rates added (here class 0 is frequent)",
         ),
         _example(
             "grouped_logsum_cce",
-            GroupedLogSumCCE(_SETS),
-            _SET_LOGITS,
-            "odds against the truth, added up over sets inside one logarithm per class",
+            GroupedLogSumCCE(_GROUPS),
+            _GROUP_LOGITS,
+            "odds against the truth, added up over groups inside one logarithm per class",
         ),
         _example(
             "grouped_centred_cce",
-            GroupedCentredCCE(_SETS),
-            _SET_LOGITS,
-            "asks the true class to beat its set's mean, not the other classes",
+            GroupedCentredCCE(_GROUPS),
+            _GROUP_LOGITS,
+            "asks the true class to beat its group's mean, not the other classes",
         ),
         _example(
             "grouped_balanced_cce",
-            GroupedBalancedCCE(_SETS),
-            _SET_LOGITS,
+            GroupedBalancedCCE(_GROUPS),
+            _GROUP_LOGITS,
             "grouped_logsum_cce on hard labels; on soft ones its optimum is the label",
         ),
         _example(
             "grouped_kl_excess",
-            GroupedKLExcess(_SETS),
-            _SET_LOGITS,
-            "grouped_logsum_cce on hard labels; on soft ones it weighs each set's cross-entropy",
+            GroupedKLExcess(_GROUPS),
+            _GROUP_LOGITS,
+            "grouped_logsum_cce on hard labels; on soft ones it weighs each group's cross-entropy",
         ),
         _example(
             "grouped_pairwise_cce",
-            GroupedPairwiseCCE(_SETS),
-            _SET_LOGITS,
+            GroupedPairwiseCCE(_GROUPS),
+            _GROUP_LOGITS,
             "a logarithm for every ordered pair of classes, over half the difference of logits",
         ),
     ]

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from lossheads.errors import UserError, near_matches
 from lossheads.numerics import log_softmax, sigmoid
 
-OverUnits = Literal["sum", "mean"]
+ClassReduction = Literal["sum", "mean"]
 
 KERAS_EPSILON = 1e-7
 
@@ -21,21 +21,21 @@ KERAS_EPSILON = 1e-7
 _TINY = 1e-30
 
 
-def over_units(per_unit: Tensor, how: OverUnits) -> Tensor:
+def reduce_classes(per_unit: Tensor, how: ClassReduction) -> Tensor:
     """(N, U) -> (N,): the sum is a log-likelihood in nats, the mean is 1/U of it."""
     return per_unit.sum(dim=-1) if how == "sum" else per_unit.mean(dim=-1)
 
 
-def check_over_units(head: object, how: str) -> None:
+def check_class_reduction(head: object, how: str) -> None:
     """Refuse a reduction other than `sum` and `mean`.
 
     Raises:
         UserError: Naming the head, the word it got, and the near matches.
     """
-    known = get_args(OverUnits)
+    known = get_args(ClassReduction)
     if how not in known:
         raise UserError(
-            f"{type(head).__name__} got over_units={how}: {near_matches(str(how), known)}"
+            f"{type(head).__name__} got class_reduction={how}: {near_matches(str(how), known)}"
         )
 
 
@@ -170,9 +170,9 @@ def kl_excess(logits: Tensor, target: Tensor) -> Tensor:
 def pairwise_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     """sum_{j != k} log(1 + sum_i t_ij exp((s_ik - s_ij) / 2)).
 
-    The inner sum is a matrix product over sets, (M, S) by (S, M), so nothing of size S M^2 is
+    The inner sum is a matrix product over groups, (M, S) by (S, M), so nothing of size S M^2 is
     made. In float32 it is exact as long as no class with t > 0 trails the top of its set by more
-    than 250; beyond, value and gradient stay finite but pairs dwarfed by such a set drop out.
+    than 250; beyond, value and gradient stay finite but pairs dwarfed by such a group drop out.
     """
     top = logits.detach().amax(dim=2, keepdim=True)
     pull = target.log() + (top - logits) / 2
@@ -194,5 +194,5 @@ def _log_odds_against(logits: Tensor) -> Tensor:
 
 def _on_cache_lines(matrices: Tensor) -> Tensor:
     """(N, S, M) with zeros appended to S and M up to a multiple of 16."""
-    sets, classes = matrices.shape[1:]
-    return F.pad(matrices, (0, -classes % _LINE, 0, -sets % _LINE))
+    groups, classes = matrices.shape[1:]
+    return F.pad(matrices, (0, -classes % _LINE, 0, -groups % _LINE))

@@ -1,6 +1,6 @@
-"""Heads for one of M classes in each of S sets. docs/open-question.md says why there are so many.
+"""Heads for one of M classes in each of S groups. docs/open-question.md says why there are so many.
 
-All read the logits of a set as its softmax and take hard or soft labels; they differ in the loss
+All read the logits of a group as its softmax and take hard or soft labels; they differ in the loss
 alone, so each is a name, an explanation and a formula.
 """
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lossheads.errors import UserError
-from lossheads.heads.base import FrameworkLoss, refuse
+from lossheads.heads.base import FrameworkLoss, head_mismatch
 from lossheads.heads.functional import (
     balanced_cross_entropy,
     centred_cross_entropy,
@@ -21,7 +21,7 @@ from lossheads.heads.functional import (
     log_sum_cross_entropy,
     pairwise_cross_entropy,
 )
-from lossheads.heads.links import GroupedLink, safe_rates
+from lossheads.heads.links import GroupedLink, safe_base_rates
 from lossheads.numerics import log_softmax
 from lossheads.outcomes import EachOneOf, OneOf, Outcome
 
@@ -42,20 +42,20 @@ class _Grouped(GroupedLink):
     def __post_init__(self) -> None:
         if not isinstance(self.outcome, EachOneOf):
             instead = "softmax_cce" if isinstance(self.outcome, OneOf) else "sigmoid_bce"
-            rule = "it needs sets of classes, one true class in each"
-            raise refuse(self, self.outcome, rule, f"use head={instead}")
+            rule = "it needs groups of classes, one true class in each"
+            raise head_mismatch(self, self.outcome, rule, f"use head={instead}")
 
 
 @dataclass(frozen=True)
 class GroupedCCE(_Grouped):
-    """One softmax + cross-entropy per set, summed: the negative log-likelihood of all sets.
+    """One softmax + cross-entropy per group, summed: the negative log-likelihood of all groups.
 
     Soft labels t: the optimum is softmax(s_i) = t_i. No balancing.
     """
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """(N, S * M), (N, S, M) -> (N,) nats."""
-        return grouped_cross_entropy(self.in_sets(logits), target)
+        return grouped_cross_entropy(self.in_groups(logits), target)
 
 
 @dataclass(frozen=True)
@@ -69,20 +69,20 @@ class GroupedLogitAdjustedCCE(_Grouped):
 
     Args:
         outcome: EachOneOf(S, M), hard or soft.
-        rates: Base rate of each class in each set, S rows of M shares that sum to 1. None until
+        base_rates: Base rate of each class in each group, S rows of M shares that sum to 1. None until
             `with_base_rates` sets it from the training labels: the loss and the log-probabilities
             refuse to work without. Rates that are given stay: say, those of another population.
 
     Source: Menon et al. (2021), "Long-tail learning via logit adjustment", arXiv 2007.07314.
     """
 
-    rates: tuple[tuple[float, ...], ...] | None = None
+    base_rates: tuple[tuple[float, ...], ...] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.rates is not None:
+        if self.base_rates is not None:
             # YAML gives lists; only tuples can be compared and hashed.
-            object.__setattr__(self, "rates", _checked_rates(self, self.rates))
+            object.__setattr__(self, "base_rates", _checked_base_rates(self, self.base_rates))
 
     def with_base_rates(self, base_rates: Tensor) -> Self:
         """The same head, adjusted by these rates unless it was given its own.
@@ -90,9 +90,9 @@ class GroupedLogitAdjustedCCE(_Grouped):
         Args:
             base_rates: (S, M), from the training split.
         """
-        if self.rates is not None:
+        if self.base_rates is not None:
             return self
-        return replace(self, rates=tuple(map(tuple, base_rates.tolist())))
+        return replace(self, base_rates=tuple(map(tuple, base_rates.tolist())))
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """(N, S * M), (N, S, M) -> (N,) nats."""
@@ -104,26 +104,28 @@ class GroupedLogitAdjustedCCE(_Grouped):
 
     def prior_bias(self, base_rates: Tensor) -> Tensor:
         """(S, M) -> (S * M,): log rates less what the adjustment adds; zeros for its own rates."""
-        bias = safe_rates(self.outcome, base_rates).log()
-        return (bias - self._log_rates(bias)).flatten()
+        bias = safe_base_rates(self.outcome, base_rates).log()
+        return (bias - self._log_base_rates(bias)).flatten()
 
     def _adjusted(self, logits: Tensor) -> Tensor:
-        return self.in_sets(logits) + self._log_rates(logits)
+        return self.in_groups(logits) + self._log_base_rates(logits)
 
-    def _log_rates(self, like: Tensor) -> Tensor:
-        if self.rates is None:
+    def _log_base_rates(self, like: Tensor) -> Tensor:
+        if self.base_rates is None:
             raise UserError(
                 f"{type(self).__name__} has no base rates: it adjusts logits by how often each "
                 "class is true; take head.with_base_rates(base_rates(outcome, labels))"
             )
-        return _log_rates(self.outcome, self.rates, like.device, like.dtype)
+        return _log_base_rates(self.outcome, self.base_rates, like.device, like.dtype)
 
 
-def _checked_rates(head: GroupedLogitAdjustedCCE, given: object) -> tuple[tuple[float, ...], ...]:
+def _checked_base_rates(
+    head: GroupedLogitAdjustedCCE, given: object
+) -> tuple[tuple[float, ...], ...]:
     """Rates as tuples of floats.
 
     Raises:
-        UserError: Unless there is one row per set that holds one share per class and sums to 1.
+        UserError: Unless there is one row per group that holds one share per class and sums to 1.
     """
     try:
         rates = torch.tensor(given, dtype=torch.float64)
@@ -132,9 +134,9 @@ def _checked_rates(head: GroupedLogitAdjustedCCE, given: object) -> tuple[tuple[
     except (TypeError, ValueError, RuntimeError):
         fits = False
     if not fits:
-        sets, classes = head.outcome.columns
+        groups, classes = head.outcome.columns
         raise UserError(
-            f"{type(head).__name__} got rates={given}: it needs {sets} rows of {classes} shares "
+            f"{type(head).__name__} got base_rates={given}: it needs {groups} rows of {classes} shares "
             "that sum to 1; leave it at null for the rates of the training labels"
         )
     return tuple(map(tuple, rates.tolist()))
@@ -142,21 +144,21 @@ def _checked_rates(head: GroupedLogitAdjustedCCE, given: object) -> tuple[tuple[
 
 # Kept per device: a copy from the host in every step would make a GPU wait.
 @lru_cache(maxsize=64)
-def _log_rates(
+def _log_base_rates(
     outcome: Outcome,
-    rates: tuple[tuple[float, ...], ...],
+    base_rates: tuple[tuple[float, ...], ...],
     device: torch.device,
     dtype: torch.dtype,
 ) -> Tensor:
-    exact = torch.tensor(rates, dtype=torch.float64)
-    return safe_rates(outcome, exact).log().to(device=device, dtype=dtype)
+    exact = torch.tensor(base_rates, dtype=torch.float64)
+    return safe_base_rates(outcome, exact).log().to(device=device, dtype=dtype)
 
 
 @dataclass(frozen=True)
 class GroupedLogSumCCE(_Grouped):
     """sum_j log(1 + sum_i t_ij sum_{k != j} exp(s_ik - s_ij)): the log-sum loss of 9158, loss-1.
 
-    The sum over sets stands inside the logarithm, so a class costs about the logarithm of how
+    The sum over groups stands inside the logarithm, so a class costs about the logarithm of how
     often it is true: frequent and rare classes are balanced. Hard labels: zero loss means that
     every decision is right. Soft labels: it keeps balancing, so its optimum is not t.
 
@@ -165,7 +167,7 @@ class GroupedLogSumCCE(_Grouped):
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """(N, S * M), (N, S, M) -> (N,) nats."""
-        return log_sum_cross_entropy(self.in_sets(logits), target)
+        return log_sum_cross_entropy(self.in_groups(logits), target)
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,7 @@ class GroupedCentredCCE(_Grouped):
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """(N, S * M), (N, S, M) -> (N,) nats."""
-        return centred_cross_entropy(self.in_sets(logits), target)
+        return centred_cross_entropy(self.in_groups(logits), target)
 
 
 @dataclass(frozen=True)
@@ -196,12 +198,12 @@ class GroupedBalancedCCE(_Grouped):
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """(N, S * M), (N, S, M) -> (N,) nats."""
-        return balanced_cross_entropy(self.in_sets(logits), target)
+        return balanced_cross_entropy(self.in_groups(logits), target)
 
 
 @dataclass(frozen=True)
 class GroupedKLExcess(_Grouped):
-    """sum_j log(1 + sum_i t_ij (exp(KL(t_i || p_i)) - 1)): cross-entropy, reweighted per set.
+    """sum_j log(1 + sum_i t_ij (exp(KL(t_i || p_i)) - 1)): cross-entropy, reweighted per group.
 
     Hard labels: `GroupedLogSumCCE` itself. Soft labels t: the optimum is softmax(s_i) = t_i. Not
     convex.
@@ -211,7 +213,7 @@ class GroupedKLExcess(_Grouped):
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """(N, S * M), (N, S, M) -> (N,) nats."""
-        return kl_excess(self.in_sets(logits), target)
+        return kl_excess(self.in_groups(logits), target)
 
 
 @dataclass(frozen=True)
@@ -220,11 +222,11 @@ class GroupedPairwiseCCE(_Grouped):
 
     Convex. Soft labels t: the optimum is softmax(s_i) = t_i, with no weight that depends on the
     labels. Hard labels: zero loss means that every decision is right. Costs a matrix product
-    over sets, and N * M^2 numbers of memory.
+    over groups, and N * M^2 numbers of memory.
 
     Source: docs/open-question.md.
     """
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """(N, S * M), (N, S, M) -> (N,) nats."""
-        return pairwise_cross_entropy(self.in_sets(logits), target)
+        return pairwise_cross_entropy(self.in_groups(logits), target)

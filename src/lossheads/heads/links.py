@@ -18,7 +18,7 @@ _RAREST = 1e-6
 
 
 class Link:
-    """What every link has: the outcome, and presence as the target of loss and framework."""
+    """What every link has: the outcome, and indicators as the target of loss and framework."""
 
     outcome: Outcome
 
@@ -32,22 +32,22 @@ class Link:
 
     def encode(self, labels: Tensor) -> Tensor:
         """Labels -> how present each class is: (N, *outcome.columns) float in [0, 1]."""
-        return self.outcome.presence(labels)
+        return self.outcome.indicators(labels)
 
     def framework_target(self, labels: Tensor) -> Tensor:
         """Labels -> (N, U) float: one-hot rows, or multi-hot rows for several labels."""
-        return self.outcome.presence(labels).flatten(1)
+        return self.outcome.indicators(labels).flatten(1)
 
 
 class SoftmaxLink(Link):
     """C logits, read as one distribution over C classes (OneOf)."""
 
     @property
-    def units(self) -> int:
+    def num_logits(self) -> int:
         """C."""
         return self.outcome.n
 
-    def outputs(self, logits: Tensor) -> Tensor:
+    def framework_outputs(self, logits: Tensor) -> Tensor:
         """(N, C) -> (N, C): the softmax layer."""
         return softmax(logits)
 
@@ -65,18 +65,18 @@ class SoftmaxLink(Link):
 
     def prior_bias(self, base_rates: Tensor) -> Tensor:
         """(C,) -> (C,): log rates."""
-        return safe_rates(self.outcome, base_rates).log()
+        return safe_base_rates(self.outcome, base_rates).log()
 
 
 class SigmoidLink(Link):
     """One logit per class or label, each read on its own (OneOf or AnyOf)."""
 
     @property
-    def units(self) -> int:
+    def num_logits(self) -> int:
         """C or L."""
         return self.outcome.n
 
-    def outputs(self, logits: Tensor) -> Tensor:
+    def framework_outputs(self, logits: Tensor) -> Tensor:
         """(N, U) -> (N, U): the sigmoid layer."""
         return sigmoid(logits)
 
@@ -105,46 +105,46 @@ class SigmoidLink(Link):
         The log-probabilities of OneOf leave one shift free. It is chosen so that the scores sum
         to 1, as base rates do: at equal rates every bias is then -ln(C - 1).
         """
-        rates = safe_rates(self.outcome, base_rates)
+        rates = safe_base_rates(self.outcome, base_rates)
         if isinstance(self.outcome, AnyOf):
             return torch.logit(rates)
         return rates.log() + _shift_to_unit_sum(rates.log())
 
 
 class GroupedLink(Link):
-    """S * M logits, read as one distribution over M classes in each of S sets (EachOneOf)."""
+    """S * M logits, read as one distribution over M classes in each of S groups (EachOneOf)."""
 
     @property
-    def units(self) -> int:
+    def num_logits(self) -> int:
         """S * M."""
         return math.prod(self.outcome.columns)
 
-    def in_sets(self, logits: Tensor) -> Tensor:
+    def in_groups(self, logits: Tensor) -> Tensor:
         """(N, S * M) -> (N, S, M)."""
         return logits.reshape(*logits.shape[:-1], *self.outcome.columns)
 
-    def outputs(self, logits: Tensor) -> Tensor:
-        """(N, S * M) -> (N, S * M): a softmax layer per set, side by side."""
+    def framework_outputs(self, logits: Tensor) -> Tensor:
+        """(N, S * M) -> (N, S * M): a softmax layer per group, side by side."""
         return self.scores(logits).flatten(1)
 
     def scores(self, logits: Tensor) -> Tensor:
-        """(N, S * M) -> (N, S, M): the softmax probabilities of each set."""
-        return softmax(self.in_sets(logits))
+        """(N, S * M) -> (N, S, M): the softmax probabilities of each group."""
+        return softmax(self.in_groups(logits))
 
     def log_probs(self, logits: Tensor) -> Tensor:
         """(N, S * M) -> (N, S, M) float64."""
-        return log_softmax(self.in_sets(logits).double())
+        return log_softmax(self.in_groups(logits).double())
 
     def decide(self, logits: Tensor) -> Tensor:
-        """(N, S * M) -> (N, S) int64: each set's largest logit; a tie goes to the lower class."""
-        return self.in_sets(logits).argmax(dim=-1)
+        """(N, S * M) -> (N, S) int64: each group's largest logit; a tie goes to the lower class."""
+        return self.in_groups(logits).argmax(dim=-1)
 
     def prior_bias(self, base_rates: Tensor) -> Tensor:
         """(S, M) -> (S * M,): log rates."""
-        return safe_rates(self.outcome, base_rates).log().flatten()
+        return safe_base_rates(self.outcome, base_rates).log().flatten()
 
 
-def safe_rates(outcome: Outcome, base_rates: Tensor) -> Tensor:
+def safe_base_rates(outcome: Outcome, base_rates: Tensor) -> Tensor:
     """Base rates moved off 0 (and 1, for labels), so that their logarithms are finite."""
     if isinstance(outcome, AnyOf):
         return base_rates.clamp(_RAREST, 1 - _RAREST)

@@ -7,12 +7,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lossheads.errors import UserError
-from lossheads.heads.base import FrameworkLoss, check_numbers, refuse
+from lossheads.heads.base import FrameworkLoss, check_numbers, head_mismatch
 from lossheads.heads.functional import (
-    OverUnits,
-    check_over_units,
+    ClassReduction,
+    check_class_reduction,
     clipped_cross_entropy,
-    over_units,
+    reduce_classes,
     sigmoid_cross_entropy,
     softmax_cross_entropy,
 )
@@ -23,15 +23,15 @@ _ONE_TRUE = "a softmax makes its classes compete for one truth"
 
 
 def refuse_unless_one_of(head: object, outcome: Outcome) -> None:
-    """Refuse several labels and several sets on behalf of a softmax head.
+    """Refuse several labels and several groups on behalf of a softmax head.
 
     Raises:
         HeadMismatch: Naming the heads that do serve the outcome.
     """
     if isinstance(outcome, AnyOf):
-        raise refuse(head, outcome, _ONE_TRUE, "use head=sigmoid_bce or head=multilabel_cce")
+        raise head_mismatch(head, outcome, _ONE_TRUE, "use head=sigmoid_bce or head=multilabel_cce")
     if isinstance(outcome, EachOneOf):
-        raise refuse(head, outcome, _ONE_TRUE, "use head=grouped_cce, one softmax per set")
+        raise head_mismatch(head, outcome, _ONE_TRUE, "use head=grouped_cce, one softmax per group")
 
 
 @dataclass(frozen=True)
@@ -66,24 +66,24 @@ class SoftmaxBCE(SoftmaxLink):
 
     Args:
         outcome: OneOf(C).
-        over_units: Keras averages over units. The default follows it because this head exists
+        class_reduction: Keras averages over units. The default follows it because this head exists
             to repeat what was trained there; `sum` makes gradients C times larger.
     """
 
     outcome: Outcome
-    over_units: OverUnits = "mean"
+    class_reduction: ClassReduction = "mean"
 
     framework_loss: ClassVar[FrameworkLoss] = "binary_crossentropy"
 
     def __post_init__(self) -> None:
         refuse_unless_one_of(self, self.outcome)
-        check_over_units(self, self.over_units)
+        check_class_reduction(self, self.class_reduction)
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """(N, C), (N, C) -> (N,) nats (nats / C under `mean`)."""
         # torch's own kernel, as Keras uses it: near 1 a last bit of p changes log(1 - p) visibly.
         per_unit = clipped_cross_entropy(F.softmax(logits, dim=-1), target)
-        return over_units(per_unit, self.over_units)
+        return reduce_classes(per_unit, self.class_reduction)
 
 
 @dataclass(frozen=True)
@@ -96,23 +96,23 @@ class SigmoidBCE(SigmoidLink):
 
     Args:
         outcome: OneOf(C) or AnyOf(L).
-        over_units: `sum` is the negative log-likelihood, in nats per example. `mean` divides it,
+        class_reduction: `sum` is the negative log-likelihood, in nats per example. `mean` divides it,
             and every gradient, by U, as `torch.nn.BCEWithLogitsLoss` and Keras do by default.
         pos_weight: Factor on the term of present classes; moves the optimal logit by its
             logarithm, which neither scores nor log-probabilities undo.
     """
 
     outcome: Outcome
-    over_units: OverUnits = "sum"
+    class_reduction: ClassReduction = "sum"
     pos_weight: float = 1.0
 
     framework_loss: ClassVar[FrameworkLoss] = "binary_crossentropy"
 
     def __post_init__(self) -> None:
         if isinstance(self.outcome, EachOneOf):
-            rule = "independent sigmoids do not know that each set has one truth"
-            raise refuse(self, self.outcome, rule, "use head=grouped_cce")
-        check_over_units(self, self.over_units)
+            rule = "independent sigmoids do not know that each group has one truth"
+            raise head_mismatch(self, self.outcome, rule, "use head=grouped_cce")
+        check_class_reduction(self, self.class_reduction)
         check_numbers(self, pos_weight=self.pos_weight)
         if self.pos_weight <= 0:
             raise UserError(
@@ -123,4 +123,4 @@ class SigmoidBCE(SigmoidLink):
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """(N, U), (N, U) -> (N,) nats (nats / U under `mean`)."""
         per_unit = sigmoid_cross_entropy(logits, target, self.pos_weight)
-        return over_units(per_unit, self.over_units)
+        return reduce_classes(per_unit, self.class_reduction)

@@ -6,13 +6,13 @@ from typing import ClassVar
 from torch import Tensor
 
 from lossheads.errors import HeadMismatch, UserError
-from lossheads.heads.base import FrameworkLoss, check_numbers, refuse
+from lossheads.heads.base import FrameworkLoss, check_numbers, head_mismatch
 from lossheads.heads.functional import (
-    OverUnits,
-    check_over_units,
+    ClassReduction,
+    check_class_reduction,
     focal_cost,
     multilabel_cross_entropy,
-    over_units,
+    reduce_classes,
     shifted_focal_cost,
 )
 from lossheads.heads.links import SigmoidLink
@@ -24,7 +24,7 @@ def mismatch(head: object, outcome: Outcome, rule: str) -> HeadMismatch:
     kept = "grouped_cce" if isinstance(outcome, EachOneOf) else "sigmoid_bce"
     if isinstance(outcome, OneOf):
         kept = "softmax_cce or head=sigmoid_bce"
-    return refuse(head, outcome, rule, f"use head={kept}")
+    return head_mismatch(head, outcome, rule, f"use head={kept}")
 
 
 def refuse_unless_any_of(head: object, outcome: Outcome) -> None:
@@ -83,9 +83,9 @@ class MultilabelCCE(SigmoidLink):
         """(N, L), (N, L) -> (N,) nats."""
         return multilabel_cross_entropy(logits, target)
 
-    def outputs(self, logits: Tensor) -> Tensor:
+    def framework_outputs(self, logits: Tensor) -> Tensor:
         """(N, L) -> (N, L): the sigmoid layer of the scaled logits."""
-        return super().outputs(self.score_scale * logits)
+        return super().framework_outputs(self.score_scale * logits)
 
     def scores(self, logits: Tensor) -> Tensor:
         """(N, L) -> (N, L): sigmoid(score_scale * s)."""
@@ -111,7 +111,7 @@ class Focal(SigmoidLink):
         gamma: 0 is sigmoid cross-entropy; the paper settles on 2.
         alpha: None leaves both sides as they are. Otherwise present units weigh alpha and absent
             ones 1 - alpha (torchvision's default, 0.25, thus weighs *present* ones down).
-        over_units: `sum`, or `mean` for 1/U of it.
+        class_reduction: `sum`, or `mean` for 1/U of it.
 
     Source: Lin et al. (2017), "Focal Loss for Dense Object Detection", arXiv 1708.02002.
     """
@@ -119,7 +119,7 @@ class Focal(SigmoidLink):
     outcome: Outcome
     gamma: float = 2.0
     alpha: float | None = None
-    over_units: OverUnits = "sum"
+    class_reduction: ClassReduction = "sum"
 
     framework_loss: ClassVar[FrameworkLoss] = "other"
 
@@ -128,7 +128,7 @@ class Focal(SigmoidLink):
             raise mismatch(self, self.outcome, "it asks of each class alone whether it is on")
         _refuse_soft(self, self.outcome)
         _refuse_negative(self, gamma=self.gamma)
-        check_over_units(self, self.over_units)
+        check_class_reduction(self, self.class_reduction)
         if self.alpha is None:
             return
         check_numbers(self, alpha=self.alpha)
@@ -143,7 +143,7 @@ class Focal(SigmoidLink):
         present, absent = (1.0, 1.0) if self.alpha is None else (self.alpha, 1 - self.alpha)
         per_unit = present * target * focal_cost(logits, self.gamma)
         per_unit = per_unit + absent * (1 - target) * focal_cost(-logits, self.gamma)
-        return over_units(per_unit, self.over_units)
+        return reduce_classes(per_unit, self.class_reduction)
 
 
 @dataclass(frozen=True)

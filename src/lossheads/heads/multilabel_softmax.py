@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lossheads.heads.base import FrameworkLoss
 from lossheads.heads.functional import log_sum_of_others, softmax_cross_entropy
-from lossheads.heads.links import Link, safe_rates
+from lossheads.heads.links import Link, safe_base_rates
 from lossheads.heads.multilabel import mismatch, refuse_unless_any_of
 from lossheads.numerics import log_softmax, sigmoid, softmax
 from lossheads.outcomes import Outcome
@@ -27,20 +27,20 @@ class PerLabelCCE(Link):
     outcome: Outcome
 
     # A framework shapes this as (L, 2) and takes the softmax of the last axis; laid flat, as
-    # `outputs` is, no Keras loss name describes it.
+    # `framework_outputs` is, no Keras loss name describes it.
     framework_loss: ClassVar[FrameworkLoss] = "other"
 
     def __post_init__(self) -> None:
         refuse_unless_any_of(self, self.outcome)
 
     @property
-    def units(self) -> int:
+    def num_logits(self) -> int:
         """2 L."""
         return 2 * self.outcome.n
 
     def encode(self, labels: Tensor) -> Tensor:
         """(N, L) -> (N, L, 2) float: how absent and how present each label is."""
-        present = self.outcome.presence(labels)
+        present = self.outcome.indicators(labels)
         return torch.stack([1 - present, present], dim=-1)
 
     def framework_target(self, labels: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ class PerLabelCCE(Link):
         """(N, 2 L), (N, L, 2) -> (N,) nats."""
         return softmax_cross_entropy(_pairs(logits), target).sum(dim=-1)
 
-    def outputs(self, logits: Tensor) -> Tensor:
+    def framework_outputs(self, logits: Tensor) -> Tensor:
         """(N, 2 L) -> (N, 2 L): the pairs' softmaxes, side by side."""
         return softmax(_pairs(logits)).flatten(1)
 
@@ -70,8 +70,8 @@ class PerLabelCCE(Link):
         return on > off
 
     def prior_bias(self, base_rates: Tensor) -> Tensor:
-        """(L,) -> (2 L,): log of absence and presence."""
-        rates = safe_rates(self.outcome, base_rates)
+        """(L,) -> (2 L,): log of absence and indicators."""
+        rates = safe_base_rates(self.outcome, base_rates)
         return torch.stack([1 - rates, rates], dim=-1).log().flatten()
 
 
@@ -98,20 +98,20 @@ class SoftmaxMultihot(Link):
             raise mismatch(self, self.outcome, "a softmax over one unit is always 1")
 
     @property
-    def units(self) -> int:
+    def num_logits(self) -> int:
         """L."""
         return self.outcome.n
 
     def encode(self, labels: Tensor) -> Tensor:
         """(N, L) -> (N, L) float: rows that sum to 1, or to 0 where no label is on."""
-        presence = self.outcome.presence(labels)
-        return presence / presence.sum(dim=-1, keepdim=True).clamp(min=1e-12)
+        indicators = self.outcome.indicators(labels)
+        return indicators / indicators.sum(dim=-1, keepdim=True).clamp(min=1e-12)
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """(N, L), (N, L) -> (N,) nats."""
         return softmax_cross_entropy(logits, target)
 
-    def outputs(self, logits: Tensor) -> Tensor:
+    def framework_outputs(self, logits: Tensor) -> Tensor:
         """(N, L) -> (N, L): the softmax layer."""
         return softmax(logits)
 
@@ -132,7 +132,7 @@ class SoftmaxMultihot(Link):
 
     def prior_bias(self, base_rates: Tensor) -> Tensor:
         """(L,) -> (L,): log of the rates divided by their sum, for no softmax holds more."""
-        rates = safe_rates(self.outcome, base_rates)
+        rates = safe_base_rates(self.outcome, base_rates)
         return (rates / rates.sum()).log()
 
 

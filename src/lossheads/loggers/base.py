@@ -3,29 +3,31 @@
 from typing import Protocol
 
 from lossheads.predictions import Predictions
-from lossheads.records import Lap, Result
+from lossheads.records import Result, ValidationStep
 
 
-class Recorder(Protocol):
-    """Receives one member's laps and its last predictions."""
+class Logger(Protocol):
+    """Receives one member's validation steps and its last predictions."""
 
-    def lap(self, lap: Lap) -> None:
+    def log_validation(self, validation: ValidationStep) -> None:
         """One measuring step: scalars, cheap (well under 5 ms)."""
 
-    def pictures(self, last: Lap, predictions: Predictions, class_names: tuple[str, ...]) -> None:
-        """The test predictions measured at the `last` lap: figures, curves, histograms (0.02 s)."""
+    def log_figures(
+        self, last: ValidationStep, predictions: Predictions, class_names: tuple[str, ...]
+    ) -> None:
+        """The test predictions measured at the `last` validation: figures, curves, histograms (0.02 s)."""
 
     def close(self, result: Result) -> None:
         """The run is over, whatever its status; hyper-parameters and summary go here."""
 
 
-class NullRecorder:
+class NullLogger:
     """Records nothing."""
 
-    def lap(self, lap: Lap) -> None: ...
+    def log_validation(self, validation: ValidationStep) -> None: ...
 
-    def pictures(
-        self, last: Lap, predictions: Predictions, class_names: tuple[str, ...]
+    def log_figures(
+        self, last: ValidationStep, predictions: Predictions, class_names: tuple[str, ...]
     ) -> None: ...
 
     def close(self, result: Result) -> None: ...

@@ -29,7 +29,7 @@ EDGE, GAP, TOP = 12, 6, 40
 MAP = (450, 360)  # about: cells are whole pixels, and never smaller than what is written at them
 NAME_ROOM = 220
 LEAST_CELL = (14, 13)  # beside which names still stand apart
-ROW, BAR, MARK = 28, 17, 23  # of bars: from one to the next, thick, and the floor's mark
+ROW, BAR, MARK = 28, 17, 23  # of bars: from one to the next, thick, and the baseline's mark
 SCALE = 400  # from 0 to 1
 
 MIDDLE, END = 0.5, 1.0  # shares of a word's width that lie before its place
@@ -54,19 +54,19 @@ def compressed(sheet: Image.Image) -> Png:
     return Png(buffer.getvalue(), *sheet.size)
 
 
-def counts_figure(
+def confusion_figure(
     counts: Tensor,
     rows: Sequence[str],
     columns: Sequence[str],
-    say: str,
-    axes: tuple[str, str] = ("true", "said"),
+    title: str,
+    axes: tuple[str, str] = ("true", "predicted"),
 ) -> Image.Image:
     """Counts (R, K) as a map: each cell its share of its row, numbers where they fit.
 
     Args:
         rows: Names of what is true.
         columns: Names of what was said.
-        say: The title.
+        title: The title.
         axes: What rows and columns are.
     """
     numbers = counts.numpy()
@@ -84,7 +84,7 @@ def counts_figure(
     bottom = TOP + cells.height
     foot = bottom + 2 * GAP + max((ink.height for ink in below), default=0)
 
-    sheet = _sheet(left, max(cells.width, width(say, TITLE)), foot + CAPTION + EDGE, say)
+    sheet = _sheet(left, max(cells.width, width(title, TITLE)), foot + CAPTION + EDGE, title)
     frame = (left - 1, TOP - 1, left + cells.width, bottom)
     ImageDraw.Draw(sheet).rectangle(frame, outline=PALE)
     sheet.paste(cells, (left, TOP))
@@ -100,26 +100,26 @@ def counts_figure(
 
 
 def accuracies_figure(
-    names: Sequence[str], values: Sequence[float], floors: Sequence[float], say: str
+    names: Sequence[str], values: Sequence[float], baselines: Sequence[float], title: str
 ) -> Image.Image:
-    """Bars from 0 to 1, one a ruler, with a mark at its floor.
+    """Bars from 0 to 1, one a metric, with a mark at its baseline.
 
     Args:
-        floors: A floor that is not finite has no mark.
-        say: The title.
+        baselines: A baseline that is not finite has no mark.
+        title: The title.
     """
-    note = "black marks: the best answer that never looks at an input"
+    note = "black marks: the best constant prediction"
     shown = [fitted(name, BESIDE, 1.5 * NAME_ROOM) for name in names]
     left = EDGE + _widest(shown, BESIDE) + GAP
     bottom = TOP + ROW * len(names)
     label = GAP + width("0.000", BESIDE)
-    sheet = _sheet(left, max(SCALE + label, width(say, TITLE)), bottom + 44 + EDGE, say)
+    sheet = _sheet(left, max(SCALE + label, width(title, TITLE)), bottom + 44 + EDGE, title)
     pen = ImageDraw.Draw(sheet)
-    for row, (name, value, floor) in enumerate(zip(shown, values, floors, strict=True)):
+    for row, (name, value, baseline) in enumerate(zip(shown, values, baselines, strict=True)):
         middle, end = TOP + row * ROW + ROW // 2, left + _along(value)
         if end > left:
             pen.rectangle((left, middle - BAR // 2, end - 1, middle + BAR // 2), fill=BLUE)
-        mark = left + _along(floor) if math.isfinite(floor) else None
+        mark = left + _along(baseline) if math.isfinite(baseline) else None
         if mark is not None:
             pen.rectangle((mark - 1, middle - MARK // 2, mark + 1, middle + MARK // 2), fill=INK)
         write(sheet, (left - GAP, middle), name, BESIDE, END)
@@ -134,7 +134,7 @@ def accuracies_figure(
 
 
 def _number_place(left: int, end: int, mark: int | None, label: int) -> tuple[int, float, str]:
-    """Where a bar's number stands: right of it, or white in it where the floor's mark would be.
+    """Where a bar's number stands: right of it, or white in it where the baseline's mark would be.
 
     A bar too short to hold it, and one whose end the mark covers, have it beyond the mark.
     """
@@ -145,10 +145,10 @@ def _number_place(left: int, end: int, mark: int | None, label: int) -> tuple[in
     return mark + GAP + 1, 0.0, INK
 
 
-def _sheet(left: int, room: int, height: float, say: str) -> Image.Image:
+def _sheet(left: int, room: int, height: float, title: str) -> Image.Image:
     """White paper with a title over what begins at `left`."""
     sheet = Image.new("RGB", (left + room + EDGE, math.ceil(height)), "white")
-    write(sheet, (left, TOP - 19), say, TITLE)
+    write(sheet, (left, TOP - 19), title, TITLE)
     return sheet
 
 

@@ -27,7 +27,7 @@ class Reporter:
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=24),
                 MofNCompleteColumn(),
-                TextColumn("steps  {task.fields[said]}"),
+                TextColumn("steps  {task.fields[message]}"),
                 TimeElapsedColumn(),
                 console=self.console,
             )
@@ -50,22 +50,22 @@ class Reporter:
         """One line."""
         self.console.print(text, markup=False, soft_wrap=True)
 
-    def cohort(self, title: str, members: int, steps: int) -> "Line":
-        """A cohort begins; its line tells of its laps."""
+    def cohort(self, title: str, members: int, steps: int) -> "CohortProgress":
+        """A cohort begins; its line tells of its validation steps."""
         if self._progress is None:
             self.say(f"training {title}: {members} member(s), {steps} steps")
-            return Line(self, title, members, None)
-        task = self._progress.add_task(title, total=steps, said="")
-        return Line(self, title, members, task)
+            return CohortProgress(self, title, members, None)
+        task = self._progress.add_task(title, total=steps, message="")
+        return CohortProgress(self, title, members, task)
 
-    def show(self, task: TaskID, step: int, said: str) -> None:
+    def show(self, task: TaskID, step: int, message: str) -> None:
         """Move a bar."""
         if self._progress is not None:
-            self._progress.update(task, completed=step, said=said)
+            self._progress.update(task, completed=step, message=message)
 
 
 @dataclass(frozen=True)
-class Line:
+class CohortProgress:
     """How far one cohort is; several may be under way at the same time."""
 
     reporter: Reporter
@@ -73,10 +73,10 @@ class Line:
     members: int
     task: TaskID | None
 
-    def lap(self, step: int, epoch: float, watch: str, value: float) -> None:
+    def on_validation(self, step: int, epoch: float, monitor: str, value: float) -> None:
         """A measuring step of the cohort; `value` is the mean over its members on validation."""
-        said = f"{watch} {value:.4f} (validation, mean of {self.members})"
+        message = f"{monitor} {value:.4f} (validation, mean of {self.members})"
         if self.task is not None:
-            self.reporter.show(self.task, step, said)
+            self.reporter.show(self.task, step, message)
         else:
-            self.reporter.say(f"  {self.title}  epoch {epoch:5.2f}  step {step:6d}  {said}")
+            self.reporter.say(f"  {self.title}  epoch {epoch:5.2f}  step {step:6d}  {message}")

@@ -1,8 +1,8 @@
-"""A member's laps and last predictions as one TensorBoard event file.
+"""A member's validation steps and last predictions as one TensorBoard event file.
 
-One event per lap holds all its scalars: one call per scalar costs 75 µs, and a lap of ten classes
+One event per validation step holds all its scalars: one call per scalar costs 75 µs, and a validation step of ten classes
 has more than a hundred. torch.utils.tensorboard is imported here alone, so that programs without
-a recorder start without it.
+a logger start without it.
 """
 
 import math
@@ -16,34 +16,34 @@ import torch
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import FileWriter, summary
 
-from lossheads import metrics as rulers
+from lossheads import metrics
 from lossheads.loggers.pictures import (
     Png,
     accuracies_figure,
     compressed,
-    counts_figure,
+    confusion_figure,
 )
 from lossheads.outcomes import AnyOf, Outcome
 from lossheads.predictions import Predictions
-from lossheads.records import NOT_IN_KEY, Lap, Measurement, Result, direction
+from lossheads.records import NOT_IN_KEY, Measurement, Result, ValidationStep, direction
 
-CLASSES_SHOWN = 50  # more columns than this would bury the other charts; rulers still see all
+CLASSES_SHOWN = 50  # more columns than this would bury the other charts; metrics still see all
 
 
-class TensorBoardRecorder:
-    """Writes `events.out.tfevents.…` in a run folder; a `Recorder`.
+class TensorBoardLogger:
+    """Writes `events.out.tfevents.…` in a run folder; a `Logger`.
 
-    Tags: `accuracy/<ruler>`, `error/<ruler>`, `other/<ruler>` (validation split, every lap) with
-    `floor/<ruler>`; `test/<ruler>` at the last lap; `loss/own`, the head's own nats, never
+    Tags: `accuracy/<metric>`, `error/<metric>`, `other/<metric>` (validation split, every validation) with
+    `baseline/<metric>`; `test/<metric>` at the last validation step; `loss/train`, the head's own nats, never
     comparable between heads; `training/learning_rate`, `training/epoch`;
-    `class/<name>/<ruler>`; and after the last lap `pr/<name>`, `scores/<name>/when_present` and
+    `class/<name>/<metric>`; and after the last validation step `pr/<name>`, `scores/<name>/when_present` and
     `…/when_absent`, `picture/…` and texts under `about/`. Values that are not finite are not
     written; `about/undefined` counts them.
 
     Args:
         folder: The run folder, without event files: a second one would be drawn as a zigzag.
         class_names: As the dataset gives them; made safe for tags here.
-        outcome: Whose rulers are explained in `about/rulers`.
+        outcome: Whose metrics are explained in `about/metrics`.
     """
 
     def __init__(self, folder: Path, class_names: Sequence[str], outcome: Outcome) -> None:
@@ -52,20 +52,20 @@ class TensorBoardRecorder:
         self._unwritten: Counter[str] = Counter()
         self._reached: dict[str, int] = {}  # tag -> last step it has
         self._step = 0
-        self._text("about/rulers", _explained(outcome))
+        self._text("about/metrics", _explained(outcome))
 
-    def lap(self, lap: Lap) -> None:
+    def log_validation(self, validation: ValidationStep) -> None:
         """All scalars of a measuring step, as one event; on disk when this returns.
 
-        A lap may come again (early stopping measures the state it keeps once more, on test too):
+        A validation step may come again (early stopping measures the state it keeps once more, on test too):
         what a tag has at this step or later is not written twice, lest its line run backwards.
         """
-        self._step = lap.step
+        self._step = validation.step
         values = []
-        for tag, value in self._scalars(lap):
-            if self._reached.get(tag, -1) >= lap.step:
+        for tag, value in self._scalars(validation):
+            if self._reached.get(tag, -1) >= validation.step:
                 continue
-            self._reached[tag] = lap.step
+            self._reached[tag] = validation.step
             if math.isfinite(value):
                 values.append(Summary.Value(tag=tag, simple_value=value))
             else:
@@ -73,44 +73,46 @@ class TensorBoardRecorder:
         self._write(Summary(value=values))
         self._writer.flush()
 
-    def pictures(self, last: Lap, predictions: Predictions, class_names: tuple[str, ...]) -> None:
-        """Curves, histograms and two figures of the last lap's predictions."""
+    def log_figures(
+        self, last: ValidationStep, predictions: Predictions, class_names: tuple[str, ...]
+    ) -> None:
+        """Curves, histograms and two figures of the last validation step's predictions."""
         self._step = last.step
         self._curves(predictions, class_names)
         self._histograms(predictions, class_names)
         if last.test is not None:
-            self._image("picture/same_predictions", _accuracies(last.test))
-        self._image("picture/confusion", _confusion(predictions, class_names))
+            self._image("figure/accuracies", _accuracies(last.test))
+        self._image("figure/confusion_matrix", _confusion(predictions, class_names))
 
     def close(self, result: Result) -> None:
         """Hyper-parameters, how the run ended, what was undefined; then the file is closed."""
         self._text("about/run", about(result))
-        self._text("about/undefined", silences(self._unwritten, result, CLASSES_SHOWN))
-        end = result.kept.test if result.laps else None
-        shown = {f"test/{name}": 0.0 for name in end.rulers} if end else {}
+        self._text("about/undefined", undefined_summary(self._unwritten, result, CLASSES_SHOWN))
+        end = result.kept.test if result.history else None
+        shown = {f"test/{name}": 0.0 for name in end.metrics} if end else {}
         for part in summary.hparams(flat(result.config), shown):
             self._write(part)
         self._writer.close()
 
-    def _scalars(self, lap: Lap) -> Iterator[tuple[str, float]]:
-        if lap.step > 0:  # before the first step there is no training loss to speak of
-            yield "loss/own", lap.own_loss
-        yield "training/learning_rate", lap.learning_rate
-        yield "training/epoch", lap.epoch
-        for name, value in lap.val.rulers.items():
-            yield f"{group(name)}/{name}", value
-        for name, value in lap.val.floors.items():
-            yield f"floor/{name}", value
-        for ruler, row in lap.val.classes.items():
+    def _scalars(self, validation: ValidationStep) -> Iterator[tuple[str, float]]:
+        if validation.step > 0:  # before the first step there is no training loss to speak of
+            yield "loss/train", validation.train_loss
+        yield "training/learning_rate", validation.learning_rate
+        yield "training/epoch", validation.epoch
+        for name, value in validation.val.metrics.items():
+            yield f"{section(name)}/{name}", value
+        for name, value in validation.val.baselines.items():
+            yield f"baseline/{name}", value
+        for metric, row in validation.val.per_class.items():
             names = safe_names(column_names(self._names, len(row)))
             for name, value in zip(names[:CLASSES_SHOWN], row, strict=False):
-                yield f"class/{name}/{ruler}", value
-        if lap.test is not None:
-            for name, value in lap.test.rulers.items():
+                yield f"class/{name}/{metric}", value
+        if validation.test is not None:
+            for name, value in validation.test.metrics.items():
                 yield f"test/{name}", value
 
     def _curves(self, predictions: Predictions, class_names: Sequence[str]) -> None:
-        curves = rulers.pr_curve(predictions)
+        curves = metrics.precision_recall_curves(predictions)
         names = safe_names(column_names(class_names, len(curves.recall)))
         for k, name in enumerate(names[:CLASSES_SHOWN]):
             if curves.recall[k].isnan().any():
@@ -131,7 +133,7 @@ class TensorBoardRecorder:
             )
 
     def _histograms(self, predictions: Predictions, class_names: Sequence[str]) -> None:
-        spread = rulers.histograms(predictions)
+        spread = metrics.score_histograms(predictions)
         names = safe_names(column_names(class_names, len(spread.present)))
         middles = (spread.edges[1:] + spread.edges[:-1]) / 2
         for when, rows in (("present", spread.present), ("absent", spread.absent)):
@@ -164,15 +166,15 @@ class TensorBoardRecorder:
 def _accuracies(measured: Measurement) -> Png:
     drawn = [
         name
-        for name, value in measured.rulers.items()
+        for name, value in measured.metrics.items()
         # A name with a slash measures other decisions: tuned thresholds, outliers.
-        if group(name) == "accuracy" and math.isfinite(value) and "/" not in name
+        if section(name) == "accuracy" and math.isfinite(value) and "/" not in name
     ]
     return compressed(
         accuracies_figure(
             drawn,
-            [measured.rulers[name] for name in drawn],
-            [measured.floors[name] for name in drawn],
+            [measured.metrics[name] for name in drawn],
+            [measured.baselines[name] for name in drawn],
             f"Same predictions, many accuracies (test, n = {measured.n})",
         )
     )
@@ -187,26 +189,27 @@ def _confusion(predictions: Predictions, class_names: Sequence[str]) -> Png:
         columns = ("found", "missed", "invented", "rightly off")
         title = f"What was said of each label (test, n = {n})"
         axes = ("label", "answers")
-        return compressed(counts_figure(counts, class_names, columns, title, axes))
-    counts = rulers.confusion(predictions)
+        return compressed(confusion_figure(counts, class_names, columns, title, axes))
+    counts = metrics.confusion_matrix(predictions)
     title = f"Who is taken for whom (test, n = {n})"
     if counts.ndim > 2:
-        title = f"Who is taken for whom, {len(counts)} sets together (test, n = {n})"
+        title = f"Who is taken for whom, {len(counts)} groups together (test, n = {n})"
         counts = counts.sum(dim=0)
-    return compressed(counts_figure(counts, class_names, class_names, title))
+    return compressed(confusion_figure(counts, class_names, class_names, title))
 
 
 def _explained(outcome: Outcome) -> str:
-    rows = [(f"`{r.name}`", r.says, r.perfect) for r in rulers.rulers_for(outcome)]
+    rows = [(f"`{r.name}`", r.description, r.perfect) for r in metrics.metrics_for(outcome)]
     rows += [
-        (f"`{r.name}` (per class)", r.says, r.perfect) for r in rulers.class_rulers_for(outcome)
+        (f"`{r.name}` (per class)", r.description, r.perfect)
+        for r in metrics.per_class_metrics_for(outcome)
     ]
     lines = [
-        "Every ruler measures the same predictions. `floor/…` is what the best answer that never "
-        "looks at the input scores on the same labels: read no score without it. `loss/own` is "
+        "Every metric measures the same predictions. `baseline/…` is what the best answer that never "
+        "looks at the input scores on the same labels: read no score without it. `loss/train` is "
         "this head's own training loss in nats per example and says nothing about another head.",
         "",
-        table(("ruler", "what it says", "perfect"), rows),
+        table(("metric", "what it says", "perfect"), rows),
     ]
     return "\n".join(lines)
 
@@ -227,18 +230,18 @@ def safe_names(names: Sequence[str]) -> list[str]:
 
 
 def column_names(class_names: Sequence[str], columns: int) -> list[str]:
-    """One name per score column: class names, repeated under a set's number for several sets."""
+    """One name per score column: class names, repeated under a group's number for several groups."""
     if columns == len(class_names):
         return list(class_names)
     return [
-        f"set {column // len(class_names)} {class_names[column % len(class_names)]}"
+        f"group {column // len(class_names)} {class_names[column % len(class_names)]}"
         for column in range(columns)
     ]
 
 
-def group(ruler: str) -> str:
-    """The dashboard section of a ruler, by its name: `accuracy` up, `error` down, or `other`."""
-    return {1: "accuracy", -1: "error", 0: "other"}[direction(ruler)]
+def section(metric: str) -> str:
+    """The dashboard section of a metric, by its name: `accuracy` up, `error` down, or `other`."""
+    return {1: "accuracy", -1: "error", 0: "other"}[direction(metric)]
 
 
 def flat(config: Mapping[str, Any], above: str = "") -> dict[str, float | str]:
@@ -280,7 +283,7 @@ def about(result: Result) -> str:
         ("key", result.key),
         ("status", result.status),
         ("seconds", f"{result.seconds:.1f}"),
-        ("laps", len(result.laps)),
+        ("validations", len(result.history)),
     ]
     rows += [(f"first step: {name}", f"{value:.4g}") for name, value in result.first_step.items()]
     rows += [(f"diverged at: {k}", f"{v:.4g}") for k, v in (result.diverged_at or {}).items()]
@@ -288,30 +291,34 @@ def about(result: Result) -> str:
     return table(("", ""), rows)
 
 
-def silences(unwritten: Mapping[str, int], result: Result, shown: int) -> str:
-    """What the charts leave out, counted: values that are not finite, and why rulers had none.
+def undefined_summary(unwritten: Mapping[str, int], result: Result, shown: int) -> str:
+    """What the charts leave out, counted: values that are not finite, and why metrics had none.
 
     Args:
         shown: How many classes have charts of their own, at most.
     """
     parts = _uncharted(result, shown)
     if not unwritten:
-        return "\n".join([*parts, "Every value of every lap is finite and drawn."])
+        return "\n".join([*parts, "Every value of every validation step is finite and drawn."])
     parts += [
-        "A value that is undefined or not finite is not drawn. Counted over all laps:",
+        "A value that is undefined or not finite is not drawn. Counted over all validation steps:",
         "",
         table(("tag", "values left out"), sorted(unwritten.items())),
     ]
-    ends = result.kept if result.laps else None
+    ends = result.kept if result.history else None
     for split, measured in (("validation", ends and ends.val), ("test", ends and ends.test)):
         if measured and measured.undefined:
-            parts += ["", f"Undefined at the kept lap, {split} split (n = {measured.n}):", ""]
-            parts.append(table(("ruler", "undefined parts"), sorted(measured.undefined.items())))
+            parts += [
+                "",
+                f"Undefined at the kept validation, {split} split (n = {measured.n}):",
+                "",
+            ]
+            parts.append(table(("metric", "undefined parts"), sorted(measured.undefined.items())))
     return "\n".join(parts)
 
 
 def _uncharted(result: Result, shown: int) -> list[str]:
-    rows = result.laps[0].val.classes.values() if result.laps else ()
+    rows = result.history[0].val.per_class.values() if result.history else ()
     classes = max(map(len, rows), default=0)
     if classes <= shown:
         return []

@@ -1,4 +1,4 @@
-"""Rulers of decisions and of scores cut at 1/2, for all outcomes."""
+"""Metrics of decisions and of scores cut at 1/2, for all outcomes."""
 
 import base64
 
@@ -6,169 +6,175 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lossheads.metrics.base import Ruler
+from lossheads.metrics.base import Metric
 from lossheads.metrics.per_class import (
-    always_f1,
+    always_positive_f1,
     f1_parts,
     precision_parts,
     recall_parts,
     recall_score,
 )
-from lossheads.metrics.stats import Facts, share
+from lossheads.metrics.stats import PredictionStats, share
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf
 from lossheads.predictions import Predictions
 
 
-def _decisions_right(facts: Facts) -> Tensor:
-    return share(facts.right)
+def _fraction_correct(stats: PredictionStats) -> Tensor:
+    return share(stats.correct)
 
 
-def _commonest_class(facts: Facts) -> Tensor:
-    return facts.said.by_set(facts.said.rates).amax(dim=1).mean()
+def _most_frequent_class_share(stats: PredictionStats) -> Tensor:
+    return stats.label_stats.by_group(stats.label_stats.prevalence).amax(dim=1).mean()
 
 
-accuracy_score = Ruler(
+accuracy_score = Metric(
     name="accuracy_score",
-    says="Share of decisions that name the true class; with several sets, share of sets right.",
-    rule=_decisions_right,
-    floor_rule=_commonest_class,
-    serves=(OneOf, EachOneOf),
+    description="Share of decisions that name the true class; with several groups, share of groups right.",
+    function=_fraction_correct,
+    baseline_function=_most_frequent_class_share,
+    outcomes=(OneOf, EachOneOf),
 )
 
 
-def _cells_right(facts: Facts) -> Tensor:
-    return share(facts.over_half == facts.said.present)
+def _cells_correct(stats: PredictionStats) -> Tensor:
+    return share(stats.scores_above_half == stats.label_stats.present)
 
 
-def constant_cells(rates: Tensor) -> Tensor:
+def best_constant_cells(prevalence: Tensor) -> Tensor:
     """Cells that the best constant row of yes and no gets right: each column says its majority."""
-    return torch.maximum(rates, 1 - rates).mean()
+    return torch.maximum(prevalence, 1 - prevalence).mean()
 
 
-elementwise_accuracy_score = Ruler(
+elementwise_accuracy_score = Metric(
     name="elementwise_accuracy_score",
-    says="Share of cells (example × class) whose score is on the right side of ½; exactly ½ is no.",
-    rule=_cells_right,
-    floor_rule=lambda facts: constant_cells(facts.said.rates),
+    description="Share of cells (example × class) whose score is on the right side of ½; exactly ½ is no.",
+    function=_cells_correct,
+    baseline_function=lambda stats: best_constant_cells(stats.label_stats.prevalence),
 )
 
 
-def _whole_examples(facts: Facts) -> Tensor:
-    return facts.right.reshape(facts.n, -1).all(dim=1)
+def _all_correct(stats: PredictionStats) -> Tensor:
+    return stats.correct.reshape(stats.n, -1).all(dim=1)
 
 
-def right_bits(predictions: Predictions) -> str:
-    """Which examples `exact_match_score` counts, as `results.Right.bits` holds them."""
-    right = _whole_examples(Facts(predictions)).cpu().numpy()
+def correct_mask_bits(predictions: Predictions) -> str:
+    """Which examples `exact_match_score` counts, as `results.CorrectMask.bits` holds them."""
+    right = _all_correct(PredictionStats(predictions)).cpu().numpy()
     return base64.b64encode(np.packbits(right).tobytes()).decode("ascii")
 
 
-def _whole_examples_right(facts: Facts) -> Tensor:
-    return share(_whole_examples(facts))
+def _fraction_all_correct(stats: PredictionStats) -> Tensor:
+    return share(_all_correct(stats))
 
 
-exact_match_score = Ruler(
+exact_match_score = Metric(
     name="exact_match_score",
-    says="Share of examples with every decision right: the whole subset, or all sets.",
-    rule=_whole_examples_right,
-    floor_rule=lambda facts: facts.said.commonest_share,
+    description="Share of examples with every decision right: the whole subset, or all groups.",
+    function=_fraction_all_correct,
+    baseline_function=lambda stats: stats.label_stats.most_frequent_share,
 )
 
 
-def _balanced_parts(facts: Facts) -> Tensor:
-    if not isinstance(facts.outcome, AnyOf):
-        return pooled_recalls(facts)
-    absent = facts.n - facts.said.positives
-    false_alarms = facts.decided_counts - facts.hits
+def _balanced_parts(stats: PredictionStats) -> Tensor:
+    if not isinstance(stats.outcome, AnyOf):
+        return pooled_recalls(stats)
+    absent = stats.n - stats.label_stats.positives
+    false_positives = stats.predicted_positives - stats.true_positives
     # A label that is always on (or never) has one recall only: undefined, not half right.
-    return (recall_parts(facts) + (absent - false_alarms) / absent) / 2
+    return (recall_parts(stats) + (absent - false_positives) / absent) / 2
 
 
-def pooled_recalls(facts: Facts) -> Tensor:
-    """(C,) or (M,): share recalled of each class, the sets counted together."""
-    positives = facts.said.by_set(facts.said.positives).sum(dim=0)
-    return facts.said.by_set(facts.hits).sum(dim=0) / positives
+def pooled_recalls(stats: PredictionStats) -> Tensor:
+    """(C,) or (M,): share recalled of each class, the groups counted together."""
+    positives = stats.label_stats.by_group(stats.label_stats.positives).sum(dim=0)
+    return stats.label_stats.by_group(stats.true_positives).sum(dim=0) / positives
 
 
-def constant_recalls(facts: Facts) -> Tensor:
-    """Mean of pooled recalls when each set says the class of which it holds the largest part."""
-    by_set = facts.said.by_set(facts.said.positives)
-    seen = by_set.sum(dim=0)
-    best = (by_set / seen.clamp(min=1)).amax(dim=1).sum()
+def best_constant_recalls(stats: PredictionStats) -> Tensor:
+    """Mean of pooled recalls when each group says the class of which it holds the largest part."""
+    by_group = stats.label_stats.by_group(stats.label_stats.positives)
+    seen = by_group.sum(dim=0)
+    best = (by_group / seen.clamp(min=1)).amax(dim=1).sum()
     return best / (seen > 0).sum()
 
 
-balanced_accuracy_score = Ruler(
+balanced_accuracy_score = Metric(
     name="balanced_accuracy_score",
-    says="Mean over classes of the share recalled, sets counted together; for labels, mean of "
+    description="Mean over classes of the share recalled, groups counted together; for labels, mean of "
     "the shares of on and of off recalled.",
-    rule=_balanced_parts,
-    floor_rule=lambda facts: (
-        facts.said.coin if isinstance(facts.outcome, AnyOf) else constant_recalls(facts)
+    function=_balanced_parts,
+    baseline_function=lambda stats: (
+        stats.label_stats.chance
+        if isinstance(stats.outcome, AnyOf)
+        else best_constant_recalls(stats)
     ),
 )
 
 
-def _even_guess(facts: Facts) -> Tensor:
-    return 1 / (facts.said.by_set(facts.said.positives).sum(dim=0) > 0).sum().double()
+def _uniform_baseline(stats: PredictionStats) -> Tensor:
+    return (
+        1 / (stats.label_stats.by_group(stats.label_stats.positives).sum(dim=0) > 0).sum().double()
+    )
 
 
-worst_recall_score = Ruler(
+worst_recall_score = Metric(
     name="worst_recall_score",
-    says="Share recalled of the class that is recalled least, sets counted together.",
-    rule=pooled_recalls,
+    description="Share recalled of the class that is recalled least, groups counted together.",
+    function=pooled_recalls,
     # Any one answer forgets the other classes; an even guess recalls 1/C of each.
-    floor_rule=_even_guess,
-    serves=(OneOf, EachOneOf),
-    over_parts="min",
+    baseline_function=_uniform_baseline,
+    outcomes=(OneOf, EachOneOf),
+    reduction="min",
 )
 
 
-def _best_blind_f1(facts: Facts) -> Tensor:
-    if isinstance(facts.outcome, AnyOf):
-        return always_f1(facts)
+def _best_constant_f1(stats: PredictionStats) -> Tensor:
+    if isinstance(stats.outcome, AnyOf):
+        return always_positive_f1(stats)
     # Guessing classes with probabilities q gives F1 = 2qr / (q + r), concave in q: the mean is
-    # largest at q = r, where each F1 is r and the rates of a set add up to 1.
-    by_set = facts.said.by_set(facts.said.positives > 0)
-    return len(by_set) / by_set.sum().double()
+    # largest at q = r, where each F1 is r and the prevalence of a group add up to 1.
+    by_group = stats.label_stats.by_group(stats.label_stats.positives > 0)
+    return len(by_group) / by_group.sum().double()
 
 
-macro_f1_score = Ruler(
+macro_f1_score = Metric(
     name="macro_f1_score",
-    says="Mean over classes of F1, the harmonic mean of precision and recall of the decisions.",
-    rule=f1_parts,
-    floor_rule=_best_blind_f1,
+    description="Mean over classes of F1, the harmonic mean of precision and recall of the decisions.",
+    function=f1_parts,
+    baseline_function=_best_constant_f1,
 )
 
-macro_precision_score = Ruler(
+macro_precision_score = Metric(
     name="macro_precision_score",
-    says="Mean of precision over the classes that are decided at all.",
-    rule=precision_parts,
+    description="Mean of precision over the classes that are decided at all.",
+    function=precision_parts,
     # Naming nothing but the commonest class is enough: precision alone can be had by silence.
-    floor_rule=lambda facts: (
-        facts.said.rates.max() if isinstance(facts.outcome, AnyOf) else _commonest_class(facts)
+    baseline_function=lambda stats: (
+        stats.label_stats.prevalence.max()
+        if isinstance(stats.outcome, AnyOf)
+        else _most_frequent_class_share(stats)
     ),
 )
 
 
-def _decisions_wrong(facts: Facts) -> Tensor:
-    return 1 - _decisions_right(facts)
+def _fraction_wrong(stats: PredictionStats) -> Tensor:
+    return 1 - _fraction_correct(stats)
 
 
-hamming_error = Ruler(
-    name="hamming_error",
-    says="Share of decisions that are wrong, label by label or set by set.",
-    rule=_decisions_wrong,
-    floor_rule=lambda facts: (
-        1 - constant_cells(facts.said.rates)
-        if isinstance(facts.outcome, AnyOf)
-        else 1 - _commonest_class(facts)
+hamming_loss = Metric(
+    name="hamming_loss",
+    description="Share of decisions that are wrong, label by label or set by set.",
+    function=_fraction_wrong,
+    baseline_function=lambda stats: (
+        1 - best_constant_cells(stats.label_stats.prevalence)
+        if isinstance(stats.outcome, AnyOf)
+        else 1 - _most_frequent_class_share(stats)
     ),
     perfect=0.0,
-    serves=(AnyOf, EachOneOf),
+    outcomes=(AnyOf, EachOneOf),
 )
 
-RULERS = (
+METRICS = (
     accuracy_score,
     elementwise_accuracy_score,
     exact_match_score,
@@ -176,57 +182,61 @@ RULERS = (
     worst_recall_score,
     macro_f1_score,
     macro_precision_score,
-    hamming_error,
+    hamming_loss,
 )
 
 
-def _micro_f1(facts: Facts) -> Tensor:
-    return 2 * facts.hits.sum() / (facts.said.positives.sum() + facts.decided_counts.sum())
+def _micro_f1(stats: PredictionStats) -> Tensor:
+    return (
+        2
+        * stats.true_positives.sum()
+        / (stats.label_stats.positives.sum() + stats.predicted_positives.sum())
+    )
 
 
-def _best_blind_micro_f1(facts: Facts) -> Tensor:
+def _best_constant_micro_f1(stats: PredictionStats) -> Tensor:
     # Some number of the commonest labels is always named; the best number is among them all.
-    rates = facts.said.rates.sort(descending=True).values
-    named = torch.arange(1, len(rates) + 1, device=rates.device)
-    best = (2 * rates.cumsum(dim=0) / (rates.sum() + named)).max()
-    return torch.where(rates.sum() > 0, best, torch.nan)
+    prevalence = stats.label_stats.prevalence.sort(descending=True).values
+    named = torch.arange(1, len(prevalence) + 1, device=prevalence.device)
+    best = (2 * prevalence.cumsum(dim=0) / (prevalence.sum() + named)).max()
+    return torch.where(prevalence.sum() > 0, best, torch.nan)
 
 
-micro_f1_score = Ruler(
+micro_f1_score = Metric(
     name="micro_f1_score",
-    says="F1 of all labels counted together: 2 hits / (labels present + labels decided).",
-    rule=_micro_f1,
-    floor_rule=_best_blind_micro_f1,
-    serves=(AnyOf,),
+    description="F1 of all labels counted together: 2 hits / (labels present + labels decided).",
+    function=_micro_f1,
+    baseline_function=_best_constant_micro_f1,
+    outcomes=(AnyOf,),
 )
 
-micro_precision_score = Ruler(
+micro_precision_score = Metric(
     name="micro_precision_score",
-    says="Of all labels decided to be on, the share that are.",
-    rule=lambda facts: facts.hits.sum() / facts.decided_counts.sum(),
-    floor_rule=lambda facts: facts.said.rates.max(),
-    serves=(AnyOf,),
+    description="Of all labels decided to be on, the share that are.",
+    function=lambda stats: stats.true_positives.sum() / stats.predicted_positives.sum(),
+    baseline_function=lambda stats: stats.label_stats.prevalence.max(),
+    outcomes=(AnyOf,),
 )
 
 
-def _all_recalled(facts: Facts) -> Tensor:
-    return torch.where(facts.said.rates.sum() > 0, 1.0, torch.nan)
+def _always_positive_recall(stats: PredictionStats) -> Tensor:
+    return torch.where(stats.label_stats.prevalence.sum() > 0, 1.0, torch.nan)
 
 
-micro_recall_score = Ruler(
+micro_recall_score = Metric(
     name="micro_recall_score",
-    says="Of all labels that are on, the share decided to be; always saying yes recalls all.",
-    rule=lambda facts: facts.hits.sum() / facts.said.positives.sum(),
-    floor_rule=_all_recalled,
-    serves=(AnyOf,),
+    description="Of all labels that are on, the share decided to be; always saying yes recalls all.",
+    function=lambda stats: stats.true_positives.sum() / stats.label_stats.positives.sum(),
+    baseline_function=_always_positive_recall,
+    outcomes=(AnyOf,),
 )
 
-macro_recall_score = Ruler(
+macro_recall_score = Metric(
     name="macro_recall_score",
-    says="Mean over labels of the share recalled; always saying yes recalls all.",
-    rule=recall_parts,
-    floor_rule=recall_score.floor_rule,
-    serves=(AnyOf,),
+    description="Mean over labels of the share recalled; always saying yes recalls all.",
+    function=recall_parts,
+    baseline_function=recall_score.baseline_function,
+    outcomes=(AnyOf,),
 )
 
-MULTILABEL_RULERS = (micro_f1_score, micro_precision_score, micro_recall_score, macro_recall_score)
+MULTILABEL_METRICS = (micro_f1_score, micro_precision_score, micro_recall_score, macro_recall_score)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lossheads.errors import UserError
-from lossheads.metrics.stats import Facts
+from lossheads.metrics.stats import PredictionStats
 from lossheads.outcomes import AnyOf
 from lossheads.predictions import Predictions
 
@@ -30,7 +30,7 @@ class ScoreHistograms:
 
 
 @dataclass(frozen=True)
-class PRCurves:
+class PrecisionRecallCurves:
     """Precision and recall of each class at evenly spaced thresholds, and the counts behind them.
 
     An example passes a threshold when its score is at least as high.
@@ -51,28 +51,30 @@ class PRCurves:
     recall: Tensor
 
 
-def histograms(predictions: Predictions) -> ScoreHistograms:
+def score_histograms(predictions: Predictions) -> ScoreHistograms:
     """Counts of the scores of each class in 30 fixed bins, on the CPU.
 
     Fixed bins make the histograms of two steps, heads or seeds comparable bar by bar.
     """
-    facts = Facts(predictions)
-    counts = _binned(facts, (facts.scores * SCORE_BINS).long().clamp(0, SCORE_BINS - 1), SCORE_BINS)
+    stats = PredictionStats(predictions)
+    counts = _binned(stats, (stats.scores * SCORE_BINS).long().clamp(0, SCORE_BINS - 1), SCORE_BINS)
     edges = torch.linspace(0, 1, SCORE_BINS + 1, dtype=torch.float64)
     return ScoreHistograms(edges=edges, present=counts[:, 1], absent=counts[:, 0])
 
 
-def pr_curve(predictions: Predictions, thresholds: int = 127) -> PRCurves:
+def precision_recall_curves(
+    predictions: Predictions, thresholds: int = 127
+) -> PrecisionRecallCurves:
     """Precision against recall of each class, on the CPU; 127 is TensorBoard's own resolution."""
-    facts = Facts(predictions)
-    grid = torch.linspace(0, 1, thresholds, dtype=torch.float64, device=facts.scores.device)
+    stats = PredictionStats(predictions)
+    grid = torch.linspace(0, 1, thresholds, dtype=torch.float64, device=stats.scores.device)
     # The number of thresholds at or below a score says how many of them it passes: 1 or more.
-    passes = torch.bucketize(facts.scores.double(), grid, right=True) - 1
-    counts = _binned(facts, passes, thresholds)
+    passes = torch.bucketize(stats.scores.double(), grid, right=True) - 1
+    counts = _binned(stats, passes, thresholds)
     passing = counts.flip(-1).cumsum(dim=-1).flip(-1)
     false, true = passing[:, 0], passing[:, 1]
     absent, present = false[:, :1], true[:, :1]
-    return PRCurves(
+    return PrecisionRecallCurves(
         thresholds=grid.cpu(),
         true_positives=true,
         false_positives=false,
@@ -83,30 +85,32 @@ def pr_curve(predictions: Predictions, thresholds: int = 127) -> PRCurves:
     )
 
 
-def confusion(predictions: Predictions) -> Tensor:
-    """int64 (C, C), or (S, C, C) for sets, on the CPU: row the true class, column the decided one.
+def confusion_matrix(predictions: Predictions) -> Tensor:
+    """int64 (C, C), or (S, C, C) for groups, on the CPU: row the true class, column the decided one.
 
     Raises:
         UserError: For AnyOf, whose labels are not confused with each other but missed or invented.
     """
-    facts = Facts(predictions)
+    stats = PredictionStats(predictions)
     outcome = predictions.outcome
     if isinstance(outcome, AnyOf):
         raise UserError(
             f"confusion cannot serve {outcome}: several labels may be on at once, so none is "
             f"taken for another; use precision_score and recall_score of each label"
         )
-    n, sets = outcome.n, facts.said.hard[0].numel()
-    which = facts.said.hard.reshape(-1, sets) * n + predictions.decisions.reshape(-1, sets)
-    which = which + n * n * torch.arange(sets, device=which.device)
-    pairs = torch.bincount(which.flatten(), minlength=sets * n * n).reshape(sets, n, n).cpu()
-    return pairs if facts.said.hard.ndim > 1 else pairs[0]
+    n, groups = outcome.n, stats.label_stats.hard[0].numel()
+    which = stats.label_stats.hard.reshape(-1, groups) * n + predictions.decisions.reshape(
+        -1, groups
+    )
+    which = which + n * n * torch.arange(groups, device=which.device)
+    pairs = torch.bincount(which.flatten(), minlength=groups * n * n).reshape(groups, n, n).cpu()
+    return pairs if stats.label_stats.hard.ndim > 1 else pairs[0]
 
 
-def _binned(facts: Facts, bins: Tensor, width: int) -> Tensor:
+def _binned(stats: PredictionStats, bins: Tensor, width: int) -> Tensor:
     """(N, K) bin numbers -> (K, 2, width) counts on the CPU, absent first."""
     columns = bins.shape[1]
-    where = facts.said.present.long() * width + bins
+    where = stats.label_stats.present.long() * width + bins
     where += 2 * width * torch.arange(columns, device=bins.device)
     counts = torch.bincount(where.flatten(), minlength=columns * 2 * width)
     return counts.reshape(columns, 2, width).cpu()

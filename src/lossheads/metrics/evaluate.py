@@ -1,4 +1,4 @@
-"""The table of rulers, and what lays all of them on the predictions of one member or several."""
+"""The table of metrics, and what lays all of them on the predictions of one member or several."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,150 +11,158 @@ from torch import Tensor
 from lossheads.errors import UserError, near_matches
 from lossheads.heads.base import Head
 from lossheads.metrics import classification, frameworks, per_class, probabilistic, ranking
-from lossheads.metrics.base import AnyRuler, ClassRuler, Ruler, as_parts, examined
-from lossheads.metrics.ood import detect
+from lossheads.metrics.base import BaseMetric, Metric, PerClassMetric, prediction_stats, to_floats
+from lossheads.metrics.ood import evaluate_ood
 from lossheads.metrics.probabilistic import fitted_temperature
-from lossheads.metrics.stats import Facts
+from lossheads.metrics.stats import PredictionStats
 from lossheads.metrics.thresholds import compare_thresholds
 from lossheads.outcomes import AnyOf, Outcome
 from lossheads.predictions import CohortPredictions, Predictions, predict
 from lossheads.records import Measurement
 
-ALL_RULERS: tuple[Ruler, ...] = (
-    *classification.RULERS,
-    *classification.MULTILABEL_RULERS,
-    *frameworks.RULERS,
-    *probabilistic.RULERS,
-    *ranking.RULERS,
+ALL_METRICS: tuple[Metric, ...] = (
+    *classification.METRICS,
+    *classification.MULTILABEL_METRICS,
+    *frameworks.METRICS,
+    *probabilistic.METRICS,
+    *ranking.METRICS,
     fitted_temperature,
 )
-ALL_CLASS_RULERS: tuple[ClassRuler, ...] = per_class.CLASS_RULERS
+ALL_PER_CLASS_METRICS: tuple[PerClassMetric, ...] = per_class.PER_CLASS_METRICS
 
 
-def rulers_for(outcome: Outcome) -> list[Ruler]:
-    """Every ruler with one number that has a meaning for the outcome, in the table's order."""
-    return [ruler for ruler in ALL_RULERS if isinstance(outcome, ruler.serves)]
+def metrics_for(outcome: Outcome) -> list[Metric]:
+    """Every metric with one number that has a meaning for the outcome, in the table's order."""
+    return [metric for metric in ALL_METRICS if isinstance(outcome, metric.outcomes)]
 
 
-def class_rulers_for(outcome: Outcome) -> list[ClassRuler]:
-    """Every ruler with one value per class that has a meaning for the outcome."""
-    return [ruler for ruler in ALL_CLASS_RULERS if isinstance(outcome, ruler.serves)]
+def per_class_metrics_for(outcome: Outcome) -> list[PerClassMetric]:
+    """Every metric with one value per class that has a meaning for the outcome."""
+    return [metric for metric in ALL_PER_CLASS_METRICS if isinstance(outcome, metric.outcomes)]
 
 
-def find_ruler(name: str, outcome: Outcome) -> Ruler:
-    """The ruler of that name.
+def find_metric(name: str, outcome: Outcome) -> Metric:
+    """The metric of that name.
 
     Raises:
         UserError: If there is none, if it has no meaning for the outcome, or if it gives one
             value per class and so cannot decide anything by itself.
     """
-    for ruler in ALL_RULERS:
-        if ruler.name == name:
-            ruler.refuse(outcome)
-            return ruler
-    if any(ruler.name == name for ruler in ALL_CLASS_RULERS):
+    for metric in ALL_METRICS:
+        if metric.name == name:
+            metric.check_outcome(outcome)
+            return metric
+    if any(metric.name == name for metric in ALL_PER_CLASS_METRICS):
         raise UserError(
-            f"ruler {name!r} gives one value per class: where one number is asked for, "
-            f"{near_matches(name, _names(rulers_for(outcome)))}"
+            f"metric {name!r} gives one value per class: where one number is asked for, "
+            f"{near_matches(name, _names(metrics_for(outcome)))}"
         )
-    raise UserError(f"no ruler {name!r}: {near_matches(name, _names(rulers_for(outcome)))}")
+    raise UserError(f"no metric {name!r}: {near_matches(name, _names(metrics_for(outcome)))}")
 
 
 def measure(predictions: Predictions, full: bool) -> Measurement:
-    """Predictions under every ruler of their outcome.
+    """Predictions under every metric of their outcome.
 
     Args:
-        full: All rulers; otherwise only the cheap ones, for measuring steps while training.
+        full: All metrics; otherwise only the at_every_validation ones, for measuring steps while training.
 
     Returns:
-        A `Measurement`. NaN where a ruler is undefined; rulers of the true posterior are left out
-        where it is unknown. `undefined` counts, for each ruler that
-        has any, its undefined parts: a macro ruler is the mean over the classes that have a
+        A `Measurement`. NaN where a metric is undefined; metrics of the true posterior are left out
+        where it is unknown. `undefined` counts, for each metric that
+        has any, its undefined parts: a macro metric is the mean over the classes that have a
         value, and the count says how many it had to leave out. If any score or log-probability
-        is NaN, every ruler is undefined.
+        is NaN, every metric is undefined.
 
     Raises:
         UserError: If there are no examples.
     """
-    facts = examined(predictions)
-    rulers = _Laid(predictions, full)
-    (measurement,) = rulers.read(facts, [r.parts(facts).unsqueeze(0) for r in rulers.every])
+    stats = prediction_stats(predictions)
+    suite = _MetricSuite(predictions, full)
+    (measurement,) = suite.collect(stats, [r.values(stats).unsqueeze(0) for r in suite.all_metrics])
     return measurement
 
 
 def measure_cohort(predictions: CohortPredictions, full: bool) -> list[Measurement]:
-    """`measure` for every member, bit by bit the same, each ruler laid on all of them at once.
+    """`measure` for every member, bit by bit the same, each metric laid on all of them at once.
 
-    One pass and one transfer from the device whatever K; floors, a matter of labels, once. The
-    fitted temperature alone, a ruler of the last lap, reads numbers of its own, member by member.
+    One pass and one transfer from the device whatever K; baselines, a matter of labels, once. The
+    fitted temperature alone, a metric of the last validation step, reads numbers of its own, member by member.
     """
-    if len(predictions) == 1:  # to lay rulers side by side has its price, too
+    if len(predictions) == 1:  # to lay metrics side by side has its price, too
         return [measure(predictions[0], full)]
-    facts = examined(predictions[0])
-    rulers = _Laid(predictions[0], full)
+    stats = prediction_stats(predictions[0])
+    suite = _MetricSuite(predictions[0], full)
 
-    def parts_of(*answers: Tensor) -> list[Tensor]:
-        own = Facts(predictions.member(answers))
-        return [ruler.parts(own) for ruler in rulers.every if ruler.side_by_side]
+    def parts_of(*per_member: Tensor) -> list[Tensor]:
+        own = PredictionStats(predictions.member(per_member))
+        return [metric.values(own) for metric in suite.all_metrics if metric.supports_vmap]
 
-    at_once = iter(torch.vmap(parts_of)(*predictions.answers))
+    vmapped = iter(torch.vmap(parts_of)(*predictions.per_member))
     parts = [
-        next(at_once) if r.side_by_side else torch.stack([r.parts(Facts(p)) for p in predictions])
-        for r in rulers.every
+        next(vmapped)
+        if r.supports_vmap
+        else torch.stack([r.values(PredictionStats(p)) for p in predictions])
+        for r in suite.all_metrics
     ]
-    return rulers.read(facts, parts)
+    return suite.collect(stats, parts)
 
 
-class _Laid:
-    """The rulers that are laid on some predictions."""
+class _MetricSuite:
+    """The metrics that are laid on some predictions."""
 
     def __init__(self, predictions: Predictions, full: bool) -> None:
-        def fit(ruler: AnyRuler) -> bool:
-            return ruler.fits(predictions) and (full or ruler.cheap)
+        def fit(metric: BaseMetric) -> bool:
+            return metric.is_defined_for(predictions) and (full or metric.at_every_validation)
 
-        self._rulers = list(filter(fit, ALL_RULERS))
-        self._class_rulers = list(filter(fit, ALL_CLASS_RULERS))
-        self.every: list[AnyRuler] = [*self._rulers, *self._class_rulers]
+        self._metrics = list(filter(fit, ALL_METRICS))
+        self._per_class_metrics = list(filter(fit, ALL_PER_CLASS_METRICS))
+        self.all_metrics: list[BaseMetric] = [*self._metrics, *self._per_class_metrics]
 
-    def read(self, facts: Facts, parts: Sequence[Tensor]) -> list[Measurement]:
-        """For each ruler its parts (K, any number) -> K measurements.
+    def collect(self, stats: PredictionStats, parts: Sequence[Tensor]) -> list[Measurement]:
+        """For each metric its parts (K, any number) -> K measurements.
 
         All numbers come in one transfer: each would otherwise wait for the device.
 
         Args:
-            facts: Of any member, for the floors.
+            stats: Of any member, for the baselines.
         """
-        floors = [ruler.floor_rule(facts).double().reshape(-1) for ruler in self._rulers]
+        baselines = [
+            metric.baseline_function(stats).double().reshape(-1) for metric in self._metrics
+        ]
         rows = torch.cat(list(parts), dim=1)
-        numbers = iter(as_parts(torch.cat([*floors, rows.flatten()])))
-        of_floors = [list(islice(numbers, len(floor))) for floor in floors]
+        numbers = iter(to_floats(torch.cat([*baselines, rows.flatten()])))
+        baseline_values = [list(islice(numbers, len(baseline))) for baseline in baselines]
         return [
-            self._measurement([list(islice(numbers, p.shape[1])) for p in parts], of_floors, facts)
+            self._measurement(
+                [list(islice(numbers, p.shape[1])) for p in parts], baseline_values, stats
+            )
             for _ in rows
         ]
 
     def _measurement(
-        self, parts: Sequence[list[float]], floors: Sequence[list[float]], facts: Facts
+        self, parts: Sequence[list[float]], baselines: Sequence[list[float]], stats: PredictionStats
     ) -> Measurement:
-        named = dict(zip(_names(self.every), parts, strict=True))
+        named = dict(zip(_names(self.all_metrics), parts, strict=True))
         undefined = {name: sum(map(math.isnan, row)) for name, row in named.items()}
         return Measurement(
-            rulers={r.name: r.joined(named[r.name]) for r in self._rulers},
-            floors={r.name: r.joined(row) for r, row in zip(self._rulers, floors, strict=True)},
-            classes={r.name: named[r.name] for r in self._class_rulers},
+            metrics={r.name: r.reduce(named[r.name]) for r in self._metrics},
+            baselines={
+                r.name: r.reduce(row) for r, row in zip(self._metrics, baselines, strict=True)
+            },
+            per_class={r.name: named[r.name] for r in self._per_class_metrics},
             undefined={name: n for name, n in undefined.items() if n},
-            n=facts.n,
+            n=stats.n,
         )
 
 
-def _names(rulers: Iterable[AnyRuler]) -> list[str]:
-    return [ruler.name for ruler in rulers]
+def _names(metrics: Iterable[BaseMetric]) -> list[str]:
+    return [metric.name for metric in metrics]
 
 
-def with_thresholds(
+def add_threshold_metrics(
     test: Measurement, on_test: Predictions, head: Head, val_logits: Tensor, val_labels: Tensor
 ) -> Measurement:
-    """AnyOf: adds `one_half/<ruler>` and `tuned/<ruler>` (per label, on validation, for its F1).
+    """AnyOf: adds `one_half/<metric>` and `tuned/<metric>` (per label, on validation, for its F1).
 
     The plain names are the head's own rule. Other outcomes pass through: nothing to tune.
 
@@ -164,16 +172,16 @@ def with_thresholds(
     """
     if not isinstance(on_test.outcome, AnyOf) or on_test.outcome.soft:
         return test
-    rulers, floors = dict(test.rulers), dict(test.floors)
+    metrics, baselines = dict(test.metrics), dict(test.baselines)
     compared = compare_thresholds(predict(head, val_logits, val_labels), on_test)
-    for rule in ("one_half", "tuned"):
-        for name, value in compared[rule].items():
-            rulers[f"{rule}/{name}"] = value
-            floors[f"{rule}/{name}"] = test.floors[name]
-    return replace(test, rulers=rulers, floors=floors)
+    for decision_rule in ("one_half", "tuned"):
+        for name, value in compared[decision_rule].items():
+            metrics[f"{decision_rule}/{name}"] = value
+            baselines[f"{decision_rule}/{name}"] = test.baselines[name]
+    return replace(test, metrics=metrics, baselines=baselines)
 
 
-def with_outliers(
+def add_ood_metrics(
     test: Measurement,
     head: Head,
     known: Tensor,
@@ -187,9 +195,11 @@ def with_outliers(
         outliers: Set name -> (M, U) logits.
         none_class: Column trained to mean "none of these", left out of every reading.
     """
-    rulers, floors = dict(test.rulers), dict(test.floors)
+    metrics, baselines = dict(test.metrics), dict(test.baselines)
     for name, logits in outliers.items():
-        found = detect(head, known, logits, none_class)
-        rulers |= {f"outliers/{name}/{ruler}": value for ruler, value in found.rulers.items()}
-        floors |= {f"outliers/{name}/{ruler}": value for ruler, value in found.floors.items()}
-    return replace(test, rulers=rulers, floors=floors)
+        found = evaluate_ood(head, known, logits, none_class)
+        metrics |= {f"outliers/{name}/{metric}": value for metric, value in found.metrics.items()}
+        baselines |= {
+            f"outliers/{name}/{metric}": value for metric, value in found.baselines.items()
+        }
+    return replace(test, metrics=metrics, baselines=baselines)

@@ -1,6 +1,6 @@
 """What named frameworks would have printed as "accuracy" for the same last layer.
 
-Each dialect reads the raw last layer (`outputs`) and the target a user of that framework would
+Each framework metric reads the raw last layer (`outputs`) and the target a user of that framework would
 pass (`framework_target`), never the head's decisions: the same model gets several numbers, and
 which one is printed depends on shapes, on the name of the loss, and on the version.
 """
@@ -8,130 +8,133 @@ which one is printed depends on shapes, on the name of the loss, and on the vers
 import torch
 from torch import Tensor
 
-from lossheads.metrics.base import Ruler
-from lossheads.metrics.classification import constant_cells, constant_recalls
-from lossheads.metrics.stats import Facts, count, share, tally
+from lossheads.metrics.base import Metric
+from lossheads.metrics.classification import best_constant_cells, best_constant_recalls
+from lossheads.metrics.stats import PredictionStats, bincount, count, share
 from lossheads.outcomes import AnyOf
 
 
-def _binary(facts: Facts) -> Tensor:
+def _binary(stats: PredictionStats) -> Tensor:
     # Equality with the target itself: a soft target is never equal to a yes or a no.
-    return share(facts.output_over_half == facts.p.framework_target)
+    return share(stats.framework_outputs_above_half == stats.predictions.framework_target)
 
 
-def _binary_floor(facts: Facts) -> Tensor:
-    target = facts.p.framework_target
-    return torch.maximum(count(target == 1), count(target == 0)).mean() / facts.n
+def _binary_baseline(stats: PredictionStats) -> Tensor:
+    target = stats.predictions.framework_target
+    return torch.maximum(count(target == 1), count(target == 0)).mean() / stats.n
 
 
-def _categorical(facts: Facts) -> Tensor:
-    return share(facts.likeliest_output == facts.likeliest_target)
+def _categorical(stats: PredictionStats) -> Tensor:
+    return share(stats.framework_output_argmax == stats.framework_target_argmax)
 
 
-def _categorical_floor(facts: Facts) -> Tensor:
-    target = facts.likeliest_target
-    sets, units = target.shape[1], facts.p.outputs.shape[1]
-    which = target + units * torch.arange(sets, device=target.device)
-    counts = tally(which, sets * units).reshape(sets, units)
-    return counts.amax(dim=1).double().mean() / facts.n
+def _categorical_baseline(stats: PredictionStats) -> Tensor:
+    target = stats.framework_target_argmax
+    groups, num_logits = target.shape[1], stats.predictions.framework_outputs.shape[1]
+    which = target + num_logits * torch.arange(groups, device=target.device)
+    counts = bincount(which, groups * num_logits).reshape(groups, num_logits)
+    return counts.amax(dim=1).double().mean() / stats.n
 
 
-def _by_shape(facts: Facts) -> bool:
-    return facts.p.outputs.shape[1] == 1
+def _is_single_logit(stats: PredictionStats) -> bool:
+    return stats.predictions.framework_outputs.shape[1] == 1
 
 
-def _by_shape_or_loss(facts: Facts) -> bool:
-    return _by_shape(facts) or facts.p.framework_loss == "binary_crossentropy"
+def _uses_binary_accuracy(stats: PredictionStats) -> bool:
+    return _is_single_logit(stats) or stats.predictions.framework_loss == "binary_crossentropy"
 
 
-keras_2_3_accuracy = Ruler(
+keras_2_3_accuracy = Metric(
     name="keras_2_3_accuracy",
-    says="What Keras 1.0.6 to 2.3.1 and tf.keras up to 2.1 print: cells at ½ when there is one "
+    description="What Keras 1.0.6 to 2.3.1 and tf.keras up to 2.1 print: cells at ½ when there is one "
     "unit or the loss is binary cross-entropy, else argmax.",
-    rule=lambda facts: _binary(facts) if _by_shape_or_loss(facts) else _categorical(facts),
-    floor_rule=lambda facts: (
-        _binary_floor(facts) if _by_shape_or_loss(facts) else _categorical_floor(facts)
+    function=lambda stats: _binary(stats) if _uses_binary_accuracy(stats) else _categorical(stats),
+    baseline_function=lambda stats: (
+        _binary_baseline(stats) if _uses_binary_accuracy(stats) else _categorical_baseline(stats)
     ),
 )
 
-keras_3_accuracy = Ruler(
+keras_3_accuracy = Metric(
     name="keras_3_accuracy",
-    says="What tf.keras from 2.2 and Keras 3 print (and Keras before 1.0.6): cells at ½ for one "
+    description="What tf.keras from 2.2 and Keras 3 print (and Keras before 1.0.6): cells at ½ for one "
     "unit, else argmax of the outputs against argmax of the target row, whatever the loss.",
-    rule=lambda facts: _binary(facts) if _by_shape(facts) else _categorical(facts),
-    floor_rule=lambda facts: (
-        _binary_floor(facts) if _by_shape(facts) else _categorical_floor(facts)
+    function=lambda stats: _binary(stats) if _is_single_logit(stats) else _categorical(stats),
+    baseline_function=lambda stats: (
+        _binary_baseline(stats) if _is_single_logit(stats) else _categorical_baseline(stats)
     ),
 )
 
 
-def _fastai(facts: Facts) -> Tensor:
+def _fastai(stats: PredictionStats) -> Tensor:
     # fastai applies the sigmoid itself, to whatever the model returns: here, the logits.
-    said = torch.sigmoid(facts.p.logits) > 0.5
-    return share(said == facts.target_on)
+    predicted = torch.sigmoid(stats.predictions.logits) > 0.5
+    return share(predicted == stats.framework_target_nonzero)
 
 
-def _constant_output(facts: Facts) -> Tensor:
-    return constant_cells(count(facts.target_on) / facts.n)
+def _best_constant_cells_of_target(stats: PredictionStats) -> Tensor:
+    return best_constant_cells(count(stats.framework_target_nonzero) / stats.n)
 
 
-fastai_accuracy_multi = Ruler(
+fastai_accuracy_multi = Metric(
     name="fastai_accuracy_multi",
-    says="What fastai's accuracy_multi prints: cells with the sigmoid of the logit on the right "
+    description="What fastai's accuracy_multi prints: cells with the sigmoid of the logit on the right "
     "side of ½, whatever the head.",
-    rule=_fastai,
-    floor_rule=_constant_output,
+    function=_fastai,
+    baseline_function=_best_constant_cells_of_target,
 )
 
 
-def _where_hard(facts: Facts, value: Tensor) -> Tensor:
+def _nan_unless_hard(stats: PredictionStats, value: Tensor) -> Tensor:
     # scikit-learn refuses targets other than 0 and 1.
-    return torch.where(facts.target_is_hard, value, torch.nan)
+    return torch.where(stats.target_is_hard, value, torch.nan)
 
 
-def _rows_equal(facts: Facts) -> Tensor:
-    equal = facts.output_over_half == facts.target_on
-    return _where_hard(facts, share(equal.all(dim=1)))
+def _rows_equal(stats: PredictionStats) -> Tensor:
+    equal = stats.framework_outputs_above_half == stats.framework_target_nonzero
+    return _nan_unless_hard(stats, share(equal.all(dim=1)))
 
 
-sklearn_accuracy_score = Ruler(
+sklearn_accuracy_score = Metric(
     name="sklearn_accuracy_score",
-    says="What scikit-learn's accuracy_score(target, outputs > 0.5) prints on multi-hot rows: "
+    description="What scikit-learn's accuracy_score(target, outputs > 0.5) prints on multi-hot rows: "
     "rows that match in every cell.",
-    rule=_rows_equal,
-    floor_rule=lambda facts: _where_hard(facts, facts.said.commonest_share),
+    function=_rows_equal,
+    baseline_function=lambda stats: _nan_unless_hard(stats, stats.label_stats.most_frequent_share),
 )
 
 
-def _torchmetrics(facts: Facts) -> Tensor:
-    if isinstance(facts.outcome, AnyOf) or _by_shape(facts):
-        return share(facts.output_over_half == facts.target_on)
-    # Per-class scores, not units: a head may have another number of units than classes.
-    labels, named = facts.said.hard.flatten(), facts.p.scores.argmax(dim=-1).flatten()
-    n = facts.outcome.n
-    pairs = tally(labels * n + named, n * n).reshape(n, n)
-    seen, hits = pairs.sum(dim=1), pairs.diagonal()
+def _torchmetrics(stats: PredictionStats) -> Tensor:
+    if isinstance(stats.outcome, AnyOf) or _is_single_logit(stats):
+        return share(stats.framework_outputs_above_half == stats.framework_target_nonzero)
+    # Per-class scores, not num_logits: a head may have another number of num_logits than classes.
+    labels, named = (
+        stats.label_stats.hard.flatten(),
+        stats.predictions.scores.argmax(dim=-1).flatten(),
+    )
+    n = stats.outcome.n
+    pairs = bincount(labels * n + named, n * n).reshape(n, n)
+    seen, true_positives = pairs.sum(dim=1), pairs.diagonal()
     # A class that is named but never occurs enters the mean as 0; torchmetrics drops it only
     # when it is neither.
     met = seen + pairs.sum(dim=0) > 0
-    return torch.where(met, hits.double() / seen.clamp(min=1), torch.nan)
+    return torch.where(met, true_positives.double() / seen.clamp(min=1), torch.nan)
 
 
-def _torchmetrics_floor(facts: Facts) -> Tensor:
-    if isinstance(facts.outcome, AnyOf) or _by_shape(facts):
-        return _constant_output(facts)
-    return constant_recalls(facts)
+def _torchmetrics_baseline(stats: PredictionStats) -> Tensor:
+    if isinstance(stats.outcome, AnyOf) or _is_single_logit(stats):
+        return _best_constant_cells_of_target(stats)
+    return best_constant_recalls(stats)
 
 
-torchmetrics_accuracy = Ruler(
+torchmetrics_accuracy = Metric(
     name="torchmetrics_accuracy",
-    says="What torchmetrics' MulticlassAccuracy prints by default: the mean over classes of the "
+    description="What torchmetrics' MulticlassAccuracy prints by default: the mean over classes of the "
     "share recalled; for labels and for one unit, cells at ½.",
-    rule=_torchmetrics,
-    floor_rule=_torchmetrics_floor,
+    function=_torchmetrics,
+    baseline_function=_torchmetrics_baseline,
 )
 
-RULERS = (
+METRICS = (
     keras_2_3_accuracy,
     keras_3_accuracy,
     fastai_accuracy_multi,

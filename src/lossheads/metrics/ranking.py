@@ -1,58 +1,60 @@
-"""Rulers of the order of scores: over examples for each class, or over labels for each example."""
+"""Metrics of the order of scores: over examples for each class, or over labels for each example."""
 
 import torch
 from torch import Tensor
 
-from lossheads.metrics.base import Ruler
+from lossheads.metrics.base import Metric
 from lossheads.metrics.per_class import average_precision_score, roc_auc_score
-from lossheads.metrics.stats import Facts, misordered_pairs
+from lossheads.metrics.stats import PredictionStats, misordered_pairs
 from lossheads.outcomes import AnyOf
 
-macro_roc_auc_score = Ruler(
+macro_roc_auc_score = Metric(
     name="macro_roc_auc_score",
-    says="Mean over classes of the area under the ROC curve, each class against the rest.",
-    rule=roc_auc_score.rule,
-    floor_rule=roc_auc_score.floor_rule,
-    cheap=False,
+    description="Mean over classes of the area under the ROC curve, each class against the rest.",
+    function=roc_auc_score.function,
+    baseline_function=roc_auc_score.baseline_function,
+    at_every_validation=False,
 )
 
-mean_average_precision_score = Ruler(
+mean_average_precision_score = Metric(
     name="mean_average_precision_score",
-    says="Mean over classes of average precision, each class against the rest.",
-    rule=average_precision_score.rule,
-    floor_rule=average_precision_score.floor_rule,
-    cheap=False,
+    description="Mean over classes of average precision, each class against the rest.",
+    function=average_precision_score.function,
+    baseline_function=average_precision_score.baseline_function,
+    at_every_validation=False,
 )
 
 
-def _ranking(facts: Facts) -> Tensor:
-    return misordered_pairs(facts.scores, facts.said.present).nanmean()
+def _ranking_loss(stats: PredictionStats) -> Tensor:
+    return misordered_pairs(stats.scores, stats.label_stats.present).nanmean()
 
 
-def _best_blind_ranking(facts: Facts) -> Tensor:
+def _best_constant_ranking(stats: PredictionStats) -> Tensor:
     # Putting label a before b costs each example y_b (1 - y_a) / pairs; the difference between
     # both orders is (y_b - y_a) / pairs, so sorting by the weighted rate of y is optimal.
-    present = facts.said.present.double()
+    present = stats.label_stats.present.double()
     positives = present.sum(dim=1)
-    pairs = positives * (facts.outcome.n - positives)
+    pairs = positives * (stats.outcome.n - positives)
     weights = torch.where(pairs > 0, 1 / pairs, 0)
-    return misordered_pairs(_ranks(weights @ present, facts.n), facts.said.present).nanmean()
+    return misordered_pairs(
+        _as_scores(weights @ present, stats.n), stats.label_stats.present
+    ).nanmean()
 
 
-def _ranks(worth: Tensor, n: int) -> Tensor:
+def _as_scores(priority: Tensor, n: int) -> Tensor:
     """(L,) -> (n, L): the same strict order of labels for every example, the best highest."""
-    return worth.argsort(stable=True).argsort().double().expand(n, -1)
+    return priority.argsort(stable=True).argsort().double().expand(n, -1)
 
 
-ranking_loss = Ruler(
+ranking_loss = Metric(
     name="ranking_loss",
-    says="Share of pairs of a present and an absent label that are not in order (a tie is not), "
+    description="Share of pairs of a present and an absent label that are not in order (a tie is not), "
     "mean of the examples that have such pairs.",
-    rule=_ranking,
-    floor_rule=_best_blind_ranking,
+    function=_ranking_loss,
+    baseline_function=_best_constant_ranking,
     perfect=0.0,
-    serves=(AnyOf,),
-    cheap=False,
+    outcomes=(AnyOf,),
+    at_every_validation=False,
 )
 
 
@@ -62,18 +64,18 @@ def _excess_coverage(scores: Tensor, present: Tensor) -> Tensor:
     return (read - present.sum(dim=1)).double().mean()
 
 
-excess_coverage_error = Ruler(
+excess_coverage_error = Metric(
     name="excess_coverage_error",
-    says="Labels read in vain when reading down the scores until all present ones are found: "
+    description="Labels read in vain when reading down the scores until all present ones are found: "
     "scikit-learn's coverage_error less the number of labels present.",
-    rule=lambda facts: _excess_coverage(facts.scores, facts.said.present),
+    function=lambda stats: _excess_coverage(stats.scores, stats.label_stats.present),
     # By falling base rate: a good blind order, not always the best one (that is a hard search).
-    floor_rule=lambda facts: _excess_coverage(
-        _ranks(facts.said.rates, facts.n), facts.said.present
+    baseline_function=lambda stats: _excess_coverage(
+        _as_scores(stats.label_stats.prevalence, stats.n), stats.label_stats.present
     ),
     perfect=0.0,
-    serves=(AnyOf,),
-    cheap=False,
+    outcomes=(AnyOf,),
+    at_every_validation=False,
 )
 
-RULERS = (macro_roc_auc_score, mean_average_precision_score, ranking_loss, excess_coverage_error)
+METRICS = (macro_roc_auc_score, mean_average_precision_score, ranking_loss, excess_coverage_error)

@@ -1,7 +1,7 @@
-"""What several rulers need of the same predictions, counted once.
+"""What several metrics need of the same predictions, counted once.
 
-A ruler reads `Facts`, never raw predictions, so that thirty rulers cost little more than one.
-Per-class tensors are flattened to K columns: C classes, L labels, or S·M classes of all sets.
+A metric reads `PredictionStats`, never raw predictions, so that thirty metrics cost little more than one.
+Per-class tensors are flattened to K columns: C classes, L labels, or S·M classes of all groups.
 """
 
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ from lossheads.outcomes import AnyOf, EachOneOf, OneOf, Outcome
 from lossheads.predictions import Predictions
 
 
-class LabelFacts:
-    """All that the labels of a split say before any model has answered; floors come from here."""
+class LabelStats:
+    """All that the labels of a split say before any model has answered; baselines come from here."""
 
     def __init__(self, outcome: Outcome, labels: Tensor) -> None:
         self.outcome = outcome
@@ -29,10 +29,10 @@ class LabelFacts:
         return self.outcome.hard(self.labels)
 
     @cached_property
-    def presence(self) -> Tensor:
+    def indicators(self) -> Tensor:
         """(N, K) float32 in [0, 1]: soft labels keep their fractions."""
-        presence: Tensor = self.outcome.presence(self.labels).flatten(1)
-        return presence
+        indicators: Tensor = self.outcome.indicators(self.labels).flatten(1)
+        return indicators
 
     @cached_property
     def present(self) -> Tensor:
@@ -45,82 +45,86 @@ class LabelFacts:
         return count(self.present)
 
     @cached_property
-    def rates(self) -> Tensor:
+    def prevalence(self) -> Tensor:
         """(K,) float64: share of examples in which each class is present."""
         return self.positives / self.n
 
     @cached_property
-    def coin(self) -> Tensor:
-        """(K,) float64: 1/2, the floor of telling present from absent; NaN where there is one."""
+    def chance(self) -> Tensor:
+        """(K,) float64: 1/2, the baseline of telling present from absent; NaN where there is one."""
         varies = (self.positives > 0) & (self.positives < self.n)
         return torch.where(varies, 0.5, torch.nan).double()
 
     @cached_property
     def base_rates(self) -> Tensor:
-        """(K,) float64: mean presence; differs from `rates` for soft labels alone."""
-        return self.presence.mean(dim=0, dtype=torch.float64) if self.outcome.soft else self.rates
+        """(K,) float64: mean indicators; differs from `prevalence` for soft labels alone."""
+        return (
+            self.indicators.mean(dim=0, dtype=torch.float64)
+            if self.outcome.soft
+            else self.prevalence
+        )
 
     @cached_property
-    def commonest_share(self) -> Tensor:
-        """Share of the commonest whole label: one class, one subset, or one choice per set."""
+    def most_frequent_share(self) -> Tensor:
+        """Share of the commonest whole label: one class, one subset, or one choice per group."""
         if isinstance(self.outcome, OneOf):
-            return self.rates.max()
+            return self.prevalence.max()
         _, counts = torch.unique(self.hard, dim=0, return_counts=True)
         share: Tensor = counts.max().double() / self.n
         return share
 
-    def by_set(self, columns: Tensor) -> Tensor:
-        """(K,) -> (S, M): one row per exclusive choice; a OneOf is a single set."""
+    def by_group(self, columns: Tensor) -> Tensor:
+        """(K,) -> (S, M): one row per exclusive choice; a OneOf is a single group."""
         return columns.reshape(-1, self.outcome.n)
 
 
-class Facts:
-    """One member's predictions beside the facts of their labels.
+class PredictionStats:
+    """One member's predictions beside the stats of their labels.
 
-    `p` holds the predictions as they came. Everything else is computed when first asked for and
+    `predictions` holds them as they came. Everything else is computed when first asked for and
     kept as long as this object lives, which is one call of `measure`.
     """
 
-    def __init__(self, p: Predictions) -> None:
-        self.p = p
-        self.outcome = p.outcome
-        self.said = _label_facts(_Same(p.labels), p.outcome)
-        self.n = self.said.n
+    def __init__(self, predictions: Predictions) -> None:
+        self.predictions = predictions
+        self.outcome = predictions.outcome
+        self.label_stats = _label_stats(_IdentityKey(predictions.labels), predictions.outcome)
+        self.n = self.label_stats.n
 
     @cached_property
     def scores(self) -> Tensor:
         """(N, K) the head's per-class scores."""
-        return self.p.scores.flatten(1)
+        return self.predictions.scores.flatten(1)
 
     @cached_property
-    def over_half(self) -> Tensor:
+    def scores_above_half(self) -> Tensor:
         """(N, K) bool: scores above 1/2. Exactly 1/2 is negative."""
         return self.scores > 0.5
 
     @cached_property
     def decided(self) -> Tensor:
         """(N, K) bool: the head's decisions, one column per class."""
-        return as_columns(self.outcome, self.p.decisions)
+        return as_columns(self.outcome, self.predictions.decisions)
 
     @cached_property
-    def right(self) -> Tensor:
+    def correct(self) -> Tensor:
         """Bool, shaped like hard labels: decisions that agree with them."""
-        return torch.eq(self.p.decisions, self.said.hard)
+        return torch.eq(self.predictions.decisions, self.label_stats.hard)
 
     @cached_property
-    def hits(self) -> Tensor:
+    def true_positives(self) -> Tensor:
         """(K,) float64: examples in which the class is present and decided."""
-        return count(self.decided & self.said.present)
+        return count(self.decided & self.label_stats.present)
 
     @cached_property
-    def decided_counts(self) -> Tensor:
+    def predicted_positives(self) -> Tensor:
         """(K,) float64: examples in which the class is decided."""
         return count(self.decided)
 
     @cached_property
     def probs(self) -> Tensor:
         """Probabilities of the outcome's events: float64, shaped like `log_probs`."""
-        return self.p.log_probs.exp()
+        return self.predictions.log_probs.exp()
 
     @cached_property
     def class_probs(self) -> Tensor:
@@ -128,50 +132,50 @@ class Facts:
         return self.probs[..., 1] if isinstance(self.outcome, AnyOf) else self.probs.flatten(1)
 
     @cached_property
-    def likeliest_output(self) -> Tensor:
+    def framework_output_argmax(self) -> Tensor:
         """int64 (N, 1) or (N, S): the highest unit of the last layer, the first of equal ones.
 
         A grouped layer is read set by set, as a framework reads one of shape (N, S, M).
         """
-        return self.p.outputs.reshape(self._layer).argmax(dim=-1)
+        return self.predictions.framework_outputs.reshape(self._layer_shape).argmax(dim=-1)
 
     @cached_property
-    def likeliest_target(self) -> Tensor:
+    def framework_target_argmax(self) -> Tensor:
         """int64 (N, 1) or (N, S): the highest cell of the target, the first of equal ones."""
-        return self.p.framework_target.reshape(self._layer).argmax(dim=-1)
+        return self.predictions.framework_target.reshape(self._layer_shape).argmax(dim=-1)
 
     @property
-    def _layer(self) -> tuple[int, int, int]:
-        sets = self.outcome.sets if isinstance(self.outcome, EachOneOf) else 1
-        return self.n, sets, self.p.outputs.shape[1] // sets
+    def _layer_shape(self) -> tuple[int, int, int]:
+        groups = self.outcome.groups if isinstance(self.outcome, EachOneOf) else 1
+        return self.n, groups, self.predictions.framework_outputs.shape[1] // groups
 
     @cached_property
-    def target_on(self) -> Tensor:
+    def framework_target_nonzero(self) -> Tensor:
         """(N, U) bool: framework targets that are not 0."""
-        return self.p.framework_target != 0
+        return self.predictions.framework_target != 0
 
     @cached_property
     def target_is_hard(self) -> Tensor:
         """Bool 0-d: every cell of the framework target is 0 or 1."""
-        return (self.target_on == self.p.framework_target).all()
+        return (self.framework_target_nonzero == self.predictions.framework_target).all()
 
     @cached_property
-    def output_over_half(self) -> Tensor:
+    def framework_outputs_above_half(self) -> Tensor:
         """(N, U) bool: units of the last layer above 1/2."""
-        return self.p.outputs > 0.5
+        return self.predictions.framework_outputs > 0.5
 
     @cached_property
-    def order(self) -> tuple[Tensor, Tensor]:
+    def ranking(self) -> tuple[Tensor, Tensor]:
         """(K,), (K,) float64: area under the ROC curve and average precision of the scores."""
-        return order_rulers(self.scores, self.said.present)
+        return roc_auc_and_average_precision(self.scores, self.label_stats.present)
 
     @cached_property
-    def broken(self) -> Tensor:
-        """Bool 0-d: some score is NaN, so no ruler may give a number."""
-        return self.p.scores.isnan().any() | self.p.log_probs.isnan().any()
+    def has_nan(self) -> Tensor:
+        """Bool 0-d: some score is NaN, so no metric may give a number."""
+        return self.predictions.scores.isnan().any() | self.predictions.log_probs.isnan().any()
 
 
-class _Same:
+class _IdentityKey:
     """A tensor compared by identity and, where torch counts them, by changes made in place."""
 
     def __init__(self, tensor: Tensor) -> None:
@@ -182,22 +186,22 @@ class _Same:
         return id(self.tensor)
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, _Same):
+        if not isinstance(other, _IdentityKey):
             return NotImplemented
         return self.tensor is other.tensor and self.version == other.version
 
 
-# Every lap of every member meets the same few splits: counting their labels once halves a lap.
+# Every validation step of every member meets the same few splits: counting their labels once halves a validation step.
 @lru_cache(maxsize=8)
-def _label_facts(labels: _Same, outcome: Outcome) -> LabelFacts:
-    return LabelFacts(outcome, labels.tensor)
+def _label_stats(labels: _IdentityKey, outcome: Outcome) -> LabelStats:
+    return LabelStats(outcome, labels.tensor)
 
 
 def as_columns(outcome: Outcome, decisions: Tensor) -> Tensor:
     """Hard labels or decisions -> bool (N, K), one column per class."""
     if isinstance(outcome, AnyOf):
         return decisions
-    return replace(outcome, soft=False).presence(decisions).flatten(1) > 0
+    return replace(outcome, soft=False).indicators(decisions).flatten(1) > 0
 
 
 def share(cells: Tensor) -> Tensor:
@@ -210,7 +214,7 @@ def count(cells: Tensor) -> Tensor:
     return cells.sum(dim=0).double()
 
 
-def tally(which: Tensor, n: int) -> Tensor:
+def bincount(which: Tensor, n: int) -> Tensor:
     """How often each of 0 … n - 1 occurs in `which`: int64 (n,).
 
     torch.bincount asks the device for the highest number first, and cannot be laid on members
@@ -223,10 +227,10 @@ def tally(which: Tensor, n: int) -> Tensor:
 
 # Rows are swept in slices of this many cells: scores, order and counts take about 30 MB.
 CELLS_AT_ONCE = 1 << 20
-COUNTS = torch.int32  # half the traffic of int64, and enough for two thousand million examples
+COUNT_DTYPE = torch.int32  # half the traffic of int64, and enough for two thousand million examples
 
 
-def order_rulers(scores: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+def roc_auc_and_average_precision(scores: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
     """Area under the ROC curve and average precision of each column.
 
     Args:
@@ -237,8 +241,8 @@ def order_rulers(scores: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         Two float64 tensors (K,). The area is NaN for a column that is never or always present;
         average precision is NaN for one that is never present.
     """
-    sweeps = _sliced(scores.T, present.T)
-    areas, precisions = zip(*(_area_and_precision(s, y) for s, y in sweeps), strict=True)
+    slices = _sliced(scores.T, present.T)
+    areas, precisions = zip(*(_area_and_precision(s, y) for s, y in slices), strict=True)
     return torch.cat(areas), torch.cat(precisions)
 
 
@@ -261,39 +265,47 @@ def _sliced(scores: Tensor, present: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def _area_and_precision(scores: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-    hit, passed, hits = _sweep(scores, present)
-    positives = hit.sum(dim=1)
-    pairs = positives * (hit.shape[1] - positives)
-    # Summed over ranks, hits - hit·passed is (pairs won) - (pairs lost): exact in integers.
-    lead = (hits - hit * passed).sum(dim=1)
+    is_positive, predicted_positives, true_positives = _threshold_scan(scores, present)
+    positives = is_positive.sum(dim=1)
+    pairs = positives * (is_positive.shape[1] - positives)
+    # Summed over ranks, true_positives - is_positive·predicted_positives is (pairs won) - (pairs lost): exact in integers.
+    lead = (true_positives - is_positive * predicted_positives).sum(dim=1)
     area = (1 + lead.double() / pairs) / 2
-    precision = (hit * (hits.double() / passed)).sum(dim=1) / positives
+    precision = (is_positive * (true_positives.double() / predicted_positives)).sum(
+        dim=1
+    ) / positives
     return area, precision
 
 
 def _misordered(scores: Tensor, present: Tensor) -> Tensor:
-    hit, passed, hits = _sweep(scores, present)
-    positives = hit.sum(dim=1)
-    lost = (hit * (passed - hits)).sum(dim=1)
-    return lost.double() / (positives * (hit.shape[1] - positives))
+    is_positive, predicted_positives, true_positives = _threshold_scan(scores, present)
+    positives = is_positive.sum(dim=1)
+    lost = (is_positive * (predicted_positives - true_positives)).sum(dim=1)
+    return lost.double() / (positives * (is_positive.shape[1] - positives))
 
 
-def _sweep(scores: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _threshold_scan(scores: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Lower a threshold through each row.
 
     Returns:
-        Three (R, M) tensors by falling score: whether this one is present; how many have passed
+        Three (R, M) tensors by falling score: whether this one is present; how many have predicted_positives
         the threshold; how many of those are present. Equal scores pass together: each position
         takes the counts at the end of its group.
     """
     ranked, order = scores.contiguous().sort(dim=1, descending=True)
-    hit = present.contiguous().gather(1, order)
-    passed = torch.arange(1, ranked.shape[1] + 1, dtype=COUNTS, device=scores.device)
-    last = torch.ones_like(hit)
+    is_positive = present.contiguous().gather(1, order)
+    predicted_positives = torch.arange(
+        1, ranked.shape[1] + 1, dtype=COUNT_DTYPE, device=scores.device
+    )
+    last = torch.ones_like(is_positive)
     last[:, :-1] = ranked[:, :-1] != ranked[:, 1:]
-    return hit, _group_ends(passed, last), _group_ends(hit.cumsum(dim=1, dtype=COUNTS), last)
+    return (
+        is_positive,
+        _tie_ends(predicted_positives, last),
+        _tie_ends(is_positive.cumsum(dim=1, dtype=COUNT_DTYPE), last),
+    )
 
 
-def _group_ends(counts: Tensor, last: Tensor) -> Tensor:
+def _tie_ends(counts: Tensor, last: Tensor) -> Tensor:
     beyond = torch.iinfo(counts.dtype).max
     return counts.where(last, beyond).flip(1).cummin(dim=1).values.flip(1)

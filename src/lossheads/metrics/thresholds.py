@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from lossheads.errors import UserError
-from lossheads.metrics.base import as_parts
+from lossheads.metrics.base import to_floats
 from lossheads.metrics.classification import (
     balanced_accuracy_score,
     exact_match_score,
-    hamming_error,
+    hamming_loss,
     macro_f1_score,
     macro_precision_score,
     macro_recall_score,
@@ -20,11 +20,11 @@ from lossheads.metrics.classification import (
     micro_precision_score,
     micro_recall_score,
 )
-from lossheads.metrics.stats import Facts
+from lossheads.metrics.stats import PredictionStats
 from lossheads.outcomes import AnyOf
 from lossheads.predictions import Predictions
 
-DECISION_RULERS = (
+DECISION_METRICS = (
     macro_f1_score,
     micro_f1_score,
     macro_precision_score,
@@ -32,7 +32,7 @@ DECISION_RULERS = (
     micro_precision_score,
     micro_recall_score,
     balanced_accuracy_score,
-    hamming_error,
+    hamming_loss,
     exact_match_score,
 )
 
@@ -55,18 +55,18 @@ def tuned_thresholds(predictions: Predictions) -> Tensor:
             f"tuned_thresholds cannot serve {predictions.outcome}: only labels that are on or "
             f"off are cut at a threshold; use the head's decisions"
         )
-    facts = Facts(predictions)
-    scores, order = facts.scores.double().sort(dim=0, descending=True)
-    hits = facts.said.present.gather(0, order).cumsum(dim=0).double()
-    passed = torch.arange(1, facts.n + 1, device=scores.device).unsqueeze(1)
-    f1 = 2 * hits / (passed + facts.said.positives)
+    stats = PredictionStats(predictions)
+    scores, order = stats.scores.double().sort(dim=0, descending=True)
+    true_positives = stats.label_stats.present.gather(0, order).cumsum(dim=0).double()
+    predicted_positives = torch.arange(1, stats.n + 1, device=scores.device).unsqueeze(1)
+    f1 = 2 * true_positives / (predicted_positives + stats.label_stats.positives)
     below = torch.full_like(scores, -torch.inf)
     below[:-1] = scores[1:]
     # A cut between equal scores does not exist.
     f1 = f1.where(below < scores, -1.0)
     best = f1.argmax(dim=0, keepdim=True)
     cuts = ((scores + below) / 2).gather(0, best).squeeze(0)
-    return cuts.where(facts.said.positives > 0, 0.5)
+    return cuts.where(stats.label_stats.positives > 0, 0.5)
 
 
 def compare_thresholds(val: Predictions, test: Predictions) -> Mapping[str, Mapping[str, float]]:
@@ -77,7 +77,7 @@ def compare_thresholds(val: Predictions, test: Predictions) -> Mapping[str, Mapp
         test: What is measured.
 
     Returns:
-        "one_half", "own_rule" and "tuned", each with every ruler of decisions by name.
+        "one_half", "own_rule" and "tuned", each with every metric of decisions by name.
 
     Raises:
         UserError: If the outcome is not AnyOf.
@@ -88,15 +88,15 @@ def compare_thresholds(val: Predictions, test: Predictions) -> Mapping[str, Mapp
         "own_rule": test.decisions,
         "tuned": test.scores > cuts,
     }
-    return {rule: _measured(replace(test, decisions=d)) for rule, d in decided.items()}
+    return {name: _measure_all(replace(test, decisions=d)) for name, d in decided.items()}
 
 
-def _measured(predictions: Predictions) -> Mapping[str, float]:
-    """Every ruler of decisions by name, fetched from the device at once."""
-    facts = Facts(predictions)
-    parts = [ruler.parts(facts) for ruler in DECISION_RULERS]
-    numbers = iter(as_parts(torch.cat(parts)))
+def _measure_all(predictions: Predictions) -> Mapping[str, float]:
+    """Every metric of decisions by name, fetched from the device at once."""
+    stats = PredictionStats(predictions)
+    parts = [metric.values(stats) for metric in DECISION_METRICS]
+    numbers = iter(to_floats(torch.cat(parts)))
     return {
-        ruler.name: ruler.joined(list(islice(numbers, len(part))))
-        for ruler, part in zip(DECISION_RULERS, parts, strict=True)
+        metric.name: metric.reduce(list(islice(numbers, len(part))))
+        for metric, part in zip(DECISION_METRICS, parts, strict=True)
     }

@@ -1,6 +1,6 @@
-"""Trunks: functions from an input shape to a module, inputs -> features.
+"""Backbones: functions from an input shape to a module, inputs -> features.
 
-A trunk never knows how many classes or units follow it. Normalisation is GroupNorm where there is
+A backbone never knows how many classes or units follow it. Normalisation is GroupNorm where there is
 any: batch statistics would couple the rows of a batch, and members could not be stacked.
 `lossheads.models.resnet` stands apart because importing torchvision takes seconds.
 """

@@ -1,4 +1,4 @@
-"""The plain trunks: none, dense layers, two convolutions."""
+"""The plain backbones: none, dense layers, two convolutions."""
 
 from collections.abc import Sequence
 from math import prod
@@ -9,7 +9,7 @@ from lossheads.errors import UserError
 
 
 def linear(input_shape: tuple[int, ...]) -> nn.Sequential:
-    """No trunk at all: the readout sees the flattened inputs."""
+    """No backbone at all: the output layer sees the flattened inputs."""
     return nn.Sequential(nn.Flatten())
 
 

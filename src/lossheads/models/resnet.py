@@ -1,4 +1,4 @@
-"""torchvision's ResNet-18 as a trunk. In a module of its own: importing torchvision is slow."""
+"""torchvision's ResNet-18 as a backbone. In a module of its own: importing torchvision is slow."""
 
 from functools import partial
 

@@ -20,7 +20,7 @@ from torch import nn
 
 from lossheads.datasets.dataset import DatasetSource
 from lossheads.engine.cohort import OptimizerBuilder
-from lossheads.engine.member import Trunk
+from lossheads.engine.member import BackboneBuilder
 from lossheads.errors import TRUST_GIVEN, UserError, near_matches
 from lossheads.heads.base import Head
 from lossheads.runs.validate import try_head
@@ -41,9 +41,9 @@ class Parts:
 
     source: DatasetSource
     head: Head
-    trunk: Trunk
+    backbone: BackboneBuilder
     optimizer: OptimizerBuilder
-    rates: Mapping[str, Any]
+    optimizer_kwargs: Mapping[str, Any]
     schedule: Callable[[float], float]
 
 
@@ -107,7 +107,9 @@ def build(role: str, node: Mapping[str, Any], trust: Sequence[str]) -> Any:
     try:
         return target(**options)
     except (TypeError, ValueError) as error:
-        raise UserError(f"{role} {_name(target)} refuses {_said(options)}: {error}") from error
+        raise UserError(
+            f"{role} {_name(target)} refuses {_describe_options(options)}: {error}"
+        ) from error
 
 
 def _refuse_smuggled(trust: Sequence[str]) -> None:
@@ -190,7 +192,7 @@ def _split_optimizer(made: partial[Any]) -> tuple[OptimizerBuilder, dict[str, An
         made.func([weight], **rates).step()
     except Exception as error:  # whatever a constructor makes of a user's values
         raise UserError(
-            f"optimizer {_name(made)} refuses {_said(rates)}: {_first_line(error)}"
+            f"optimizer {_name(made)} refuses {_describe_options(rates)}: {_first_line(error)}"
         ) from error
     return partial(made.func), rates
 
@@ -238,7 +240,7 @@ def _name(target: Any) -> str:
     return str(getattr(inner, "__name__", inner))
 
 
-def _said(options: Mapping[str, Any]) -> str:
+def _describe_options(options: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}={value!r}" for key, value in options.items()) or "no options"
 
 

@@ -104,7 +104,7 @@ def _refuse_targets(node: Any, where: str) -> None:
             )
 
 
-def list_choices() -> None:
+def cache_group_listing() -> None:
     """Let Hydra's help and completion list what a run can choose in half the time.
 
     Hydra copies all it knows each time it looks into a group, some 90 times for one help.
@@ -160,8 +160,8 @@ def _refuse_missing(config: DictConfig) -> None:
         if OmegaConf.is_missing(config, field.name) or field.name not in config:
             remedy = f"choose one with {field.name}=NAME" if field.name in _GROUPS else "keep it"
             raise UserError(f"a run needs the key {field.name!r}, which is missing: {remedy}")
-    if not str(config.outputs).strip():
-        raise UserError("outputs= is empty: name a folder; outputs=. is the one you stand in")
+    if not str(config.output_dir).strip():
+        raise UserError("output_dir= is empty: name a folder; output_dir=. is the one you stand in")
 
 
 def _refuse_unknown(data: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from lossheads.errors import refusing_to_write
 from lossheads.runs.plan import Run
 
 
-class DatasetShelf:
+class DatasetCache:
     """Keeps the last few datasets: cohorts of one dataset come one after the other."""
 
     def __init__(self, places: int) -> None:
@@ -39,6 +39,6 @@ class DatasetShelf:
 
 
 def _load(run: Run) -> Dataset:
-    data_dir, cache = run.config["data_dir"], Path(run.config["outputs"]) / "cache"
+    data_dir, cache = run.config["data_dir"], Path(run.config["output_dir"]) / "cache"
     with refusing_to_write(cache):
         return run.parts.source.load(Path(data_dir) if data_dir else None, cache)

@@ -33,8 +33,8 @@ def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     try:
-        told = Path("/proc/meminfo").read_text().split("MemAvailable:")[1]
-        return 1024 * int(told.split()[0])
+        meminfo = Path("/proc/meminfo").read_text().split("MemAvailable:")[1]
+        return 1024 * int(meminfo.split()[0])
     except (OSError, IndexError, ValueError):
         return 4 * 1024**3
 

@@ -15,18 +15,18 @@ from lossheads.datasets.dataset import Dataset
 from lossheads.engine.batches import steps_per_epoch
 from lossheads.engine.cohort import Cohort, build_cohort, bytes_per_member, can_stack
 from lossheads.engine.member import Member, initial_net
-from lossheads.engine.training import Plan, Walk, first_step, train
+from lossheads.engine.training import MemberHistory, Plan, first_step, train
 from lossheads.errors import UserError
-from lossheads.loggers.base import NullRecorder, Recorder
+from lossheads.loggers.base import Logger, NullLogger
 from lossheads.loggers.progress import Reporter
-from lossheads.loggers.tensorboard import TensorBoardRecorder
+from lossheads.loggers.tensorboard import TensorBoardLogger
 from lossheads.outcomes import base_rates
 from lossheads.records import Result
-from lossheads.runs.dataset_cache import DatasetShelf
+from lossheads.runs.dataset_cache import DatasetCache
 from lossheads.runs.device import free_bytes, prepare, workers
 from lossheads.runs.environment import describe
 from lossheads.runs.plan import Run, by_device, cohorts, plan_run, unfinished
-from lossheads.runs.validate import check_laps, check_truth, try_trunk, watched
+from lossheads.runs.validate import check_truth, check_validations, monitored_metric, try_backbone
 from lossheads.runs.workers import in_processes, in_threads
 
 
@@ -42,80 +42,82 @@ def execute(configs: Sequence[Mapping[str, Any]], reporter: Reporter | None = No
     runs = [plan_run(config) for config in configs]
     todo = unfinished(runs)
     failures: list[Exception] = []
-    with reporter or Reporter() as told:
-        _tell_missing_weights(runs, todo, told)
+    with reporter or Reporter() as reporter:
+        _report_missing_weights(runs, todo, reporter)
         for group in by_device(todo):
-            failures += _Shift(group, told).work()
-        # Cohorts often fail for one reason; the first failure is raised, and told by the caller.
+            failures += DeviceRunner(group, reporter).work()
+        # Cohorts often fail for one reason; the first failure is raised, and reporter by the caller.
         for said in dict.fromkeys(map(str, failures[1:])):
             if said != str(failures[0]):
-                told.say(f"another cohort failed: {said}")
+                reporter.say(f"another cohort failed: {said}")
     if failures:
         raise failures[0]
     return [_finished(run) for run in runs]
 
 
-def _tell_missing_weights(runs: Sequence[Run], todo: Sequence[Run], told: Reporter) -> None:
+def _report_missing_weights(runs: Sequence[Run], todo: Sequence[Run], reporter: Reporter) -> None:
     """A finished run is not trained again for weights that it did not keep: say so."""
     trained = {run.key for run in todo}
     for run in {run.key: run for run in runs if run.key not in trained}.values():
         folder = run.folder.path
         if run.config["recording"]["weights"] and not (folder / "weights.pt").exists():
-            told.say(f"{folder.name} is finished and kept no weights: force=true makes them")
+            reporter.say(f"{folder.name} is finished and kept no weights: force=true makes them")
 
 
-class _Shift:
+class DeviceRunner:
     """The runs of one device on their way: cohorts side by side, then what cannot be stacked."""
 
-    def __init__(self, runs: Sequence[Run], told: Reporter) -> None:
-        self._cohorts, self._told = cohorts(runs), told
+    def __init__(self, runs: Sequence[Run], reporter: Reporter) -> None:
+        self._cohorts, self._reporter = cohorts(runs), reporter
         self._settings = runs[0].config["device"]
         self._workers = workers(self._settings)
-        self._datasets = DatasetShelf(self._workers)
-        self._apart: list[Run] = []
+        self._datasets = DatasetCache(self._workers)
+        self._deferred: list[Run] = []
         self._failures: list[Exception] = []
         self._halt = threading.Event()
         self._noted, self._speaking = set[str](), threading.Lock()
 
     def work(self) -> list[Exception]:
         """Train everything; returns what failed."""
-        in_threads(self._train_or_put_apart, self._cohorts, self._workers, self._halt)
-        apart, many = self._apart, min(self._workers, len(self._apart))
+        in_threads(self._train_or_defer, self._cohorts, self._workers, self._halt)
+        apart, many = self._deferred, min(self._workers, len(self._deferred))
         if many > 1:
-            self._told.say(
+            self._reporter.say(
                 f"{_title(apart)}: cannot be stacked, {len(apart)} runs in {many} processes"
             )
-            with self._answering_for(apart):
-                in_processes(_train_apart, [run.config for run in apart], many, self._told.say)
+            with self._record_failures(apart):
+                in_processes(
+                    _train_in_process, [run.config for run in apart], many, self._reporter.say
+                )
         for run in apart if many <= 1 else ():
-            with self._answering_for([run]):
+            with self._record_failures([run]):
                 device = prepare(self._settings, self._workers)
                 self._train([run], self._datasets.get(run, device), device)
         return self._failures
 
-    def _train_or_put_apart(self, runs: Sequence[Run]) -> None:
-        with self._answering_for(runs):
+    def _train_or_defer(self, runs: Sequence[Run]) -> None:
+        with self._record_failures(runs):
             device = prepare(self._settings, threads=1)
             dataset = self._datasets.get(runs[0], device)
             check_truth(runs[0].config, dataset)
-            self._tell_notes(dataset)
+            self._report_notes(dataset)
             if not _stackable(runs[0], dataset):
-                self._apart += runs
+                self._deferred += runs
                 return
             size = self._fitting(runs, dataset, device)
             for at in range(0, len(runs), size):
                 self._train(runs[at : at + size], dataset, device)
 
-    def _tell_notes(self, dataset: Dataset) -> None:
+    def _report_notes(self, dataset: Dataset) -> None:
         """What is odd about the data, once however many cohorts train on them."""
         with self._speaking:
             new = [note for note in dataset.notes if note not in self._noted]
             self._noted.update(new)
         for note in new:
-            self._told.say(f"{dataset.provenance.name}: {note}")
+            self._reporter.say(f"{dataset.provenance.name}: {note}")
 
     @contextmanager
-    def _answering_for(self, runs: Sequence[Run]) -> Iterator[None]:
+    def _record_failures(self, runs: Sequence[Run]) -> Iterator[None]:
         """Keep a failure for later; leave the folders of runs without a result honest."""
         try:
             yield
@@ -130,7 +132,7 @@ class _Shift:
 
     def _fitting(self, runs: Sequence[Run], dataset: Dataset, device: torch.device) -> int:
         """How many of `runs` fit into this worker's share of the memory side by side."""
-        net = initial_net(runs[0].parts.trunk, dataset.input_shape, _member(runs[0], dataset))
+        net = initial_net(runs[0].parts.backbone, dataset.input_shape, _member(runs[0], dataset))
         measured = len(dataset.val) + len(dataset.test)
         rows = min(runs[0].config["training"]["batch_size"], len(dataset.train))
         own = bytes_per_member(net, rows, measured)
@@ -148,32 +150,34 @@ class _Shift:
         }
         for run in runs:
             run.folder.open(run.config, environment, force=run.config["force"])
-        recorders = [_recorder(run, dataset) for run in runs]
-        line = self._told.cohort(_title(runs), len(runs), plan.steps)
+        loggers = [_logger(run, dataset) for run in runs]
+        progress = self._reporter.cohort(_title(runs), len(runs), plan.steps)
         epoch = steps_per_epoch(len(dataset.train), plan.batch_size)
         starts = first_step(cohort, dataset.train)
-        walks = train(
+        histories = train(
             cohort,
             dataset,
             plan,
-            recorders,
-            tell=lambda step, value: line.lap(step, step / epoch, plan.watch, value),
-            heed=self._heed,
+            loggers,
+            on_validation=lambda step, value: progress.on_validation(
+                step, step / epoch, plan.monitor, value
+            ),
+            check_interrupt=self._check_interrupt,
         )
         seconds = (time.perf_counter() - started) / len(runs)
-        for k, (run, walk, recorder) in enumerate(zip(runs, walks, recorders, strict=True)):
-            result = _result(run, walk, dataset, environment, seconds, starts[k])
-            recorder.close(result)
+        for k, (run, history, logger) in enumerate(zip(runs, histories, loggers, strict=True)):
+            result = _result(run, history, dataset, environment, seconds, starts[k])
+            logger.close(result)
             if run.config["recording"]["weights"]:
                 torch.save(cohort.weights(k), run.folder.path / "weights.pt")
             run.folder.close(result)
 
-    def _heed(self) -> None:
+    def _check_interrupt(self) -> None:
         if self._halt.is_set():
             raise KeyboardInterrupt
 
 
-def _train_apart(config: Mapping[str, Any]) -> str:
+def _train_in_process(config: Mapping[str, Any]) -> str:
     """One run in a process of its own; its folder carries the result."""
     with open(os.devnull, "w") as nowhere:
         (result,) = execute([config], Reporter(Console(file=nowhere)))
@@ -186,28 +190,30 @@ def _build(runs: Sequence[Run], dataset: Dataset, device: torch.device) -> Cohor
     shape, labels = dataset.input_shape, dataset.train.labels
     settings = runs[0].config["device"]
     return build_cohort(
-        parts.trunk,
+        parts.backbone,
         shape,
         members,
         labels,
         parts.optimizer,
         device,
-        products=torch.bfloat16 if settings["precision"] == "bfloat16" else torch.float32,
+        compute_dtype=torch.bfloat16 if settings["precision"] == "bfloat16" else torch.float32,
         graph=bool(settings["graph"]),
     )
 
 
 def _stackable(run: Run, dataset: Dataset) -> bool:
-    """Whether this run can train beside others; builds the trunk once, so its options are tried."""
+    """Whether this run can train beside others; builds the backbone once, so its options are tried."""
     parts = run.parts
     try:
-        stacks = can_stack(parts.trunk, dataset.input_shape, parts.optimizer, parts.rates)
-        if not stacks:  # a trunk of any making: let it look at two rows before files are written
-            try_trunk(parts.trunk, dataset.input_shape)
+        stacks = can_stack(
+            parts.backbone, dataset.input_shape, parts.optimizer, parts.optimizer_kwargs
+        )
+        if not stacks:  # a backbone of any making: let it look at two rows before files are written
+            try_backbone(parts.backbone, dataset.input_shape)
         return stacks
     except UserError:
         raise
-    except Exception as error:  # a user's own trunk may fail in any way
+    except Exception as error:  # a user's own backbone may fail in any way
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"model {run.config['model']['_target_']} cannot be built for inputs of shape "
@@ -219,8 +225,8 @@ def _member(run: Run, dataset: Dataset) -> Member:
     config = run.config
     rates = base_rates(dataset.outcome, dataset.train.labels)
     head = run.parts.head.with_base_rates(rates)
-    start = head.prior_bias(rates).float().cpu() if config["readout"]["prior_bias"] else None
-    return Member(head, config["seed"], config["data_seed"], run.parts.rates, start)
+    start = head.prior_bias(rates).float().cpu() if config["output_layer"]["prior_bias"] else None
+    return Member(head, config["seed"], config["data_seed"], run.parts.optimizer_kwargs, start)
 
 
 def _make_plan(run: Run, n: int) -> Plan:
@@ -233,33 +239,36 @@ def _make_plan(run: Run, n: int) -> Plan:
     return Plan(
         steps=steps,
         batch_size=size,
-        laps=_laps(steps, epoch, training["laps_per_epoch"]),
+        validate_at=_validation_steps(steps, epoch, training["validations_per_epoch"]),
         schedule=run.parts.schedule,
         patience=training["patience"],
-        watch=watched(run.config, run.parts.head.outcome),
+        monitor=monitored_metric(run.config, run.parts.head.outcome),
     )
 
 
-def _laps(steps: int, epoch: int, per_epoch: int) -> frozenset[int]:
-    """Steps at which to measure: lap i at the one nearest to i / per_epoch of an epoch.
+def _validation_steps(steps: int, epoch: int, per_epoch: int) -> frozenset[int]:
+    """Steps at which to measure: validation step i at the one nearest to i / per_epoch of an epoch.
 
-    Every end of an epoch is one of them, and so is the last step; a step has one lap at most.
+    Every end of an epoch is one of them, and so is the last step; a step has one validation step at most.
     """
-    some = min(per_epoch, epoch)
-    check_laps(steps * some // epoch)
-    laps = ((2 * i * epoch + some) // (2 * some) for i in range(steps * some // epoch + 1))
-    return frozenset(laps) | {steps}
+    per_epoch = min(per_epoch, epoch)
+    check_validations(steps * per_epoch // epoch)
+    steps_at = (
+        (2 * i * epoch + per_epoch) // (2 * per_epoch)
+        for i in range(steps * per_epoch // epoch + 1)
+    )
+    return frozenset(steps_at) | {steps}
 
 
-def _recorder(run: Run, dataset: Dataset) -> Recorder:
+def _logger(run: Run, dataset: Dataset) -> Logger:
     if not run.config["recording"]["tensorboard"]:
-        return NullRecorder()
-    return TensorBoardRecorder(run.folder.path, dataset.class_names, dataset.outcome)
+        return NullLogger()
+    return TensorBoardLogger(run.folder.path, dataset.class_names, dataset.outcome)
 
 
 def _result(
     run: Run,
-    walk: Walk,
+    history: MemberHistory,
     dataset: Dataset,
     environment: Mapping[str, Any],
     seconds: float,
@@ -268,15 +277,15 @@ def _result(
     return Result(
         key=run.key,
         name=run.folder.path.name,
-        status=walk.status,
+        status=history.status,
         config=dict(run.config),
         class_names=list(dataset.class_names),
-        laps=walk.laps,
+        history=history.validations,
         seconds=seconds,
         environment=environment,
         first_step=start,
-        notes=[*dataset.notes, *walk.notes],
-        diverged_at=walk.diverged_at,
+        notes=[*dataset.notes, *history.notes],
+        diverged_at=history.diverged_at,
     )
 
 

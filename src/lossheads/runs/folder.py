@@ -12,7 +12,15 @@ from typing import IO, Any
 import yaml
 
 from lossheads.errors import UserError, refusing_to_write
-from lossheads.records import Lap, Result, Status, read_result, run_key, write_json, write_result
+from lossheads.records import (
+    Result,
+    Status,
+    ValidationStep,
+    read_result,
+    run_key,
+    write_json,
+    write_result,
+)
 
 
 def run_path(config: Mapping[str, Any]) -> Path:
@@ -20,7 +28,7 @@ def run_path(config: Mapping[str, Any]) -> Path:
 
     Only the key counts: a folder that ends in it is the run's, whatever its first words.
     """
-    runs = Path(config["outputs"]) / "runs"
+    runs = Path(config["output_dir"]) / "runs"
     key, choices = run_key(config), config["choices"]
     found = next(iter(sorted(runs.glob(f"*-{key}"))), None)
     # A group may lie in folders of its own (head=mine/smoothed): the run's name is one word.
@@ -83,7 +91,7 @@ class RunFolder:
         """Write the curve, the status and, last of all, the result."""
         with refusing_to_write(self.path):
             with (self.path / "metrics.jsonl").open("w", encoding="utf-8") as file:
-                file.writelines(_line(lap) for lap in result.laps)
+                file.writelines(_line(validation) for validation in result.history)
             self.status(result.status)
             write_result(self.path, result)
         self.release()
@@ -107,12 +115,16 @@ class RunFolder:
             self._lock = None
 
 
-def _line(lap: Lap) -> str:
-    data = asdict(lap)
-    numbers = {"step": lap.step, "epoch": lap.epoch, "own_loss": lap.own_loss}
-    numbers |= {"learning_rate": lap.learning_rate}
+def _line(validation: ValidationStep) -> str:
+    data = asdict(validation)
+    numbers = {
+        "step": validation.step,
+        "epoch": validation.epoch,
+        "train_loss": validation.train_loss,
+    }
+    numbers |= {"learning_rate": validation.learning_rate}
     for split in ("val", "test"):
         if data[split] is not None:
-            numbers |= {f"{split}/{name}": value for name, value in data[split]["rulers"].items()}
+            numbers |= {f"{split}/{name}": value for name, value in data[split]["metrics"].items()}
     finite = {k: (v if v == v and abs(v) != float("inf") else None) for k, v in numbers.items()}
     return json.dumps(finite) + "\n"

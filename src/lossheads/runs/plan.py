@@ -11,11 +11,11 @@ from lossheads.records import run_key
 from lossheads.runs.build import Parts, build_parts, content_of
 from lossheads.runs.device import resolve_kind, workers
 from lossheads.runs.folder import RunFolder, run_path
-from lossheads.runs.validate import check_numbers, watched
+from lossheads.runs.validate import check_numbers, monitored_metric
 
 # Members of one program on a CPU: the weights, gradients and moments of about eight small nets
 # fit the caches of a small machine, and more save nothing. On a card memory alone counts.
-MOST_ON_CPU = 8
+MAX_MEMBERS_ON_CPU = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,23 +36,28 @@ class Run:
         return json.dumps(self.config["device"], sort_keys=True)
 
     @cached_property
-    def company(self) -> str:
+    def cohort_key(self) -> str:
         """Runs with equal words here can train side by side."""
         shared = {
             name: self.config[name]
             for name in ("dataset", "model", "schedule", "device", "training", "data_dir")
         }
         optimizer = self.config["optimizer"]["_target_"]
-        fused, units = self.parts.rates.get("fused", False), self.parts.head.units
+        fused, num_logits = (
+            self.parts.optimizer_kwargs.get("fused", False),
+            self.parts.head.num_logits,
+        )
         content = self.config.get("content", {}).get("dataset")
-        return json.dumps([shared, optimizer, fused, units, content], sort_keys=True, default=str)
+        return json.dumps(
+            [shared, optimizer, fused, num_logits, content], sort_keys=True, default=str
+        )
 
     @property
     def most(self) -> int | None:
         """Members that one program may hold, as far as that is known before its size is."""
         asked = self.config["cohort"]["max_members"]
         if asked is None and self.config["device"]["kind"] == "cpu":
-            return MOST_ON_CPU
+            return MAX_MEMBERS_ON_CPU
         return None if asked is None else int(asked)
 
 
@@ -67,7 +72,7 @@ def plan_run(config: Mapping[str, Any]) -> Run:
     check_numbers(config)
     workers(config["device"])
     parts = build_parts(config)
-    watched(config, parts.head.outcome)
+    monitored_metric(config, parts.head.outcome)
     content = content_of(config, parts.source)
     if content:
         config = {**config, "content": content}
@@ -93,16 +98,16 @@ def cohorts(runs: Sequence[Run]) -> list[list[Run]]:
 
     Equal heads stay together, because each head in a cohort costs a loss call of its own.
     """
-    companies = _grouped((run.company, run) for run in runs)
+    companies = _grouped((run.cohort_key, run) for run in runs)
     found = []
-    for company in companies:
-        heads = list(dict.fromkeys(_head_of(run) for run in company))
-        company.sort(key=lambda run: heads.index(_head_of(run)))
-        # So many workers wait for this company; the others have companies of their own.
-        crew = ceil(workers(company[0].config["device"]) / len(companies))
-        most, n = company[0].most or len(company), len(company)
+    for cohort_key in companies:
+        heads = list(dict.fromkeys(_head_of(run) for run in cohort_key))
+        cohort_key.sort(key=lambda run: heads.index(_head_of(run)))
+        # So many workers wait for this cohort_key; the others have companies of their own.
+        crew = ceil(workers(cohort_key[0].config["device"]) / len(companies))
+        most, n = cohort_key[0].most or len(cohort_key), len(cohort_key)
         count = min(n, ceil(ceil(n / most) / crew) * crew)
-        found += [company[n * k // count : n * (k + 1) // count] for k in range(count)]
+        found += [cohort_key[n * k // count : n * (k + 1) // count] for k in range(count)]
     return found
 
 

@@ -38,13 +38,13 @@ class Training:
     epochs: float = MISSING
     steps: int | None = MISSING
     batch_size: int = MISSING
-    laps_per_epoch: int = MISSING
+    validations_per_epoch: int = MISSING
     patience: int | None = MISSING
-    watch: str | None = MISSING
+    monitor: str | None = MISSING
 
 
 @dataclass
-class Readout:
+class OutputLayer:
     prior_bias: bool = MISSING
 
 
@@ -70,12 +70,12 @@ class Config:
     schedule: Any = MISSING
     device: Device = field(default_factory=Device)
     training: Training = field(default_factory=Training)
-    readout: Readout = field(default_factory=Readout)
+    output_layer: OutputLayer = field(default_factory=OutputLayer)
     recording: Recording = field(default_factory=Recording)
     cohort: CohortSize = field(default_factory=CohortSize)
     seed: int = MISSING
     data_seed: int = MISSING
-    outputs: str = MISSING
+    output_dir: str = MISSING
     data_dir: str | None = MISSING
     force: bool = MISSING
     trust: list[str] = MISSING

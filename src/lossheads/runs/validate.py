@@ -7,11 +7,11 @@ from typing import Any
 import torch
 
 from lossheads.datasets.dataset import Dataset
-from lossheads.engine.member import Trunk
+from lossheads.engine.member import BackboneBuilder
 from lossheads.errors import UserError, near_matches
 from lossheads.heads.base import Head
-from lossheads.metrics import Ruler, class_rulers_for, find_ruler, rulers_for
-from lossheads.metrics.evaluate import ALL_RULERS
+from lossheads.metrics import Metric, find_metric, metrics_for, per_class_metrics_for
+from lossheads.metrics.evaluate import ALL_METRICS
 from lossheads.outcomes import AnyOf, Outcome
 from lossheads.records import direction
 
@@ -19,7 +19,7 @@ _LEAST = {
     "seed": 0,
     "data_seed": 0,
     "training.batch_size": 1,
-    "training.laps_per_epoch": 1,
+    "training.validations_per_epoch": 1,
     "training.patience": 1,
     "training.steps": 0,
     "training.epochs": 0,
@@ -27,7 +27,7 @@ _LEAST = {
 }
 # More than anybody waits for: such a number is a slip.
 _MOST = {"training.epochs": 1_000_000, "training.steps": 1_000_000_000}
-_MOST_LAPS = 1_000_000  # gigabytes of them, which nobody reads
+_MAX_VALIDATIONS = 1_000_000  # gigabytes of them, which nobody reads
 
 
 def check_numbers(config: Mapping[str, Any], above: str = "") -> None:
@@ -51,50 +51,55 @@ def check_numbers(config: Mapping[str, Any], above: str = "") -> None:
             raise UserError(f"{key}={value}: it is at most {_MOST[key]:,}")
 
 
-def check_laps(laps: int) -> None:
+def check_validations(validations: int) -> None:
     """Refuse more measuring steps than a result can hold."""
-    if laps > _MOST_LAPS:
+    if validations > _MAX_VALIDATIONS:
         raise UserError(
-            f"training asks for {laps:,} measuring steps: a run keeps at most {_MOST_LAPS:,}; "
-            f"lower training.laps_per_epoch, or train for fewer steps"
+            f"training asks for {validations:,} measuring steps: a run keeps at most {_MAX_VALIDATIONS:,}; "
+            f"lower training.validations_per_epoch, or train for fewer steps"
         )
 
 
-def watched(config: Mapping[str, Any], outcome: Outcome) -> str:
-    """Name of the ruler shown while training and watched by early stopping."""
-    name = config["training"]["watch"]
+def monitored_metric(config: Mapping[str, Any], outcome: Outcome) -> str:
+    """Name of the metric shown while training and monitored_metric by early stopping."""
+    name = config["training"]["monitor"]
     if name is None:
-        return rulers_for(outcome)[0].name
-    known = {ruler.name: ruler for ruler in rulers_for(outcome)}
-    if name not in known or not _can_be_watched(known[name]):
-        # Nothing is read yet: rulers that need the true posterior might be refused next.
-        safe = (r.name for r in known.values() if _can_be_watched(r) and not r.needs_truth)
+        return metrics_for(outcome)[0].name
+    known = {metric.name: metric for metric in metrics_for(outcome)}
+    if name not in known or not _can_be_monitored(known[name]):
+        # Nothing is read yet: metrics that need the true posterior might be refused next.
+        safe = (
+            r.name for r in known.values() if _can_be_monitored(r) and not r.needs_true_posterior
+        )
         raise UserError(
-            f"training.watch={name}: {_why_not_watched(name, outcome)}; {near_matches(name, safe)}"
+            f"training.monitor={name}: {_why_not_monitored(name, outcome)}; {near_matches(name, safe)}"
         )
     return str(name)
 
 
-def _can_be_watched(ruler: Ruler) -> bool:
-    return ruler.cheap and direction(ruler.name) != 0
+def _can_be_monitored(metric: Metric) -> bool:
+    return metric.at_every_validation and direction(metric.name) != 0
 
 
-def _why_not_watched(name: str, outcome: Outcome) -> str:
-    if any(ruler.name == name for ruler in rulers_for(outcome)):
+def _why_not_monitored(name: str, outcome: Outcome) -> str:
+    if any(metric.name == name for metric in metrics_for(outcome)):
         return "it is measured at the end only, or has no better side"
-    if any(ruler.name == name for ruler in class_rulers_for(outcome)):
-        return "it gives one value per class, and one number is watched"
-    if any(ruler.name == name for ruler in ALL_RULERS):
+    if any(metric.name == name for metric in per_class_metrics_for(outcome)):
+        return "it gives one value per class, and one number is monitored_metric"
+    if any(metric.name == name for metric in ALL_METRICS):
         return f"it has no meaning for {outcome}"
-    return f"no ruler {name!r}"
+    return f"no metric {name!r}"
 
 
 def check_truth(config: Mapping[str, Any], dataset: Dataset) -> None:
-    """Refuse to watch a distance to the true posterior where the data do not know it."""
-    name = watched(config, dataset.outcome)
-    if dataset.val.truth is None and find_ruler(name, dataset.outcome).needs_truth:
+    """Refuse to monitor a distance to the true posterior where the data do not know it."""
+    name = monitored_metric(config, dataset.outcome)
+    if (
+        dataset.val.true_posterior is None
+        and find_metric(name, dataset.outcome).needs_true_posterior
+    ):
         raise UserError(
-            f"training.watch={name}: it measures the distance to the true posterior, which "
+            f"training.monitor={name}: it measures the distance to the true posterior, which "
             f"{dataset.provenance.name} does not know; use nll_loss, or data that are drawn "
             f"(dataset=synthetic_blobs)"
         )
@@ -113,7 +118,7 @@ def try_head(head: Head, name: str) -> None:
     try:
         ready = head.with_base_rates(rates)
         labels = _two_labels(outcome)
-        logits = torch.zeros(2, ready.units)
+        logits = torch.zeros(2, ready.num_logits)
         losses = ready.loss(logits, ready.encode(labels))
         log_probs, decisions = ready.log_probs(logits), ready.decide(logits)
     except UserError:
@@ -140,10 +145,10 @@ def try_head(head: Head, name: str) -> None:
             )
 
 
-def try_trunk(trunk: Trunk, shape: tuple[int, ...]) -> None:
-    """Refuse a trunk that does not turn two rows of zeros into two rows of features."""
+def try_backbone(backbone: BackboneBuilder, shape: tuple[int, ...]) -> None:
+    """Refuse a backbone that does not turn two rows of zeros into two rows of features."""
     with torch.no_grad():
-        features = trunk(shape)(torch.zeros(2, *shape))
+        features = backbone(shape)(torch.zeros(2, *shape))
     if features.ndim != 2 or len(features) != 2:
         raise ValueError(f"its features have the shape {tuple(features.shape)}, not (2, features)")
 

@@ -43,7 +43,7 @@ def in_threads(
         for part in parts:
             work(part)
         return
-    with _quick_turns(), ThreadPoolExecutor(threads) as pool:
+    with _short_switch_interval(), ThreadPoolExecutor(threads) as pool:
         jobs = [pool.submit(work, part) for part in parts]
         try:
             for job in as_completed(jobs):
@@ -56,7 +56,7 @@ def in_threads(
 
 
 @contextmanager
-def _quick_turns() -> Iterator[None]:
+def _short_switch_interval() -> Iterator[None]:
     """Let a thread that trains have Python's lock soon, while another one draws or counts.
 
     A training thread wants the lock for some microseconds after each torch call, every time in
@@ -89,8 +89,8 @@ def in_processes(
         running: set[Future[str]] = set()
         while rest or running:
             while rest and len(running) < processes:
-                with _deaf_to_ctrl_c():
-                    running.add(pool.submit(_heeding_the_end, work, rest.pop()))
+                with _ignore_sigint():
+                    running.add(pool.submit(_interrupt_on_sigterm, work, rest.pop()))
             ended, running = wait(running, return_when=FIRST_COMPLETED)
             for job in ended:
                 error = job.exception()
@@ -109,7 +109,7 @@ def in_processes(
 
 
 @contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
+def _ignore_sigint() -> Iterator[None]:
     """Processes started meanwhile ignore Ctrl-C, which a terminal sends to all: we end them."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -121,7 +121,7 @@ def _deaf_to_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _heeding_the_end(work: Work, config: Config) -> str:
+def _interrupt_on_sigterm(work: Work, config: Config) -> str:
     """In the other process: being ended interrupts the work, so that its folder says so."""
 
     def interrupt(number: int, frame: FrameType | None) -> NoReturn:

@@ -17,7 +17,7 @@ from lossheads.outcomes import OneOf
 _HEADS: dict[str, Callable[[int], Head]] = {
     "softmax_cce": lambda classes: SoftmaxCCE(OneOf(classes)),
     "sigmoid_bce": lambda classes: SigmoidBCE(OneOf(classes)),
-    "sigmoid_bce_mean": lambda classes: SigmoidBCE(OneOf(classes), over_units="mean"),
+    "sigmoid_bce_mean": lambda classes: SigmoidBCE(OneOf(classes), class_reduction="mean"),
 }
 _BINARY = OneOf(2)
 

@@ -1,4 +1,4 @@
-"""Computations on heads for several labels and for sets of classes, in float64.
+"""Computations on heads for several labels and for groups of classes, in float64.
 
 Random scores and soft labels come from a generator with a fixed seed; soft labels are uneven on
 purpose, for even ones hide what a loss does to rare classes.
@@ -64,40 +64,40 @@ def grouped_lead(label: int, *scores: float) -> float:
     return scores[label] - max(s for k, s in enumerate(scores) if k != label)
 
 
-def grouped_hard_gap(head: str, other: str, sets: int, classes: int) -> float:
+def grouped_hard_gap(head: str, other: str, groups: int, classes: int) -> float:
     """Largest difference of two losses on 200 rows of random scores and one-hot labels."""
     generator = _seeded()
-    scores = 3 * torch.randn(200, sets * classes, generator=generator, dtype=torch.float64)
-    labels = torch.randint(classes, (200, sets), generator=generator)
+    scores = 3 * torch.randn(200, groups * classes, generator=generator, dtype=torch.float64)
+    labels = torch.randint(classes, (200, groups), generator=generator)
     target = torch.nn.functional.one_hot(labels, classes).double()
-    made, second = _made(head, sets, classes), _made(other, sets, classes)
+    made, second = _made(head, groups, classes), _made(other, groups, classes)
     return float((made.loss(scores, target) - second.loss(scores, target)).abs().max())
 
 
-def grouped_optimum_gap(head: str, sets: int, classes: int) -> float:
+def grouped_optimum_gap(head: str, groups: int, classes: int) -> float:
     """Largest difference between softmax(s) at the loss's minimiser and the soft labels.
 
     One row of uneven soft labels, minimised from three random starts; the worst of them counts.
     """
-    made, target = _made(head, sets, classes), _soft(sets, classes)
+    made, target = _made(head, groups, classes), _soft(groups, classes)
     gaps = []
     for start in range(3):
         generator = torch.Generator().manual_seed(start)
-        scores = torch.randn(1, sets * classes, generator=generator, dtype=torch.float64)
-        scores = _minimised(made, scores, target).view(1, sets, classes)
+        scores = torch.randn(1, groups * classes, generator=generator, dtype=torch.float64)
+        scores = _minimised(made, scores, target).view(1, groups, classes)
         gaps.append(float((scores.softmax(dim=2) - target).abs().max()))
     return max(gaps)
 
 
-def grouped_smallest_curvature(head: str, sets: int, classes: int) -> float:
+def grouped_smallest_curvature(head: str, groups: int, classes: int) -> float:
     """Smallest eigenvalue of the loss's Hessian at 20 random scores, over its largest.
 
     Zero, up to rounding, for a convex loss: adding a constant to a set changes nothing.
     """
-    made, target = _made(head, sets, classes), _soft(sets, classes)
+    made, target = _made(head, groups, classes), _soft(groups, classes)
     generator, smallest = _seeded(), math.inf
     for _ in range(20):
-        scores = 3 * torch.randn(sets * classes, generator=generator, dtype=torch.float64)
+        scores = 3 * torch.randn(groups * classes, generator=generator, dtype=torch.float64)
         hessian = torch.autograd.functional.hessian(
             lambda s: made.loss(s.unsqueeze(0), target).sum(), scores
         )
@@ -126,15 +126,15 @@ def multilabel_temperature(labels: int, prevalence: float) -> float:
     return math.log(prevalence / (1 - prevalence)) / best
 
 
-def _made(head: str, sets: int, classes: int) -> Head:
+def _made(head: str, groups: int, classes: int) -> Head:
     if head not in _HEADS:
         raise ValueError(f"{head!r} is not one of {', '.join(_HEADS)}")
-    return _HEADS[head](EachOneOf(sets, classes, soft=True))
+    return _HEADS[head](EachOneOf(groups, classes, soft=True))
 
 
-def _soft(sets: int, classes: int) -> Tensor:
+def _soft(groups: int, classes: int) -> Tensor:
     # A steep tilt over the classes, so that the first are common in every set and the last rare.
-    noise = torch.randn(1, sets, classes, generator=_seeded(), dtype=torch.float64)
+    noise = torch.randn(1, groups, classes, generator=_seeded(), dtype=torch.float64)
     tilt = -0.7 * torch.arange(classes, dtype=torch.float64)
     return (noise + tilt).softmax(dim=2)
 
@@ -196,7 +196,7 @@ def surprisal_bits(p: float) -> float:
     return -math.log2(p)
 
 
-def softmax_floor(classes: int, logit: float) -> float:
+def softmax_least_loss(classes: int, logit: float) -> float:
     """Cross-entropy of the right class when its logit is `logit` and all others are 0, in nats.
 
     With logit 1 this is the least that a softmax fed into a softmax can reach.
@@ -213,7 +213,7 @@ def smoothed_gap(epsilon: float, classes: int) -> float:
     return math.log((1 - epsilon + off) / off)
 
 
-def smoothed_floor(epsilon: float, classes: int) -> float:
+def smoothed_least_loss(epsilon: float, classes: int) -> float:
     """The least smoothed cross-entropy, in nats: the entropy of the smoothed target."""
     off = epsilon / classes
     on = 1 - epsilon + off

@@ -31,66 +31,68 @@ def print_verdict(verdict: Verdict, console: Console) -> None:
     for test in verdict.models:
         arms = " and ".join(test.arms)
         console.print(
-            f"Models of {arms} on the same test examples ({', '.join(test.predictions)}; McNemar): "
+            f"Models of {arms} on the same test examples ({', '.join(test.hypotheses)}; McNemar): "
             f"{counts_text(test)}.",
             markup=False,
         )
     if verdict.checks:
         console.print(_checks(verdict))
-    console.print(f"Verdict: [bold]{spoken(verdict.word)}[/bold], because {verdict.why}.")
+    console.print(f"Verdict: [bold]{spoken(verdict.verdict)}[/bold], because {verdict.why}.")
     for line in verdict.failed:
         console.print(f"Failed: {line}", markup=False)
     console.print(claim.explanation.strip(), markup=False)
 
 
 def _cells(verdict: Verdict) -> Table:
-    """Arm × ruler under the claim's own names; other thresholds and outliers included."""
-    rulers = list(dict.fromkeys(cell.ruler for cell in verdict.cells))
+    """Arm × metric under the claim's own names; other thresholds and outliers included."""
+    metrics = list(dict.fromkeys(cell.metric for cell in verdict.cells))
     shown = Table(
         title=f"Test split, mean and {percent(1 - verdict.alpha)} interval over "
         f"n = {len(verdict.seeds)} seeds",
         title_justify="left",
     )
-    for name in ("arm", *rulers):
+    for name in ("arm", *metrics):
         shown.add_column(Name(name), overflow="fold")
     for arm in dict.fromkeys(cell.arm for cell in verdict.cells):
-        own = {cell.ruler: cell for cell in verdict.cells if cell.arm == arm}
-        shown.add_row(Name(arm), *(_cell(own.get(ruler)) for ruler in rulers))
+        own = {cell.metric: cell for cell in verdict.cells if cell.arm == arm}
+        shown.add_row(Name(arm), *(_cell(own.get(metric)) for metric in metrics))
     return shown
 
 
 def _cell(cell: Cell | None) -> str:
     if cell is None:
         return "–"
-    return f"{interval_text(cell.interval)}\nfloor {number(cell.floor)}"
+    return f"{interval_text(cell.interval)}\nfloor {number(cell.baseline)}"
 
 
 def _findings(verdict: Verdict) -> Table:
-    shown = Table(
-        title="Predictions, judged by paired differences over seeds", title_justify="left"
-    )
+    shown = Table(title="Hypotheses, judged by paired differences over seeds", title_justify="left")
     mean = f"mean difference, {percent(1 - verdict.alpha)} interval"
-    for name in ("prediction", mean, "n", "asked", "word"):
+    for name in ("hypothesis", mean, "n", "asked", "conclusion"):
         shown.add_column(name, overflow="fold")
     for finding in verdict.findings:
-        asked = finding.prediction
+        asked = finding.hypothesis
         more = f" ({counted(finding.more_seeds, 'more seed')})" if finding.more_seeds else ""
         shown.add_row(
             Name(asked.name),
             interval_text(finding.interval),
             str(len(finding.numbers)),
             Name(relation_text(asked)),
-            finding.word + more,
+            finding.conclusion + more,
         )
     return shown
 
 
 def _checks(verdict: Verdict) -> Table:
     shown = Table(title="Numbers, computed", title_justify="left")
-    for name in ("check", "computed", "stated", "word"):
+    for name in ("check", "computed", "stated", "conclusion"):
         shown.add_column(name, overflow="fold")
     for row in verdict.checks:
         stated = row.check.printed or number(row.check.value)
-        word = row.word if row.reading in (None, "right") else f"{row.word} ({row.reading})"
+        word = (
+            row.conclusion
+            if row.reading in (None, "right")
+            else f"{row.conclusion} ({row.reading})"
+        )
         shown.add_row(Name(row.check.name), number(row.computed), stated, word)
     return shown

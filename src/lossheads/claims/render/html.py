@@ -10,7 +10,7 @@ from lossheads.analysis.forest import Bar, Scale, strip
 from lossheads.analysis.format import Stretch
 from lossheads.analysis.html import render, write_html
 from lossheads.claims.render.sections import Section, sections_of
-from lossheads.claims.render.verdicts import Told, read_verdicts
+from lossheads.claims.render.verdicts import VerdictRecord, read_verdicts
 
 PAGE = "report.html"
 _WORDS = ("reproduced", "metric_artefact", "refuted", "undecided", "unreadable")
@@ -35,22 +35,22 @@ def write_claims_page(folder: Path, page: Path | None = None) -> Path:
     return write_html(page or folder / PAGE, claims_page(read_verdicts(folder)))
 
 
-def claims_page(told: Sequence[Told]) -> str:
+def claims_page(records: Sequence[VerdictRecord]) -> str:
     """The page as text."""
-    sections = sections_of(told)
+    sections = sections_of(records)
     return render(
         "claims.html",
-        headline=headline(told, sections),
+        headline=headline(records, sections),
         sections=sections,
         example=_example(),
     )
 
 
-def headline(told: Iterable[Told], sections: Sequence[Section]) -> Headline:
+def headline(records: Iterable[VerdictRecord], sections: Sequence[Section]) -> Headline:
     """Counts by word, the time between the first and last runs, commits and versions."""
-    counts = Counter(section.word for section in sections)
+    counts = Counter(section.verdict for section in sections)
     words = [*_WORDS, *sorted(set(counts) - set(_WORDS))]
-    places = [place for one in told for place in _places(one.data)]
+    places = [place for one in records for place in _places(one.data)]
     starts = sorted({place["started"] for place in places if isinstance(place.get("started"), str)})
     return Headline(
         total=len(sections),

@@ -62,7 +62,7 @@ def exit_status(verdict: Verdict, reference: Path) -> int:
         known = json.loads(path.read_text(encoding="utf-8"))["verdict"]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is no verdict: {error!r}; restore it or remove it") from error
-    return SAME if known == verdict.word else CHANGED
+    return SAME if known == verdict.verdict else CHANGED
 
 
 def as_data(verdict: Verdict) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def as_data(verdict: Verdict) -> dict[str, Any]:
     claim = verdict.claim
     return {
         "slug": claim.slug,
-        "verdict": verdict.word,
+        "verdict": verdict.verdict,
         "why": verdict.why,
         "says": claim.says,
         "statement": claim.statement,
@@ -84,8 +84,8 @@ def as_data(verdict: Verdict) -> dict[str, Any]:
         "looks": list(verdict.looks),
         "further_seeds": verdict.further_seeds,
         "rule": {word: list(needed) for word, needed in claim.verdict.items()},
-        "predictions": {f.prediction.name: _finding_data(f) for f in verdict.findings},
-        "models": {name: _model_data(test) for test in verdict.models for name in test.predictions},
+        "hypotheses": {f.hypothesis.name: _finding_data(f) for f in verdict.findings},
+        "models": {name: _model_data(test) for test in verdict.models for name in test.hypotheses},
         "checks": {row.check.name: _check_data(row) for row in verdict.checks},
         "table": [asdict(cell) for cell in verdict.cells],
         "arms": {
@@ -102,15 +102,15 @@ def as_data(verdict: Verdict) -> dict[str, Any]:
 
 
 def _finding_data(finding: Finding) -> dict[str, Any]:
-    prediction = finding.prediction
+    hypothesis = finding.hypothesis
     return {
-        "word": finding.word,
-        "says": prediction.says,
-        "relation": relation_text(prediction),
-        "arms": list(prediction.arms),
-        "rulers": list(prediction.rulers),
-        "value": prediction.value,
-        "margin": prediction.margin,
+        "conclusion": finding.conclusion,
+        "says": hypothesis.says,
+        "relation": relation_text(hypothesis),
+        "arms": list(hypothesis.arms),
+        "metrics": list(hypothesis.metrics),
+        "value": hypothesis.value,
+        "margin": hypothesis.margin,
         "numbers": list(finding.numbers),
         "interval": asdict(finding.interval),
         "tested": asdict(finding.tested),
@@ -125,14 +125,14 @@ def _model_data(test: ModelTest) -> dict[str, Any]:
         "arms": list(test.arms),
         "by_seed": [asdict(pair) for pair in test.by_seed],
         "median_p": test.median_p,
-        "told_apart": test.told_apart,
+        "significant_seeds": test.significant_seeds,
     }
 
 
 def _check_data(row: CheckRow) -> dict[str, Any]:
     check = row.check
     return {
-        "word": row.word,
+        "conclusion": row.conclusion,
         "reading": row.reading,
         "says": check.says,
         "compute": check.compute,

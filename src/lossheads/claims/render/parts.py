@@ -12,33 +12,33 @@ from lossheads.analysis.forest import Bar, axis, scale_for, strip
 from lossheads.analysis.format import (
     counted,
     ends_text,
-    flips_word,
     interval_text,
     levels,
     number,
     percent,
     real,
+    sign_flip_text,
     stretch_of,
 )
-from lossheads.analysis.html_tables import Cell, Grid, code, figures, text, word
+from lossheads.analysis.html_tables import Cell, Grid, code, conclusion_cell, figures, text
 
 Data = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One prediction beside its strip."""
+    """One hypothesis beside its strip."""
 
     name: str
     says: str
     relation: str
-    word: str
+    conclusion: str
     picture: Markup
 
 
 @dataclass(frozen=True)
 class Forest:
-    """Predictions on one ruler, drawn on one scale."""
+    """Hypotheses on one metric, drawn on one scale."""
 
     title: str
     rows: tuple[Row, ...]
@@ -46,7 +46,7 @@ class Forest:
 
 
 def region_of(found: Data) -> tuple[float, float]:
-    """The predicted region; the relation is kept in symbols, its sign tells the side.
+    """The region of the hypothesis; the relation is kept in symbols, its sign tells the side.
 
     Raises:
         ValueError: If the relation ends in none of the signs.
@@ -62,11 +62,11 @@ def region_of(found: Data) -> tuple[float, float]:
     return value - margin, value + margin
 
 
-def forests(predictions: Mapping[str, Data]) -> list[Forest]:
-    """Predictions in groups of equal unit: same rulers, and differences apart from levels."""
+def forests(hypotheses: Mapping[str, Data]) -> list[Forest]:
+    """Hypotheses in groups of equal unit: same metrics, and differences apart from levels."""
     groups: dict[tuple[str, ...], dict[str, Data]] = {}
-    for name, found in predictions.items():
-        key = (*dict.fromkeys(found["rulers"]), _what(found))
+    for name, found in hypotheses.items():
+        key = (*dict.fromkeys(found["metrics"]), _what(found))
         groups.setdefault(key, {})[name] = found
     return [_forest(key, group) for key, group in groups.items()]
 
@@ -77,7 +77,7 @@ def _what(found: Data) -> str:
 
 
 def _forest(key: Sequence[str], group: Mapping[str, Data]) -> Forest:
-    *rulers, what = key
+    *metrics, what = key
     bars = {name: _bar(name, found) for name, found in group.items()}
     scale = scale_for(list(bars.values()), with_zero=what == "Difference")
     rows = tuple(
@@ -85,7 +85,7 @@ def _forest(key: Sequence[str], group: Mapping[str, Data]) -> Forest:
             name=name,
             says=found.get("says") or "",
             relation=found["relation"],
-            word=found["word"],
+            conclusion=found["conclusion"],
             picture=strip(bars[name], scale),
         )
         for name, found in group.items()
@@ -93,8 +93,8 @@ def _forest(key: Sequence[str], group: Mapping[str, Data]) -> Forest:
     seeds = sorted({bar.plain.n for bar in bars.values() if bar.plain.n is not None})
     n = f", n = {' or '.join(map(str, seeds))} seeds" if seeds else ""
     paired = ", paired by seed" if what == "Difference" else ""
-    between = "in" if len(rulers) == 1 else "between"
-    said = f"{what} {'of' if what == 'Mean' else between} {' and '.join(rulers)}{paired}{n}"
+    between = "in" if len(metrics) == 1 else "between"
+    said = f"{what} {'of' if what == 'Mean' else between} {' and '.join(metrics)}{paired}{n}"
     return Forest(said, rows, axis(scale))
 
 
@@ -104,29 +104,29 @@ def _bar(name: str, found: Data) -> Bar:
     alt = (
         f"{name}: mean {interval_text(plain)} at {percent(plain.level)}, corrected interval "
         f"{ends_text(tested)} at {percent(tested.level)}; predicted {found['relation']}; "
-        f"{found['word']}"
+        f"{found['conclusion']}"
     )
     return Bar(plain, tested, low, high, alt)
 
 
-def findings_grid(predictions: Mapping[str, Data], alpha: float | None) -> Grid | None:
+def findings_grid(hypotheses: Mapping[str, Data], alpha: float | None) -> Grid | None:
     """The numbers behind the strips."""
-    if not predictions:
+    if not hypotheses:
         return None
-    plain = levels(stretch_of(found["interval"]) for found in predictions.values())
+    plain = levels(stretch_of(found["interval"]) for found in hypotheses.values())
     head = (
-        "prediction",
+        "hypothesis",
         "mean",
         f"{plain} interval",
         "corrected interval",
-        "word",
+        "conclusion",
         "sign flips",
         "n",
     )
-    rows = tuple(_finding_row(name, found) for name, found in predictions.items())
+    rows = tuple(_finding_row(name, found) for name, found in hypotheses.items())
     caption = (
         "The numbers behind the picture. Corrected by Holm over "
-        f"{counted(len(predictions), 'prediction')} at level {number(alpha)}; p is two-sided, n "
+        f"{counted(len(hypotheses), 'hypothesis')} at level {number(alpha)}; p is two-sided, n "
         "counts seeds."
     )
     return Grid(caption, head, rows)
@@ -140,15 +140,17 @@ def _finding_row(name: str, found: Data) -> tuple[Cell, ...]:
         figures(number(plain.mean)),
         figures(ends_text(plain)),
         figures(ends_text(tested), f"at {percent(tested.level)}, p = {number(found.get('p'))}"),
-        word(found["word"], f"{counted(more, 'more seed')} would decide" if more else ""),
+        conclusion_cell(
+            found["conclusion"], f"{counted(more, 'more seed')} would decide" if more else ""
+        ),
         _second_opinion(found.get("second_opinion") or {}, tested.level, plain.n),
         figures("–" if plain.n is None else str(plain.n)),
     )
 
 
 def _second_opinion(second: Data, level: float, n: int | None) -> Cell:
-    said, smallest = second.get("word") or "not asked", real(second.get("smallest_p"))
-    return text(flips_word(said, smallest, level, n or 0), f"p = {number(second.get('p'))}")
+    said, smallest = second.get("conclusion") or "not asked", real(second.get("smallest_p"))
+    return text(sign_flip_text(said, smallest, level, n or 0), f"p = {number(second.get('p'))}")
 
 
 def checks_grid(checks: Mapping[str, Data]) -> Grid | None:
@@ -161,12 +163,12 @@ def checks_grid(checks: Mapping[str, Data]) -> Grid | None:
             text(check.get("says") or ""),
             figures(_stated(check)),
             figures(_digits(check.get("computed"))),
-            word(check["word"], _reading(check.get("reading"))),
+            conclusion_cell(check["conclusion"], _reading(check.get("reading"))),
         )
         for name, check in checks.items()
     )
     caption = "Numbers that need no training: what was stated, and what the program computes."
-    return Grid(caption, ("check", "what", "stated", "computed", "word"), rows)
+    return Grid(caption, ("check", "what", "stated", "computed", "conclusion"), rows)
 
 
 def _stated(check: Data) -> str:
@@ -230,33 +232,33 @@ def _written(value: Any) -> str:
 
 
 def cells_grid(cells: Sequence[Data]) -> Grid | None:
-    """Arm × ruler; the longer of the two goes down, so that a page stays narrow."""
+    """Arm × metric; the longer of the two goes down, so that a page stays narrow."""
     if not cells:
         return None
     arms = list(dict.fromkeys(cell["arm"] for cell in cells))
-    rulers = list(dict.fromkeys(cell["ruler"] for cell in cells))
-    at = {(cell["arm"], cell["ruler"]): _cell(cell) for cell in cells}
+    metrics = list(dict.fromkeys(cell["metric"] for cell in cells))
+    at = {(cell["arm"], cell["metric"]): _cell(cell) for cell in cells}
     none = figures("–")
-    if len(arms) >= len(rulers):
-        head = ("arm", *rulers)
-        rows = [(code(a), *(at.get((a, r), none) for r in rulers)) for a in arms]
+    if len(arms) >= len(metrics):
+        head = ("arm", *metrics)
+        rows = [(code(a), *(at.get((a, r), none) for r in metrics)) for a in arms]
     else:
-        head = ("ruler", *arms)
-        rows = [(code(r), *(at.get((a, r), none) for a in arms)) for r in rulers]
+        head = ("metric", *arms)
+        rows = [(code(r), *(at.get((a, r), none) for a in arms)) for r in metrics]
     seeds = sorted({str(cell["interval"].get("n", "–")) for cell in cells})
     level = levels(stretch_of(cell["interval"]) for cell in cells)
     caption = (
         f"Test split: mean over n = {' or '.join(seeds)} seeds, its {level} interval, and the "
-        "floor. A dash: not measured."
+        "baseline. A dash: not measured."
     )
     return Grid(caption, head, tuple(rows))
 
 
 def _cell(cell: Data) -> Cell:
     stretch = stretch_of(cell["interval"])
-    floor = cell.get("floor")
+    baseline = cell.get("baseline")
     return figures(
         number(stretch.mean),
         ends_text(stretch),
-        "no floor" if floor is None else f"floor {number(floor)}",
+        "no baseline" if baseline is None else f"baseline {number(baseline)}",
     )

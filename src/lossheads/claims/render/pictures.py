@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lossheads.analysis import PUZZLE_RULERS
+from lossheads.analysis import PUZZLE_METRICS
 from lossheads.analysis.aggregate import perfect, quantity
 from lossheads.analysis.figures import COLOURS, epochs_figure, puzzle_figure, save
 from lossheads.analysis.overview import write_overview
@@ -14,7 +14,7 @@ from lossheads.records import Result
 Arms = Mapping[str, Sequence[Result]]
 
 # Every picture of a claim's page begins with one of these.
-_STEMS = ("rulers", "epochs")
+_STEMS = ("metrics", "epochs")
 
 
 def draw(verdict: Verdict, outputs: Path, folder: Path) -> list[str]:
@@ -51,13 +51,13 @@ def _sheets(verdict: Verdict) -> dict[str, Arms]:
 
 
 def _draw_arms(claim: Claim, case: str, arms: Arms, outputs: Path, folder: Path) -> list[str]:
-    shown = [ruler for ruler in claim.rulers if _drawable(ruler, arms)]
+    shown = [metric for metric in claim.metrics if _drawable(metric, arms)]
     if not shown:
         return []
-    puzzle = [ruler for ruler in PUZZLE_RULERS if ruler in shown] or shown[:2]
+    puzzle = [metric for metric in PUZZLE_METRICS if metric in shown] or shown[:2]
     name, tail = (f"{claim.slug}: {case}", f"-{case}") if case else (claim.slug, "")
-    # Only the puzzle's rulers tell the puzzle; another claim's pictures bear its name.
-    if case or tuple(puzzle) != PUZZLE_RULERS or quantity(shown) != "accuracy":
+    # Only the puzzle's metrics tell the puzzle; another claim's pictures bear its name.
+    if case or tuple(puzzle) != PUZZLE_METRICS or quantity(shown) != "accuracy":
         ends = puzzle_figure(arms, shown, title=name)
         curves = epochs_figure(arms, puzzle, title=name)
     else:
@@ -68,11 +68,11 @@ def _draw_arms(claim: Claim, case: str, arms: Arms, outputs: Path, folder: Path)
     return [f"{stem}{tail}.png" for stem in _STEMS]
 
 
-def _drawable(ruler: str, arms: Arms) -> bool:
-    """Whether all runs have a ruler, at the end and along the way, whose best value is 1."""
-    return perfect(ruler) == 1.0 and all(
-        ruler in measured.rulers
+def _drawable(metric: str, arms: Arms) -> bool:
+    """Whether all runs have a metric, at the end and along the way, whose best value is 1."""
+    return perfect(metric) == 1.0 and all(
+        metric in measured.metrics
         for runs in arms.values()
         for run in runs
-        for measured in (run.test, run.laps[0].val)
+        for measured in (run.test, run.history[0].val)
     )

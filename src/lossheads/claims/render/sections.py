@@ -20,7 +20,7 @@ from lossheads.claims.render.parts import (
     settings,
     shared_by,
 )
-from lossheads.claims.render.verdicts import Told
+from lossheads.claims.render.verdicts import VerdictRecord
 
 PROTOCOLS = {
     "same_rate": "All arms use the learning rate given; that is itself a choice.",
@@ -51,7 +51,7 @@ class Section:
 
     slug: str
     anchor: str
-    word: str
+    verdict: str
     trouble: tuple[str, ...] = ()
     evidence: str = ""
     why: str = ""
@@ -82,10 +82,10 @@ class Section:
     environment: str = ""
 
 
-def sections_of(told: Iterable[Told]) -> list[Section]:
+def sections_of(records: Iterable[VerdictRecord]) -> list[Section]:
     """A section a folder, each with an anchor of its own."""
     found, used = [], set()
-    for one in told:
+    for one in records:
         anchor = "claim-" + (re.sub(r"[^A-Za-z0-9-]+", "-", one.slug).strip("-") or "unnamed")
         while anchor in used:
             anchor += "-again"
@@ -94,27 +94,27 @@ def sections_of(told: Iterable[Told]) -> list[Section]:
     return found
 
 
-def _section(told: Told, anchor: str) -> Section:
-    if not told.data:
-        return Section(told.slug, anchor, "unreadable", told.trouble)
+def _section(records: VerdictRecord, anchor: str) -> Section:
+    if not records.data:
+        return Section(records.slug, anchor, "unreadable", records.trouble)
     try:
-        return _whole(told, anchor)
+        return _whole(records, anchor)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         # One stranger among the folders must not cost the reader the others.
         said = f"verdict.json is of another version or torn: {type(error).__name__} {error}."
-        return Section(told.slug, anchor, "unreadable", (*told.trouble, said))
+        return Section(records.slug, anchor, "unreadable", (*records.trouble, said))
 
 
-def _whole(told: Told, anchor: str) -> Section:
-    data = told.data
-    predictions, checks = data.get("predictions") or {}, data.get("checks") or {}
+def _whole(records: VerdictRecord, anchor: str) -> Section:
+    data = records.data
+    hypotheses, checks = data.get("hypotheses") or {}, data.get("checks") or {}
     arms, source = data.get("arms") or {}, data.get("source") or {}
     shared, cells = shared_by(arms), data.get("table") or []
     return Section(
-        slug=told.slug,
+        slug=records.slug,
         anchor=anchor,
-        word=data["verdict"],
-        trouble=told.trouble,
+        verdict=data["verdict"],
+        trouble=records.trouble,
         evidence=evidence(data),
         why=data.get("why") or "",
         says=data.get("says") or "",
@@ -131,42 +131,42 @@ def _whole(told: Told, anchor: str) -> Section:
         arms=arms_grid(arms, shared),
         notes=tuple(data.get("notes") or ()),
         failed=tuple(data.get("failed") or ()),
-        rule=_rule(data.get("rule") or {}, {**checks, **predictions}),
-        forests=tuple(forests(predictions)),
-        findings=findings_grid(predictions, data.get("alpha")),
+        rule=_rule(data.get("rule") or {}, {**checks, **hypotheses}),
+        forests=tuple(forests(hypotheses)),
+        findings=findings_grid(hypotheses, data.get("alpha")),
         checks=checks_grid(checks),
         cells=cells_grid(cells),
         pictures=tuple(
-            picture(name, content, _alt(name, cells)) for name, content in told.pictures.items()
+            picture(name, content, _alt(name, cells)) for name, content in records.pictures.items()
         ),
         extras=tuple(extras(data)),
         explanation=data.get("explanation") or "",
         would_change=data.get("would_change") or "",
-        commands=tuple(data.get("commands") or (f"lossheads claim run {told.slug}",)),
+        commands=tuple(data.get("commands") or (f"lossheads claim run {records.slug}",)),
         environment=environment_text(data.get("environment") or {}),
     )
 
 
 def evidence(data: Data) -> str:
-    """What decided, in one line: a prediction the verdict rests on, and how the checks went."""
-    rule, word = data.get("rule") or {}, data["verdict"]
-    named = rule.get(word) or [name for needed in rule.values() for name in needed]
+    """What decided, in one line: a hypothesis the verdict rests on, and how the checks went."""
+    rule, verdict = data.get("rule") or {}, data["verdict"]
+    named = rule.get(verdict) or [name for needed in rule.values() for name in needed]
     # A refutation rests on what failed, an open verdict on what stayed open.
-    sought = {"undecided": "undecided"}.get(word, "holds" if word in rule else "fails")
-    predictions, checks = data.get("predictions") or {}, data.get("checks") or {}
-    asked = [predictions[name] for name in named if name in predictions]
-    for found in [f for f in asked if f["word"] == sought][:1] or asked[:1]:
+    sought = {"undecided": "undecided"}.get(verdict, "holds" if verdict in rule else "fails")
+    hypotheses, checks = data.get("hypotheses") or {}, data.get("checks") or {}
+    asked = [hypotheses[name] for name in named if name in hypotheses]
+    for found in [f for f in asked if f["conclusion"] == sought][:1] or asked[:1]:
         at = stretch_of(found["interval"])
-        return f"{found['relation']}: {interval_text(at)}, n = {at.n} seeds, {found['word']}"
-    held = [check["word"] for check in checks.values()].count("holds")
+        return f"{found['relation']}: {interval_text(at)}, n = {at.n} seeds, {found['conclusion']}"
+    held = [check["conclusion"] for check in checks.values()].count("holds")
     return f"{held} of {len(checks)} computed numbers are as stated" if checks else ""
 
 
 def _rule(rule: Data, judged: Mapping[str, Data]) -> Any:
-    """Verdict -> what it needs, each with its word."""
-    none: Data = {"word": "not recorded"}
+    """Verdict -> what it needs, each with its conclusion."""
+    none: Data = {"conclusion": "not recorded"}
     return tuple(
-        (verdict, tuple((name, judged.get(name, none)["word"]) for name in needed))
+        (verdict, tuple((name, judged.get(name, none)["conclusion"]) for name in needed))
         for verdict, needed in rule.items()
     )
 
@@ -198,14 +198,14 @@ def _link(source: Data) -> Link:
 
 def _alt(name: str, cells: Iterable[Data]) -> str:
     arms = ", ".join(dict.fromkeys(cell["arm"] for cell in cells))
-    rulers = ", ".join(dict.fromkeys(cell["ruler"] for cell in cells))
+    metrics = ", ".join(dict.fromkeys(cell["metric"] for cell in cells))
     kinds = {
-        "rulers": "Each arm under each ruler at the end, mean with 95 % interval and floor",
+        "metrics": "Each arm under each metric at the end, mean with 95 % interval and baseline",
         "epochs": "Each arm over training epochs on the validation split, mean with 95 % band",
     }
     stem, _, case = name.removesuffix(".png").partition("-")
     one = f", case {case}" if case else ""
-    return f"{kinds.get(stem, stem)}{one}. Arms among: {arms}; rulers among: {rulers}."
+    return f"{kinds.get(stem, stem)}{one}. Arms among: {arms}; metrics among: {metrics}."
 
 
 def extras(data: Data) -> Iterable[Part]:
@@ -231,11 +231,11 @@ def _models(models: Mapping[str, Data]) -> Part:
                 figures(", ".join(f"{pair['first']}:{pair['second']}" for pair in pairs)),
                 figures(", ".join(f"{real(pair['p']):.2g}" for pair in pairs)),
                 figures(number(test.get("median_p"))),
-                figures(f"{test.get('told_apart', '–')} of {len(pairs)}"),
+                figures(f"{test.get('significant_seeds', '–')} of {len(pairs)}"),
             )
         )
     head = (
-        "predictions",
+        "hypotheses",
         "models",
         "only one right, by seed",
         "p, by seed",
@@ -247,14 +247,14 @@ def _models(models: Mapping[str, Data]) -> Part:
         "examples that the first alone decides right and those that the second alone does "
         "(first:second), for the two models of each seed. Whether two ways of training differ is "
         "another question; the intervals above answer that one. These p are neither pooled nor "
-        "corrected for their number, and no word follows from them."
+        "corrected for their number, and no conclusion follows from them."
     )
     caption = "Counts of test examples that one of the two models alone decides right."
     return Part("The same models, example by example", said, Grid(caption, head, tuple(rows)))
 
 
 def _by_arms(models: Mapping[str, Data]) -> list[tuple[list[str], Data]]:
-    """Names of the predictions that compare the same two arms, and their one test."""
+    """Names of the hypotheses that compare the same two arms, and their one test."""
     groups: dict[frozenset[str], list[str]] = {}
     for name, test in models.items():
         groups.setdefault(frozenset(test.get("arms") or [name]), []).append(name)

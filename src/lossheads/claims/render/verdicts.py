@@ -10,12 +10,12 @@ from typing import Any
 from lossheads.errors import UserError
 
 # What a picture shows; a claim of many arms has one of each for every case, the case in its name.
-_STEMS = ("rulers", "epochs")
+_STEMS = ("metrics", "epochs")
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
-class Told:
+class VerdictRecord:
     """One folder's verdict.
 
     Attributes:
@@ -31,30 +31,30 @@ class Told:
     trouble: tuple[str, ...] = ()
 
 
-def read_verdicts(folder: Path) -> list[Told]:
+def read_verdicts(folder: Path) -> list[VerdictRecord]:
     """Every verdict below `folder`, by name.
 
     Raises:
         UserError: If there is none.
     """
     inside = sorted(folder.iterdir()) if folder.is_dir() else []
-    told = [read_verdict(path) for path in inside if (path / "verdict.json").is_file()]
-    if not told:
+    records = [read_verdict(path) for path in inside if (path / "verdict.json").is_file()]
+    if not records:
         raise UserError(
             f"report finds no verdict in {folder}: make one with lossheads claim run NAME, or name "
             f"a folder whose folders hold verdict.json"
         )
-    return told
+    return records
 
 
-def read_verdict(folder: Path) -> Told:
+def read_verdict(folder: Path) -> VerdictRecord:
     """One folder; what is torn becomes a sentence instead of ending the whole report."""
     try:
         data = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
-        return Told(folder.name, {}, trouble=(f"verdict.json cannot be read: {error}.",))
+        return VerdictRecord(folder.name, {}, trouble=(f"verdict.json cannot be read: {error}.",))
     if not isinstance(data, dict):
-        return Told(folder.name, {}, trouble=("verdict.json holds no verdict.",))
+        return VerdictRecord(folder.name, {}, trouble=("verdict.json holds no verdict.",))
     pictures, trouble = {}, []
     for path in _pictures(folder):
         content = path.read_bytes()
@@ -62,7 +62,7 @@ def read_verdict(folder: Path) -> Told:
             pictures[path.name] = content
         else:
             trouble.append(f"{path.name} is no PNG picture and is left out.")
-    return Told(folder.name, _page_words(folder) | data, pictures, tuple(trouble))
+    return VerdictRecord(folder.name, _page_words(folder) | data, pictures, tuple(trouble))
 
 
 def _pictures(folder: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Numbers, intervals and predictions as people read them."""
+"""Numbers, intervals and hypotheses as people read them."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,9 +6,9 @@ from pathlib import Path
 from shlex import quote
 
 from lossheads.analysis.format import counted as counted
-from lossheads.analysis.format import flips_word as flips_word
 from lossheads.analysis.format import number as number
 from lossheads.analysis.format import percent as percent
+from lossheads.analysis.format import sign_flip_text as sign_flip_text
 from lossheads.analysis.statistics import Interval, smallest_flip_p
 from lossheads.claims.judge import (
     ArmReport,
@@ -20,7 +20,7 @@ from lossheads.claims.judge import (
     Verdict,
 )
 from lossheads.claims.overrides import Overrides, Value, as_arguments
-from lossheads.claims.schema import DATA_SEED, Arm, Claim, Prediction, Source
+from lossheads.claims.schema import DATA_SEED, Arm, Claim, Hypothesis, Source
 
 
 def spoken(word: str) -> str:
@@ -28,25 +28,25 @@ def spoken(word: str) -> str:
     return word.replace("_", " ")
 
 
-def relation_text(prediction: Prediction) -> str:
-    """The prediction in symbols, with its margin."""
-    same = len(set(prediction.rulers)) == 1
+def relation_text(hypothesis: Hypothesis) -> str:
+    """The hypothesis in symbols, with its margin."""
+    same = len(set(hypothesis.metrics)) == 1
     names = [
-        arm if same else f"{ruler}({arm})"
-        for arm, ruler in zip(prediction.arms, prediction.rulers, strict=True)
+        arm if same else f"{metric}({arm})"
+        for arm, metric in zip(hypothesis.arms, hypothesis.metrics, strict=True)
     ]
     if len(names) == 4:
         contrast = f"({names[0]} - {names[1]}) - ({names[2]} - {names[3]})"
     else:
         contrast = " - ".join(names)
-    value, margin = prediction.value, prediction.margin
-    if prediction.relation == "greater":
+    value, margin = hypothesis.value, hypothesis.margin
+    if hypothesis.relation == "greater":
         right = f"> {value + margin:.6g}"
-    elif prediction.relation == "less":
+    elif hypothesis.relation == "less":
         right = f"< {value - margin:.6g}"
     else:
         right = f"within {value:.6g} ± {margin:.3g}"
-    return f"{prediction.rulers[0]}: {contrast} {right}" if same else f"{contrast} {right}"
+    return f"{hypothesis.metrics[0]}: {contrast} {right}" if same else f"{contrast} {right}"
 
 
 def interval_text(interval: Interval) -> str:
@@ -57,7 +57,7 @@ def interval_text(interval: Interval) -> str:
 def counts_text(test: ModelTest) -> str:
     """In how many seeds the two models differ, and the median p."""
     return (
-        f"p < 0.05 in {test.told_apart} of {len(test.by_seed)} seeds, "
+        f"p < 0.05 in {test.significant_seeds} of {len(test.by_seed)} seeds, "
         f"median p = {number(test.median_p)}"
     )
 
@@ -93,7 +93,7 @@ def as_text(verdict: Verdict, figures: Sequence[str] = ()) -> str:
     """The page, in Markdown."""
     claim = verdict.claim
     parts = [
-        f"# {claim.slug}: {spoken(verdict.word)}",
+        f"# {claim.slug}: {spoken(verdict.verdict)}",
         f"**What was said.** {claim.says}",
         _source_text(claim.source),
         f"**What is put to the test.** {claim.statement}",
@@ -104,7 +104,7 @@ def as_text(verdict: Verdict, figures: Sequence[str] = ()) -> str:
         parts += ["## Numbers", _checks_table(verdict.checks)]
     parts += [
         "## Verdict",
-        f"**{spoken(verdict.word)}**, because {verdict.why}." + _more(verdict),
+        f"**{spoken(verdict.verdict)}**, because {verdict.why}." + _more(verdict),
         _rule_text(claim.verdict),
         *(f"Failed: {line}." for line in verdict.failed),
         "## What theory says",
@@ -128,12 +128,12 @@ def _contest_text(verdict: Verdict, figures: Sequence[str]) -> list[str]:
     return [
         "## What we ran",
         _arms_text(verdict),
-        "## Every arm under every ruler",
+        "## Every arm under every metric",
         f"Test split, mean over n = {n} seeds with its {percent(1 - verdict.alpha)} t interval; "
-        f"the floor is what an answer that never looks at the input scores. {data_text(verdict)}",
+        f"the baseline is what an answer that never looks at the input scores. {data_text(verdict)}",
         _cells_table(verdict.cells),
         *(f"![{Path(name).stem}]({name})" for name in figures),
-        "## Predictions",
+        "## Hypotheses",
         _levels_text(verdict),
         _findings_table(verdict.findings, verdict.alpha),
         _sayings(verdict.findings),
@@ -142,8 +142,8 @@ def _contest_text(verdict: Verdict, figures: Sequence[str]) -> list[str]:
 
 
 def _sayings(findings: Sequence[Finding]) -> str:
-    """What each prediction means in words, once for all cases it is asked of."""
-    said = {f.prediction.name.split("/")[0]: f.prediction.says for f in findings}
+    """What each hypothesis means in words, once for all cases it is asked of."""
+    said = {f.hypothesis.name.split("/")[0]: f.hypothesis.says for f in findings}
     return "\n".join(f"* {name}: {words}" for name, words in said.items() if words)
 
 
@@ -194,16 +194,16 @@ def _arm_row(arm: Arm, shared: Overrides, report: ArmReport) -> tuple[str, ...]:
 
 
 def _cells_table(cells: Sequence[Cell]) -> str:
-    rulers = list(dict.fromkeys(cell.ruler for cell in cells))
+    metrics = list(dict.fromkeys(cell.metric for cell in cells))
     arms = list(dict.fromkeys(cell.arm for cell in cells))
-    filled = {(cell.arm, cell.ruler): _cell(cell) for cell in cells}
-    rows = [(arm, *(filled.get((arm, ruler), "–") for ruler in rulers)) for arm in arms]
-    return table(("arm", *rulers), rows)
+    filled = {(cell.arm, cell.metric): _cell(cell) for cell in cells}
+    rows = [(arm, *(filled.get((arm, metric), "–") for metric in metrics)) for arm in arms]
+    return table(("arm", *metrics), rows)
 
 
 def _cell(cell: Cell) -> str:
-    floor = "" if math.isnan(cell.floor) else f" · floor {number(cell.floor)}"
-    return f"{interval_text(cell.interval)}{floor}"
+    baseline = "" if math.isnan(cell.baseline) else f" · baseline {number(cell.baseline)}"
+    return f"{interval_text(cell.interval)}{baseline}"
 
 
 def _levels_text(verdict: Verdict) -> str:
@@ -212,15 +212,15 @@ def _levels_text(verdict: Verdict) -> str:
     looks = (
         f"Seeds were added in looks fixed beforehand ({', '.join(map(str, verdict.looks))}) until "
         f"the verdict was decided. Each look is judged at {verdict.alpha:.3g}, 0.05 shared among "
-        f"them (Bonferroni): the chance of any wrong word at any look is at most 0.05, and an "
+        f"them (Bonferroni): the chance of any wrong conclusion at any look is at most 0.05, and an "
         f"interval at {level} misses at any look with a chance of at most 0.05. "
         if len(verdict.looks) > 1
         else ""
     )
     flips = "exact" if smallest_flip_p(n) == 2.0 ** (1 - n) else "9,999 random flips"
     return (
-        f"{looks}Differences are paired by seed. The word follows from the corrected interval "
-        f"(Holm over {counted(len(verdict.findings), 'prediction')}): inside the predicted region "
+        f"{looks}Differences are paired by seed. The conclusion follows from the corrected interval "
+        f"(Holm over {counted(len(verdict.findings), 'hypothesis')}): inside the region of the hypothesis "
         f"holds, outside fails, across a border undecided. The second opinion is a sign-flip test "
         f"({flips}) at the same level; n = {n} seeds can reach p = {number(smallest_flip_p(n))} "
         f"at best, and cannot decide where the level asks for less."
@@ -230,17 +230,17 @@ def _levels_text(verdict: Verdict) -> str:
 def _findings_table(findings: Sequence[Finding], alpha: float) -> str:
     rows = [
         (
-            f.prediction.name,
-            relation_text(f.prediction),
+            f.hypothesis.name,
+            relation_text(f.hypothesis),
             interval_text(f.interval),
             f"{interval_text(f.tested)} at {percent(f.tested.level)}",
-            f"**{f.word}**" + _more_seeds(f),
+            f"**{f.conclusion}**" + _more_seeds(f),
             _second_opinion(f),
         )
         for f in findings
     ]
     mean = f"mean [{percent(1 - alpha)}]"
-    head = ("prediction", "in numbers", mean, "corrected interval", "word", "sign flips")
+    head = ("hypothesis", "in numbers", mean, "corrected interval", "conclusion", "sign flips")
     return table(head, rows)
 
 
@@ -251,7 +251,7 @@ def _more_seeds(finding: Finding) -> str:
 
 def _second_opinion(finding: Finding) -> str:
     second, tested = finding.second, finding.tested
-    said = flips_word(second.word, second.smallest_p, tested.level, len(finding.numbers))
+    said = sign_flip_text(second.conclusion, second.smallest_p, tested.level, len(finding.numbers))
     return f"{said} (p = {number(second.p)})"
 
 
@@ -261,15 +261,15 @@ def _models_text(tests: Sequence[ModelTest]) -> list[str]:
         return []
     rows = [
         (
-            ", ".join(test.predictions),
+            ", ".join(test.hypotheses),
             " against ".join(test.arms),
             ", ".join(f"{pair.first}:{pair.second}" for pair in test.by_seed),
             number(test.median_p),
-            f"{test.told_apart} of {len(test.by_seed)}",
+            f"{test.significant_seeds} of {len(test.by_seed)}",
         )
         for test in tests
     ]
-    head = ("predictions", "models", "only one right, by seed", "median p", "seeds with p < 0.05")
+    head = ("hypotheses", "models", "only one right, by seed", "median p", "seeds with p < 0.05")
     return [
         "### The same models, example by example",
         "Do these two trained models differ on this test set? McNemar's exact test looks at the "
@@ -277,7 +277,7 @@ def _models_text(tests: Sequence[ModelTest]) -> list[str]:
         "(first:second), for the two models of each seed. Whether the two *ways of training* "
         "differ is another question, and the t interval above answers it. Seeds that share a test "
         "set give p that are not independent, so p are counted and ranked, never multiplied or "
-        "pooled; they are not corrected for their number, and no word follows from them.",
+        "pooled; they are not corrected for their number, and no conclusion follows from them.",
         table(head, rows),
     ]
 
@@ -290,21 +290,21 @@ def _checks_table(rows: Sequence[CheckRow]) -> str:
         if check.printed is None:
             sign = {"equals": "=", "greater": ">", "less": "<"}[check.relation]
             stated = f"{sign} {stated}" + (f" ± {check.tolerance:.3g}" * (sign == "="))
-        word = row.reading or row.word
+        word = row.reading or row.conclusion
         cells.append((check.name, check.says, stated, f"{row.computed:.10g}", f"**{word}**"))
-    return table(("check", "what", "stated", "computed", "word"), cells)
+    return table(("check", "what", "stated", "computed", "conclusion"), cells)
 
 
 def _rule_text(rule: Mapping[str, Sequence[str]]) -> str:
     lines = [f"* {spoken(word)}: {', '.join(needed)}" for word, needed in rule.items()]
     return (
-        "The rule, written before the runs: the first of these whose predictions all hold; "
+        "The rule, written before the runs: the first of these whose hypotheses all hold; "
         "refuted when each has one that fails; undecided otherwise.\n\n" + "\n".join(lines)
     )
 
 
 def _more(verdict: Verdict) -> str:
-    if verdict.word != "undecided" or not verdict.findings:
+    if verdict.verdict != "undecided" or not verdict.findings:
         return ""
     more = verdict.further_seeds
     if more is None:

@@ -63,7 +63,7 @@ def test_intervals_are_students():
     np.testing.assert_allclose(bar[:, 0], [0.88 - 0.024841, 0.88 + 0.024841], atol=1e-6)
 
 
-def test_no_floor_crosses_the_row_of_another_metric():
+def test_no_baseline_crosses_the_row_of_another_metric():
     (axes,) = puzzle_figure(puzzle(), [ARGMAX, CELLS]).axes
     assert all(len(line.get_xdata()) < 2 for line in axes.lines)
     assert {round(y) for _, y in ticks(axes)} == {1}
@@ -75,18 +75,18 @@ def ticks(axes):
     return [(s[0][0], (s[0][1] + s[1][1]) / 2) for s in segments if s[0][0] == s[1][0]]
 
 
-def test_floors_stand_beside_their_marks_and_in_the_rows_name():
+def test_baselines_stand_beside_their_marks_and_in_the_rows_name():
     (axes,) = puzzle_figure(puzzle(), [ARGMAX, CELLS]).axes
     assert axes.get_xlim()[0] == pytest.approx(0.85)
-    assert rows(axes) == [f"{ARGMAX}\nfloor 0.100", f"{CELLS}\nfloor 0.900 = 1 − 1/10"]
+    assert rows(axes) == [f"{ARGMAX}\nbaseline 0.100", f"{CELLS}\nbaseline 0.900 = 1 − 1/10"]
     assert ticks(axes) == [(0.9, pytest.approx(y)) for x, y in marks(axes) if y > 0.5]
     arrows = [text.xy for text in axes.texts if text.get_text() == "◂"]
     assert arrows == [(0.85, pytest.approx(y)) for x, y in marks(axes) if y < 0.5]
 
 
-def test_arms_with_different_floors_are_told_of_each():
+def test_arms_with_different_baselines_are_told_of_each():
     (axes,) = puzzle_figure(puzzle(), [KERAS]).axes
-    assert rows(axes) == [f"{KERAS}\nfloor 0.100 or 0.900 = 1 − 1/10"]
+    assert rows(axes) == [f"{KERAS}\nbaseline 0.100 or 0.900 = 1 − 1/10"]
     assert ticks(axes) == [(0.9, pytest.approx(marks(axes)[1][1]))]
 
 
@@ -143,10 +143,10 @@ def test_the_epochs_axis_serves_the_end_of_training():
     assert axes.get_xlabel() == "epochs; validation split, mean and 95 % band over n = 3 seeds"
 
 
-def test_a_floor_off_the_axis_is_told_and_not_drawn():
+def test_a_baseline_off_the_axis_is_told_and_not_drawn():
     figure = puzzle_figure(puzzle(), [ARGMAX])
     assert ticks(figure.axes[0]) == []
-    assert rows(figure.axes[0]) == [f"{ARGMAX}\nfloor 0.100"]
+    assert rows(figure.axes[0]) == [f"{ARGMAX}\nbaseline 0.100"]
     assert "a baseline left of the axis" in legend(figure)
     assert "a baseline left of the axis" not in legend(
         puzzle_figure(recalling(), ["macro_recall_score"])
@@ -161,7 +161,7 @@ def recalling():
     return {"a": [run(seed, history, baselines=baselines) for seed in range(2)]}
 
 
-def test_every_floor_is_a_line_and_its_metric_is_named():
+def test_every_baseline_is_a_line_and_its_metric_is_named():
     figure = epochs_figure(recalling(), ["macro_recall_score", "macro_f1_score"])
     lines = [list(line.get_ydata()) for line in figure.axes[0].lines]
     assert [line for line in lines if len(line) == 2] == [[1.0, 1.0], [0.15, 0.15]]
@@ -184,10 +184,10 @@ def test_the_axis_is_named_after_the_metrics_on_it(arms, metrics, words):
     assert epochs_figure(arms, metrics).axes[0].get_ylabel() == words
 
 
-def test_a_metric_without_floor_says_so():
+def test_a_metric_without_baseline_says_so():
     runs = [run(0, [{ARGMAX: 0.5}], baselines={ARGMAX: float("nan")})]
     (axes,) = puzzle_figure({"a": runs}, [ARGMAX]).axes
-    assert rows(axes) == [f"{ARGMAX}\nfloor none"]
+    assert rows(axes) == [f"{ARGMAX}\nbaseline none"]
     assert legend(epochs_figure({"a": runs}, [ARGMAX])) == ["a", f"{ARGMAX}, baseline none"]
 
 

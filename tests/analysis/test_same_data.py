@@ -35,7 +35,9 @@ def ended(
     blank = run(seed, [{metric: 0.3}, {metric: 0.7}])
     validation = blank.history[-1]
     assert validation.test is not None
-    test = replace(validation.test, n=n, right=None if digest is None else CorrectMask("", digest))
+    test = replace(
+        validation.test, n=n, correct=None if digest is None else CorrectMask("", digest)
+    )
     config = {
         "choices": {"dataset": dataset, "head": "softmax_cce"},
         "head": {"_target_": "softmax_cce"},

@@ -92,7 +92,7 @@ def test_the_name_of_every_metric_tells_what_is_perfect_but_of_a_factor():
     assert math.isnan(perfect("first_step/gradient_norm"))
 
 
-def test_skill_runs_from_the_floor_to_perfect():
+def test_skill_runs_from_the_baseline_to_perfect():
     assert [skill(0.9, 0.9, 1.0), skill(1.0, 0.9, 1.0), skill(0.0, 2.3, 0.0)] == [0.0, 1.0, 1.0]
     assert skill(0.4, 0.8, 1.0) < 0
     assert math.isnan(skill(0.0, 0.0, 0.0))
@@ -107,7 +107,7 @@ def test_skill_runs_from_the_floor_to_perfect():
         (1.0, "1.000, perfect without looking"),
     ],
 )
-def test_only_the_exact_floor_is_called_one_minus_one_over_c(baseline, words):
+def test_only_the_exact_baseline_is_called_one_minus_one_over_c(baseline, words):
     assert describe_baseline(puzzle()["cce"], baseline) == words
 
 

@@ -38,7 +38,7 @@ def test_the_csv_comes_back_as_it_was():
     pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(csv(data))), data)
 
 
-def test_the_markdown_shows_mean_interval_floor_and_n():
+def test_the_markdown_shows_mean_interval_baseline_and_n():
     lines = markdown(table(puzzle(), [ARGMAX, KERAS])).splitlines()
     assert lines[0] == "| metric | cce (n = 3) | bce (n = 3) |"
     assert lines[1] == "| --- | ---: | ---: |"

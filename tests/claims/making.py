@@ -82,7 +82,7 @@ def deciding(run: Result, right: Sequence[bool], examples: str = "one set") -> R
     packed = int(bits.ljust(-(-n // 8) * 8, "0"), 2).to_bytes(-(-n // 8), "big")
     known = CorrectMask(base64.b64encode(packed).decode(), examples)
     metrics = {**run.test.metrics, "accuracy_score": sum(right) / n}
-    test = replace(run.test, metrics=metrics, n=n, right=known)
+    test = replace(run.test, metrics=metrics, n=n, correct=known)
     return replace(run, history=[*run.history[:-1], replace(run.history[-1], test=test)])
 
 

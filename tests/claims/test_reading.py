@@ -177,7 +177,7 @@ HOSTILE = [
     ("head: sigmoid_bce", "_target_: os.system", "no configuration key"),
     ("head: sigmoid_bce", "head: {_target_: os.system}", "a single value belongs here"),
     ("head: sigmoid_bce", "trust: [os]", "belongs to whoever runs the claim"),
-    ("head: sigmoid_bce", "outputs: elsewhere", "belongs to whoever runs the claim"),
+    ("head: sigmoid_bce", "output_dir: elsewhere", "belongs to whoever runs the claim"),
     ("head: sigmoid_bce", "hydra.run.dir: elsewhere", "belongs to whoever runs the claim"),
     ("head: sigmoid_bce", "data_dir: elsewhere", "belongs to whoever runs the claim"),
     ("head: sigmoid_bce", "seed: 7", "the contest sets the seed itself"),

@@ -15,7 +15,9 @@ def same(one: Dataset, other: Dataset) -> bool:
     """Bit for bit, posteriors and outliers included."""
     pairs = [(a, b) for a, b in zip(splits(one), splits(other), strict=True)]
     tensors = [(a.inputs, b.inputs) for a, b in pairs] + [(a.labels, b.labels) for a, b in pairs]
-    tensors += [(a.truth, b.truth) for a, b in pairs if a.truth is not None]
+    tensors += [
+        (a.true_posterior, b.true_posterior) for a, b in pairs if a.true_posterior is not None
+    ]
     tensors += [(inputs, other.outliers[name]) for name, inputs in one.outliers.items()]
     plain = replace(one, train=other.train, val=other.val, test=other.test, outliers=other.outliers)
     return plain == other and all(torch.equal(a, b) for a, b in tensors)

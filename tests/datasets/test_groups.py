@@ -44,7 +44,7 @@ def test_inputs_truth_and_drawn_classes_do_not_depend_on_the_kind_of_labels():
         other = source.load(None, None)
         for mine, theirs in zip(splits(hard), splits(other), strict=True):
             assert torch.equal(mine.inputs, theirs.inputs)
-            assert torch.equal(mine.truth, theirs.truth)
+            assert torch.equal(mine.true_posterior, theirs.true_posterior)
         for mine, theirs in ((hard.val, other.val), (hard.test, other.test)):
             assert torch.equal(hard.outcome.indicators(mine.labels), theirs.labels)
 
@@ -53,7 +53,7 @@ def test_training_labels_are_smoothed_or_exact():
     hard, smoothed, soft = (source.load(None, None).train for source in (HARD, SMOOTHED, SOFT))
     one_hot = HARD.outcome.indicators(hard.labels)
     torch.testing.assert_close(smoothed.labels, 0.8 * one_hot + 0.05)
-    assert torch.equal(soft.labels, soft.truth.float())
+    assert torch.equal(soft.labels, soft.true_posterior.float())
 
 
 def test_truth_is_calibrated_in_every_set():

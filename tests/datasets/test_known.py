@@ -109,7 +109,7 @@ def test_outliers_are_what_they_are_called(cache):
     # 31,360 uniform pixels: five standard errors of their mean are 0.0082.
     assert outliers["uniform_noise"].mean().item() == pytest.approx(0.5, abs=0.0082)
     test = read_garments(None, cache)["test"]
-    held = torch.isin(torch.from_numpy(test.per_class), HELD)
+    held = torch.isin(torch.from_numpy(test.classes), HELD)
     assert torch.equal(outliers["held_out"], pixels(test.images[held.numpy()]))
 
 

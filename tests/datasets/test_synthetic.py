@@ -168,7 +168,7 @@ def test_soft_training_labels_are_the_posterior_and_change_nothing_else():
     assert torch.equal(soft.train.labels, hard.train.true_posterior.float())
     for mine, theirs in zip(splits(hard), splits(soft), strict=True):
         assert torch.equal(mine.inputs, theirs.inputs)
-        assert torch.equal(mine.truth, theirs.truth)
+        assert torch.equal(mine.true_posterior, theirs.true_posterior)
     for mine, theirs in ((hard.val, soft.val), (hard.test, soft.test)):
         assert torch.equal(mine.labels.float(), theirs.labels)
 

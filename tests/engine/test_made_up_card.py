@@ -49,42 +49,48 @@ def labels_of(head: Head) -> torch.Tensor:
     return torch.empty(ROWS, *outcome.columns[:-1], dtype=torch.int64, device=CARD)
 
 
-def cohort_of(head: Head, backbone: Any, rates: list[float], **options: Any) -> StackedCohort:
-    members = [Member(head, k, k, {"lr": lr, "fused": True}) for k, lr in enumerate(rates)]
+def cohort_of(
+    head: Head, backbone: Any, learning_rates: list[float], **options: Any
+) -> StackedCohort:
+    members = [Member(head, k, k, {"lr": lr, "fused": True}) for k, lr in enumerate(learning_rates)]
     adam = partial(torch.optim.Adam)
     cohort = build_cohort(backbone, SHAPE, members, labels_of(head), adam, CARD, **options)
     assert isinstance(cohort, StackedCohort)
     return cohort
 
 
-def moved(head: Head, backbone: Any, seeds: list[int], rates: list[float], **options: Any) -> None:
-    cohort = cohort_of(head, backbone, rates, **options)
+def moved(
+    head: Head, backbone: Any, seeds: list[int], learning_rates: list[float], **options: Any
+) -> None:
+    cohort = cohort_of(head, backbone, learning_rates, **options)
     inputs = torch.empty(ROWS, *SHAPE, device=CARD)
     batches = batch_stream(ROWS, 32, seeds, CARD)
     for _ in range(5):  # the last partial batch of a pass included
         losses = cohort.step(inputs, next(batches))
-        assert losses.shape == (len(rates),)
+        assert losses.shape == (len(learning_rates),)
         assert losses.device == CARD
     logits = cohort.logits(inputs)
-    assert logits.shape == (len(rates), ROWS, head.num_logits)
+    assert logits.shape == (len(learning_rates), ROWS, head.num_logits)
     assert logits.device == CARD
 
 
 @each_pair
 @pytest.mark.usefixtures("made_up")
 def test_a_step_of_every_head_stays_on_the_card_and_asks_it_for_nothing(head: Head) -> None:
-    moved(head, partial(mlp, hidden=[8]), seeds=[0, 1, 2], optimizer_kwargs=[0.1] * 3)
+    moved(head, partial(mlp, hidden=[8]), seeds=[0, 1, 2], learning_rates=[0.1] * 3)
 
 
 @pytest.mark.parametrize("backbone", [linear, partial(mlp, hidden=[8, 8])], ids=["linear", "mlp"])
 @pytest.mark.parametrize("seeds", [[0, 0, 0], [0, 1, 2]], ids=["shared order", "own orders"])
-@pytest.mark.parametrize("rates", [[0.1, 0.1, 0.1], [0.1, 0.2, 0.3]], ids=["one rate", "rates"])
+@pytest.mark.parametrize(
+    "learning_rates", [[0.1, 0.1, 0.1], [0.1, 0.2, 0.3]], ids=["one rate", "learning_rates"]
+)
 @pytest.mark.parametrize("compute_dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.usefixtures("made_up")
 def test_so_does_every_kind_of_cohort(
-    backbone: Any, seeds: list[int], rates: list[float], compute_dtype: torch.dtype
+    backbone: Any, seeds: list[int], learning_rates: list[float], compute_dtype: torch.dtype
 ) -> None:
-    moved(A_HEAD, backbone, seeds, rates, compute_dtype=compute_dtype)
+    moved(A_HEAD, backbone, seeds, learning_rates, compute_dtype=compute_dtype)
 
 
 @each_pair

@@ -59,6 +59,6 @@ def test_logit_adjustment_refuses_to_work_without_rates():
 @pytest.mark.parametrize(
     "base_rates", [3, "even", [[0.5, 0.5]], [[0.5, 0.4], [0.9, 0.1]], [[1.5, -0.5], [0.9, 0.1]]]
 )
-def test_rates_that_are_no_rows_of_shares_are_refused(rates):
+def test_base_rates_that_are_no_rows_of_shares_are_refused(base_rates):
     with pytest.raises(UserError, match="needs 2 rows of 2 shares that sum to 1"):
-        GroupedLogitAdjustedCCE(EachOneOf(2, 2), base_rates=rates)
+        GroupedLogitAdjustedCCE(EachOneOf(2, 2), base_rates=base_rates)

@@ -86,7 +86,7 @@ def test_a_mark_stands_at_each_baseline():
     assert [x - left for x in marks(sheet)] == [0.1 * SCALE, 0.9 * SCALE]
 
 
-def test_a_floor_that_is_not_finite_has_no_mark():
+def test_a_baseline_that_is_not_finite_has_no_mark():
     assert marks(accuracies_figure(["a"], [0.6], [math.nan], "t")) == []
 
 
@@ -109,7 +109,7 @@ def row_of_one(value: float, baseline: float) -> tuple[NDArray[np.bool_], int, i
 
 
 @pytest.mark.parametrize("baseline", [0.51, 0.55, 0.6])
-def test_a_value_stands_in_its_bar_where_the_floors_mark_would_be(baseline):
+def test_a_value_stands_in_its_bar_where_the_baselines_mark_would_be(baseline):
     white, left, end, mark = row_of_one(0.5, baseline)
     assert white[:, end : mark - 1].all()
     assert white[:, mark + 2 : mark + 60].all()
@@ -127,7 +127,7 @@ def test_a_value_without_room_in_its_bar_stands_beyond_the_mark(value, baseline)
     assert white[:, end : mark - 1].all()
 
 
-def test_a_value_far_from_the_floor_stands_right_of_its_bar():
+def test_a_value_far_from_the_baseline_stands_right_of_its_bar():
     white, _, end, mark = row_of_one(0.5, 0.7)
     assert not white[:, end + 4 : end + 40].all()
     assert white[:, mark - 8 : mark - 1].all()

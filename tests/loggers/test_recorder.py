@@ -34,7 +34,7 @@ def points(events, tag):
     return [(event.step, event.value) for event in events.Scalars(tag)]
 
 
-def test_every_metric_has_a_line_and_its_floor_beside_it(tmp_path):
+def test_every_metric_has_a_line_and_its_baseline_beside_it(tmp_path):
     walked = validation_steps()
     events = record(tmp_path, walked)
     lower_is_better = {metric.name for metric in metrics.metrics_for(THREE) if metric.perfect == 0}

@@ -22,7 +22,7 @@ def test_a_made_name_does_not_collide_with_a_given_one():
 
 def test_columns_of_several_sets_repeat_the_class_names():
     assert column_names(("a", "b"), 2) == ["a", "b"]
-    assert column_names(("a", "b"), 4) == ["set 0 a", "set 0 b", "group 1 a", "group 1 b"]
+    assert column_names(("a", "b"), 4) == ["group 0 a", "group 0 b", "group 1 a", "group 1 b"]
 
 
 @pytest.mark.parametrize("outcome", [OneOf(3), AnyOf(3), EachOneOf(2, 3)], ids=str)

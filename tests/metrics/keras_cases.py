@@ -49,7 +49,7 @@ def losses(case: str, logits: Tensor, rows: slice = slice(None)) -> Tensor:
     head, labels = HEADS[case], labels_of(case)[rows]
     each = head.loss(logits, head.encode(labels))
     # Keras means over sets where our head, a log-likelihood, adds up.
-    return each / head.outcome.sets if isinstance(head.outcome, EachOneOf) else each
+    return each / head.outcome.groups if isinstance(head.outcome, EachOneOf) else each
 
 
 def batches() -> list[slice]:

@@ -68,7 +68,7 @@ def per_column(p, compute):
 def test_decisions_per_class(p, name):
     oracle = getattr(sk_metrics, name)
     expected = per_column(p, lambda y, d, s: oracle(y, d, zero_division=math.nan))
-    same(measure(p, full=False).classes[name], expected)
+    same(measure(p, full=False).per_class[name], expected)
 
 
 @pytest.mark.parametrize("p", CASES)

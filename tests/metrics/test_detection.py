@@ -67,7 +67,7 @@ def test_nineteen_of_twenty_known_examples_are_enough():
     assert evaluate_ood(HEAD, known, outliers).metrics["max_logit_fpr95_error"] == 0.5
 
 
-def test_floors_are_those_of_a_reading_that_cannot_tell():
+def test_baselines_are_those_of_a_reading_that_cannot_tell():
     same = torch.randn(1000, 4, generator=generator(1))
     seen = evaluate_ood(HEAD, same, same)
     for name, baseline in seen.baselines.items():

@@ -120,12 +120,12 @@ def check_baselines(outcome: Outcome, labels: Tensor) -> None:
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES + SOFT, ids=str)
-def test_each_floor_is_the_best_score_of_all_answers_that_never_look(outcome):
+def test_each_baseline_is_the_best_score_of_all_answers_that_never_look(outcome):
     check_baselines(outcome, draw_labels(outcome, 40, generator(2)))
 
 
 @pytest.mark.parametrize("outcome", [OneOf(4), AnyOf(3), EachOneOf(2, 3)], ids=str)
-def test_floors_hold_when_a_class_never_occurs(outcome):
+def test_baselines_hold_when_a_class_never_occurs(outcome):
     labels = draw_labels(outcome, 40, generator(3))
     if isinstance(outcome, AnyOf):
         labels[:, 0] = False
@@ -135,7 +135,7 @@ def test_floors_hold_when_a_class_never_occurs(outcome):
 
 
 @pytest.mark.parametrize("outcome", [OneOf(3), AnyOf(2), EachOneOf(2, 3)], ids=str)
-def test_floors_hold_when_nothing_else_ever_occurs(outcome):
+def test_baselines_hold_when_nothing_else_ever_occurs(outcome):
     check_baselines(outcome, torch.ones_like(draw_labels(outcome, 10, generator(3))))
 
 
@@ -156,7 +156,7 @@ def test_an_even_guess_recalls_every_class_alike(outcome):
     assert worst_recall_score.baseline(guess) == pytest.approx(1 / 4)
 
 
-def test_reading_labels_by_base_rate_has_the_coverage_that_its_floor_states():
+def test_reading_labels_by_base_rate_has_the_coverage_that_its_baseline_states():
     labels = draw_labels(AnyOf(5), 200, generator(6))[:, [2, 0, 3, 4, 1]]
     rates = labels.double().mean(dim=0)
     assert len(rates.unique()) == 5
@@ -171,7 +171,7 @@ def test_reading_labels_by_base_rate_has_the_coverage_that_its_floor_states():
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_no_fixed_order_of_labels_ranks_better_than_the_floor_states(seed):
+def test_no_fixed_order_of_labels_ranks_better_than_the_baseline_states(seed):
     # Few examples of unequal sizes: the commonest label is often not the one to put first.
     g = generator(seed)
     labels = torch.rand(7, 4, generator=g) < torch.rand(7, 1, generator=g)
@@ -184,7 +184,7 @@ def test_no_fixed_order_of_labels_ranks_better_than_the_floor_states(seed):
 
 
 @pytest.mark.parametrize("outcome", [OneOf(4), AnyOf(3), EachOneOf(2, 3)], ids=str)
-def test_equal_scores_for_all_examples_have_the_floor_of_order_metrics(outcome):
+def test_equal_scores_for_all_examples_have_the_baseline_of_order_metrics(outcome):
     p = draw(outcome)
     flat = replace(p, scores=torch.full_like(p.scores, 0.25))
     assert average_precision_score(flat) == pytest.approx(average_precision_score.baseline(p))

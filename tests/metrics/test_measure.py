@@ -152,11 +152,11 @@ def test_found_metrics_are_the_listed_ones():
     ("score", "baseline", "top", "expected"),
     [(0.9, 0.9, 1.0, 0.0), (0.95, 0.9, 1.0, 0.5), (0.5, 2.0, 0.0, 0.75), (0.8, 0.9, 1.0, -1.0)],
 )
-def test_skill_is_the_way_from_floor_to_perfection(score, baseline, top, expected):
+def test_skill_is_the_way_from_baseline_to_perfection(score, baseline, top, expected):
     assert skill(score, baseline, top) == pytest.approx(expected)
 
 
-def test_there_is_no_skill_where_the_floor_is_perfect():
+def test_there_is_no_skill_where_the_baseline_is_perfect():
     assert math.isnan(skill(0.0, 0.0, 0.0))
 
 

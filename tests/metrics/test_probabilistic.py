@@ -93,7 +93,7 @@ def test_labels_are_calibrated_one_by_one():
     )
 
 
-def test_base_rates_have_the_entropy_and_brier_loss_that_floors_state():
+def test_base_rates_have_the_entropy_and_brier_loss_that_baselines_state():
     labels = torch.tensor([0] * 6 + [1] * 3 + [2])
     rates = torch.tensor([0.6, 0.3, 0.1], dtype=torch.float64)
     p = from_logits(OneOf(3), rates.log().expand(10, 3), labels)

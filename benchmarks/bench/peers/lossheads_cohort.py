@@ -13,7 +13,7 @@ import torch
 from bench.peers import Run
 from bench.setting import LEARNING_RATE, MODELS, WARM_STEPS, Setting, load_rows
 from lossheads.datasets.fashion_mnist import pixels
-from lossheads.engine.batches import stream
+from lossheads.engine.batches import batch_stream
 from lossheads.engine.cohort import Batch, Cohort, build_cohort, can_stack
 from lossheads.engine.member import Member
 from lossheads.runs.build import build_parts
@@ -87,7 +87,7 @@ class Engine:
             )
             seeds = [member.data_seed for member in group]
             rows = len(self._inputs)
-            made.append((cohort, stream(rows, self._setting.batch, seeds, self._device)))
+            made.append((cohort, batch_stream(rows, self._setting.batch, seeds, self._device)))
         return made
 
 

@@ -70,7 +70,7 @@ def puzzle_figure(
     baselines = {(a, r): baseline_of(arms[a], r, split) for r in metrics for a in arms}
     _draw_baselines(axes, baselines, heights)
     _draw_marks(axes, spreads, heights, highlighted)
-    names = [f"{metric}\n{_floor_text(arms, metric, baselines)}" for metric in metrics]
+    names = [f"{metric}\n{_baseline_text(arms, metric, baselines)}" for metric in metrics]
     axes.set_yticks(range(len(metrics)), names)
     axes.set_ylim(len(metrics) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
@@ -126,7 +126,7 @@ def epochs_figure(
     baselines = {(arm, metric): baseline_of(arms[arm], metric, "val") for arm, metric in pairs}
     keys = [Line2D([], [], color=colour, label=arm) for arm, _, colour in _styled(arms)]
     for dash, metric in zip(DASHES, metrics, strict=False):
-        label = f"{metric}, {_floor_text(arms, metric, baselines)}"
+        label = f"{metric}, {_baseline_text(arms, metric, baselines)}"
         keys.append(Line2D([], [], color=GREY, linestyle=dash, label=label))
     keys += _early_ends(axes, arms, curves)
     lines = [
@@ -211,7 +211,7 @@ def _draw_baselines(
             axes.vlines(baseline, y - half, y + half, color=INK, linewidth=2.2)
 
 
-def _floor_text(arms: Arms, metric: str, baselines: Mapping[Pair, float]) -> str:
+def _baseline_text(arms: Arms, metric: str, baselines: Mapping[Pair, float]) -> str:
     """The baseline of a metric in words; all of them where arms differ.
 
     They may: what Keras 2.3 printed, and so its baseline, depends on the loss.

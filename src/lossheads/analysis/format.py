@@ -70,9 +70,9 @@ def percent(level: float) -> str:
     return "unknown level" if math.isnan(level) else f"{100 * level:.3g} %"
 
 
-def counted(n: int, thing: str) -> str:
-    """1 hypothesis, 2 hypotheses"""
-    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
+def counted(n: int, one: str, several: str = "") -> str:
+    """1 seed, 2 seeds"""
+    return f"{n} {one}" if n == 1 else f"{n} {several or f'{one}s'}"
 
 
 def sign_flip_text(word: str, smallest_p: float, level: float, n: int) -> str:

@@ -129,7 +129,7 @@ def _cell(row: "pd.Series[float]", seeds: int) -> str:
         text += f" ± {row['high'] - row['mean']:.4f}"
     if row["n"] != seeds:
         text += f" (n = {row['n']:.0f})"
-    return text if math.isnan(row["baseline"]) else f"{text}\nfloor {row['baseline']:.4f}"
+    return text if math.isnan(row["baseline"]) else f"{text}\nbaseline {row['baseline']:.4f}"
 
 
 def _escape(cell: str) -> str:

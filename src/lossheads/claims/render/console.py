@@ -62,7 +62,7 @@ def _cells(verdict: Verdict) -> Table:
 def _cell(cell: Cell | None) -> str:
     if cell is None:
         return "–"
-    return f"{interval_text(cell.interval)}\nfloor {number(cell.baseline)}"
+    return f"{interval_text(cell.interval)}\nbaseline {number(cell.baseline)}"
 
 
 def _findings(verdict: Verdict) -> Table:

@@ -126,7 +126,7 @@ def findings_grid(hypotheses: Mapping[str, Data], alpha: float | None) -> Grid |
     rows = tuple(_finding_row(name, found) for name, found in hypotheses.items())
     caption = (
         "The numbers behind the picture. Corrected by Holm over "
-        f"{counted(len(hypotheses), 'hypothesis')} at level {number(alpha)}; p is two-sided, n "
+        f"{counted(len(hypotheses), 'hypothesis', 'hypotheses')} at level {number(alpha)}; p is two-sided, n "
         "counts seeds."
     )
     return Grid(caption, head, rows)

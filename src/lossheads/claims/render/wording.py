@@ -220,7 +220,7 @@ def _levels_text(verdict: Verdict) -> str:
     flips = "exact" if smallest_flip_p(n) == 2.0 ** (1 - n) else "9,999 random flips"
     return (
         f"{looks}Differences are paired by seed. The conclusion follows from the corrected interval "
-        f"(Holm over {counted(len(verdict.findings), 'hypothesis')}): inside the region of the hypothesis "
+        f"(Holm over {counted(len(verdict.findings), 'hypothesis', 'hypotheses')}): inside the region of the hypothesis "
         f"holds, outside fails, across a border undecided. The second opinion is a sign-flip test "
         f"({flips}) at the same level; n = {n} seeds can reach p = {number(smallest_flip_p(n))} "
         f"at best, and cannot decide where the level asks for less."

@@ -5,7 +5,7 @@ outputs/runs/<dataset>-<head>-s<seed>-<key>/
     environment.json   git commit, package versions, device
     status.json        running | finished | interrupted | diverged | failed
     metrics.jsonl      one line per measuring step
-    result.json        written last and atomically: its indicators *is* "finished"
+    result.json        written last and atomically: its presence *is* "finished"
     events.out.…       TensorBoard
 """
 

@@ -70,7 +70,7 @@ class PerLabelCCE(Link):
         return on > off
 
     def prior_bias(self, base_rates: Tensor) -> Tensor:
-        """(L,) -> (2 L,): log of absence and indicators."""
+        """(L,) -> (2 L,): logs of the rates of off and on."""
         rates = safe_base_rates(self.outcome, base_rates)
         return torch.stack([1 - rates, rates], dim=-1).log().flatten()
 

@@ -1,7 +1,7 @@
 """What Keras printed from 1.0.5 to 3.0.5, as recorded by ask_keras.py, against our dialects.
 
 Every version walked the same way to the same logits, and so do our heads: what differs is the
-rule behind "accuracy". docs/keras-witness.md says how the records were made.
+rule behind "accuracy". docs/keras-accuracy.md says how the records were made.
 """
 
 import json
@@ -15,7 +15,7 @@ from lossheads.metrics import keras_2_3_accuracy, keras_3_accuracy
 from .ask_keras import CASES
 from .keras_cases import HEADS, WITHOUT_A_HEAD, batches, losses, predictions, train
 
-FOLDER = Path(__file__).parent / "keras_said"
+FOLDER = Path(__file__).parent / "keras_recorded"
 METRIC_OF = {
     "keras-1.0.5": keras_3_accuracy,  # shapes alone, as again from tf.keras 2.2 on
     "keras-1.0.6": keras_2_3_accuracy,

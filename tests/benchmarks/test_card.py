@@ -15,7 +15,7 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "card.sh"
 def run(out: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     own = {"PYTHON": sys.executable, "OUT": str(out), **variables}
     kept = {key: value for key, value in os.environ.items() if key != "LOSSHEADS_CARD"}
-    return subprocess.run([SCRIPT], env=kept | own, capture_output=True, text=True, timeout=300)
+    return subprocess.run([SCRIPT], env=kept | own, capture_output=True, text=True, timeout=900)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="would measure the card for minutes")
@@ -33,7 +33,7 @@ def test_without_a_card_nothing_is_measured(variables, named, tmp_path):
 @pytest.mark.slow
 def test_a_dry_run_writes_every_part(tmp_path):
     outcome = run(tmp_path, LOSSHEADS_CARD="cpu")
-    assert outcome.returncode == 0, outcome.stdout
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
     assert "passed" in (text := (tmp_path / "test_cuda.txt").read_text()) or "skipped" in text
     for precision in ("float32", "bfloat16"):
         written = json.loads((tmp_path / f"{precision}.json").read_text())

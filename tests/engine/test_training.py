@@ -168,7 +168,7 @@ def test_members_measured_side_by_side_read_as_if_each_had_walked_alone(
     histories, listeners, _ = run(digits, heads)
     alone = [run(digits, [head])[0][0] for head in heads]
     assert repr(histories) == repr(alone)
-    monkeypatch.setattr("lossheads.engine.training._CELLS_AT_ONCE", 1)
+    monkeypatch.setattr("lossheads.engine.evaluation._CELLS_AT_ONCE", 1)
     one_by_one, _, _ = run(digits, heads)
     assert repr(one_by_one) == repr(histories)
     for history, listener in zip(histories, listeners, strict=True):

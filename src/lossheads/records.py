@@ -23,6 +23,9 @@ from lossheads.errors import UserError
 
 Status = Literal["running", "finished", "interrupted", "diverged", "failed"]
 
+# Of result.json. A reader knows one version and refuses every other: nothing is guessed.
+SCHEMA_VERSION = 1
+
 # The key covers what a run computes, not where it is written, what is logged or which cohort it
 # trains in.
 NOT_IN_KEY = ("output_dir", "force", "trust", "data_dir", "recording", "cohort", "choices")
@@ -184,24 +187,39 @@ def write_json(path: Path, data: Any) -> None:
 
 def write_result(folder: Path, result: Result) -> None:
     """Write `result.json`, the last act of a run."""
-    write_json(folder / "result.json", asdict(result))
+    write_json(folder / "result.json", {"schema_version": SCHEMA_VERSION, **asdict(result)})
 
 
 def read_result(folder: Path) -> Result | None:
-    """The folder's result, or None when it has none. Missing numbers come back as NaN."""
+    """The folder's result, or None when it has none. Missing numbers come back as NaN.
+
+    Raises:
+        UserError: If the file is damaged, or was written under another schema version.
+    """
     path = folder / "result.json"
     if not path.is_file():
         return None
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
+        _check_version(path, data.pop("schema_version", None))
         history = [_validation_step(entry) for entry in data.pop("history")]
         infos = {name: _metric_info(info) for name, info in data.pop("metric_info").items()}
         return Result(**data, history=history, metric_info=infos)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{path} is no result (torn, or of another version): remove its folder, and the run "
-            f"is trained again"
+            f"{path} is damaged, it is no result of schema version {SCHEMA_VERSION}: delete the "
+            f"folder to train the run again"
         ) from error
+
+
+def _check_version(path: Path, version: object) -> None:
+    if type(version) is int and version == SCHEMA_VERSION:
+        return
+    got = "no schema_version" if version is None else f"schema_version {version!r}"
+    raise UserError(
+        f"{path} has {got}, schema_version {SCHEMA_VERSION} is needed: delete the folder to train "
+        f"the run again, or read it with the version of lossheads that wrote it"
+    )
 
 
 def read_results(runs: Path) -> Iterator[tuple[Path, Result]]:

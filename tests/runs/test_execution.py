@@ -331,7 +331,7 @@ def test_a_torn_result_is_named(tiny: Composer, tmp_path: Path) -> None:
     execute([tiny()])
     (folder,) = folders(tmp_path)
     (folder / "result.json").write_text('{"key": "ab')
-    with pytest.raises(UserError, match=r"result\.json is no result .* remove its folder"):
+    with pytest.raises(UserError, match=r"result\.json is damaged.* delete the folder"):
         execute([tiny()])
 
 

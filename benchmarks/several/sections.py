@@ -88,7 +88,7 @@ def labels(train: Train, call: str) -> dict[str, str]:
 
 
 def temperature(train: Train, call: str) -> dict[str, str]:
-    """How timid the log-sum loss is, by number of labels."""
+    """How under-confident the log-sum loss is, by number of labels."""
     wanted = parts.temperature()
     trained = train(list(wanted.values()))
     n = seeds(trained)

@@ -158,7 +158,8 @@ def posterior_kl_loss(stats: PredictionStats) -> Tensor:
 METRICS = (nll_loss, brier_sum_loss, expected_calibration_error, posterior_kl_loss)
 
 
-# A factor beyond these means that no finite optimum exists: labels are perfectly separated, or
+# Newton's method looks for the factor on the logits, 1 / temperature, in which the likelihood is
+# convex. A factor beyond these means that no finite optimum exists: labels are perfectly separated, or
 # unrelated to the scores.
 MIN_FACTOR, MAX_FACTOR = 1 / 64, 64.0
 MAX_ITERATIONS = 60
@@ -223,9 +224,11 @@ def _root(slopes: Slopes) -> float:
     supports_vmap=False,  # Newton's steps stop where each member has converged
 )
 def fitted_temperature(stats: PredictionStats) -> Tensor:
-    """The factor on the logits that minimises the negative log-likelihood: 1 is calibrated, above
-    1 under-confident, below 1 over-confident; undefined outside 1/64 … 64.
+    """The temperature that minimises the negative log-likelihood when logits are divided by it:
+    1 is calibrated, above 1 over-confident, below 1 under-confident; undefined outside 1/64 … 64.
+
+    Source: Guo et al. (2017), "On calibration of modern neural networks".
     """
     binary = isinstance(stats.outcome, AnyOf)
     factor = _root(_binary_slopes(stats) if binary else _softmax_slopes(stats))
-    return torch.tensor(factor, dtype=torch.float64, device=stats.predictions.log_probs.device)
+    return torch.tensor(1 / factor, dtype=torch.float64, device=stats.predictions.log_probs.device)

@@ -81,8 +81,7 @@ def brier_sum_loss(stats: PredictionStats) -> Tensor:
     """Brier score summed over events (0 to 2), mean over labels or groups.
 
     Brier's own definition (1950). scikit-learn's brier_score_loss is the same for three and more
-    classes, half of it for two (it counts one of the two events), and for a matrix of labels the
-    sum over labels of one event each: L/2 times this value.
+    classes, and half of it for two and for each label: it counts one of the two events.
     """
     squares = (stats.class_probs - stats.label_stats.indicators).square().sum()
     events = 2 if isinstance(stats.outcome, AnyOf) else 1  # off misses by as much as on

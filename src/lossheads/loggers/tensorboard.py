@@ -235,7 +235,7 @@ def safe_names(names: Sequence[str]) -> list[str]:
 
 
 def column_names(class_names: Sequence[str], columns: int) -> list[str]:
-    """One name per score column: class names, repeated under a group's number for several groups."""
+    """A name for each score column: class names, with several groups after the group's number."""
     if columns == len(class_names):
         return list(class_names)
     return [

@@ -158,8 +158,8 @@ METRICS = (nll_loss, brier_sum_loss, expected_calibration_error, posterior_kl_lo
 
 
 # Newton's method looks for the factor on the logits, 1 / temperature, in which the likelihood is
-# convex. A factor beyond these means that no finite optimum exists: labels are perfectly separated, or
-# unrelated to the scores.
+# convex. A factor beyond these means that no finite optimum exists: labels are perfectly
+# separated, or unrelated to the scores.
 MIN_FACTOR, MAX_FACTOR = 1 / 64, 64.0
 MAX_ITERATIONS = 60
 

@@ -274,10 +274,10 @@ def test_prior_bias_starts_every_head_at_the_base_rates(tiny: Composer) -> None:
         ("optimizer.lr=inf", "optimizer.lr=inf: a setting is a finite number"),
         ("training.epochs=nan", "training.epochs=nan: a setting is a finite number"),
         ("optimizer.betas=[0.9]", "optimizer Adam refuses"),
-        ("training.monitor=fitted_temperature", "no better side"),
+        ("training.monitor=fitted_temperature", "neither direction is better"),
         ("training.monitor=3", "no metric '3'"),
-        ("training.monitor=hamming_loss", "it has no meaning for OneOf(n=10)"),
-        ("training.monitor=recall_score", "it gives one value per class"),
+        ("training.monitor=hamming_loss", "it is not defined for OneOf(n=10)"),
+        ("training.monitor=recall_score", "it has one value per class"),
         ("training.monitor=posterior_kl_loss", "true posterior, which digits does not know"),
         (
             "training.monitor=posterior_kl_loss training.patience=2",
@@ -331,7 +331,7 @@ def test_a_torn_result_is_named(tiny: Composer, tmp_path: Path) -> None:
     execute([tiny()])
     (folder,) = folders(tmp_path)
     (folder / "result.json").write_text('{"key": "ab')
-    with pytest.raises(UserError, match=r"result\.json is no result .* remove its folder"):
+    with pytest.raises(UserError, match=r"result\.json is damaged.* delete the folder"):
         execute([tiny()])
 
 

@@ -60,7 +60,9 @@ def _run(claim: "Claim", seeds: Seeds, extra: list[str], reference: Path, save_i
         compose=lambda words: compose([*words, *extra]),
         execute=execute,
         seeds=seeds,
-        allow_metric=lambda config, name: find_metric(name, build_head(config).outcome),
+        allow_metric=lambda config, name: (
+            find_metric(name, build_head(config).outcome).higher_is_better
+        ),
         allow_arm=_try_arm,
     )
     outputs = Path(compose(extra)["output_dir"])

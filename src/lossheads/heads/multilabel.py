@@ -61,6 +61,7 @@ class MultilabelCCE(SigmoidLink):
         outcome: AnyOf(L).
         score_scale: Scores are sigmoid(score_scale * s). 1 leaves the logits as they are; with
             hard labels it is under-confident, the more so the larger L is. 2 is the soft optimum.
+            It is 1 / temperature.
 
     Source: Su, kexue.fm 7359 and 9064; Su et al. (2022), "ZLPR", arXiv 2208.02955.
     """

@@ -20,6 +20,7 @@ from lossheads.errors import UserError
 from lossheads.loggers.base import Logger, NullLogger
 from lossheads.loggers.progress import Reporter
 from lossheads.loggers.tensorboard import TensorBoardLogger
+from lossheads.metrics import metric_info
 from lossheads.outcomes import base_rates
 from lossheads.records import Result
 from lossheads.runs.dataset_cache import DatasetCache
@@ -286,6 +287,7 @@ def _result(
         first_step=start,
         notes=[*dataset.notes, *history.notes],
         diverged_at=history.diverged_at,
+        metric_info=metric_info(dataset.outcome, dataset.outliers),
     )
 
 

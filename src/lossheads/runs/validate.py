@@ -13,7 +13,6 @@ from lossheads.heads.base import Head
 from lossheads.metrics import Metric, find_metric, metrics_for, per_class_metrics_for
 from lossheads.metrics.evaluate import ALL_METRICS
 from lossheads.outcomes import AnyOf, Outcome
-from lossheads.records import direction
 
 _LEAST = {
     "seed": 0,
@@ -61,7 +60,7 @@ def check_validations(validations: int) -> None:
 
 
 def monitored_metric(config: Mapping[str, Any], outcome: Outcome) -> str:
-    """Name of the metric shown while training and monitored_metric by early stopping."""
+    """Name of the metric that is shown while training and that early stopping monitors."""
     name = config["training"]["monitor"]
     if name is None:
         return metrics_for(outcome)[0].name
@@ -78,16 +77,16 @@ def monitored_metric(config: Mapping[str, Any], outcome: Outcome) -> str:
 
 
 def _can_be_monitored(metric: Metric) -> bool:
-    return metric.at_every_validation and direction(metric.name) != 0
+    return metric.at_every_validation and metric.higher_is_better is not None
 
 
 def _why_not_monitored(name: str, outcome: Outcome) -> str:
     if any(metric.name == name for metric in metrics_for(outcome)):
-        return "it is measured at the end only, or has no better side"
+        return "it is measured only at the end, or neither direction is better"
     if any(metric.name == name for metric in per_class_metrics_for(outcome)):
-        return "it gives one value per class, and one number is monitored_metric"
+        return "it has one value per class, and a single number is needed"
     if any(metric.name == name for metric in ALL_METRICS):
-        return f"it has no meaning for {outcome}"
+        return f"it is not defined for {outcome}"
     return f"no metric {name!r}"
 
 

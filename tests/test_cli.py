@@ -125,7 +125,7 @@ MISTAKES = [
     (["heads", "--nope"], "unrecognized arguments: --nope"),
     (["claim", "list", "--claims", "nowhere"], "finds no folder nowhere"),
     (["train", "+trainng.steps=3"], "did you mean training"),
-    (["train", "optimizer.lr=inf"], "a setting is a finite number"),
+    (["train", "optimizer.lr=inf"], "optimizer.lr must be finite"),
     (["train", "claim=bce-97-vs-cce-90"], "use lossheads claim run bce-97-vs-cce-90"),
     (["claim=prior-bias", "--help"], "use lossheads claim run prior-bias"),
     (["train", "+claim=prior-bias"], "use lossheads claim run prior-bias"),

@@ -34,6 +34,13 @@ OPTIMIZERS: list[tuple[Any, dict[str, Any]]] = [
     (torch.optim.Adam, ADAM),
     (torch.optim.AdamW, {"lr": 1e-2, "weight_decay": 0.1, "fused": True}),
 ]
+# Options beside the learning rate, which the fused kernels take as well.
+OPTIONS: list[tuple[Any, dict[str, Any]]] = [
+    (torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "nesterov": True, "fused": True}),
+    (torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "dampening": 0.5, "fused": True}),
+    (torch.optim.Adam, {"lr": 1e-2, "amsgrad": True, "betas": (0.8, 0.9), "fused": True}),
+    (torch.optim.AdamW, {"lr": 1e-2, "amsgrad": True, "fused": True}),
+]
 BACKBONES: list[Any] = [linear, partial(mlp, hidden=[24]), partial(mlp, hidden=[20, 12])]
 
 
@@ -85,6 +92,18 @@ def test_member_has_the_same_bits_alone_and_in_any_company(
         together = walk(company, backbone, kind)
         for one, weights in zip(company, together, strict=True):
             assert same(weights, alone[one.seed]), f"seed {one.seed} of {len(company)}"
+
+
+@pytest.mark.parametrize(("kind", "options"), OPTIONS, ids=lambda given: str(given))
+def test_options_of_optimizers_keep_the_bits_of_members(kind: Any, options: dict[str, Any]) -> None:
+    members = [member(HEADS[k % 3], k, **options) for k in range(4)]
+    default = {"lr": options["lr"], "fused": True}
+    others = [member(HEADS[0], k, **default) for k in (7, 8)]
+    alone = [walk([one], BACKBONES[1], kind)[0] for one in members]
+    for cohort in (members, [*members[::-1], *others]):  # one and several groups of parameters
+        for one, weights in zip(cohort, walk(cohort, BACKBONES[1], kind), strict=True):
+            assert one in others or same(weights, alone[one.seed])
+    assert not same(walk([member(HEADS[0], 0, **default)], BACKBONES[1], kind)[0], alone[0])
 
 
 def test_shared_and_own_batches_give_the_same_bits() -> None:

@@ -115,15 +115,15 @@ def can_stack(
         return stackable(backbone(input_shape))
 
 
-def bytes_per_member(net: Net, batch_size: int, measured: int) -> int:
+def bytes_per_member(net: Net, batch_size: int, measured: int, amsgrad: bool = False) -> int:
     """Memory that one more stacked member takes, about: 5 MB for 784-128-10 at batch 128.
 
-    Weights, gradients and two moments; in a step its rows and, per layer, result and gradient;
+    Weights, gradients and two moments, three with `amsgrad`; in a step its rows and, per layer, result and gradient;
     in measuring a few thousand rows' results, and the logits of `measured` examples twice.
     """
     layers = [p for p in net.parameters() if p.dim() == 2]
     widths, inputs = sum(len(layer) for layer in layers), layers[0].shape[1]
-    numbers = 4 * sum(p.numel() for p in net.parameters())
+    numbers = (5 if amsgrad else 4) * sum(p.numel() for p in net.parameters())
     numbers += batch_size * (inputs + 4 * widths)
     numbers += 2 * _ROWS * widths + 2 * measured * len(layers[-1])
     return 4 * numbers

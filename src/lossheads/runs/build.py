@@ -23,7 +23,7 @@ from lossheads.engine.cohort import OptimizerBuilder
 from lossheads.engine.member import BackboneBuilder
 from lossheads.errors import TRUST_GIVEN, UserError, near_matches
 from lossheads.heads.base import Head
-from lossheads.runs.validate import try_head
+from lossheads.runs.validate import check_optimizer, is_number, try_head
 
 # Where the parts of a run come from. Nothing else is called for a configuration.
 ROLES = {
@@ -181,43 +181,40 @@ def _fit(head: Callable[..., Head], source: DatasetSource) -> Head:
 
 
 def _split_optimizer(made: partial[Any]) -> tuple[OptimizerBuilder, dict[str, Any]]:
-    """The bare optimizer and its settings, tried once on a single weight."""
+    """The bare optimizer and its keyword arguments, tried once on a single weight."""
     if not isinstance(made, partial) or "lr" not in made.keywords:
         raise UserError("optimizer needs _partial_: true and a learning rate lr in its YAML")
     _refuse_kinds(made)
-    rates = {k: tuple(v) if isinstance(v, list) else v for k, v in made.keywords.items()}
+    kwargs = {k: tuple(v) if isinstance(v, list) else v for k, v in made.keywords.items()}
+    check_optimizer(kwargs)
     try:
         weight = nn.Parameter(torch.zeros(1))
         weight.grad = torch.zeros(1)
-        made.func([weight], **rates).step()
+        made.func([weight], **kwargs).step()
     except Exception as error:  # whatever a constructor makes of a user's values
         raise UserError(
-            f"optimizer {_name(made)} refuses {_describe_options(rates)}: {_first_line(error)}"
+            f"optimizer {_name(made)} refuses {_describe_options(kwargs)}: {_first_line(error)}"
         ) from error
-    return partial(made.func), rates
+    return partial(made.func), kwargs
 
 
 def _refuse_kinds(made: partial[Any]) -> None:
-    """Settings of another kind than the optimizer's own defaults: torch takes many in silence."""
+    """Settings of another type than the optimizer's own defaults: torch takes many in silence."""
     known = inspect.signature(made.func).parameters
     for name, value in made.keywords.items():
         default = known[name].default if name in known else None
         if isinstance(default, bool):
-            right, rule = isinstance(value, bool), "true or false"
+            valid, rule = isinstance(value, bool), "true or false"
         elif isinstance(default, int | float):
-            right, rule = _is_number(value), "a number"
-        elif isinstance(default, tuple) and all(map(_is_number, default)):
-            right = isinstance(value, list | tuple) and len(value) == len(default)
-            right = right and all(map(_is_number, value))
+            valid, rule = is_number(value), "a number"
+        elif isinstance(default, tuple) and all(map(is_number, default)):
+            valid = isinstance(value, list | tuple) and len(value) == len(default)
+            valid = valid and all(map(is_number, value))
             rule = f"a list of {len(default)} numbers"
         else:  # no default to compare with; of torch's switches without one, none is a word
-            right, rule = not isinstance(value, str), "true, false or null"
-        if not right:
-            raise UserError(f"optimizer {_name(made)} refuses {name}={value}: it needs {rule}")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+            valid, rule = not isinstance(value, str), "true, false or null"
+        if not valid:
+            raise UserError(f"optimizer.{name} must be {rule} for {_name(made)}, got {value}")
 
 
 def _try_schedule(schedule: Callable[[float], float]) -> None:
@@ -228,7 +225,7 @@ def _try_schedule(schedule: Callable[[float], float]) -> None:
         raise
     except Exception as error:  # a user's own schedule may fail in any way
         raise UserError(f"schedule {_name(schedule)} fails: {_first_line(error)}") from error
-    if not all(map(_is_number, factors)):
+    if not all(map(is_number, factors)):
         raise UserError(
             f"schedule {_name(schedule)} gives {factors[0]!r}: it needs a factor on the learning "
             f"rate, a number"

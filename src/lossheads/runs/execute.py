@@ -135,7 +135,8 @@ class DeviceRunner:
         net = initial_net(runs[0].parts.backbone, dataset.input_shape, _member(runs[0], dataset))
         measured = len(dataset.val) + len(dataset.test)
         rows = min(runs[0].config["training"]["batch_size"], len(dataset.train))
-        own = bytes_per_member(net, rows, measured)
+        amsgrad = bool(runs[0].parts.optimizer_kwargs.get("amsgrad", False))
+        own = bytes_per_member(net, rows, measured, amsgrad)
         return max(1, min(len(runs), free_bytes(device) // 2 // self._workers // own))
 
     def _train(self, runs: Sequence[Run], dataset: Dataset, device: torch.device) -> None:

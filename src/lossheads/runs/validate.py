@@ -24,9 +24,18 @@ _LEAST = {
     "training.steps": 0,
     "training.epochs": 0,
     "cohort.max_members": 1,
+    "optimizer.lr": 0,
+    "optimizer.momentum": 0,
+    "optimizer.dampening": 0,
+    "optimizer.weight_decay": 0,
 }
-# More than anybody waits for: such a number is a slip.
-_MOST = {"training.epochs": 1_000_000, "training.steps": 1_000_000_000}
+# The first two are slips, more than anybody waits for; the others diverge, or climb.
+_MOST = {
+    "training.epochs": 1_000_000,
+    "training.steps": 1_000_000_000,
+    "optimizer.momentum": 1,
+    "optimizer.dampening": 1,
+}
 _MAX_VALIDATIONS = 1_000_000  # gigabytes of them, which nobody reads
 
 
@@ -42,13 +51,39 @@ def check_numbers(config: Mapping[str, Any], above: str = "") -> None:
             check_numbers(value, f"{key}.")
         for number in value if isinstance(value, list | tuple) else [value]:
             if isinstance(number, float) and not math.isfinite(number):
-                raise UserError(f"{key}={number}: a setting is a finite number")
-        if key in _LEAST and value is not None and value < _LEAST[key]:
-            raise UserError(f"{key}={value}: it is at least {_LEAST[key]}")
-        if key == "optimizer.eps" and value == 0:
-            raise UserError(f"{key}=0: it is above 0, or an input that never fires gives 0 / 0")
-        if key in _MOST and value is not None and value > _MOST[key]:
-            raise UserError(f"{key}={value}: it is at most {_MOST[key]:,}")
+                raise UserError(f"{key} must be finite, got {number}")
+        if not is_number(value):
+            continue  # a value of another type is refused where the part is built
+        if key in _LEAST and value < _LEAST[key]:
+            raise UserError(f"{key} must be at least {_LEAST[key]}, got {value}")
+        if key == "optimizer.eps" and value <= 0:
+            raise UserError(
+                f"{key} must be above 0, got {value}: an input that is always 0 would give 0 / 0"
+            )
+        if key in _MOST and value > _MOST[key]:
+            raise UserError(f"{key} must be at most {_MOST[key]:,}, got {value}")
+
+
+def check_optimizer(options: Mapping[str, Any]) -> None:
+    """Refuse settings of torch's optimizers whose ranges are no plain minimum or maximum.
+
+    Args:
+        options: Keyword arguments of the optimizer, each of the right type.
+    """
+    betas = options.get("betas", ())
+    if not all(0 <= beta < 1 for beta in betas):
+        raise UserError(f"optimizer.betas must be at least 0 and below 1, got {list(betas)}")
+    momentum, dampening = options.get("momentum", 0), options.get("dampening", 0)
+    if options.get("nesterov", False) and (momentum == 0 or dampening != 0):
+        raise UserError(
+            f"optimizer.nesterov=true needs optimizer.momentum above 0 and optimizer.dampening=0, "
+            f"got momentum={momentum} and dampening={dampening}"
+        )
+
+
+def is_number(value: object) -> bool:
+    """Whether `value` is an int or a float; a bool is neither here."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def check_validations(validations: int) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lossheads.engine.batches import batch_stream
-from lossheads.engine.cohort import LoneCohort, StackedCohort, build_cohort, can_stack
+from lossheads.engine.cohort import SingleMemberCohort, StackedCohort, build_cohort, can_stack
 from lossheads.engine.member import Member, initial_net
 from lossheads.heads import (
     SigmoidBCE,
@@ -197,7 +197,7 @@ def test_stacked_member_walks_like_plain_autograd_in_its_first_steps() -> None:
 def test_lone_cohort_walks_like_the_stacked_one_in_its_first_steps() -> None:
     inputs, labels = data(10)
     one = member(HEADS[1], 3, lr=0.1, fused=True)
-    lone = LoneCohort(
+    lone = SingleMemberCohort(
         initial_net(BACKBONES[1], SHAPE, one), [one], labels, partial(torch.optim.SGD), CPU
     )
     batches = batch_stream(len(inputs), 30, [3], CPU)
@@ -259,8 +259,8 @@ def test_convolutions_train_alone() -> None:
     cohort = build_cohort(
         backbone, SHAPE, [member(HEADS[0], 0)], labels, partial(torch.optim.Adam), CPU
     )
-    assert isinstance(cohort, LoneCohort)
-    with pytest.raises(ValueError, match="one by one"):
+    assert isinstance(cohort, SingleMemberCohort)
+    with pytest.raises(ValueError, match="one member at a time, got 2"):
         build_cohort(
             backbone, SHAPE, [member(HEADS[0], 0)] * 2, labels, partial(torch.optim.Adam), CPU
         )

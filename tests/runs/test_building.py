@@ -13,7 +13,7 @@ from lossheads.heads.base import Head
 from lossheads.outcomes import OneOf
 from lossheads.runs.build import build, build_parts
 from lossheads.runs.config import compose
-from lossheads.runs.validate import try_head
+from lossheads.runs.validate import check_head
 
 
 @pytest.mark.parametrize(
@@ -117,4 +117,4 @@ class Reduced(SoftmaxCCE):
 )
 def test_a_head_that_breaks_is_refused_when_built(head: Head, said: str) -> None:
     with pytest.raises(UserError, match=said):
-        try_head(head, "mine")
+        check_head(head, "mine")

@@ -15,7 +15,7 @@ from types import FrameType
 from typing import NoReturn
 
 from lossheads import __version__
-from lossheads.cli.commands import COMMANDS
+from lossheads.cli.arguments import COMMANDS
 from lossheads.errors import UserError, near_matches
 
 HELP = """\

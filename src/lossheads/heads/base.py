@@ -50,7 +50,8 @@ class Head(Protocol):
         """(N, U), target -> (N,): nats per example, never reduced over examples."""
 
     def framework_outputs(self, logits: Tensor) -> Tensor:
-        """(N, U) -> (N, U) in [0, 1]: the output of a framework's last layer (sigmoid or softmax)."""
+        """(N, U) -> (N, U) in [0, 1]: what a framework's last layer returns (sigmoid or "
+        "softmax)."""
 
     def framework_target(self, labels: Tensor) -> Tensor:
         """Labels -> (N, U) float: the target that a framework's loss gets for these labels."""

@@ -35,7 +35,8 @@ def check_class_reduction(head: object, class_reduction: str) -> None:
     known = get_args(ClassReduction)
     if class_reduction not in known:
         raise UserError(
-            f"{type(head).__name__} got class_reduction={class_reduction}: {near_matches(str(class_reduction), known)}"
+            f"{type(head).__name__} got class_reduction={class_reduction}: "
+            f"{near_matches(str(class_reduction), known)}"
         )
 
 

@@ -120,8 +120,8 @@ class SigmoidBCE(SigmoidLink):
         check_numbers(self, pos_weight=self.pos_weight)
         if self.pos_weight <= 0:
             raise UserError(
-                f"SigmoidBCE: pos_weight must be above 0, got {self.pos_weight}; 1.0 weighs present "
-                "and absent classes equally"
+                f"SigmoidBCE: pos_weight must be above 0, got {self.pos_weight}; 1.0 weighs "
+                "present and absent classes equally"
             )
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:

@@ -75,8 +75,8 @@ class MultilabelCCE(SigmoidLink):
         check_numbers(self, score_scale=self.score_scale)
         if self.score_scale <= 0:
             raise UserError(
-                f"MultilabelCCE: score_scale must be above 0, got {self.score_scale}; use 1.0, or 2.0 "
-                "for soft labels"
+                f"MultilabelCCE: score_scale must be above 0, got {self.score_scale}; use 1.0, or "
+                "2.0 for soft labels"
             )
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:

@@ -77,7 +77,7 @@ class PerLabelCCE(Link):
 
 @dataclass(frozen=True)
 class SoftmaxMultihot(Link):
-    """Softmax + categorical cross-entropy on multi-hot rows divided by their sum: wrong, on purpose.
+    """Softmax + categorical cross-entropy on multi-hot rows over their sum: wrong, on purpose.
 
     Forum threads do this with labels that may be true together. The optimum spreads probability 1
     evenly over the labels that are on, so with k of them no score passes 1/k, a threshold of one

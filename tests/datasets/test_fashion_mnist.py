@@ -85,7 +85,7 @@ def test_pair_swapped_swaps_the_labels(cache):
 
 
 def test_pair_that_would_lose_a_garment_is_refused(cache):
-    with pytest.raises(UserError, match="positive_rate=0.01 leaves no example"):
+    with pytest.raises(UserError, match=r"positive_rate=0\.01 leaves no example"):
         FashionMNISTPair("Pullover", "Shirt", 0.01).load(None, cache)
 
 

@@ -53,11 +53,17 @@ PETS = ["cat", "dog"]
 
 REFUSED_ARRAYS = [
     (objects, r"mine.npz cannot be read as an .npz of plain arrays"),
-    (lambda f: npz(f, labels=None), "mine.npz has no array labels"),
-    (lambda f: npz(f, inputs=None), "mine.npz has no array inputs"),
+    (
+        lambda f: npz(f, labels=None),
+        "mine.npz must have the arrays inputs and labels; labels is missing",
+    ),
+    (
+        lambda f: npz(f, inputs=None),
+        "mine.npz must have the arrays inputs and labels; inputs is missing",
+    ),
     (nan, r"mine.npz, row 17 has inputs that are not finite, as have 1 other rows"),
-    (negative, r"mine.npz, row 5 has label -1: labels lie in 0 … 2"),
-    (beyond, r"mine.npz, row 2 has label 2: labels lie in 0 … 1, one per class \(a, b\)"),
+    (negative, r"mine.npz, row 5 has label -1: labels must be in 0 … 2"),
+    (beyond, r"mine.npz, row 2 has label 2: labels must be in 0 … 1, one per class \(a, b\)"),
     (switch, r"mine.npz, row 9 has labels \[0, 2\]: any_of needs 0 or 1"),
     (lambda f: npz(f, labels=np.zeros(60)), r"float64: .* convert them with labels\.astype\(int\)"),
     (lambda f: npz(f, labels=np.array([b"a", b"b"] * 30)), r"or labels\.astype\(str\)"),

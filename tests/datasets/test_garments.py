@@ -263,7 +263,7 @@ def test_two_at_once_decode_once(cache, monkeypatch):
 def test_waiting_for_another_process_ends(cache, monkeypatch):
     monkeypatch.setattr(array_cache, "LOCK_SECONDS", 0.1)
     with (
-        cache.FileLock(cache / ".fashion_mnist.lock"),
+        array_cache.FileLock(cache / ".fashion_mnist.lock"),
         pytest.raises(UserError, match=r"waited .* another process is preparing"),
     ):
         read_garments(None, cache)

@@ -53,7 +53,8 @@ def cached_array_if_possible(
     next time.
 
     Args:
-        state: Hex digits identifying the source and how it is decoded. A copy of another state is replaced.
+        state: Hex digits identifying the source and how it is decoded. A copy of another
+            state is replaced.
     """
     array = _find(cache, name, state)
     if array is None:

@@ -62,7 +62,7 @@ class Dataset:
     """One outcome, three splits that share no example, names, provenance.
 
     Attributes:
-        outliers: Named inputs (N, ...) that belong to no class; for out-of-distribution metrics only.
+        outliers: Named inputs (N, ...) that belong to no class, for out-of-distribution metrics.
         bayes_score: Best reachable accuracy_score on the test distribution, where known.
         none_class: Class that was trained to mean "none of the others", where there is one.
         notes: Warnings about these examples, a sentence each: printed, and kept with results.

@@ -156,8 +156,8 @@ class Files:
         if path.is_dir():
             if self.kind != "one_of":
                 raise UserError(
-                    f"files: kind must be one_of for the folder {path}, got {self.kind}: folders name one "
-                    f"class per image; use dataset.kind=one_of, or a .csv"
+                    f"files: kind must be one_of for the folder {path}, got {self.kind}: folders "
+                    "name one class per image; use dataset.kind=one_of, or a .csv"
                 )
             return read_folder(path, names, self.channels, self.resize)
         if not path.is_file():
@@ -183,8 +183,8 @@ def _outcome(kind: Kind, table: Table) -> Outcome:
     names = table.class_names
     if len(names) < 2 and kind != "any_of":
         raise UserError(
-            f"{table.source} has one class only ({', '.join(names) or 'without a name'}): classification "
-            f"needs at least 2"
+            f"{table.source} has one class only ({', '.join(names) or 'without a name'}): "
+            "classification needs at least 2"
         )
     if len(set(names)) < len(names):
         raise UserError(f"{table.source}: class names must differ, got {', '.join(names)}")

@@ -114,8 +114,8 @@ def read_csv(
     words = np.array([cells[1:] for _, cells in rows], dtype=np.str_).reshape(len(rows), -1)
     if kind == "one_of" and len(header) != 2:
         raise UserError(
-            f"{path} has {len(header) - 1} label columns: dataset.kind=one_of needs one; for several use "
-            f"dataset.kind=any_of or dataset.kind=each_one_of"
+            f"{path} has {len(header) - 1} label columns: dataset.kind=one_of needs one; for "
+            "several use dataset.kind=any_of or dataset.kind=each_one_of"
         )
     found = header[1:] if kind == "any_of" else np.unique(words).tolist()
     names = tuple(class_names or found)
@@ -262,7 +262,7 @@ def _refuse_repeats(files: list[Path], places: list[str]) -> None:
     for file, place in zip(files, places, strict=True):
         if file in first:
             raise UserError(
-                f"{place} repeats the image {file.name} of {first[file]}: an image may be in one line "
-                f"only, or it could be in training and test"
+                f"{place} repeats the image {file.name} of {first[file]}: an image may be in one "
+                "line only, or it could be in training and test"
             )
         first[file] = place

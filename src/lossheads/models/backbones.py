@@ -81,8 +81,8 @@ def resnet18(input_shape: tuple[int, ...], groups: int) -> nn.Module:
     """
     if len(input_shape) != 3:
         raise UserError(
-            f"resnet18 needs inputs of shape (channels, height, width), got {tuple(input_shape)}; for "
-            f"other inputs use model=mlp"
+            f"resnet18 needs inputs of shape (channels, height, width), got {tuple(input_shape)}; "
+            "for other inputs use model=mlp"
         )
     if type(groups) is not int or groups < 1 or 64 % groups:
         raise UserError(f"resnet18: groups must divide 64, got {groups!r}; the usual value is 32")

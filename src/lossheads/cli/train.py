@@ -56,7 +56,8 @@ def _ready_hydra(words: list[str]) -> None:
     refuse_two_lengths(words)
     tidy_completion(COMMANDS)
     flags, settings = split_arguments(words)
-    check_overrides(settings, sweep=not {"-m", "--multirun"}.isdisjoint(flags))
+    if {"-sc", "--shell-completion"}.isdisjoint(flags):  # whose settings are no overrides
+        check_overrides(settings, sweep=not {"-m", "--multirun"}.isdisjoint(flags))
     sys.argv = [sys.argv[0], *flags, *settings]
 
 
@@ -116,8 +117,8 @@ def refuse_claim(words: Iterable[str]) -> None:
             named = re.fullmatch(r"\W*\w+=([\w-]+)", word)
             name = named[1] if named else "NAME"
             raise UserError(
-                f"train got {word}: a claim trains its own runs and cannot be selected for one run; "
-                f"use lossheads claim run {name}"
+                f"train got {word}: a claim trains its own runs and cannot be selected for one "
+                f"run; use lossheads claim run {name}"
             )
 
 
@@ -132,8 +133,8 @@ def refuse_two_lengths(words: Iterable[str]) -> None:
     steps, epochs = given.get("training.steps"), given.get("training.epochs")
     if epochs and steps not in (None, "null"):
         raise UserError(
-            f"train got training.steps={steps} and training.epochs={epochs}: steps override epochs; "
-            f"omit one of the two"
+            f"train got training.steps={steps} and training.epochs={epochs}: steps override "
+            "epochs; omit one of the two"
         )
 
 

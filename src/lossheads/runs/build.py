@@ -23,7 +23,7 @@ from lossheads.engine.cohort import OptimizerBuilder
 from lossheads.engine.member import BackboneBuilder
 from lossheads.errors import TRUST_GIVEN, UserError, near_matches
 from lossheads.heads.base import Head
-from lossheads.runs.validate import check_optimizer, is_number, check_head
+from lossheads.runs.validate import check_head, check_optimizer, is_number
 
 # The packages of the parts of a run. Nothing else is called for a configuration.
 ROLES = {
@@ -120,8 +120,8 @@ def _refuse_ungranted_trust(trust: Sequence[str]) -> None:
     given = os.environ.get(TRUST_GIVEN)
     if given is not None and not set(trust) <= set(given.split(",")):
         raise UserError(
-            f"a configuration file sets trust to {', '.join(trust)}: only the command line can grant "
-            f"trust, with trust=[{','.join(trust)}]"
+            f"a configuration file sets trust to {', '.join(trust)}: only the command line can "
+            f"grant trust, with trust=[{','.join(trust)}]"
         )
 
 

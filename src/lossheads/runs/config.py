@@ -146,8 +146,8 @@ def _refuse_targets(node: Any, where: str) -> None:
             _refuse_targets(value, f"{where}.{key}")
         elif key in _CALLS and not (_HARMLESS.fullmatch(str(value)) or str(value).startswith(own)):
             raise UserError(
-                f"{where}.{key} names {value}: a configuration may not run other code; if you trust "
-                f"the package, add trust=[{str(value).split('.')[0]}] to the command line"
+                f"{where}.{key} names {value}: a configuration may not run other code; if you "
+                f"trust the package, add trust=[{str(value).split('.')[0]}] to the command line"
             )
 
 

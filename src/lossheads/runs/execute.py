@@ -27,10 +27,10 @@ from lossheads.runs.device import free_bytes, prepare, workers
 from lossheads.runs.environment import describe_environment
 from lossheads.runs.plan import Run, by_device, cohorts, plan_run, unfinished
 from lossheads.runs.validate import (
+    check_backbone,
     check_true_posterior,
     check_validations,
     monitored_metric,
-    check_backbone,
 )
 from lossheads.runs.workers import in_processes, in_threads
 
@@ -92,7 +92,8 @@ class DeviceRunner:
         deferred, processes = self._deferred, min(self._workers, len(self._deferred))
         if processes > 1:
             self._reporter.say(
-                f"{_title(deferred)}: cannot be stacked, {len(deferred)} runs in {processes} processes"
+                f"{_title(deferred)}: cannot be stacked, {len(deferred)} runs in {processes} "
+                f"processes"
             )
             with self._record_failures(deferred):
                 in_processes(

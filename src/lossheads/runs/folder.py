@@ -55,7 +55,7 @@ class RunFolder:
         """Lock the folder, delete what an unfinished run left, write configuration and environment.
 
         Raises:
-            UserError: If another process trains this run or has finished it, or the folder cannot be
+            UserError: If another process trains or has finished this run, or the folder cannot be
                 written.
         """
         with refusing_to_write(self.path):

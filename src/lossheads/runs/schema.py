@@ -1,7 +1,8 @@
-"""The keys of a configuration and their types, checked once it is composed. Values live in configs/.
+"""The keys of a configuration and their types, checked once it is composed.
 
-The open groups (dataset, head, model, optimizer, schedule) hold the options of the class that they
-name; these are checked where the class is called, in `runs.build`.
+Values are in configs/, none in code. The open groups (dataset, head, model, optimizer, schedule)
+hold the options of the class that they name; these are checked where the class is called, in
+`runs.build`.
 """
 
 from collections.abc import Iterable, Mapping

@@ -90,8 +90,8 @@ def check_validations(validations: int) -> None:
     """Refuse more validation steps than a result can hold."""
     if validations > _MAX_VALIDATIONS:
         raise UserError(
-            f"training would validate {validations:,} times, at most {_MAX_VALIDATIONS:,} are kept; "
-            f"lower training.validations_per_epoch, or train for fewer steps"
+            f"training would validate {validations:,} times, at most {_MAX_VALIDATIONS:,} are "
+            "kept; lower training.validations_per_epoch, or train for fewer steps"
         )
 
 
@@ -107,7 +107,8 @@ def monitored_metric(config: Mapping[str, Any], outcome: Outcome) -> str:
             r.name for r in known.values() if _can_be_monitored(r) and not r.needs_true_posterior
         )
         raise UserError(
-            f"training.monitor={name}: {_why_not_monitored(name, outcome)}; {near_matches(name, safe)}"
+            f"training.monitor={name}: {_why_not_monitored(name, outcome)}; "
+            f"{near_matches(name, safe)}"
         )
     return str(name)
 

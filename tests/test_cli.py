@@ -97,10 +97,10 @@ MISTAKES = [
     (["train", "training.epochs=abc"], "training.epochs"),
     (["train", "seed=1,2"], "add -m"),
     (["train", "word"], "settings are KEY=VALUE"),
-    (["train", "head=single_logit_bce"], "two classes apart, no more"),
+    (["train", "head=single_logit_bce"], "can represent two classes only"),
     (["-m", "head=softmax_cce,softmax_ce"], "did you mean softmax_cce"),
-    (["-m", "head=softmax_cce,single_logit_bce"], "two classes apart, no more"),
-    (["train", "head._target_=os.system"], "comes from lossheads.heads"),
+    (["-m", "head=softmax_cce,single_logit_bce"], "can represent two classes only"),
+    (["train", "head._target_=os.system"], "head._target_ must be in lossheads.heads"),
     pytest.param(
         ["train", "device=cuda"],
         "finds no CUDA device",
@@ -108,7 +108,7 @@ MISTAKES = [
     ),
     (["trian"], "did you mean train"),
     (["claim", "run", "bce-97"], "did you mean bce-97-vs-cce-90"),
-    (["claim", "run", "bce-97-vs-cce-90", "head=softmax_cce"], "a claim fixes what it asks"),
+    (["claim", "run", "bce-97-vs-cce-90", "head=softmax_cce"], "a claim's settings are fixed"),
     (["claim", "run", "bce-97-vs-cce-90", "seeds=1"], "an interval needs at least 2"),
     (["claim"], "required"),
     (["heads", "softmax"], "did you mean"),
@@ -125,14 +125,17 @@ MISTAKES = [
     (["heads", "--nope"], "unrecognized arguments: --nope"),
     (["claim", "list", "--claims", "nowhere"], "finds no folder nowhere"),
     (["train", "+trainng.steps=3"], "did you mean training"),
-    (["train", "optimizer.lr=inf"], "a setting is a finite number"),
+    (["train", "optimizer.lr=inf"], "optimizer.lr must be finite"),
     (["train", "claim=bce-97-vs-cce-90"], "use lossheads claim run bce-97-vs-cce-90"),
     (["claim=prior-bias", "--help"], "use lossheads claim run prior-bias"),
     (["train", "+claim=prior-bias"], "use lossheads claim run prior-bias"),
     (["train", "-m", "claim=prior-bias,double-sigmoid"], "use lossheads claim run NAME"),
     (["train", "claim.says=x"], "use lossheads claim run NAME"),
     (["train", "~claim"], "use lossheads claim run NAME"),
-    (["train", "dataset=files", "dataset.path=7"], "files got path=7"),
+    (
+        ["train", "dataset=files", "dataset.path=7"],
+        "files: path must be the name of a file or folder, got 7",
+    ),
 ]
 
 

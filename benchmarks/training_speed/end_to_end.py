@@ -21,7 +21,7 @@ _TIMED_MAIN = """
 import json, sys
 from pathlib import Path
 from time import perf_counter
-from lossheads.engine.cohort import LoneCohort, StackedCohort
+from lossheads.engine.cohort import SingleMemberCohort, StackedCohort
 
 seconds = 0.0
 
@@ -35,7 +35,7 @@ def time_steps(kind):
         return losses
     kind.step = timed
 
-time_steps(LoneCohort)
+time_steps(SingleMemberCohort)
 time_steps(StackedCohort)
 report = Path(sys.argv.pop(1))
 from lossheads.cli.main import main

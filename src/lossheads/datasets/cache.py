@@ -1,6 +1,6 @@
-"""One decoded array per data set, kept in the cache folder, checked whenever it is read.
+"""Cache of decoded arrays: one file per data set, verified whenever it is read.
 
-A user's own images have one per source as well, of the state they were in last.
+A user's own images have one file per source, which a changed source replaces.
 """
 
 import os
@@ -18,12 +18,12 @@ from lossheads.errors import UserError
 
 Bytes = NDArray[np.uint8]
 
-# Longer than the slowest way of getting a data set (see fetching.py), shorter than for ever.
+# Longer than the slowest way of getting a data set (see garments.py).
 LOCK_SECONDS = 1800.0
 
 
-def stored(cache: Path, name: str, decode: Callable[[], Bytes]) -> Bytes:
-    """The array that `decode` gives, from its copy in `cache` where there is one.
+def cached_array(cache: Path, name: str, decode: Callable[[], Bytes]) -> Bytes:
+    """The array that `decode` returns, from its copy in `cache` where there is one.
 
     The file name carries the checksum of the content, so a copy and its checksum are replaced
     together, in one rename. A copy that does not match its name is made again.
@@ -32,37 +32,40 @@ def stored(cache: Path, name: str, decode: Callable[[], Bytes]) -> Bytes:
         UserError: If the folder cannot be written, or another process holds it for too long;
             and whatever `decode` raises.
     """
-    kept = _find(cache, name)
-    if kept is not None:
-        return kept
-    with _alone(cache, name):
-        # Whoever was alone before us has probably done the work.
-        kept = _find(cache, name)
-        if kept is None:
-            kept = decode()
-            _keep(cache, name, kept)
-        return kept
+    array = _find(cache, name)
+    if array is not None:
+        return array
+    with _locked(cache, name):
+        # Another process may have written it while this one waited.
+        array = _find(cache, name)
+        if array is None:
+            array = decode()
+            _write(cache, name, array)
+        return array
 
 
-def stored_if_possible(cache: Path, name: str, state: str, decode: Callable[[], Bytes]) -> Bytes:
-    """Like `stored`, for what changes, and for a folder that may be full.
+def cached_array_if_possible(
+    cache: Path, name: str, state: str, decode: Callable[[], Bytes]
+) -> Bytes:
+    """Like `cached_array`, for sources that change; a folder that cannot be written is no error.
 
-    Nothing is written before `decode` has succeeded, and what cannot be kept is decoded again
-    another time.
+    Nothing is written before `decode` has succeeded; what cannot be written is decoded again the
+    next time.
 
     Args:
-        state: Hex digits naming what is decoded, and how. A copy of another state is replaced.
+        state: Hex digits identifying the source and how it is decoded. A copy of another
+            state is replaced.
     """
-    kept = _find(cache, name, state)
-    if kept is None:
-        kept = decode()
-        with suppress(UserError), _alone(cache, name):
-            _keep(cache, name, kept, state)
-    return kept
+    array = _find(cache, name, state)
+    if array is None:
+        array = decode()
+        with suppress(UserError), _locked(cache, name):
+            _write(cache, name, array, state)
+    return array
 
 
 @contextmanager
-def _alone(cache: Path, name: str) -> Iterator[None]:
+def _locked(cache: Path, name: str) -> Iterator[None]:
     path = cache / f".{name}.lock"
     lock = FileLock(path, timeout=LOCK_SECONDS)
     try:
@@ -71,7 +74,7 @@ def _alone(cache: Path, name: str) -> Iterator[None]:
     except Timeout:
         raise UserError(
             f"{name} waited {LOCK_SECONDS:.0f} s for {path}: another process is preparing the same "
-            f"data; end that process, then try again"
+            f"data; stop that process and try again"
         ) from None
     except OSError as error:
         raise _unwritable(cache, name, error) from error
@@ -82,7 +85,7 @@ def _alone(cache: Path, name: str) -> Iterator[None]:
 
 
 def _checksum(array: Bytes) -> str:
-    # Guards against torn and altered copies, not against malice: 0.05 s for 55 MB, md5 takes 0.1.
+    # Detects damaged copies, no attacks: 0.05 s for 55 MB, md5 takes 0.1.
     return f"{zlib.crc32(np.ascontiguousarray(array).data):08x}"
 
 
@@ -104,11 +107,15 @@ def _find(cache: Path, name: str, state: str = "") -> Bytes | None:
     return None
 
 
-def _keep(cache: Path, name: str, array: Bytes, state: str = "") -> None:
-    part = cache / f".{name}.part"  # one fixed name: the lock is ours, and a dead one is replaced
+def _write(cache: Path, name: str, array: Bytes, state: str = "") -> None:
+    part = (
+        cache / f".{name}.part"
+    )  # a fixed name under the lock: what a killed process left is replaced
     words = [name, state, _checksum(array)] if state else [name, _checksum(array)]
     try:
-        for old in _copies(cache, name, "[0-9a-f]+" if state else ""):  # torn, or of another state
+        for old in _copies(
+            cache, name, "[0-9a-f]+" if state else ""
+        ):  # damaged, or of another state
             old.unlink()
         with part.open("wb") as file:
             np.save(file, array)
@@ -123,6 +130,6 @@ def _keep(cache: Path, name: str, array: Bytes, state: str = "") -> None:
 
 def _unwritable(cache: Path, name: str, error: OSError) -> UserError:
     return UserError(
-        f"{name} cannot keep its decoded copy in {cache} ({error.strerror or error}): free some "
-        f"space there, or choose a cache folder that can be written"
+        f"{name} cannot write its decoded copy to {cache} ({error.strerror or error}): free disk "
+        f"space, or choose a folder that can be written with output_dir=FOLDER"
     )

@@ -205,7 +205,7 @@ def test_early_stopping_ignores_values_that_are_not_better_than_nothing() -> Non
 
 
 def test_early_stopping_keeps_the_best_lap(digits: Dataset) -> None:
-    """A rate so large that validation wobbles: the kept validation step is the best one seen, not the last."""
+    """A rate so large that validation wobbles: the kept step is the best one, not the last."""
     plan = {"steps": 400, "validate_at": frozenset(range(0, 401, 2)), "patience": 5}
     (history,), _, cohort = run(digits, [SoftmaxCCE(TEN)], lr=0.3, **plan)
     scores = {
@@ -259,7 +259,7 @@ def test_the_best_of_all_laps_is_kept_even_if_patience_was_left(digits: Dataset)
 
 
 def test_first_step_has_the_gradients_of_zero_logits(digits: Dataset) -> None:
-    """With an all-zero output_layer, claims.md's table: 0.949 for CCE, 1.581 for BCE summed, C = 10."""
+    """All-zero output layer, claims.md's table: 0.949 for CCE, 1.581 for BCE summed, C = 10."""
     members = [
         Member(head, 3, 3, {"lr": 1e-2, "fused": True})
         for head in (SoftmaxCCE(TEN), SigmoidBCE(TEN), SigmoidBCE(TEN, class_reduction="mean"))

@@ -224,7 +224,7 @@ def test_metrics_of_the_truth_are_left_out_where_it_is_unknown():
     p = draw(OneOf(3))
     assert "posterior_kl_loss" not in measure(p, full=True).metrics
     assert "posterior_kl_loss" in measure(known(OneOf(3)), full=True).metrics
-    with pytest.raises(UserError, match="posterior_kl_loss needs .*true posterior"):
+    with pytest.raises(UserError, match=r"posterior_kl_loss needs .*true posterior"):
         posterior_kl_loss(p)
 
 

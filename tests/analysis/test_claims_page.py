@@ -12,7 +12,7 @@ from lossheads.analysis.statistics import Interval
 from lossheads.claims.reading import list_claims
 from lossheads.claims.render.html import claims_page
 from lossheads.claims.render.parts import region_of
-from lossheads.claims.render.sections import evidence
+from lossheads.claims.render.sections import decisive_evidence
 from lossheads.claims.render.verdicts import read_verdicts
 from lossheads.claims.render.wording import interval_text, number, relation_text
 from lossheads.cli.report import command as report_command
@@ -57,7 +57,7 @@ def test_every_number_of_the_findings_appears(page):
             mean, ends = interval_text(plain).split(" ", 1)
             row = f"{name} {mean} {ends} {interval_text(tested).split(' ', 1)[1]} "
             assert row + f"at {100 * tested.level:.3g} %, p = {number(found['p'])}" in said
-            assert f"p = {number(found['second_opinion']['p'])} {plain.n}" in said
+            assert f"p = {number(found['sign_flip_test']['p'])} {plain.n}" in said
             assert found["relation"] in said
 
 
@@ -107,10 +107,10 @@ def test_the_evidence_is_what_the_verdict_rests_on():
     data = {"hypotheses": hypotheses, "rule": {"reproduced": ["one", "two", "three"]}}
     for verdict, name in (("reproduced", "one"), ("refuted", "two"), ("undecided", "three")):
         said = f"{name} > 0: 0.5000 [0.4000, 0.6000], n = 5 seeds, {words_of[name]}"
-        assert evidence(data | {"verdict": verdict}) == said
+        assert decisive_evidence(data | {"verdict": verdict}) == said
     checks = {"a": {"conclusion": "holds"}, "b": {"conclusion": "fails"}}
     only_checks = {"verdict": "refuted", "checks": checks, "rule": {"reproduced": ["a", "b"]}}
-    assert evidence(only_checks) == "1 of 2 computed numbers are as stated"
+    assert decisive_evidence(only_checks) == "1 of 2 computed numbers are as stated"
 
 
 def test_nothing_is_loaded_from_elsewhere(page):

@@ -141,7 +141,7 @@ def test_undefined_and_endless_numbers_are_shown_as_such(tmp_path):
 )
 def test_flips_that_cannot_reach_the_level_are_said_not_to_decide(tmp_path, level, smallest, words):
     found = hypothesis() | {"tested": AT | {"level": level}}
-    found["second_opinion"] = {"conclusion": "undecided", "p": 0.0625, "smallest_p": smallest}
+    found["sign_flip_test"] = {"conclusion": "undecided", "p": 0.0625, "smallest_p": smallest}
     data = {"verdict": "reproduced", "hypotheses": {"one": found}}
     assert words in section(shown(folder_with(tmp_path, data)), "some-claim")
 

@@ -6,13 +6,18 @@ import re
 import pytest
 
 from lossheads.analysis.forest import Bar, Scale, axis, scale_for, strip
-from lossheads.analysis.format import Stretch
+from lossheads.analysis.format import RecordedInterval
 
 INF = math.inf
 
 
 def bar(mean=5.0, plain=(4.0, 6.0), tested=(3.0, 7.0), region=(2.0, INF), alt="a picture"):
-    return Bar(Stretch(mean, *plain, 0.95, 5), Stretch(mean, *tested, 0.99, 5), *region, alt)
+    return Bar(
+        RecordedInterval(mean, *plain, 0.95, 5),
+        RecordedInterval(mean, *tested, 0.99, 5),
+        *region,
+        alt,
+    )
 
 
 def drawn(svg, kind):

@@ -3,7 +3,7 @@
 import pytest
 
 from lossheads.claims.arm_runs import ArmRuns
-from lossheads.claims.render.wording import as_text
+from lossheads.claims.render.wording import to_markdown
 from lossheads.claims.runner import run_claim
 from lossheads.errors import UserError
 from lossheads.runs.config import compose as compose_really
@@ -28,7 +28,7 @@ def test_per_seed_gives_every_seed_data_of_its_own_and_both_arms_the_same(tmp_pa
     verdict = run_claim(claim(tmp_path, PER_SEED), compose, engine)
     assert seeds_of_data(engine) == {(seed, seed) for seed in range(4)}
     assert len(engine.asked) == 8
-    text = as_text(verdict)
+    text = to_markdown(verdict)
     assert "Each seed draws its own data" in text
     assert "the intervals cover the luck of the draw and of training." in text
     assert "lossheads train dataset=digits head=softmax_cce dataset.seed=0 seed=0" in text
@@ -39,13 +39,13 @@ def test_without_it_all_seeds_share_one_draw(tmp_path, said):
     engine = Engine(scored)
     verdict = run_claim(claim(tmp_path, ("seeds: 4", f"seeds: 4{said}")), compose, engine)
     assert seeds_of_data(engine) == {(seed, 0) for seed in range(4)}
-    assert "not that of another sample of data" in as_text(verdict)
+    assert "not that of another sample of data" in to_markdown(verdict)
 
 
 def test_cases_may_be_redrawn_one_by_one(tmp_path):
     mixed = claim(tmp_path, CASES, ("seeds: 4", "seeds: 4\ndata: {per_seed: [large]}"))
     assert [arm.name for arm in mixed.arms.values() if arm.redrawn] == ["large/a", "large/b"]
-    text = as_text(run_claim(mixed, compose, Engine(scored)))
+    text = to_markdown(run_claim(mixed, compose, Engine(scored)))
     assert "of the draw and of training for large. All seeds of small share one data set" in text
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from lossheads.claims.render.console import print_verdict
-from lossheads.claims.render.markdown import write_page
+from lossheads.claims.render.markdown import write_verdict
 from lossheads.claims.runner import run_claim
 from lossheads.cli.console import wide_console
 
@@ -51,7 +51,7 @@ def test_two_arms_are_tested_once_however_many_predictions_compare_them(tmp_path
     (test,) = verdict.models
     assert (test.hypotheses, test.arms) == (("worse", "better"), ("b", "a"))
     assert test.by_seed[0].first == 1
-    text = write_page(verdict, tmp_path).read_text(encoding="utf-8")
+    text = write_verdict(verdict, tmp_path).read_text(encoding="utf-8")
     assert text.count("1:3, 1:4, 1:3, 1:3") == 1
     assert "| worse, better | b against a |" in text
     assert list(json.loads((tmp_path / "verdict.json").read_text())["models"]) == [
@@ -118,7 +118,7 @@ def test_models_that_differ_change_no_word(tmp_path):
 
 def test_page_json_and_terminal_show_the_counts(tmp_path, capsys):
     verdict = run_claim(claim(tmp_path), compose, Engine(answers))
-    text = write_page(verdict, tmp_path).read_text(encoding="utf-8")
+    text = write_verdict(verdict, tmp_path).read_text(encoding="utf-8")
     assert "| better | a against b | 3:1, 4:1, 3:1, 3:1 | 0.6250 | 0 of 4 |" in text
     assert "Do these two trained models differ on this test set?" in text
     data = json.loads((tmp_path / "verdict.json").read_text())["models"]["better"]
@@ -133,4 +133,4 @@ def test_without_the_test_the_page_has_no_table_of_it(tmp_path):
     verdict = run_claim(
         claim(tmp_path), compose, Engine(lambda c: result(c, {"accuracy_score": 1}))
     )
-    assert "example by example" not in write_page(verdict, tmp_path).read_text(encoding="utf-8")
+    assert "example by example" not in write_verdict(verdict, tmp_path).read_text(encoding="utf-8")

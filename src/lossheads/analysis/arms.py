@@ -7,7 +7,7 @@ from typing import Any
 from lossheads.records import NOT_IN_KEY, Result
 
 # Other seeds of a run, and whether they follow its seed when the runs do not tell: see configs.
-_USUALLY_FOLLOWS = {"data_seed": True, "dataset.seed": False}
+_FOLLOWS_SEED_BY_DEFAULT = {"data_seed": True, "dataset.seed": False}
 
 
 def arms_of(results: Iterable[Result]) -> dict[str, list[Result]]:
@@ -37,10 +37,10 @@ def arms_of(results: Iterable[Result]) -> dict[str, list[Result]]:
 def identities(results: Sequence[Result]) -> list[dict[str, Any]]:
     """Every setting that makes an arm, and the seed, of each result.
 
-    A further seed that follows the seed is no setting: it reads "the seed's".
+    A further seed that follows the seed is no setting: it reads "follows seed".
     """
     found = [_identity(result) for result in results]
-    for key, usual in _USUALLY_FOLLOWS.items():
+    for key, usual in _FOLLOWS_SEED_BY_DEFAULT.items():
         _mark_followers(key, usual, found)
     return found
 
@@ -80,7 +80,7 @@ def _mark_followers(key: str, usual: bool, identities: Sequence[dict[str, Any]])
     if any(follows) if follows else usual:
         followers += open_ones
     for leaves in followers:
-        leaves[key] = "the seed's"
+        leaves[key] = "follows seed"
 
 
 def _choices(result: Result) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def _is_implied(key: str, leaves: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def _names(leaves: Sequence[Mapping[str, Any]], differing: Sequence[str]) -> list[str]:
-    words = spoken(differing)
+    words = short_names(differing)
     chosen = {key for key in differing if _is_known_by_choice(key, leaves)}
     names = []
     for leaf in leaves:
@@ -143,25 +143,25 @@ def _is_known_by_choice(key: str, leaves: Sequence[Mapping[str, Any]]) -> bool:
     return len({choice for choice, _ in pairs}) == len(pairs)
 
 
-def spoken(keys: Sequence[str]) -> dict[str, str]:
+def short_names(keys: Sequence[str]) -> dict[str, str]:
     """Key -> the word for it: `optimizer.lr` -> `lr`, in full where two keys end alike.
 
     A group's `_target_` goes by the group, the digest of a file's or a module's contents by that
     word.
     """
-    short = {key: _short(key) for key in keys}
+    short = {key: _short_name(key) for key in keys}
     words = [*short.values(), "seed"]  # alone, it is the run's own
-    return {key: word if words.count(word) == 1 else _full(key) for key, word in short.items()}
+    return {key: word if words.count(word) == 1 else _full_name(key) for key, word in short.items()}
 
 
-def _short(key: str) -> str:
+def _short_name(key: str) -> str:
     above, _, last = key.rpartition(".")
     if above == "content":
         return "contents"
     return above if last == "_target_" else last
 
 
-def _full(key: str) -> str:
+def _full_name(key: str) -> str:
     above, _, last = key.rpartition(".")
     if above == "content":
         return f"{last}.contents"

@@ -16,10 +16,11 @@ from matplotlib.transforms import Transform
 
 from lossheads.analysis.aggregate import (
     Arms,
+    SeedInterval,
     Split,
-    Spread,
+    axis_label,
     baseline_of,
-    check,
+    check_shown,
     curve,
     describe_baseline,
     final,
@@ -27,13 +28,12 @@ from lossheads.analysis.aggregate import (
     keeps_earlier,
     over_seeds,
     perfect,
-    quantity,
 )
 from lossheads.analysis.tables import folded
 from lossheads.errors import UserError
 
 Pair = tuple[str, str]  # arm, metric
-Curves = Mapping[Pair, Sequence[tuple[float, Spread]]]  # (epoch, mean over seeds)
+Curves = Mapping[Pair, Sequence[tuple[float, SeedInterval]]]  # (epoch, mean over seeds)
 BASELINE_OFF_AXIS = "a baseline left of the axis"
 SPLIT_NAMES = {"val": "validation", "test": "test"}
 BASELINE_LABEL = "baseline: the best constant prediction"
@@ -60,7 +60,7 @@ def puzzle_figure(
             or a factor, or for a metric that no run was measured under.
     """
     _check(arms, metrics, "puzzle_figure")
-    figure, axes = sheet(7.6, 1.4 + len(metrics) * (0.2 + 0.19 * len(arms)))
+    figure, axes = new_figure(7.6, 1.4 + len(metrics) * (0.2 + 0.19 * len(arms)))
     spreads = {(a, r): final(arms[a], r, split) for r in metrics for a in arms}
     lowest = min((at.mean for at in spreads.values() if at.n), default=0.0)
     # To the next twentieth below; baselines that lie further down get an arrow.
@@ -84,7 +84,7 @@ def puzzle_figure(
         keys.append(
             Line2D([], [], color=GREY, linestyle="", marker="<", ms=5, label=BASELINE_OFF_AXIS)
         )
-    finish(
+    add_title_and_legend(
         figure, title, keys + [_ring(label="the numbers that were compared")] * bool(highlighted)
     )
     return figure
@@ -113,7 +113,7 @@ def epochs_figure(
             f"epochs_figure got {len(metrics)} metrics: it has {len(DASHES)} dashes to tell them "
             "apart; draw two figures"
         )
-    figure, axes = sheet(7.6, 4.4)
+    figure, axes = new_figure(7.6, 4.4)
     pairs = [(arm, metric) for arm in arms for metric in metrics]
     curves = {
         (arm, metric): [
@@ -135,12 +135,12 @@ def epochs_figure(
     ]
     if lines:
         lines[0].set_label(BASELINE_LABEL)
-    finish(figure, title, keys + lines[:1])
+    add_title_and_legend(figure, title, keys + lines[:1])
     return figure
 
 
 def _check(arms: Arms, metrics: Sequence[str], who: str) -> None:
-    check(arms, metrics, who)
+    check_shown(arms, metrics, who)
     if len(arms) > len(COLOURS):
         raise UserError(
             f"{who} got {len(arms)} arms: it has {len(COLOURS)} colours to tell them apart; "
@@ -170,7 +170,7 @@ def _heights(arms: Sequence[str], metrics: Sequence[str]) -> dict[Pair, float]:
 
 def _draw_marks(
     axes: Axes,
-    spreads: Mapping[Pair, Spread],
+    spreads: Mapping[Pair, SeedInterval],
     heights: Mapping[Pair, float],
     highlighted: Sequence[Pair],
 ) -> None:
@@ -190,7 +190,7 @@ def _draw_marks(
             linewidth=1.2,
         )
         right = axes.get_yaxis_transform()
-        note(axes, f"{at.mean:.3f}", (1.0, y), frame=right, ha="right", color=COLOURS[index])
+        annotate(axes, f"{at.mean:.3f}", (1.0, y), frame=right, ha="right", color=COLOURS[index])
         if (arm, metric) in highlighted:
             axes.add_line(_ring(at.mean, y))
 
@@ -206,7 +206,7 @@ def _draw_baselines(
     for pair, baseline in baselines.items():
         y = heights[pair]
         if baseline < left:
-            note(axes, "◂", (left, y), shift=(2, 0), color=GREY)
+            annotate(axes, "◂", (left, y), shift=(2, 0), color=GREY)
         elif not math.isnan(baseline):
             axes.vlines(baseline, y - half, y + half, color=INK, linewidth=2.2)
 
@@ -267,7 +267,7 @@ def _label_epochs(axes: Axes, curves: Curves) -> None:
     axes.grid(axis="y", color=PALE, linewidth=0.6)
     over = over_seeds([at.n for points in curves.values() for _, at in points], "band")
     axes.set_xlabel(f"epochs; validation split, {over}")
-    axes.set_ylabel(quantity(list(dict.fromkeys(metric for _, metric in curves))))
+    axes.set_ylabel(axis_label(list(dict.fromkeys(metric for _, metric in curves))))
 
 
 def _mark(marker: str, colour: str, label: str) -> Line2D:
@@ -287,12 +287,12 @@ Dash = Literal["-"] | tuple[float, tuple[float, ...]]
 DASHES: tuple[Dash, ...] = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
 DOTS: Dash = (0, (2, 2))
 # Letters in a line of a legend, at least: below that names are unreadable whatever is done.
-_FEWEST = 20
-_USUAL_LEGEND = 0.8  # inches that the height of a sheet has for it
+_MIN_LETTERS = 20
+_USUAL_LEGEND = 0.8  # inches that the height of a figure has for it
 INK, GREY, PALE = "#222222", "#6B6B6B", "#E4E4E4"
 
 
-def sheet(width: float, height: float) -> tuple[Figure, Axes]:
+def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
     """White paper in inches, one pair of axes without a frame."""
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
@@ -304,7 +304,7 @@ def sheet(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def note(
+def annotate(
     axes: Axes,
     text: str,
     at: tuple[float, float],
@@ -327,7 +327,7 @@ def note(
     )
 
 
-def finish(figure: Figure, title: str, keys: Sequence[Line2D]) -> None:
+def add_title_and_legend(figure: Figure, title: str, keys: Sequence[Line2D]) -> None:
     """The title at the left above, the legend at the left below, outside the axes."""
     figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
     # A legend wider than the paper would be cut without a word: take the most columns that fit.
@@ -347,9 +347,9 @@ def _fold_legend(figure: Figure, keys: Sequence[Line2D], names: Sequence[str], r
     while True:
         legend = _legend(figure, keys, [_folded(name, letters) for name in names], columns=1)
         box = legend.get_window_extent()
-        if box.width <= room or letters <= _FEWEST:
+        if box.width <= room or letters <= _MIN_LETTERS:
             break
-        letters = max(_FEWEST, min(letters - 1, int(letters * room / box.width)))
+        letters = max(_MIN_LETTERS, min(letters - 1, int(letters * room / box.width)))
         legend.remove()
     width, height = figure.get_size_inches()
     figure.set_size_inches(width, height + max(0.0, box.height / figure.dpi - _USUAL_LEGEND))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lossheads.analysis.format import Stretch
+from lossheads.analysis.format import RecordedInterval
 
 HEIGHT = 36
 _MIDDLE = HEIGHT / 2
@@ -30,8 +30,8 @@ class Bar:
         alt: The same in words, for those who do not see the picture.
     """
 
-    plain: Stretch
-    tested: Stretch
+    plain: RecordedInterval
+    tested: RecordedInterval
     low: float
     high: float
     alt: str
@@ -39,7 +39,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Scale:
-    """A stretch of the number line across the full width of a strip."""
+    """The part of the number line across the full width of a strip."""
 
     low: float
     high: float

@@ -51,7 +51,7 @@ def render(template: str, **parts: Any) -> str:
         keep_trailing_newline=True,
     )
     room.filters["breakable"] = breakable
-    room.filters["spoken"] = spoken
+    room.filters["humanize"] = humanize
     room.globals["signs"] = SIGNS
     return room.get_template(template).render(**parts)
 
@@ -61,7 +61,7 @@ def breakable(words: str) -> Markup:
     return Markup(str(escape(words)).replace("_", "_<wbr>").replace("/", "/<wbr>"))
 
 
-def spoken(word: str) -> str:
+def humanize(word: str) -> str:
     """metric_artefact -> metric artefact"""
     return word.replace("_", " ")
 

@@ -20,7 +20,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Grid:
+class PageTable:
     """Head, rows (the first cell of each is the row's name) and what is to be known of them."""
 
     caption: str
@@ -28,37 +28,37 @@ class Grid:
     rows: tuple[tuple[Cell, ...], ...]
 
 
-def text(*lines: str) -> Cell:
+def text_cell(*lines: str) -> Cell:
     """Words."""
     return Cell(tuple(line for line in lines if line))
 
 
-def code(*lines: str) -> Cell:
+def code_cell(*lines: str) -> Cell:
     """Names and settings, as the program writes them."""
     return Cell(lines, "code")
 
 
-def figures(*lines: str) -> Cell:
+def number_cell(*lines: str) -> Cell:
     """Numbers."""
     return Cell(tuple(line for line in lines if line), "number")
 
 
-def conclusion_cell(spoken: str, *lines: str) -> Cell:
+def conclusion_cell(conclusion: str, *lines: str) -> Cell:
     """Holds, fails, undecided; or how printed digits relate to a number."""
-    return Cell((spoken, *(line for line in lines if line)), "conclusion")
+    return Cell((conclusion, *(line for line in lines if line)), "conclusion")
 
 
-def grid_of(records: Any, caption: str) -> Grid | None:
+def table_from_records(records: Any, caption: str) -> PageTable | None:
     """A list of flat records, their keys as columns; None where there is none."""
     known = [record for record in records or () if isinstance(record, Mapping)]
     head = tuple(dict.fromkeys(key for record in known for key in record))
     if not head:
         return None
     rows = tuple(tuple(_shown(record.get(key)) for key in head) for record in known)
-    return Grid(caption, tuple(name.replace("_", " ") for name in head), rows)
+    return PageTable(caption, tuple(name.replace("_", " ") for name in head), rows)
 
 
 def _shown(value: Any) -> Cell:
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return figures(str(value))
-    return text("–" if value is None else str(value))
+        return number_cell(str(value))
+    return text_cell("–" if value is None else str(value))

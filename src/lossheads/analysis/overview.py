@@ -15,7 +15,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from lossheads.analysis import OVERVIEWS, PUZZLE_METRICS, PUZZLE_TAG
-from lossheads.analysis.aggregate import Arms, baseline_of, check, curve
+from lossheads.analysis.aggregate import Arms, baseline_of, check_shown, curve
 from lossheads.analysis.arms import arms_of
 from lossheads.analysis.test_sets import by_test_set
 from lossheads.errors import UserError, refusing_to_write
@@ -39,7 +39,7 @@ def write_overview(outputs: Path, name: str, arms: Arms, metrics: Sequence[str])
     """
     if not name or Path(name).name != name or name.startswith("."):
         raise UserError(f"write_overview got the name {name!r}: it needs one plain folder name")
-    check(arms, metrics, "write_overview")
+    check_shown(arms, metrics, "write_overview")
     lines = overview_lines(arms, metrics)
     folder = outputs / OVERVIEWS / name
     with refusing_to_write(folder, "the overview"):

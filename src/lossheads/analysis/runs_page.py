@@ -10,12 +10,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lossheads.analysis import PUZZLE_METRICS
-from lossheads.analysis.aggregate import Arms, final, over_seeds, perfect, spread
+from lossheads.analysis.aggregate import Arms, final, over_seeds, perfect, seed_interval
 from lossheads.analysis.arms import arms_of
 from lossheads.analysis.figures import COLOURS, epochs_figure, puzzle_figure
 from lossheads.analysis.format import environment_text, number
 from lossheads.analysis.html import Picture, picture, render, write_html
-from lossheads.analysis.html_tables import Cell, Grid, code, figures, text
+from lossheads.analysis.html_tables import Cell, PageTable, code_cell, number_cell, text_cell
 from lossheads.analysis.tables import caption, table
 from lossheads.analysis.test_sets import SharedTestSet, by_test_set
 from lossheads.errors import UserError
@@ -34,10 +34,10 @@ class Part:
     anchor: str
     examples: str
     arms: int
-    scores: Grid
+    scores: PageTable
     pictures: tuple[Picture, ...]
-    classes: Grid | None
-    runs: Grid
+    classes: PageTable | None
+    runs: PageTable
     environments: tuple[str, ...]
 
 
@@ -78,27 +78,27 @@ def _part(data: SharedTestSet, anchor: str) -> Part:
     )
 
 
-def _scores(data: pd.DataFrame) -> Grid:
+def _scores(data: pd.DataFrame) -> PageTable:
     """Metrics go down, arms across: there are more metrics than arms."""
     arms = list(data["arm"].unique())
     rows = []
     for metric, group in data.groupby("metric", sort=False):
         at = group.set_index("arm")
-        rows.append((code(str(metric)), *(_score(at.loc[arm]) for arm in arms)))
+        rows.append((code_cell(str(metric)), *(_score(at.loc[arm]) for arm in arms)))
     said = caption(data)
-    return Grid(f"{said[0].upper()}{said[1:]}.", ("metric", *arms), tuple(rows))
+    return PageTable(f"{said[0].upper()}{said[1:]}.", ("metric", *arms), tuple(rows))
 
 
 def _score(row: "pd.Series[float]") -> Cell:
     if row["n"] == 0:
-        return figures("–", "undefined")
+        return number_cell("–", "undefined")
     ends = "one seed, no interval"
     if not math.isnan(row["high"]):
         ends = f"± {number(row['high'] - row['mean'])}"
     baseline = (
         "no baseline" if math.isnan(row["baseline"]) else f"baseline {number(row['baseline'])}"
     )
-    return figures(number(row["mean"]), f"{ends}, n = {row['n']:.0f}", baseline)
+    return number_cell(number(row["mean"]), f"{ends}, n = {row['n']:.0f}", baseline)
 
 
 def _pictures(arms: Arms, finished: Sequence[Result]) -> list[Picture]:
@@ -127,7 +127,7 @@ def _png(figure: Figure) -> bytes:
     return content.getvalue()
 
 
-def _classes(arms: Arms) -> Grid | None:
+def _classes(arms: Arms) -> PageTable | None:
     """Class × arm: the mean score of the class over examples that have it, and that lack it."""
     ended = {arm: [run for run in runs if run.status == "finished"] for arm, runs in arms.items()}
     ended = {
@@ -145,11 +145,13 @@ def _classes(arms: Arms) -> Grid | None:
     for index in range(*sizes):
         label = names[index] if index < len(names) else str(index)
         scores = [
-            figures(number(spread([run.test.per_class[name][index] for run in runs]).mean))
+            number_cell(
+                number(seed_interval([run.test.per_class[name][index] for run in runs]).mean)
+            )
             for runs in ended.values()
             for name in _CLASSES
         ]
-        rows.append((text(label), *scores))
+        rows.append((text_cell(label), *scores))
     counts = sorted({len(runs) for runs in ended.values()})
     over = f"averaged over n = {' or '.join(map(str, counts))} seeds"
     said = (
@@ -157,21 +159,21 @@ def _classes(arms: Arms) -> Grid | None:
         f"lack it (absent), {'one seed' if counts == [1] else over}."
     )
     head = [f"{arm}, {kind}" for arm in ended for kind in ("present", "absent")]
-    return Grid(said, ("class", *head), tuple(rows))
+    return PageTable(said, ("class", *head), tuple(rows))
 
 
-def _runs(runs: Sequence[Result]) -> Grid:
+def _runs(runs: Sequence[Result]) -> PageTable:
     rows = tuple(
         (
-            code(run.name),
-            text(run.status),
-            figures(str(run.config["seed"])),
-            figures(f"{run.history[-1].epoch:g}" if run.history else "–"),
-            text("; ".join(run.notes)),
+            code_cell(run.name),
+            text_cell(run.status),
+            number_cell(str(run.config["seed"])),
+            number_cell(f"{run.history[-1].epoch:g}" if run.history else "–"),
+            text_cell("; ".join(run.notes)),
         )
         for run in runs
     )
-    return Grid(
+    return PageTable(
         "Every run is a folder of this name.", ("run", "status", "seed", "epochs", "notes"), rows
     )
 

@@ -22,7 +22,7 @@ Conclusion = Literal["holds", "fails", "undecided"]
 MAX_SEEDS = 1000
 # Metrics that count examples tie by luck: two equal differences would "hold" wrongly in 6 % of
 # claims instead of 2.5 % (test_two_equal_numbers_decide_nothing); three do so in less than 2.5 %.
-_FEWEST_EQUAL = 3
+_MIN_EQUAL = 3
 _EXACT_UP_TO = 14  # 2**14 sign flips take milliseconds
 _RANDOM_FLIPS = 9_999
 
@@ -58,7 +58,7 @@ class Region:
     def conclude(self, interval: Interval) -> Conclusion:
         """What an interval says about the region."""
         low, high = interval.low, interval.high
-        if math.isnan(interval.mean) or (interval.deviation == 0 and interval.n < _FEWEST_EQUAL):
+        if math.isnan(interval.mean) or (interval.deviation == 0 and interval.n < _MIN_EQUAL):
             return "undecided"
         if self.open:
             inside, outside = (
@@ -79,7 +79,7 @@ class Region:
 
 
 @dataclass(frozen=True)
-class SecondOpinion:
+class SignFlipTest:
     """The same question asked without assuming a normal distribution.
 
     Attributes:
@@ -167,7 +167,7 @@ def smallest_flip_p(n: int) -> float:
     return min(1.0, 2.0 ** (1 - n)) if n <= _EXACT_UP_TO else 2 / (_RANDOM_FLIPS + 1)
 
 
-def second_opinion(values: Sequence[float], region: Region, level: float) -> SecondOpinion:
+def sign_flip_test(values: Sequence[float], region: Region, level: float) -> SignFlipTest:
     """Sign-flip permutation test against each border; exact up to 14 seeds.
 
     It assumes only that a difference is as likely to fall short of the border as to exceed it by
@@ -176,7 +176,7 @@ def second_opinion(values: Sequence[float], region: Region, level: float) -> Sec
     x = np.asarray(values, dtype=float)
     smallest = smallest_flip_p(x.size)
     if x.size < 2 or np.isnan(x).any():
-        return SecondOpinion("undecided", 1.0, smallest)
+        return SignFlipTest("undecided", 1.0, smallest)
     sides = [(region.low, "greater", "less"), (region.high, "less", "greater")]
     finite = [side for side in sides if math.isfinite(side[0])]
     inside = [_flip_p(x - border, inward) for border, inward, _ in finite]
@@ -184,7 +184,7 @@ def second_opinion(values: Sequence[float], region: Region, level: float) -> Sec
     holds, fails = 2 * max(inside), 2 * min(outside)
     conclusion: Conclusion = "holds" if holds <= fails else "fails"
     p = min(1.0, holds, fails)
-    return SecondOpinion(conclusion if p <= 1 - level else "undecided", p, smallest)
+    return SignFlipTest(conclusion if p <= 1 - level else "undecided", p, smallest)
 
 
 def _flip_p(x: "np.ndarray[tuple[int], np.dtype[np.float64]]", side: str) -> float:

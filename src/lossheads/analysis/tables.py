@@ -12,7 +12,15 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from lossheads.analysis.aggregate import Arms, Split, baseline_of, check, final, perfect, skill
+from lossheads.analysis.aggregate import (
+    Arms,
+    Split,
+    baseline_of,
+    check_shown,
+    final,
+    perfect,
+    skill,
+)
 
 COLUMNS = ["arm", "metric", "mean", "low", "high", "n", "left_out", "baseline", "skill", "split"]
 
@@ -27,7 +35,7 @@ def table(arms: Arms, metrics: Sequence[str], split: Split = "test") -> pd.DataF
     Raises:
         UserError: Without arms or metrics, or for a metric that no run was measured under.
     """
-    check(arms, metrics, "table")
+    check_shown(arms, metrics, "table")
     rows = []
     for arm, results in arms.items():
         for metric in metrics:

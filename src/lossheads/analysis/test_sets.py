@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lossheads.analysis.arms import identities, spoken
+from lossheads.analysis.arms import identities, short_names
 from lossheads.records import Result
 
 _CONTENTS = "content.dataset"
@@ -72,7 +72,9 @@ def _groups(results: Sequence[Result]) -> list[tuple[dict[str, Any], list[Result
             groups.append((data, [result]))
     merged: list[tuple[dict[str, Any], list[Result]]] = []
     for settings, runs in groups:
-        place = next((i for i, (_, known) in enumerate(merged) if _same_test(known, runs)), None)
+        place = next(
+            (i for i, (_, known) in enumerate(merged) if _same_examples(known, runs)), None
+        )
         if place is None:
             merged.append((settings, runs))
         else:
@@ -82,7 +84,7 @@ def _groups(results: Sequence[Result]) -> list[tuple[dict[str, Any], list[Result
     return merged
 
 
-def _same_test(some: Sequence[Result], others: Sequence[Result]) -> bool:
+def _same_examples(some: Sequence[Result], others: Sequence[Result]) -> bool:
     """Whether both were measured on the same examples of the same classes, as far as recorded."""
     one, other = _digests(some), _digests(others)
     return (
@@ -112,4 +114,4 @@ def _titles(choice: str, groups: Sequence[Mapping[str, Any]]) -> list[str]:
 def _differing(group: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> list[str]:
     """The settings of a group in which those of one title differ."""
     keys = [key for key in group if len({str(other.get(key)) for other in alike}) > 1]
-    return [f"{word}={group[key]}" for key, word in spoken(keys).items()]
+    return [f"{word}={group[key]}" for key, word in short_names(keys).items()]

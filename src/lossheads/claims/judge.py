@@ -14,10 +14,10 @@ from lossheads.analysis.statistics import (
     Conclusion,
     Discordance,
     Interval,
-    SecondOpinion,
+    SignFlipTest,
     further_seeds,
     holm_levels,
-    second_opinion,
+    sign_flip_test,
     t_interval,
     two_sided_p,
 )
@@ -53,7 +53,7 @@ class Finding:
     tested: Interval
     conclusion: Conclusion
     p: float
-    second: SecondOpinion
+    sign_flips: SignFlipTest
     more_seeds: int | None
 
 
@@ -107,7 +107,7 @@ def _finding(
         tested=tested,
         conclusion=conclusion,
         p=p,
-        second=second_opinion(numbers, region, level),
+        sign_flips=sign_flip_test(numbers, region, level),
         more_seeds=more,
     )
 
@@ -190,7 +190,7 @@ class ModelTest:
 
 
 @dataclass(frozen=True)
-class Environment:
+class EnvironmentCount:
     """Where `runs` of the runs were made: what may change a last digit."""
 
     commit: str
@@ -201,7 +201,7 @@ class Environment:
 
 
 @dataclass(frozen=True)
-class Cell:
+class ArmMetric:
     """One arm under one metric on the test split: interval over seeds, and the mean baseline."""
 
     arm: str
@@ -211,7 +211,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class ArmReport:
+class ArmSummary:
     """What is said of an arm beside its scores.
 
     Attributes:
@@ -244,15 +244,15 @@ class Verdict:
     why: str
     findings: tuple[Finding, ...]
     checks: tuple[CheckRow, ...]
-    cells: tuple[Cell, ...]
-    arms: tuple[ArmReport, ...]
+    cells: tuple[ArmMetric, ...]
+    arms: tuple[ArmSummary, ...]
     seeds: tuple[int, ...]
     alpha: float
     looks: tuple[int, ...]
     failed: tuple[str, ...]
     notes: tuple[str, ...]
     environment: Mapping[str, object]
-    environments: tuple[Environment, ...]
+    environments: tuple[EnvironmentCount, ...]
     seconds: float
     models: tuple[ModelTest, ...] = ()
     chosen: Mapping[str, Sequence[Result]] = field(default_factory=dict)

@@ -100,7 +100,7 @@ class Item:
         found, allowed = self.mapping(), [*required, *optional]
         for name, item in found.items():
             if name not in allowed:
-                item.refuse(f"{name!r} is not a key here; {_meant(name, allowed)}")
+                item.refuse(f"{name!r} is not a key here; {_suggestion(name, allowed)}")
         missing = [name for name in required if name not in found]
         if missing:
             self.refuse(f"{' and '.join(missing)} missing; allowed are {', '.join(allowed)}")
@@ -133,7 +133,7 @@ class Item:
         """One of the `allowed` words."""
         word, known = self.text(), list(allowed)
         if word not in known:
-            self.refuse(f"got {word!r}; {_meant(word, known)}")
+            self.refuse(f"got {word!r}; {_suggestion(word, known)}")
         return word
 
     def number(self) -> float:
@@ -210,7 +210,7 @@ def read(path: Path) -> Item:
     return top
 
 
-def _meant(word: str, allowed: Collection[str]) -> str:
+def _suggestion(word: str, allowed: Collection[str]) -> str:
     """What may have been meant, and all that is allowed; said once where nothing is near."""
     near, listed = near_matches(word, allowed), ", ".join(allowed)
     return f"{near} (allowed: {listed})" if near.startswith("did") else f"allowed: {listed}"

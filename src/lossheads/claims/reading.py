@@ -79,7 +79,7 @@ def find_claim(name: str, folder: Path) -> Claim:
             others = (str(other) for other in path.parent.glob("*.yaml"))
             near = near_matches(name, [*slugs, *others])
             raise UserError(f"claim finds no file {name}: name a file that is there; {near}")
-        return replace(load_claim(path), called=name)
+        return replace(load_claim(path), cli_name=name)
     if name not in slugs:
         raise UserError(f"claim {name!r} is unknown; {near_matches(name, slugs)}")
     return load_claim(folder / f"{name}.yaml")

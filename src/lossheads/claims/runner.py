@@ -92,7 +92,7 @@ def _verdict(
         findings=findings,
         checks=checks,
         cells=record.cells(runs, 1 - alpha),
-        arms=record.reports(runs),
+        arms=record.arm_summaries(runs),
         seeds=runs.seeds,
         alpha=alpha,
         looks=looks,

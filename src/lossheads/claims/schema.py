@@ -137,7 +137,7 @@ class Claim:
     match_first_step: bool = False
     seeds: int | Literal["auto"] = 0
     show: tuple[str, ...] = ()
-    called: str = field(default="", compare=False)
+    cli_name: str = field(default="", compare=False)
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ def command(words: list[str]) -> int:
 
 def _run(claim: "Claim", seeds: Seeds, extra: list[str], reference: Path, save_it: bool) -> int:
     from lossheads.claims.render.console import print_verdict
-    from lossheads.claims.render.markdown import exit_status, write_page
+    from lossheads.claims.render.markdown import exit_status, write_verdict
     from lossheads.claims.render.pictures import draw
     from lossheads.claims.runner import run_claim
     from lossheads.cli.console import wide_console
@@ -65,7 +65,7 @@ def _run(claim: "Claim", seeds: Seeds, extra: list[str], reference: Path, save_i
     )
     outputs = Path(compose(extra)["output_dir"])
     folder = outputs / "claims" / claim.slug
-    page = write_page(verdict, folder, draw(verdict, outputs, folder))
+    page = write_verdict(verdict, folder, draw(verdict, outputs, folder))
     print_verdict(verdict, console)
     console.print(f"Written: {page}")
     if verdict.chosen:

@@ -4,16 +4,16 @@ from rich.console import Console
 from rich.table import Table
 
 from lossheads.analysis.tables import Name
-from lossheads.claims.judge import Cell, Verdict
+from lossheads.claims.judge import ArmMetric, Verdict
 from lossheads.claims.render.wording import (
-    counted,
+    count_of,
     counts_text,
     data_text,
+    humanize,
     interval_text,
     number,
     percent,
     relation_text,
-    spoken,
 )
 
 
@@ -37,7 +37,7 @@ def print_verdict(verdict: Verdict, console: Console) -> None:
         )
     if verdict.checks:
         console.print(_checks(verdict))
-    console.print(f"Verdict: [bold]{spoken(verdict.verdict)}[/bold], because {verdict.why}.")
+    console.print(f"Verdict: [bold]{humanize(verdict.verdict)}[/bold], because {verdict.why}.")
     for line in verdict.failed:
         console.print(f"Failed: {line}", markup=False)
     console.print(claim.explanation.strip(), markup=False)
@@ -59,7 +59,7 @@ def _cells(verdict: Verdict) -> Table:
     return shown
 
 
-def _cell(cell: Cell | None) -> str:
+def _cell(cell: ArmMetric | None) -> str:
     if cell is None:
         return "–"
     return f"{interval_text(cell.interval)}\nbaseline {number(cell.baseline)}"
@@ -72,7 +72,7 @@ def _findings(verdict: Verdict) -> Table:
         shown.add_column(name, overflow="fold")
     for finding in verdict.findings:
         asked = finding.hypothesis
-        more = f" ({counted(finding.more_seeds, 'more seed')})" if finding.more_seeds else ""
+        more = f" ({count_of(finding.more_seeds, 'more seed')})" if finding.more_seeds else ""
         shown.add_row(
             Name(asked.name),
             interval_text(finding.interval),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lossheads.analysis.forest import Bar, Scale, strip
-from lossheads.analysis.format import Stretch
+from lossheads.analysis.format import RecordedInterval
 from lossheads.analysis.html import render, write_html
 from lossheads.claims.render.sections import Section, sections_of
 from lossheads.claims.render.verdicts import VerdictRecord, read_verdicts
@@ -105,7 +105,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 def _example() -> Any:
     """A strip that explains the strips; its numbers belong to no claim and are not shown."""
-    plain, tested = Stretch(0.6, 0.4, 0.8), Stretch(0.6, 0.3, 0.9)
+    plain, tested = RecordedInterval(0.6, 0.4, 0.8), RecordedInterval(0.6, 0.3, 0.9)
     alt = (
         "An example: a shaded region to the right of a dashed border; in it a dot on a thick line, "
         "continued by a thin line with caps; far left a solid line at zero"

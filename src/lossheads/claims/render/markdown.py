@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from lossheads.claims.judge import CheckRow, Finding, ModelTest, Verdict
-from lossheads.claims.render.wording import as_text
+from lossheads.claims.render.wording import humanize as humanize
 from lossheads.claims.render.wording import interval_text as interval_text
 from lossheads.claims.render.wording import number as number
 from lossheads.claims.render.wording import relation_text as relation_text
-from lossheads.claims.render.wording import spoken as spoken
+from lossheads.claims.render.wording import to_markdown
 from lossheads.errors import UserError
 from lossheads.records import write_json
 
 SAME, FAILED, CHANGED = 0, 1, 3
 
 
-def write_page(verdict: Verdict, folder: Path, figures: Sequence[str] = ()) -> Path:
+def write_verdict(verdict: Verdict, folder: Path, figures: Sequence[str] = ()) -> Path:
     """Write verdict.json and verdict.md into `folder`, each whole or not at all.
 
     Args:
@@ -32,10 +32,10 @@ def write_page(verdict: Verdict, folder: Path, figures: Sequence[str] = ()) -> P
         The path of verdict.md.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "verdict.json", as_data(verdict))
+    write_json(folder / "verdict.json", to_json(verdict))
     page, aside = folder / "verdict.md", folder / f".verdict.md.{os.getpid()}"
     try:
-        aside.write_text(as_text(verdict, figures), encoding="utf-8")
+        aside.write_text(to_markdown(verdict, figures), encoding="utf-8")
         aside.replace(page)
     finally:
         aside.unlink(missing_ok=True)
@@ -65,7 +65,7 @@ def exit_status(verdict: Verdict, reference: Path) -> int:
     return SAME if known == verdict.verdict else CHANGED
 
 
-def as_data(verdict: Verdict) -> dict[str, Any]:
+def to_json(verdict: Verdict) -> dict[str, Any]:
     """The verdict as JSON-ready data: the claim, every number, every word."""
     claim = verdict.claim
     return {
@@ -115,7 +115,7 @@ def _finding_data(finding: Finding) -> dict[str, Any]:
         "interval": asdict(finding.interval),
         "tested": asdict(finding.tested),
         "p": finding.p,
-        "second_opinion": asdict(finding.second),
+        "sign_flip_test": asdict(finding.sign_flips),
         "more_seeds": finding.more_seeds,
     }
 

@@ -10,17 +10,24 @@ from markupsafe import Markup
 
 from lossheads.analysis.forest import Bar, axis, scale_for, strip
 from lossheads.analysis.format import (
-    counted,
+    count_of,
     ends_text,
     interval_text,
     levels,
+    nan_if_null,
     number,
     percent,
-    real,
+    recorded_interval,
     sign_flip_text,
-    stretch_of,
 )
-from lossheads.analysis.html_tables import Cell, Grid, code, conclusion_cell, figures, text
+from lossheads.analysis.html_tables import (
+    Cell,
+    PageTable,
+    code_cell,
+    conclusion_cell,
+    number_cell,
+    text_cell,
+)
 
 Data = Mapping[str, Any]
 
@@ -99,7 +106,7 @@ def _forest(key: Sequence[str], group: Mapping[str, Data]) -> Forest:
 
 
 def _bar(name: str, found: Data) -> Bar:
-    plain, tested = stretch_of(found["interval"]), stretch_of(found.get("tested"))
+    plain, tested = recorded_interval(found["interval"]), recorded_interval(found.get("tested"))
     low, high = region_of(found)
     alt = (
         f"{name}: mean {interval_text(plain)} at {percent(plain.level)}, corrected interval "
@@ -109,11 +116,11 @@ def _bar(name: str, found: Data) -> Bar:
     return Bar(plain, tested, low, high, alt)
 
 
-def findings_grid(hypotheses: Mapping[str, Data], alpha: float | None) -> Grid | None:
+def findings_table(hypotheses: Mapping[str, Data], alpha: float | None) -> PageTable | None:
     """The numbers behind the strips."""
     if not hypotheses:
         return None
-    plain = levels(stretch_of(found["interval"]) for found in hypotheses.values())
+    plain = levels(recorded_interval(found["interval"]) for found in hypotheses.values())
     head = (
         "hypothesis",
         "mean",
@@ -126,49 +133,51 @@ def findings_grid(hypotheses: Mapping[str, Data], alpha: float | None) -> Grid |
     rows = tuple(_finding_row(name, found) for name, found in hypotheses.items())
     caption = (
         "The numbers behind the picture. Corrected by Holm over "
-        f"{counted(len(hypotheses), 'hypothesis', 'hypotheses')} at level {number(alpha)}; p is two-sided, n "
+        f"{count_of(len(hypotheses), 'hypothesis', 'hypotheses')} at level {number(alpha)}; p is two-sided, n "
         "counts seeds."
     )
-    return Grid(caption, head, rows)
+    return PageTable(caption, head, rows)
 
 
 def _finding_row(name: str, found: Data) -> tuple[Cell, ...]:
-    plain, tested = stretch_of(found["interval"]), stretch_of(found.get("tested"))
+    plain, tested = recorded_interval(found["interval"]), recorded_interval(found.get("tested"))
     more = found.get("more_seeds")
     return (
-        code(name),
-        figures(number(plain.mean)),
-        figures(ends_text(plain)),
-        figures(ends_text(tested), f"at {percent(tested.level)}, p = {number(found.get('p'))}"),
+        code_cell(name),
+        number_cell(number(plain.mean)),
+        number_cell(ends_text(plain)),
+        number_cell(ends_text(tested), f"at {percent(tested.level)}, p = {number(found.get('p'))}"),
         conclusion_cell(
-            found["conclusion"], f"{counted(more, 'more seed')} would decide" if more else ""
+            found["conclusion"], f"{count_of(more, 'more seed')} would decide" if more else ""
         ),
-        _second_opinion(found.get("second_opinion") or {}, tested.level, plain.n),
-        figures("–" if plain.n is None else str(plain.n)),
+        _sign_flip_cell(found.get("sign_flip_test") or {}, tested.level, plain.n),
+        number_cell("–" if plain.n is None else str(plain.n)),
     )
 
 
-def _second_opinion(second: Data, level: float, n: int | None) -> Cell:
-    said, smallest = second.get("conclusion") or "not asked", real(second.get("smallest_p"))
-    return text(sign_flip_text(said, smallest, level, n or 0), f"p = {number(second.get('p'))}")
+def _sign_flip_cell(second: Data, level: float, n: int | None) -> Cell:
+    said, smallest = second.get("conclusion") or "not asked", nan_if_null(second.get("smallest_p"))
+    return text_cell(
+        sign_flip_text(said, smallest, level, n or 0), f"p = {number(second.get('p'))}"
+    )
 
 
-def checks_grid(checks: Mapping[str, Data]) -> Grid | None:
+def checks_table(checks: Mapping[str, Data]) -> PageTable | None:
     """Stated beside computed."""
     if not checks:
         return None
     rows = tuple(
         (
-            code(name),
-            text(check.get("says") or ""),
-            figures(_stated(check)),
-            figures(_digits(check.get("computed"))),
+            code_cell(name),
+            text_cell(check.get("says") or ""),
+            number_cell(_stated(check)),
+            number_cell(_digits(check.get("computed"))),
             conclusion_cell(check["conclusion"], _reading(check.get("reading"))),
         )
         for name, check in checks.items()
     )
     caption = "Numbers that need no training: what was stated, and what the program computes."
-    return Grid(caption, ("check", "what", "stated", "computed", "conclusion"), rows)
+    return PageTable(caption, ("check", "what", "stated", "computed", "conclusion"), rows)
 
 
 def _stated(check: Data) -> str:
@@ -176,7 +185,7 @@ def _stated(check: Data) -> str:
     if isinstance(stated, str):  # digits as the source printed them
         return stated
     sign = {"equals": "=", "greater": ">", "less": "<"}[check["relation"]]
-    margin = f" ± {real(check.get('tolerance')):.3g}" if sign == "=" else ""
+    margin = f" ± {nan_if_null(check.get('tolerance')):.3g}" if sign == "=" else ""
     return f"{sign} {_digits(stated)}{margin}"
 
 
@@ -191,7 +200,7 @@ def _digits(value: float | None) -> str:
     return "–" if value is None else f"{value:.10g}"
 
 
-def arms_grid(arms: Mapping[str, Data], shared: Mapping[str, Any]) -> Grid | None:
+def arms_table(arms: Mapping[str, Data], shared: Mapping[str, Any]) -> PageTable | None:
     """What each arm sets beyond what all of them set, and how hard its loss pulls."""
     if not arms:
         return None
@@ -200,7 +209,15 @@ def arms_grid(arms: Mapping[str, Data], shared: Mapping[str, Any]) -> Grid | Non
         own = {k: v for k, v in (arm.get("overrides") or {}).items() if k not in shared}
         chosen = ", ".join(f"{v} in {n} seeds" for v, n in (arm.get("chosen") or {}).items())
         norm, ratio = number(arm.get("gradient_norm")), number(arm.get("gradient_ratio"))
-        rows.append((code(name), code(*settings(own)), figures(norm), figures(ratio), text(chosen)))
+        rows.append(
+            (
+                code_cell(name),
+                code_cell(*settings(own)),
+                number_cell(norm),
+                number_cell(ratio),
+                text_cell(chosen),
+            )
+        )
     head: tuple[str, ...] = ("arm", "what it sets", "first gradient", "ratio", "chosen")
     if not any(row[-1].lines for row in rows):  # only a tuned contest chooses
         head, rows = head[:-1], [row[:-1] for row in rows]
@@ -208,7 +225,7 @@ def arms_grid(arms: Mapping[str, Data], shared: Mapping[str, Any]) -> Grid | Non
         "First gradient: mean L2 norm on one example's logits before any step; ratio: to the first "
         "arm of the same case."
     )
-    return Grid(caption, head, tuple(rows))
+    return PageTable(caption, head, tuple(rows))
 
 
 def shared_by(arms: Mapping[str, Data]) -> dict[str, Any]:
@@ -231,34 +248,34 @@ def _written(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def cells_grid(cells: Sequence[Data]) -> Grid | None:
+def scores_table(cells: Sequence[Data]) -> PageTable | None:
     """Arm × metric; the longer of the two goes down, so that a page stays narrow."""
     if not cells:
         return None
     arms = list(dict.fromkeys(cell["arm"] for cell in cells))
     metrics = list(dict.fromkeys(cell["metric"] for cell in cells))
     at = {(cell["arm"], cell["metric"]): _cell(cell) for cell in cells}
-    none = figures("–")
+    none = number_cell("–")
     if len(arms) >= len(metrics):
         head = ("arm", *metrics)
-        rows = [(code(a), *(at.get((a, r), none) for r in metrics)) for a in arms]
+        rows = [(code_cell(a), *(at.get((a, r), none) for r in metrics)) for a in arms]
     else:
         head = ("metric", *arms)
-        rows = [(code(r), *(at.get((a, r), none) for a in arms)) for r in metrics]
+        rows = [(code_cell(r), *(at.get((a, r), none) for a in arms)) for r in metrics]
     seeds = sorted({str(cell["interval"].get("n", "–")) for cell in cells})
-    level = levels(stretch_of(cell["interval"]) for cell in cells)
+    level = levels(recorded_interval(cell["interval"]) for cell in cells)
     caption = (
         f"Test split: mean over n = {' or '.join(seeds)} seeds, its {level} interval, and the "
         "baseline. A dash: not measured."
     )
-    return Grid(caption, head, tuple(rows))
+    return PageTable(caption, head, tuple(rows))
 
 
 def _cell(cell: Data) -> Cell:
-    stretch = stretch_of(cell["interval"])
+    interval = recorded_interval(cell["interval"])
     baseline = cell.get("baseline")
-    return figures(
-        number(stretch.mean),
-        ends_text(stretch),
+    return number_cell(
+        number(interval.mean),
+        ends_text(interval),
         "no baseline" if baseline is None else f"baseline {number(baseline)}",
     )

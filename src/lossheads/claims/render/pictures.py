@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lossheads.analysis import PUZZLE_METRICS
-from lossheads.analysis.aggregate import perfect, quantity
+from lossheads.analysis.aggregate import axis_label, perfect
 from lossheads.analysis.figures import COLOURS, epochs_figure, puzzle_figure, save
 from lossheads.analysis.overview import write_overview
 from lossheads.claims.judge import Verdict
@@ -30,12 +30,12 @@ def draw(verdict: Verdict, outputs: Path, folder: Path) -> list[str]:
         for old in folder.glob(f"{stem}*.*"):
             old.unlink()
     found = []
-    for case, arms in _sheets(verdict).items():
+    for case, arms in _arms_by_picture(verdict).items():
         found += _draw_arms(verdict.claim, case, arms, outputs, folder)
     return found
 
 
-def _sheets(verdict: Verdict) -> dict[str, Arms]:
+def _arms_by_picture(verdict: Verdict) -> dict[str, Arms]:
     """Case (empty for all arms together) -> arm -> finished runs; no more arms than colours."""
     finished = {
         arm: [run for run in runs if run.status == "finished"]
@@ -57,7 +57,7 @@ def _draw_arms(claim: Claim, case: str, arms: Arms, outputs: Path, folder: Path)
     puzzle = [metric for metric in PUZZLE_METRICS if metric in shown] or shown[:2]
     name, tail = (f"{claim.slug}: {case}", f"-{case}") if case else (claim.slug, "")
     # Only the puzzle's metrics tell the puzzle; another claim's pictures bear its name.
-    if case or tuple(puzzle) != PUZZLE_METRICS or quantity(shown) != "accuracy":
+    if case or tuple(puzzle) != PUZZLE_METRICS or axis_label(shown) != "accuracy":
         ends = puzzle_figure(arms, shown, title=name)
         curves = epochs_figure(arms, puzzle, title=name)
     else:

@@ -6,17 +6,23 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from lossheads.analysis.format import environment_text, interval_text, number, real, stretch_of
+from lossheads.analysis.format import (
+    environment_text,
+    interval_text,
+    nan_if_null,
+    number,
+    recorded_interval,
+)
 from lossheads.analysis.html import Picture, picture
-from lossheads.analysis.html_tables import Grid, code, figures, grid_of
+from lossheads.analysis.html_tables import PageTable, code_cell, number_cell, table_from_records
 from lossheads.claims.render.parts import (
     Data,
     Forest,
-    arms_grid,
-    cells_grid,
-    checks_grid,
-    findings_grid,
+    arms_table,
+    checks_table,
+    findings_table,
     forests,
+    scores_table,
     settings,
     shared_by,
 )
@@ -34,7 +40,7 @@ class Part:
 
     title: str
     says: str
-    grid: Grid
+    grid: PageTable
 
 
 @dataclass(frozen=True)
@@ -66,14 +72,14 @@ class Section:
     shared: tuple[str, ...] = ()
     seeds: str = ""
     covers: str = ""
-    arms: Grid | None = None
+    arms: PageTable | None = None
     notes: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
     rule: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
     forests: tuple[Forest, ...] = ()
-    findings: Grid | None = None
-    checks: Grid | None = None
-    cells: Grid | None = None
+    findings: PageTable | None = None
+    checks: PageTable | None = None
+    cells: PageTable | None = None
     pictures: tuple[Picture, ...] = ()
     extras: tuple[Part, ...] = ()
     explanation: str = ""
@@ -115,7 +121,7 @@ def _whole(records: VerdictRecord, anchor: str) -> Section:
         anchor=anchor,
         verdict=data["verdict"],
         trouble=records.trouble,
-        evidence=evidence(data),
+        evidence=decisive_evidence(data),
         why=data.get("why") or "",
         says=data.get("says") or "",
         statement=data.get("statement") or "",
@@ -128,14 +134,14 @@ def _whole(records: VerdictRecord, anchor: str) -> Section:
         shared=tuple(settings(shared)) if shared else (),
         seeds=_seeds(data),
         covers=data_text(data),
-        arms=arms_grid(arms, shared),
+        arms=arms_table(arms, shared),
         notes=tuple(data.get("notes") or ()),
         failed=tuple(data.get("failed") or ()),
         rule=_rule(data.get("rule") or {}, {**checks, **hypotheses}),
         forests=tuple(forests(hypotheses)),
-        findings=findings_grid(hypotheses, data.get("alpha")),
-        checks=checks_grid(checks),
-        cells=cells_grid(cells),
+        findings=findings_table(hypotheses, data.get("alpha")),
+        checks=checks_table(checks),
+        cells=scores_table(cells),
         pictures=tuple(
             picture(name, content, _alt(name, cells)) for name, content in records.pictures.items()
         ),
@@ -147,7 +153,7 @@ def _whole(records: VerdictRecord, anchor: str) -> Section:
     )
 
 
-def evidence(data: Data) -> str:
+def decisive_evidence(data: Data) -> str:
     """What decided, in one line: a hypothesis the verdict rests on, and how the checks went."""
     rule, verdict = data.get("rule") or {}, data["verdict"]
     named = rule.get(verdict) or [name for needed in rule.values() for name in needed]
@@ -156,7 +162,7 @@ def evidence(data: Data) -> str:
     hypotheses, checks = data.get("hypotheses") or {}, data.get("checks") or {}
     asked = [hypotheses[name] for name in named if name in hypotheses]
     for found in [f for f in asked if f["conclusion"] == sought][:1] or asked[:1]:
-        at = stretch_of(found["interval"])
+        at = recorded_interval(found["interval"])
         return f"{found['relation']}: {interval_text(at)}, n = {at.n} seeds, {found['conclusion']}"
     held = [check["conclusion"] for check in checks.values()].count("holds")
     return f"{held} of {len(checks)} computed numbers are as stated" if checks else ""
@@ -213,7 +219,9 @@ def extras(data: Data) -> Iterable[Part]:
     models = data.get("models")
     if isinstance(models, Mapping) and models:
         yield _models(models)
-    places = grid_of(data.get("environments"), "One row an environment, most runs first.")
+    places = table_from_records(
+        data.get("environments"), "One row an environment, most runs first."
+    )
     if places:
         several = "A difference between arms may in part be one between these environments."
         yield Part("Where it ran", several if len(places.rows) > 1 else "", places)
@@ -226,12 +234,12 @@ def _models(models: Mapping[str, Data]) -> Part:
         pairs = test.get("by_seed") or []
         rows.append(
             (
-                code(*names),
-                code(*test.get("arms", ())),
-                figures(", ".join(f"{pair['first']}:{pair['second']}" for pair in pairs)),
-                figures(", ".join(f"{real(pair['p']):.2g}" for pair in pairs)),
-                figures(number(test.get("median_p"))),
-                figures(f"{test.get('significant_seeds', '–')} of {len(pairs)}"),
+                code_cell(*names),
+                code_cell(*test.get("arms", ())),
+                number_cell(", ".join(f"{pair['first']}:{pair['second']}" for pair in pairs)),
+                number_cell(", ".join(f"{nan_if_null(pair['p']):.2g}" for pair in pairs)),
+                number_cell(number(test.get("median_p"))),
+                number_cell(f"{test.get('significant_seeds', '–')} of {len(pairs)}"),
             )
         )
     head = (
@@ -250,7 +258,7 @@ def _models(models: Mapping[str, Data]) -> Part:
         "corrected for their number, and no conclusion follows from them."
     )
     caption = "Counts of test examples that one of the two models alone decides right."
-    return Part("The same models, example by example", said, Grid(caption, head, tuple(rows)))
+    return Part("The same models, example by example", said, PageTable(caption, head, tuple(rows)))
 
 
 def _by_arms(models: Mapping[str, Data]) -> list[tuple[list[str], Data]]:

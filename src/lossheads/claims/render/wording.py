@@ -5,16 +5,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 
-from lossheads.analysis.format import counted as counted
+from lossheads.analysis.format import count_of as count_of
 from lossheads.analysis.format import number as number
 from lossheads.analysis.format import percent as percent
 from lossheads.analysis.format import sign_flip_text as sign_flip_text
 from lossheads.analysis.statistics import Interval, smallest_flip_p
 from lossheads.claims.judge import (
-    ArmReport,
-    Cell,
+    ArmMetric,
+    ArmSummary,
     CheckRow,
-    Environment,
+    EnvironmentCount,
     Finding,
     ModelTest,
     Verdict,
@@ -23,7 +23,7 @@ from lossheads.claims.overrides import Overrides, Value, as_arguments
 from lossheads.claims.schema import DATA_SEED, Arm, Claim, Hypothesis, Source
 
 
-def spoken(word: str) -> str:
+def humanize(word: str) -> str:
     """A verdict word as people read it: metric_artefact -> metric artefact."""
     return word.replace("_", " ")
 
@@ -89,11 +89,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def as_text(verdict: Verdict, figures: Sequence[str] = ()) -> str:
+def to_markdown(verdict: Verdict, figures: Sequence[str] = ()) -> str:
     """The page, in Markdown."""
     claim = verdict.claim
     parts = [
-        f"# {claim.slug}: {spoken(verdict.verdict)}",
+        f"# {claim.slug}: {humanize(verdict.verdict)}",
         f"**What was said.** {claim.says}",
         _source_text(claim.source),
         f"**What is put to the test.** {claim.statement}",
@@ -104,7 +104,7 @@ def as_text(verdict: Verdict, figures: Sequence[str] = ()) -> str:
         parts += ["## Numbers", _checks_table(verdict.checks)]
     parts += [
         "## Verdict",
-        f"**{spoken(verdict.verdict)}**, because {verdict.why}." + _more(verdict),
+        f"**{humanize(verdict.verdict)}**, because {verdict.why}." + _more(verdict),
         _rule_text(claim.verdict),
         *(f"Failed: {line}." for line in verdict.failed),
         "## What theory says",
@@ -181,7 +181,7 @@ def _sets(arm: Arm, item: tuple[str, Value]) -> bool:
     return key in arm.overrides and arm.overrides[key] == value
 
 
-def _arm_row(arm: Arm, shared: Overrides, report: ArmReport) -> tuple[str, ...]:
+def _arm_row(arm: Arm, shared: Overrides, report: ArmSummary) -> tuple[str, ...]:
     own = {key: value for key, value in arm.overrides.items() if key not in shared}
     chosen = ", ".join(f"{value} × {n}" for value, n in report.chosen.items()) or "–"
     return (
@@ -193,7 +193,7 @@ def _arm_row(arm: Arm, shared: Overrides, report: ArmReport) -> tuple[str, ...]:
     )
 
 
-def _cells_table(cells: Sequence[Cell]) -> str:
+def _cells_table(cells: Sequence[ArmMetric]) -> str:
     metrics = list(dict.fromkeys(cell.metric for cell in cells))
     arms = list(dict.fromkeys(cell.arm for cell in cells))
     filled = {(cell.arm, cell.metric): _cell(cell) for cell in cells}
@@ -201,7 +201,7 @@ def _cells_table(cells: Sequence[Cell]) -> str:
     return table(("arm", *metrics), rows)
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: ArmMetric) -> str:
     baseline = "" if math.isnan(cell.baseline) else f" · baseline {number(cell.baseline)}"
     return f"{interval_text(cell.interval)}{baseline}"
 
@@ -220,7 +220,7 @@ def _levels_text(verdict: Verdict) -> str:
     flips = "exact" if smallest_flip_p(n) == 2.0 ** (1 - n) else "9,999 random flips"
     return (
         f"{looks}Differences are paired by seed. The conclusion follows from the corrected interval "
-        f"(Holm over {counted(len(verdict.findings), 'hypothesis', 'hypotheses')}): inside the region of the hypothesis "
+        f"(Holm over {count_of(len(verdict.findings), 'hypothesis', 'hypotheses')}): inside the region of the hypothesis "
         f"holds, outside fails, across a border undecided. The second opinion is a sign-flip test "
         f"({flips}) at the same level; n = {n} seeds can reach p = {number(smallest_flip_p(n))} "
         f"at best, and cannot decide where the level asks for less."
@@ -235,7 +235,7 @@ def _findings_table(findings: Sequence[Finding], alpha: float) -> str:
             interval_text(f.interval),
             f"{interval_text(f.tested)} at {percent(f.tested.level)}",
             f"**{f.conclusion}**" + _more_seeds(f),
-            _second_opinion(f),
+            _sign_flip_cell(f),
         )
         for f in findings
     ]
@@ -246,11 +246,11 @@ def _findings_table(findings: Sequence[Finding], alpha: float) -> str:
 
 def _more_seeds(finding: Finding) -> str:
     more = finding.more_seeds
-    return f" ({counted(more, 'more seed')})" if more else ""
+    return f" ({count_of(more, 'more seed')})" if more else ""
 
 
-def _second_opinion(finding: Finding) -> str:
-    second, tested = finding.second, finding.tested
+def _sign_flip_cell(finding: Finding) -> str:
+    second, tested = finding.sign_flips, finding.tested
     said = sign_flip_text(second.conclusion, second.smallest_p, tested.level, len(finding.numbers))
     return f"{said} (p = {number(second.p)})"
 
@@ -296,7 +296,7 @@ def _checks_table(rows: Sequence[CheckRow]) -> str:
 
 
 def _rule_text(rule: Mapping[str, Sequence[str]]) -> str:
-    lines = [f"* {spoken(word)}: {', '.join(needed)}" for word, needed in rule.items()]
+    lines = [f"* {humanize(word)}: {', '.join(needed)}" for word, needed in rule.items()]
     return (
         "The rule, written before the runs: the first of these whose hypotheses all hold; "
         "refuted when each has one that fails; undecided otherwise.\n\n" + "\n".join(lines)
@@ -310,7 +310,7 @@ def _more(verdict: Verdict) -> str:
     if more is None:
         return " More seeds alone would not decide it in reasonable time."
     return (
-        f" About {counted(more, 'more seed')} would decide it, if mean and spread stay as they "
+        f" About {count_of(more, 'more seed')} would decide it, if mean and spread stay as they "
         f"are. Looking again at more of them is a second chance to err: seeds=auto pays for its "
         f"looks, a larger number chosen after this page does not."
     )
@@ -318,7 +318,7 @@ def _more(verdict: Verdict) -> str:
 
 def _commands(verdict: Verdict) -> str:
     claim = verdict.claim
-    again = f"lossheads claim run {quote(claim.called or claim.slug)}"
+    again = f"lossheads claim run {quote(claim.cli_name or claim.slug)}"
     lines = [again, f"{again} seeds=auto"] if claim.arms else [again]
     grid = [f"{claim.grid[0]}={claim.grid[1][0]}"] if claim.grid else []
     for arm in list(claim.arms.values())[:2]:
@@ -328,7 +328,7 @@ def _commands(verdict: Verdict) -> str:
     return "```\n" + "\n".join(lines) + "\n```"
 
 
-def _environments_text(environments: Sequence[Environment]) -> str:
+def _environments_text(environments: Sequence[EnvironmentCount]) -> str:
     rows = [(e.commit, e.torch, e.device, e.cpu_capability, str(e.runs)) for e in environments]
     if not rows:
         return ""

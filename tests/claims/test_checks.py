@@ -91,7 +91,7 @@ PENCIL = [
     ("grouped_loss", ("grouped_cce", 1, 0, 0, 0), math.log(3)),
     ("grouped_loss", ("grouped_logsum_cce", 1, 0, 0, 0), math.log(3)),  # 1 + two rivals at par
     ("grouped_loss", ("grouped_centred_cce", 1, 0, 0, 0), math.log(2)),  # 1 + itself at the mean
-    ("grouped_lead", (0, 1, 4, 2), -3),
+    ("grouped_margin", (0, 1, 4, 2), -3),
     ("multilabel_temperature", (1, 0.2), 1.0),  # one label: both losses are one
 ]
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from lossheads.claims.render import markdown as page
-from lossheads.claims.render.markdown import exit_status, write_page
-from lossheads.claims.render.wording import as_text
+from lossheads.claims.render.markdown import exit_status, write_verdict
+from lossheads.claims.render.wording import to_markdown
 from lossheads.claims.runner import run_claim
 from lossheads.errors import UserError
 
@@ -27,7 +27,7 @@ def verdict(tmp_path):
 
 
 def test_json_holds_word_rule_numbers_and_environment(verdict, tmp_path):
-    write_page(verdict, tmp_path / "out")
+    write_verdict(verdict, tmp_path / "out")
     data = json.loads((tmp_path / "out" / "verdict.json").read_text())
     assert data["verdict"] == "reproduced"
     assert data["rule"] == {"reproduced": ["better"]}
@@ -38,7 +38,7 @@ def test_json_holds_word_rule_numbers_and_environment(verdict, tmp_path):
 
 def test_undefined_and_infinite_numbers_are_null_in_json(tmp_path):
     engine = Engine(lambda config: result(config, {"accuracy_score": math.nan}))
-    write_page(run_claim(claim(tmp_path), compose, engine), tmp_path)
+    write_verdict(run_claim(claim(tmp_path), compose, engine), tmp_path)
     text = (tmp_path / "verdict.json").read_text()
     assert json.loads(text)["table"][0]["interval"]["low"] is None
     assert "NaN" not in text
@@ -46,7 +46,7 @@ def test_undefined_and_infinite_numbers_are_null_in_json(tmp_path):
 
 
 def test_the_page_says_what_was_said_run_found_and_how_to_repeat(verdict, tmp_path):
-    text = write_page(verdict, tmp_path, figures=["arms.png"]).read_text()
+    text = write_verdict(verdict, tmp_path, figures=["arms.png"]).read_text()
     assert text.startswith("# a-claim: reproduced\n")
     for part in (
         "A is better than B.",
@@ -68,7 +68,7 @@ def test_the_page_says_what_was_said_run_found_and_how_to_repeat(verdict, tmp_pa
 
 def test_an_undecided_page_says_how_many_seeds_are_missing(tmp_path):
     close = claim(tmp_path, ("margin: 0.01", "margin: 0.0495"))
-    text = as_text(run_claim(close, compose, Engine(scored)))
+    text = to_markdown(run_claim(close, compose, Engine(scored)))
     # Mean 0.05, deviation 0.0018257, distance 0.0005: t * 0.0018257 / sqrt n < 0.0005 needs
     # t / sqrt n < 0.27386, first at n = 54: 2.0057 / 7.348 = 0.27294; at 53 it is 0.27563.
     assert "About 50 more seeds would decide it" in text
@@ -88,7 +88,7 @@ def somewhere(config):
 
 def test_every_environment_is_shown_with_its_runs(tmp_path):
     verdict = run_claim(claim(tmp_path), compose, Engine(somewhere))
-    text = write_page(verdict, tmp_path).read_text()
+    text = write_verdict(verdict, tmp_path).read_text()
     assert "| 0123456789 | 2.14.1 | x86_64 CPU | AVX512 | 6 |" in text
     assert "| 0123456789 with changes | 2.9.0 | some card | AVX512 | 2 |" in text
     assert "The runs were made in 2 environments" in text
@@ -97,7 +97,7 @@ def test_every_environment_is_shown_with_its_runs(tmp_path):
 
 
 def test_one_environment_needs_no_warning(verdict, tmp_path):
-    text = write_page(verdict, tmp_path).read_text()
+    text = write_verdict(verdict, tmp_path).read_text()
     assert "| unknown | unknown | unknown | unknown | 8 |" in text
     assert "environments" not in text
 
@@ -105,7 +105,7 @@ def test_one_environment_needs_no_warning(verdict, tmp_path):
 def test_looks_are_said_with_what_they_promise(tmp_path):
     close = claim(tmp_path, ("margin: 0.01", "margin: 0.05"))
     undecided = run_claim(close, compose, Engine(scored), seeds="auto", max_seeds=6)
-    text = as_text(undecided)
+    text = to_markdown(undecided)
     assert "in looks fixed beforehand (5, 6)" in text
     assert "with its 97.5 % t interval" in text
     assert "| mean [97.5 %] |" in text
@@ -113,23 +113,23 @@ def test_looks_are_said_with_what_they_promise(tmp_path):
 
 
 def test_the_page_says_what_many_flips_can_reach(tmp_path):
-    text = as_text(run_claim(claim(tmp_path), compose, Engine(scored), seeds=16))
+    text = to_markdown(run_claim(claim(tmp_path), compose, Engine(scored), seeds=16))
     assert "(9,999 random flips) at the same level; n = 16 seeds can reach p = 0.0002" in text
 
 
 def test_few_pairs_are_said_to_be_unable_to_decide(verdict, tmp_path):
     # 4 pairs: p is at least 2 / 2**4 = 0.125, at a level of 0.05; 10 pairs reach 2 / 2**10.
-    assert "| **holds** | 4 pairs cannot decide (p = 0.1250) |" in as_text(verdict)
-    ten = as_text(run_claim(verdict.claim, compose, Engine(scored), seeds=10))
+    assert "| **holds** | 4 pairs cannot decide (p = 0.1250) |" in to_markdown(verdict)
+    ten = to_markdown(run_claim(verdict.claim, compose, Engine(scored), seeds=10))
     assert "| **holds** | holds (p = 0.0020) |" in ten
     assert "cannot decide (p" not in ten
 
 
 def test_one_prediction_and_one_seed_are_counted_as_one(verdict):
-    assert "(Holm over 1 hypothesis)" in as_text(verdict)
+    assert "(Holm over 1 hypothesis)" in to_markdown(verdict)
     (found,) = verdict.findings
     near = replace(found, conclusion="undecided", more_seeds=1)
-    text = as_text(replace(verdict, verdict="undecided", findings=(near, near)))
+    text = to_markdown(replace(verdict, verdict="undecided", findings=(near, near)))
     assert "(Holm over 2 hypotheses)" in text
     assert "**undecided** (1 more seed)" in text
     assert "About 1 more seed would decide it" in text
@@ -139,9 +139,9 @@ def test_a_page_is_whole_or_absent(verdict, tmp_path, monkeypatch):
     def broken(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(page, "as_data", broken)
+    monkeypatch.setattr(page, "to_json", broken)
     with pytest.raises(KeyboardInterrupt):
-        write_page(verdict, tmp_path / "out")
+        write_verdict(verdict, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -173,6 +173,6 @@ def test_a_broken_reference_is_named(verdict, tmp_path):
 
 
 def test_a_claim_of_ones_own_is_repeated_by_its_path(verdict):
-    own = replace(verdict, claim=replace(verdict.claim, called="my claims/mini.yaml"))
-    assert "lossheads claim run 'my claims/mini.yaml' seeds=auto" in as_text(own)
-    assert f"lossheads claim run {verdict.claim.slug}\n" in as_text(verdict)
+    own = replace(verdict, claim=replace(verdict.claim, cli_name="my claims/mini.yaml"))
+    assert "lossheads claim run 'my claims/mini.yaml' seeds=auto" in to_markdown(own)
+    assert f"lossheads claim run {verdict.claim.slug}\n" in to_markdown(verdict)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lossheads.analysis.html import humanize
-from lossheads.claims.render.sections import decisive_evidence
+from lossheads.claims.render.section import decisive_evidence
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "outputs" / "reference"

@@ -32,7 +32,9 @@ def test_the_interval_is_students():
 
 def test_an_interval_by_hand():
     # Values 1, 2, 3: deviation 1, standard error 1/√3, t(0.975, 2) = 4.302653.
-    assert spread([1.0, 2.0, 3.0]).half_width == pytest.approx(4.302653 / math.sqrt(3), rel=1e-6)
+    assert seed_interval([1.0, 2.0, 3.0]).half_width == pytest.approx(
+        4.302653 / math.sqrt(3), rel=1e-6
+    )
 
 
 def test_equal_seeds_have_their_own_value_as_mean():
@@ -104,7 +106,7 @@ def test_skill_runs_from_the_baseline_to_perfect():
         (0.9, "0.900 = 1 − 1/10"),
         (0.1, "0.100"),
         (0.9001, "0.900"),
-        (1.0, "1.000, perfect without looking"),
+        (1.0, "1.000, perfect for a constant prediction"),
     ],
 )
 def test_only_the_exact_baseline_is_called_one_minus_one_over_c(baseline, words):

@@ -52,7 +52,7 @@ def test_zero_is_left_out_where_the_scale_does_not_reach_it():
 
 def test_an_endless_interval_has_arrows_in_place_of_caps():
     svg = strip(bar(plain=(-INF, INF), tested=(-INF, INF)), Scale(0.0, 10.0))
-    assert [text["x"] for text in drawn(svg, "endless")] == ["0.00%", "100.00%"]
+    assert [text["x"] for text in drawn(svg, "infinite")] == ["0.00%", "100.00%"]
     (whole,) = drawn(svg, "tested")
     assert (whole["x1"], whole["x2"]) == ("0.00%", "100.00%")
 

@@ -140,6 +140,6 @@ def test_unknown_computations_are_refused_before_training(tmp_path):
 )
 def test_wrong_arguments_are_refused_by_line(tmp_path, check):
     engine = Engine(lambda config: result(config, {"accuracy_score": 0.5}))
-    with pytest.raises(UserError, match=r"line 12, checks\.c: \w+ does not take"):
+    with pytest.raises(UserError, match=r"line 12, checks\.c: \w+ does not accept"):
         run_claim(with_check(tmp_path, check), compose, engine)
     assert engine.calls == []

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from lossheads.claims.arm_runs import ArmRuns
-from lossheads.claims.overrides import as_arguments
 from lossheads.claims.reading import list_claims
 from lossheads.claims.record import refuse_metrics
-from lossheads.claims.schema import DATA_SEED
+from lossheads.claims.schema import DATA_SEED, as_arguments
 from lossheads.metrics import find_metric
 from lossheads.runs.build import build_head
 from lossheads.runs.config import compose

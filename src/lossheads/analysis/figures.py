@@ -29,16 +29,19 @@ from lossheads.analysis.aggregate import (
     over_seeds,
     perfect,
 )
-from lossheads.analysis.tables import folded
+from lossheads.analysis.tables import fold
 from lossheads.errors import UserError
 
 Pair = tuple[str, str]  # arm, metric
 Curves = Mapping[Pair, Sequence[tuple[float, SeedInterval]]]  # (epoch, mean over seeds)
-BASELINE_OFF_AXIS = "a baseline left of the axis"
+BASELINE_OFF_AXIS = "baseline left of the axis"
 SPLIT_NAMES = {"val": "validation", "test": "test"}
-BASELINE_LABEL = "baseline: the best constant prediction"
-CUT_LABEL = "the first seed of the arm stopped here, others trained on"
-KEPT_LABEL = "early stopping: final numbers are of the best validation step of each seed, not of a curve's end"
+BASELINE_LABEL = "baseline: best constant prediction"
+CUT_LABEL = "first early-stopped seed of the arm; the others trained longer"
+KEPT_LABEL = (
+    "early stopping: final numbers are from each seed's best validation step, "
+    "not from the end of the curve"
+)
 
 
 def puzzle_figure(
@@ -59,23 +62,23 @@ def puzzle_figure(
         UserError: Without arms or metrics, with more arms than colours, for a loss, an error
             or a factor, or for a metric that no run was measured under.
     """
-    _check(arms, metrics, "puzzle_figure")
+    _check_drawable(arms, metrics, "puzzle_figure")
     figure, axes = new_figure(7.6, 1.4 + len(metrics) * (0.2 + 0.19 * len(arms)))
-    spreads = {(a, r): final(arms[a], r, split) for r in metrics for a in arms}
-    lowest = min((at.mean for at in spreads.values() if at.n), default=0.0)
+    intervals = {(a, r): final(arms[a], r, split) for r in metrics for a in arms}
+    lowest = min((at.mean for at in intervals.values() if at.n), default=0.0)
     # To the next twentieth below; baselines that lie further down get an arrow.
     left = max(0.0, math.floor(20 * lowest - 0.3) / 20)
     axes.set_xlim(left, 1.0 + 0.11 * (1.0 - left))
     heights = _heights(list(arms), metrics)
     baselines = {(a, r): baseline_of(arms[a], r, split) for r in metrics for a in arms}
     _draw_baselines(axes, baselines, heights)
-    _draw_marks(axes, spreads, heights, highlighted)
+    _draw_marks(axes, intervals, heights, highlighted)
     names = [f"{metric}\n{_baseline_text(arms, metric, baselines)}" for metric in metrics]
     axes.set_yticks(range(len(metrics)), names)
     axes.set_ylim(len(metrics) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", color=PALE, linewidth=0.6)
-    over = over_seeds([at.n for at in spreads.values()], "interval")
+    over = over_seeds([at.n for at in intervals.values()], "interval")
     axes.set_xlabel(f"{SPLIT_NAMES[split]} split, {over}")
     keys = [_mark(marker, colour, arm) for arm, marker, colour in _styled(arms)]
     tick = Line2D([], [], color=INK, linestyle="", marker="|", ms=11, mew=2.2, label=BASELINE_LABEL)
@@ -98,7 +101,8 @@ def epochs_figure(
     """Mean over seeds with its 95 % band against epochs; colour is the arm, dash the metric.
 
     Every baseline is a dotted line where the axis reaches it; the legend says whose it is. A curve
-    ends with the first seed of its arm that stopped; a bar marks the end where others trained on.
+    ends with the first seed of its arm that stopped; a bar marks the end where others
+    trained longer.
 
     Args:
         arms: Arm name -> one result per seed; at most seven.
@@ -107,11 +111,11 @@ def epochs_figure(
     Raises:
         UserError: As `puzzle_figure`, and for more metrics than dashes.
     """
-    _check(arms, metrics, "epochs_figure")
+    _check_drawable(arms, metrics, "epochs_figure")
     if len(metrics) > len(DASHES):
         raise UserError(
-            f"epochs_figure got {len(metrics)} metrics: it has {len(DASHES)} dashes to tell them "
-            "apart; draw two figures"
+            f"epochs_figure got {len(metrics)} metrics: it has {len(DASHES)} line styles; "
+            "draw two figures"
         )
     figure, axes = new_figure(7.6, 4.4)
     pairs = [(arm, metric) for arm in arms for metric in metrics]
@@ -139,18 +143,17 @@ def epochs_figure(
     return figure
 
 
-def _check(arms: Arms, metrics: Sequence[str], who: str) -> None:
+def _check_drawable(arms: Arms, metrics: Sequence[str], who: str) -> None:
     check_shown(arms, metrics, who)
     if len(arms) > len(COLOURS):
         raise UserError(
-            f"{who} got {len(arms)} arms: it has {len(COLOURS)} colours to tell them apart; "
-            "draw two figures"
+            f"{who} got {len(arms)} arms: it has {len(COLOURS)} colours; draw two figures"
         )
     for metric in metrics:
         if perfect(metric) != 1.0:
             raise UserError(
-                f"{who} got {metric}: it draws metrics of which more is better, up to 1, on one "
-                "axis; show losses, errors and factors in a table"
+                f"{who} got {metric}: only metrics with higher = better and maximum 1 can be "
+                "drawn; show losses, errors and factors in a table"
             )
 
 
@@ -170,12 +173,12 @@ def _heights(arms: Sequence[str], metrics: Sequence[str]) -> dict[Pair, float]:
 
 def _draw_marks(
     axes: Axes,
-    spreads: Mapping[Pair, SeedInterval],
+    intervals: Mapping[Pair, SeedInterval],
     heights: Mapping[Pair, float],
     highlighted: Sequence[Pair],
 ) -> None:
-    order = list(dict.fromkeys(arm for arm, _ in spreads))
-    for (arm, metric), at in spreads.items():
+    order = list(dict.fromkeys(arm for arm, _ in intervals))
+    for (arm, metric), at in intervals.items():
         if not at.n:
             continue
         y, index = heights[arm, metric], order.index(arm)
@@ -241,7 +244,7 @@ def _draw_bands(axes: Axes, curves: Curves) -> None:
 
 
 def _early_ends(axes: Axes, arms: Arms, curves: Curves) -> list[Line2D]:
-    """A bar where a curve ends although some of its seeds trained on; what there is to know."""
+    """A bar where a curve ends although some of its seeds trained longer; the legend entries."""
     cut = [arm for arm, runs in arms.items() if is_cut(runs)]
     for (arm, _), points in curves.items():
         if arm in cut and points:
@@ -293,7 +296,7 @@ INK, GREY, PALE = "#222222", "#6B6B6B", "#E4E4E4"
 
 
 def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
-    """White paper in inches, one pair of axes without a frame."""
+    """A white figure of this size in inches, with one pair of axes and no frame."""
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -330,34 +333,36 @@ def annotate(
 def add_title_and_legend(figure: Figure, title: str, keys: Sequence[Line2D]) -> None:
     """The title at the left above, the legend at the left below, outside the axes."""
     figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
-    # A legend wider than the paper would be cut without a word: take the most columns that fit.
+    # A legend wider than the figure would be cut silently: take the most columns that fit.
     names = [str(key.get_label()) for key in keys]
-    room = 0.98 * figure.bbox.width
+    available_width = 0.98 * figure.bbox.width
     for columns in range(len(keys), 0, -1):
         legend = _legend(figure, keys, names, columns)
-        if legend.get_window_extent().width <= room:
+        if legend.get_window_extent().width <= available_width:
             return
         legend.remove()
-    _fold_legend(figure, keys, names, room)
+    _fold_legend(figure, keys, names, available_width)
 
 
-def _fold_legend(figure: Figure, keys: Sequence[Line2D], names: Sequence[str], room: float) -> None:
-    """One column, its names folded until they fit; the paper grows by the lines it takes."""
+def _fold_legend(
+    figure: Figure, keys: Sequence[Line2D], names: Sequence[str], available_width: float
+) -> None:
+    """One column, its names folded until they fit; the figure grows by the lines it takes."""
     letters = max(map(len, names))
     while True:
-        legend = _legend(figure, keys, [_folded(name, letters) for name in names], columns=1)
+        legend = _legend(figure, keys, [_break_lines(name, letters) for name in names], columns=1)
         box = legend.get_window_extent()
-        if box.width <= room or letters <= _MIN_LETTERS:
+        if box.width <= available_width or letters <= _MIN_LETTERS:
             break
-        letters = max(_MIN_LETTERS, min(letters - 1, int(letters * room / box.width)))
+        letters = max(_MIN_LETTERS, min(letters - 1, int(letters * available_width / box.width)))
         legend.remove()
     width, height = figure.get_size_inches()
     figure.set_size_inches(width, height + max(0.0, box.height / figure.dpi - _USUAL_LEGEND))
 
 
-def _folded(name: str, letters: int) -> str:
+def _break_lines(name: str, letters: int) -> str:
     """Lines broken after separators; within a word only where it alone is too long."""
-    lines = folded(name, letters).split("\n")
+    lines = fold(name, letters).split("\n")
     return "\n".join(part for line in lines for part in wrap(line, letters) or [line])
 
 

@@ -1,7 +1,7 @@
 """Numbers and intervals of a verdict.json, as people read them.
 
 A JSON number that is null was not finite when it was written: beside a known mean a missing end
-is an endless one (one seed has no spread), and a missing mean is undefined.
+is infinite (one seed has no interval), and a missing mean is undefined.
 """
 
 import math
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class RecordedInterval:
-    """A mean with the two ends of its interval.
+    """An interval of verdict.json: a mean with the two ends of its interval.
 
     Attributes:
         level: Confidence, 0.95 unless corrected; NaN where it was not recorded.
@@ -75,21 +75,21 @@ def count_of(n: int, one: str, several: str = "") -> str:
     return f"{n} {one}" if n == 1 else f"{n} {several or f'{one}s'}"
 
 
-def sign_flip_text(word: str, smallest_p: float, level: float, n: int) -> str:
-    """What sign flips say; where their least p is above the level's, that n pairs cannot decide."""
-    return f"{count_of(n, 'pair')} cannot decide" if smallest_p > 1 - level else word
+def sign_flip_text(conclusion: str, smallest_p: float, level: float, n: int) -> str:
+    """The sign-flip test's conclusion, or that n pairs cannot reach the level."""
+    return f"{count_of(n, 'pair')} cannot decide" if smallest_p > 1 - level else conclusion
 
 
 def levels(intervals: Iterable[RecordedInterval]) -> str:
-    """The confidence that intervals share; several where they differ."""
+    """The confidence level of the intervals; several where they differ."""
     return " or ".join(dict.fromkeys(percent(interval.level) for interval in intervals))
 
 
 def environment_text(environment: Mapping[str, Any]) -> str:
     """What the first run was made with, in a line."""
-    said = {k: v for k, v in environment.items() if isinstance(v, str | int | float)}
-    said |= dict(environment.get("packages") or {})
+    fields = {k: v for k, v in environment.items() if isinstance(v, str | int | float)}
+    fields |= dict(environment.get("packages") or {})
     git = environment.get("git") or {}
     if git.get("commit"):
-        said["commit"] = str(git["commit"])[:10] + (" with changes" if git.get("changed") else "")
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in said.items())
+        fields["commit"] = str(git["commit"])[:10] + (" with changes" if git.get("changed") else "")
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in fields.items())

@@ -15,13 +15,13 @@ from lossheads.analysis.arms import arms_of
 from lossheads.analysis.figures import COLOURS, epochs_figure, puzzle_figure
 from lossheads.analysis.format import environment_text, number
 from lossheads.analysis.html import Picture, picture, render, write_html
-from lossheads.analysis.html_tables import Cell, PageTable, code_cell, number_cell, text_cell
+from lossheads.analysis.page_tables import Cell, PageTable, code_cell, number_cell, text_cell
 from lossheads.analysis.tables import caption, table
 from lossheads.analysis.test_sets import SharedTestSet, by_test_set
 from lossheads.errors import UserError
 from lossheads.records import Result, read_results
 
-# What a class scores where it is and where it is not; the two that heads differ in most.
+# Mean scores of a class over examples with and without it, where heads differ most.
 _CLASSES = ("score_when_present", "score_when_absent")
 _SHOWN = (*PUZZLE_METRICS, "keras_2_3_accuracy", "keras_3_accuracy")
 
@@ -74,7 +74,7 @@ def _part(data: SharedTestSet, anchor: str) -> Part:
         pictures=tuple(_pictures(arms, data.finished)),
         classes=_classes(arms),
         runs=_runs(data.runs),
-        environments=tuple(dict.fromkeys(_place(run) for run in data.finished)),
+        environments=tuple(dict.fromkeys(_environment(run) for run in data.finished)),
     )
 
 
@@ -85,8 +85,8 @@ def _scores(data: pd.DataFrame) -> PageTable:
     for metric, group in data.groupby("metric", sort=False):
         at = group.set_index("arm")
         rows.append((code_cell(str(metric)), *(_score(at.loc[arm]) for arm in arms)))
-    said = caption(data)
-    return PageTable(f"{said[0].upper()}{said[1:]}.", ("metric", *arms), tuple(rows))
+    text = caption(data)
+    return PageTable(f"{text[0].upper()}{text[1:]}.", ("metric", *arms), tuple(rows))
 
 
 def _score(row: "pd.Series[float]") -> Cell:
@@ -154,12 +154,12 @@ def _classes(arms: Arms) -> PageTable | None:
         rows.append((text_cell(label), *scores))
     counts = sorted({len(runs) for runs in ended.values()})
     over = f"averaged over n = {' or '.join(map(str, counts))} seeds"
-    said = (
+    text = (
         "Mean score of each class from 0 to 1 over test examples that have it (present) and that "
         f"lack it (absent), {'one seed' if counts == [1] else over}."
     )
     head = [f"{arm}, {kind}" for arm in ended for kind in ("present", "absent")]
-    return PageTable(said, ("class", *head), tuple(rows))
+    return PageTable(text, ("class", *head), tuple(rows))
 
 
 def _runs(runs: Sequence[Result]) -> PageTable:
@@ -178,6 +178,6 @@ def _runs(runs: Sequence[Result]) -> PageTable:
     )
 
 
-def _place(run: Result) -> str:
-    # When a run began tells runs apart, not places.
+def _environment(run: Result) -> str:
+    # The start time differs between runs of one environment.
     return environment_text({k: v for k, v in run.environment.items() if k != "started"})

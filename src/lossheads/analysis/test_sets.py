@@ -35,7 +35,7 @@ class SharedTestSet:
 
     @property
     def examples(self) -> str:
-        """How many test examples there are, in words that bear their unit."""
+        """How many test examples there are, with their unit."""
         sizes = sorted({run.test.n for run in self.finished})
         return f"n = {' or '.join(map(str, sizes))} examples"
 
@@ -45,7 +45,7 @@ def by_test_set(results: Sequence[Result]) -> list[SharedTestSet]:
 
     Runs with equal dataset settings and equal contents of the files belong together. So do runs
     whose settings differ in the training examples alone: their test examples are the same, as the
-    recorded digests tell.
+    recorded digests show.
     """
     by_choice: dict[str, list[Result]] = {}
     for result in results:
@@ -97,7 +97,7 @@ def _same_examples(some: Sequence[Result], others: Sequence[Result]) -> bool:
 def _digests(runs: Sequence[Result]) -> dict[int, str]:
     """Seed -> the digest of the test examples, of the runs that recorded it."""
     ends = [(run.config["seed"], run.test.correct) for run in runs if run.status == "finished"]
-    return {seed: right.examples_digest for seed, right in ends if right is not None}
+    return {seed: mask.examples_digest for seed, mask in ends if mask is not None}
 
 
 def _titles(choice: str, groups: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -114,4 +114,4 @@ def _titles(choice: str, groups: Sequence[Mapping[str, Any]]) -> list[str]:
 def _differing(group: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> list[str]:
     """The settings of a group in which those of one title differ."""
     keys = [key for key in group if len({str(other.get(key)) for other in alike}) > 1]
-    return [f"{word}={group[key]}" for key, word in short_names(keys).items()]
+    return [f"{name}={group[key]}" for key, name in short_names(keys).items()]

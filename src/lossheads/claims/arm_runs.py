@@ -4,8 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
-from lossheads.claims.overrides import Value, as_arguments
-from lossheads.claims.schema import DATA_SEED, Arm, Claim
+from lossheads.claims.schema import DATA_SEED, Arm, Claim, Value, as_arguments
 from lossheads.errors import UserError, near_matches
 from lossheads.records import Result, direction, run_key
 
@@ -51,9 +50,9 @@ class ArmRuns:
             arguments = (*as_arguments(arm.overrides), "seed=0")
             if "seed" not in self._composed_from(arm, arguments)["dataset"]:
                 raise UserError(
-                    f"claim {self.claim.slug}, data: the dataset of arm {arm.name} draws nothing "
-                    f"(it has no seed), so no seed can draw its own; name only the cases that "
-                    f"draw, data: {{per_seed: [CASE, …]}}, or leave data out"
+                    f"claim {self.claim.slug}, data: the dataset of arm {arm.name} is not random "
+                    f"(it has no seed), so it cannot be redrawn per seed; name only the cases with "
+                    f"random data, data: {{per_seed: [CASE, …]}}, or leave data out"
                 )
 
     def refuse_equal_arms(self) -> None:
@@ -63,8 +62,8 @@ class ArmRuns:
             key = run_key(self.config(arm, self.grid[0], 0))
             if key in seen:
                 raise UserError(
-                    f"{arm.place}: arms {seen[key]} and {arm.name} differ in nothing once "
-                    f"resolved; give them different overrides"
+                    f"{arm.location}: arms {seen[key]} and {arm.name} are identical once "
+                    f"composed; give them different overrides"
                 )
             seen[key] = arm.name
 
@@ -144,7 +143,7 @@ class ArmRuns:
                 try:
                     found[side] = self.numbers(*side)
                 except UserError as error:
-                    raise UserError(f"{hypothesis.place}.metric: {error}") from error
+                    raise UserError(f"{hypothesis.location}.metric: {error}") from error
         return found
 
     def _at(self, arm: str, value: Value, seed: int) -> Result:
@@ -165,20 +164,20 @@ class ArmRuns:
             try:
                 self._composed[arguments] = self.compose(list(arguments))
             except Exception as error:
-                # What is wrong is said by whoever knows the configuration, the place by us.
+                # The engine's message names the problem; this adds the location in the file.
                 error.add_note(self._location_of_error(arm, arguments))
                 raise
         return self._composed[arguments]
 
     def _location_of_error(self, arm: Arm, arguments: tuple[str, ...]) -> str:
-        """The place of the one override without which the arm composes; else the arm's."""
+        """The location of the one override without which the arm composes; else the arm's."""
         for argument in arguments:
             try:
                 self.compose([other for other in arguments if other != argument])
             except Exception:
                 continue
-            return arm.places.get(argument.split("=")[0], arm.place)
-        return arm.place
+            return arm.locations.get(argument.split("=")[0], arm.location)
+        return arm.location
 
     def _without_steps(self, config: Config) -> Config:
         """The same run without a single step: it measures the start and nothing else."""
@@ -191,7 +190,7 @@ class ArmRuns:
         for key, result in zip(missing, results, strict=True):
             # Results out of order would swap arms or seeds without a sound.
             if _requested_key(result.config) != _requested_key(missing[key]):
-                raise RuntimeError(f"asked for run {key}, was given {result.name} ({result.key})")
+                raise RuntimeError(f"asked for run {key}, got {result.name} ({result.key})")
             self._results[key] = result
         return [self._results[key] for key in wanted]
 

@@ -24,7 +24,7 @@ from lossheads.analysis.statistics import (
 from lossheads.claims.schema import Check, Claim, Hypothesis
 from lossheads.records import Result
 
-# arm and metric -> seed -> number on the test split; NaN where a run failed or a metric is undefined.
+# arm and metric -> seed -> number on the test split; NaN where a run failed or it is undefined.
 Measured = Mapping[tuple[str, str], Mapping[int, float]]
 
 Reading = Literal["right", "truncated", "wrong"]
@@ -59,7 +59,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class CheckRow:
-    """One algebraic check, judged. `reading` tells how printed digits relate to the number."""
+    """One algebraic check, judged. `reading`: how printed digits relate to the number."""
 
     check: Check
     computed: float
@@ -83,7 +83,7 @@ def judge(
     seeds: Sequence[int],
     alpha: float = 0.05,
 ) -> tuple[Finding, ...]:
-    """Every hypothesis's conclusion; the chance that any decided conclusion is wrong is at most `alpha`."""
+    """Every hypothesis's conclusion; the chance of any wrong decided one is at most `alpha`."""
     numbers = [paired(hypothesis, measured, seeds) for hypothesis in hypotheses]
     p_values = [
         two_sided_p(row, hypothesis.region)
@@ -191,7 +191,7 @@ class ModelTest:
 
 @dataclass(frozen=True)
 class EnvironmentCount:
-    """Where `runs` of the runs were made: what may change a last digit."""
+    """An environment and how many runs it made; it may change a last digit."""
 
     commit: str
     torch: str
@@ -212,7 +212,7 @@ class ArmMetric:
 
 @dataclass(frozen=True)
 class ArmSummary:
-    """What is said of an arm beside its scores.
+    """What is known of an arm beside its scores.
 
     Attributes:
         gradient_norm: Mean norm of the loss gradient on the logits at the first step; NaN when
@@ -231,12 +231,12 @@ class ArmSummary:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim with its verdict and all evidence; what the page prints and a report reads.
+    """A claim with its verdict and all evidence; what `verdict_file` writes.
 
     Attributes:
         environment: Everything known about where the first run was made.
         environments: The distinct ones, most runs first.
-        chosen: Arm -> its run at each seed, as judged; for figures, not for the page.
+        chosen: Arm -> its run at each seed, as judged; for figures, not for the pages.
     """
 
     claim: Claim

@@ -30,22 +30,22 @@ def refuse_arms(runs: ArmRuns, allow_arm: AllowArm) -> None:
             try:
                 allow_arm(runs.config(arm, rate, 0))
             except UserError as error:
-                raise UserError(f"{arm.place}: {error}") from error
+                raise UserError(f"{arm.location}: {error}") from error
 
 
 def refuse_metrics(runs: ArmRuns, allow_metric: AllowMetric) -> None:
     """Refuse metrics that an arm's outcome does not have; a shown one may miss some arms."""
     claim = runs.claim
     asked = {
-        (f"{hypothesis.place}.metric", arm, metric)
+        (f"{hypothesis.location}.metric", arm, metric)
         for hypothesis in claim.hypotheses
         for arm, metric in zip(hypothesis.arms, hypothesis.metrics, strict=True)
     }
     if claim.choose_by:
         asked |= {(f"claim {claim.slug}, choose_by", arm, claim.choose_by) for arm in claim.arms}
-    for place, arm, metric in sorted(asked):
+    for location, arm, metric in sorted(asked):
         if error := _refusal(runs, allow_metric, arm, metric):
-            raise UserError(f"{place}: {error}") from error
+            raise UserError(f"{location}: {error}") from error
     if claim.choose_by and direction(claim.choose_by) == 0:
         raise UserError(
             f"claim {claim.slug}, choose_by: {claim.choose_by} has no better side; choose by a "
@@ -189,7 +189,7 @@ def _discordance(one: Result, two: Result, metric: str) -> Discordance | None:
 def _correct_examples(run: Result, metric: str) -> CorrectMask | None:
     """The examples a metric counts; None unless its number is the share of examples right.
 
-    Read from the numbers: with several labels or groups another metric counts them than with one class.
+    Read from the numbers: with several labels or groups it is another metric than with one class.
     """
     if run.status != "finished" or (correct := run.test.correct) is None:
         return None
@@ -218,7 +218,7 @@ def _chosen(runs: ArmRuns, arm: str) -> dict[str, int]:
 
 
 def _curve(runs: Sequence[Result], metric: str) -> list[tuple[float, float]]:
-    """Mean over runs of a metric on the validation split, by epoch; steps that all runs measured."""
+    """Mean over runs of a metric on the validation split, by epoch; steps common to all runs."""
     ended = _ended(runs)
     return [
         (validation.epoch, at.mean) for validation, at in curve(ended, metric) if at.n == len(ended)

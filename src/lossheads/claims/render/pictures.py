@@ -1,4 +1,4 @@
-"""The figures of a contest: the runs that were judged, under the claim's own names."""
+"""The figures of a claim: the runs that were judged, under the claim's own names."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,12 +9,10 @@ from lossheads.analysis.figures import COLOURS, epochs_figure, puzzle_figure, sa
 from lossheads.analysis.overview import write_overview
 from lossheads.claims.judge import Verdict
 from lossheads.claims.schema import Claim
+from lossheads.claims.verdict_file import STEMS
 from lossheads.records import Result
 
 Arms = Mapping[str, Sequence[Result]]
-
-# Every picture of a claim's page begins with one of these.
-_STEMS = ("metrics", "epochs")
 
 
 def draw(verdict: Verdict, outputs: Path, folder: Path) -> list[str]:
@@ -26,7 +24,7 @@ def draw(verdict: Verdict, outputs: Path, folder: Path) -> list[str]:
     Returns:
         Names of the files to show, in order.
     """
-    for stem in _STEMS:  # of an earlier run with other arms
+    for stem in STEMS:  # of an earlier run with other arms
         for old in folder.glob(f"{stem}*.*"):
             old.unlink()
     found = []
@@ -56,16 +54,16 @@ def _draw_arms(claim: Claim, case: str, arms: Arms, outputs: Path, folder: Path)
         return []
     puzzle = [metric for metric in PUZZLE_METRICS if metric in shown] or shown[:2]
     name, tail = (f"{claim.slug}: {case}", f"-{case}") if case else (claim.slug, "")
-    # Only the puzzle's metrics tell the puzzle; another claim's pictures bear its name.
+    # Only a figure of the puzzle's two metrics has its title; others are titled by their claim.
     if case or tuple(puzzle) != PUZZLE_METRICS or axis_label(shown) != "accuracy":
         ends = puzzle_figure(arms, shown, title=name)
         curves = epochs_figure(arms, puzzle, title=name)
     else:
         ends, curves = puzzle_figure(arms, shown), epochs_figure(arms, puzzle)
-    for stem, figure in zip(_STEMS, (ends, curves), strict=True):
+    for stem, figure in zip(STEMS, (ends, curves), strict=True):
         save(figure, folder / f"{stem}{tail}")
     write_overview(outputs, f"{claim.slug}{tail}", arms, puzzle)
-    return [f"{stem}{tail}.png" for stem in _STEMS]
+    return [f"{stem}{tail}.png" for stem in STEMS]
 
 
 def _drawable(metric: str, arms: Arms) -> bool:

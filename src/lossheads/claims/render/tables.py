@@ -1,7 +1,6 @@
-"""The tables and drawings of one claim's section, made from its verdict.json alone."""
+"""The tables and forest plots of one verdict, made from its JSON alone."""
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +19,7 @@ from lossheads.analysis.format import (
     recorded_interval,
     sign_flip_text,
 )
-from lossheads.analysis.html_tables import (
+from lossheads.analysis.page_tables import (
     Cell,
     PageTable,
     code_cell,
@@ -28,6 +27,7 @@ from lossheads.analysis.html_tables import (
     number_cell,
     text_cell,
 )
+from lossheads.claims.schema import as_arguments, region_of
 
 Data = Mapping[str, Any]
 
@@ -38,7 +38,7 @@ class Row:
 
     name: str
     says: str
-    relation: str
+    condition: str
     conclusion: str
     picture: Markup
 
@@ -52,46 +52,29 @@ class Forest:
     axis: Markup
 
 
-def region_of(found: Data) -> tuple[float, float]:
-    """The region of the hypothesis; the relation is kept in symbols, its sign tells the side.
-
-    Raises:
-        ValueError: If the relation ends in none of the signs.
-    """
-    sign = re.search(r" (>|<|within) [^<>]*$", found["relation"])
-    if sign is None:
-        raise ValueError(f"relation {found['relation']!r} has no sign")
-    value, margin = float(found["value"]), float(found["margin"])
-    if sign[1] == ">":
-        return value + margin, math.inf
-    if sign[1] == "<":
-        return -math.inf, value - margin
-    return value - margin, value + margin
-
-
 def forests(hypotheses: Mapping[str, Data]) -> list[Forest]:
     """Hypotheses in groups of equal unit: same metrics, and differences apart from levels."""
     groups: dict[tuple[str, ...], dict[str, Data]] = {}
     for name, found in hypotheses.items():
-        key = (*dict.fromkeys(found["metrics"]), _what(found))
+        key = (*dict.fromkeys(found["metrics"]), _unit(found))
         groups.setdefault(key, {})[name] = found
     return [_forest(key, group) for key, group in groups.items()]
 
 
-def _what(found: Data) -> str:
+def _unit(found: Data) -> str:
     # A difference of differences has the unit of a difference and may share its scale.
     return "Mean" if len(found["arms"]) == 1 else "Difference"
 
 
 def _forest(key: Sequence[str], group: Mapping[str, Data]) -> Forest:
-    *metrics, what = key
+    *metrics, unit = key
     bars = {name: _bar(name, found) for name, found in group.items()}
-    scale = scale_for(list(bars.values()), with_zero=what == "Difference")
+    scale = scale_for(list(bars.values()), with_zero=unit == "Difference")
     rows = tuple(
         Row(
             name=name,
             says=found.get("says") or "",
-            relation=found["relation"],
+            condition=found["condition"],
             conclusion=found["conclusion"],
             picture=strip(bars[name], scale),
         )
@@ -99,21 +82,21 @@ def _forest(key: Sequence[str], group: Mapping[str, Data]) -> Forest:
     )
     seeds = sorted({bar.plain.n for bar in bars.values() if bar.plain.n is not None})
     n = f", n = {' or '.join(map(str, seeds))} seeds" if seeds else ""
-    paired = ", paired by seed" if what == "Difference" else ""
+    paired = ", paired by seed" if unit == "Difference" else ""
     between = "in" if len(metrics) == 1 else "between"
-    said = f"{what} {'of' if what == 'Mean' else between} {' and '.join(metrics)}{paired}{n}"
-    return Forest(said, rows, axis(scale))
+    title = f"{unit} {'of' if unit == 'Mean' else between} {' and '.join(metrics)}{paired}{n}"
+    return Forest(title, rows, axis(scale))
 
 
 def _bar(name: str, found: Data) -> Bar:
     plain, tested = recorded_interval(found["interval"]), recorded_interval(found.get("tested"))
-    low, high = region_of(found)
+    region = region_of(found["relation"], float(found["value"]), float(found["margin"]))
     alt = (
         f"{name}: mean {interval_text(plain)} at {percent(plain.level)}, corrected interval "
-        f"{ends_text(tested)} at {percent(tested.level)}; predicted {found['relation']}; "
+        f"{ends_text(tested)} at {percent(tested.level)}; hypothesis {found['condition']}; "
         f"{found['conclusion']}"
     )
-    return Bar(plain, tested, low, high, alt)
+    return Bar(plain, tested, region.low, region.high, alt)
 
 
 def findings_table(hypotheses: Mapping[str, Data], alpha: float | None) -> PageTable | None:
@@ -123,18 +106,18 @@ def findings_table(hypotheses: Mapping[str, Data], alpha: float | None) -> PageT
     plain = levels(recorded_interval(found["interval"]) for found in hypotheses.values())
     head = (
         "hypothesis",
-        "mean",
-        f"{plain} interval",
+        "condition",
+        f"mean, {plain} interval",
         "corrected interval",
         "conclusion",
-        "sign flips",
+        "sign-flip test",
         "n",
     )
     rows = tuple(_finding_row(name, found) for name, found in hypotheses.items())
     caption = (
-        "The numbers behind the picture. Corrected by Holm over "
-        f"{count_of(len(hypotheses), 'hypothesis', 'hypotheses')} at level {number(alpha)}; p is two-sided, n "
-        "counts seeds."
+        "Differences are paired by seed. Corrected by Holm over "
+        f"{count_of(len(hypotheses), 'hypothesis', 'hypotheses')} at level {number(alpha)}; p is "
+        "two-sided, n counts seeds."
     )
     return PageTable(caption, head, rows)
 
@@ -144,8 +127,8 @@ def _finding_row(name: str, found: Data) -> tuple[Cell, ...]:
     more = found.get("more_seeds")
     return (
         code_cell(name),
-        number_cell(number(plain.mean)),
-        number_cell(ends_text(plain)),
+        text_cell(found["condition"]),
+        number_cell(number(plain.mean), ends_text(plain)),
         number_cell(ends_text(tested), f"at {percent(tested.level)}, p = {number(found.get('p'))}"),
         conclusion_cell(
             found["conclusion"], f"{count_of(more, 'more seed')} would decide" if more else ""
@@ -155,10 +138,11 @@ def _finding_row(name: str, found: Data) -> tuple[Cell, ...]:
     )
 
 
-def _sign_flip_cell(second: Data, level: float, n: int | None) -> Cell:
-    said, smallest = second.get("conclusion") or "not asked", nan_if_null(second.get("smallest_p"))
+def _sign_flip_cell(test: Data, level: float, n: int | None) -> Cell:
+    conclusion = test.get("conclusion") or "not computed"
+    smallest = nan_if_null(test.get("smallest_p"))
     return text_cell(
-        sign_flip_text(said, smallest, level, n or 0), f"p = {number(second.get('p'))}"
+        sign_flip_text(conclusion, smallest, level, n or 0), f"p = {number(test.get('p'))}"
     )
 
 
@@ -191,7 +175,7 @@ def _stated(check: Data) -> str:
 
 def _reading(reading: str | None) -> str:
     """How the printed digits relate to the number, where digits were printed."""
-    return {"right": "digits right", "truncated": "digits cut off, not rounded"}.get(
+    return {"right": "correctly rounded", "truncated": "truncated, not rounded"}.get(
         reading or "", f"digits {reading}" if reading else ""
     )
 
@@ -201,25 +185,25 @@ def _digits(value: float | None) -> str:
 
 
 def arms_table(arms: Mapping[str, Data], shared: Mapping[str, Any]) -> PageTable | None:
-    """What each arm sets beyond what all of them set, and how hard its loss pulls."""
+    """What each arm sets beyond what all of them set, and its initial gradient norm."""
     if not arms:
         return None
     rows: list[tuple[Cell, ...]] = []
     for name, arm in arms.items():
         own = {k: v for k, v in (arm.get("overrides") or {}).items() if k not in shared}
-        chosen = ", ".join(f"{v} in {n} seeds" for v, n in (arm.get("chosen") or {}).items())
+        chosen = ", ".join(f"{v} × {n}" for v, n in (arm.get("chosen") or {}).items())
         norm, ratio = number(arm.get("gradient_norm")), number(arm.get("gradient_ratio"))
         rows.append(
             (
                 code_cell(name),
-                code_cell(*settings(own)),
+                code_cell(*as_arguments(own) or ["–"]),
                 number_cell(norm),
                 number_cell(ratio),
                 text_cell(chosen),
             )
         )
-    head: tuple[str, ...] = ("arm", "what it sets", "first gradient", "ratio", "chosen")
-    if not any(row[-1].lines for row in rows):  # only a tuned contest chooses
+    head: tuple[str, ...] = ("arm", "settings", "first gradient", "ratio", "chosen × seeds")
+    if not any(row[-1].lines for row in rows):  # only a tuned arm chooses a value
         head, rows = head[:-1], [row[:-1] for row in rows]
     caption = (
         "First gradient: mean L2 norm on one example's logits before any step; ratio: to the first "
@@ -233,19 +217,6 @@ def shared_by(arms: Mapping[str, Data]) -> dict[str, Any]:
     sets = [arm.get("overrides") or {} for arm in arms.values()]
     first = sets[0] if sets else {}
     return {k: v for k, v in first.items() if all(k in s and s[k] == v for s in sets)}
-
-
-def settings(overrides: Mapping[str, Any]) -> list[str]:
-    """Overrides as the command line takes them."""
-    return [f"{key}={_written(value)}" for key, value in overrides.items()] or ["–"]
-
-
-def _written(value: Any) -> str:
-    if isinstance(value, list):
-        return f"[{','.join(_written(entry) for entry in value)}]"
-    if value is None:
-        return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def scores_table(cells: Sequence[Data]) -> PageTable | None:
@@ -265,17 +236,54 @@ def scores_table(cells: Sequence[Data]) -> PageTable | None:
     seeds = sorted({str(cell["interval"].get("n", "–")) for cell in cells})
     level = levels(recorded_interval(cell["interval"]) for cell in cells)
     caption = (
-        f"Test split: mean over n = {' or '.join(seeds)} seeds, its {level} interval, and the "
-        "baseline. A dash: not measured."
+        f"Test split: mean over n = {' or '.join(seeds)} seeds, its {level} t interval, and the "
+        "baseline, the score of the best constant prediction. A dash: not measured."
     )
     return PageTable(caption, head, tuple(rows))
 
 
 def _cell(cell: Data) -> Cell:
     interval = recorded_interval(cell["interval"])
-    baseline = cell.get("baseline")
+    baseline = nan_if_null(cell.get("baseline"))
     return number_cell(
         number(interval.mean),
         ends_text(interval),
-        "no baseline" if baseline is None else f"baseline {number(baseline)}",
+        "no baseline" if math.isnan(baseline) else f"baseline {number(baseline)}",
     )
+
+
+def models_table(models: Mapping[str, Data]) -> PageTable | None:
+    """McNemar's test of two trained models at each seed, as counts."""
+    if not models:
+        return None
+    rows = []
+    for names, test in tests_by_arms(models):
+        pairs = test.get("by_seed") or []
+        rows.append(
+            (
+                code_cell(*names),
+                code_cell(*test.get("arms", ())),
+                number_cell(", ".join(f"{pair['first']}:{pair['second']}" for pair in pairs)),
+                number_cell(", ".join(f"{nan_if_null(pair['p']):.2g}" for pair in pairs)),
+                number_cell(number(test.get("median_p"))),
+                number_cell(f"{test.get('significant_seeds', '–')} of {len(pairs)}"),
+            )
+        )
+    head = (
+        "hypotheses",
+        "models",
+        "only one correct, by seed",
+        "p, by seed",
+        "median p",
+        "seeds with p < 0.05",
+    )
+    caption = "Counts of test examples that only one of the two models classifies correctly."
+    return PageTable(caption, head, tuple(rows))
+
+
+def tests_by_arms(models: Mapping[str, Data]) -> list[tuple[list[str], Data]]:
+    """Names of the hypotheses that compare the same two arms, and their one test."""
+    groups: dict[frozenset[str], list[str]] = {}
+    for name, test in models.items():
+        groups.setdefault(frozenset(test.get("arms") or [name]), []).append(name)
+    return [(names, models[names[0]]) for names in groups.values()]

@@ -4,7 +4,6 @@ python scripts/readme.py            rewrite README.md
 python scripts/readme.py --check    exit 1 when it would change
 """
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from lossheads.analysis.html import humanize
 from lossheads.claims.render.section import decisive_evidence
+from lossheads.claims.verdict_file import load_verdict
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "outputs" / "reference"
@@ -65,8 +65,7 @@ def filled(text: str) -> str:
 
 
 def _read(slug: str) -> dict[str, Any]:
-    data: dict[str, Any] = json.loads((REFERENCE / slug / "verdict.json").read_text("utf-8"))
-    return data
+    return load_verdict(REFERENCE / slug / "verdict.json")
 
 
 def _where(source: dict[str, str]) -> str:

@@ -11,6 +11,7 @@ import pytest
 from lossheads.analysis.format import interval_text, number, recorded_interval
 from lossheads.claims.reading import list_claims
 from lossheads.claims.render.html import claims_page
+from lossheads.claims.render.markdown import to_markdown
 from lossheads.claims.render.section import decisive_evidence
 from lossheads.claims.schema import region_of
 from lossheads.claims.verdict_file import read_verdicts
@@ -77,6 +78,19 @@ def test_every_arm_appears_with_its_settings(page):
 def test_every_section_says_why_and_what_would_change_our_mind(page):
     assert "not recorded in this folder" not in page.text.lower()
     assert "Not recorded" not in page.text
+
+
+@pytest.mark.parametrize("data", VERDICTS, ids=lambda data: data["slug"])
+def test_every_verdict_has_its_numbers_and_commands_in_markdown(data):
+    text = to_markdown(data, ["metrics.png"])
+    for name, found in data["hypotheses"].items():
+        assert f"| `{name}` | {found['condition']} | " in text
+        assert interval_text(recorded_interval(found["interval"])).replace(" ", "<br>", 1) in text
+    for name, check in data["checks"].items():
+        assert f"| `{name}` | " in text
+        assert f"| {check['computed']:.10g} | " in text
+    assert "\n".join(data["commands"]) in text
+    assert "\n\n\n" not in text
 
 
 def test_the_headline_counts_the_words(page):

@@ -21,10 +21,10 @@ def write_verdict(verdict: Verdict, folder: Path, figures: Sequence[str] = ()) -
         The path of verdict.md.
     """
     data = to_json(verdict)
-    page = folder / "verdict.md"
+    page, text = folder / "verdict.md", to_markdown(data, figures)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "verdict.json", data)
-    write_text(page, to_markdown(data, figures))
+    write_text(page, text)
     return page
 
 

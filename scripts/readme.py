@@ -46,9 +46,9 @@ def claims() -> str:
             verdict = _read(folder.name)
             link = f"[`{folder.name}`](outputs/reference/{folder.name}/verdict.md)"
             where = _where(verdict["source"])
-            word = humanize(verdict["verdict"])
+            found = humanize(verdict["verdict"])
             evidence = decisive_evidence(verdict).replace("|", "\\|")
-            lines.append(f"| {link} | {where} | {word} | {evidence} |")
+            lines.append(f"| {link} | {where} | {found} | {evidence} |")
     return "\n".join(lines)
 
 

@@ -162,7 +162,7 @@ def _styled(arms: Arms) -> list[tuple[str, str, str]]:
 
 
 def _heights(arms: Sequence[str], metrics: Sequence[str]) -> dict[Pair, float]:
-    """Where each mark stands: metrics one apart, arms spread over 0.7 of a row."""
+    """The height of each mark: metrics one apart, arms spread over 0.7 of a row."""
     middle = (len(arms) - 1) / 2
     return {
         (arm, metric): row + 0.7 * (index - middle) / len(arms)
@@ -215,7 +215,7 @@ def _draw_baselines(
 
 
 def _baseline_text(arms: Arms, metric: str, baselines: Mapping[Pair, float]) -> str:
-    """The baseline of a metric in words; all of them where arms differ.
+    """The baseline of a metric as text; all of them where arms differ.
 
     They may: what Keras 2.3 printed, and so its baseline, depends on the loss.
     """

@@ -27,7 +27,7 @@ class Bar:
         plain: Mean with its 95 % interval.
         tested: The corrected interval, which decides.
         low, high: The region of the hypothesis; infinite where it has no border.
-        alt: The same in words, for those who do not see the picture.
+        alt: The same as text, for those who do not see the picture.
     """
 
     plain: RecordedInterval
@@ -45,7 +45,7 @@ class Scale:
     high: float
 
     def at(self, value: float) -> float:
-        """Where a number stands, in per cent from the left; what lies beyond, at the edge."""
+        """The position of a number, in per cent from the left; what lies beyond, at the edge."""
         share = (value - self.low) / (self.high - self.low)
         return 100 * min(max(share, 0.0), 1.0)
 

@@ -65,9 +65,9 @@ def breakable(text: str) -> Markup:
     return Markup(str(escape(text)).replace("_", "_<wbr>").replace("/", "/<wbr>"))
 
 
-def humanize(word: str) -> str:
+def humanize(name: str) -> str:
     """A verdict as people read it: metric_artefact -> metric artefact."""
-    return word.replace("_", " ")
+    return name.replace("_", " ")
 
 
 def write_text(path: Path, text: str) -> None:

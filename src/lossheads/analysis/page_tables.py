@@ -83,13 +83,22 @@ def _in_markdown(cell: Cell) -> str:
     return (" " if cell.kind == "code" else "\n").join(lines) or "–"
 
 
-def rich_table(table: PageTable, title: str) -> Table:
-    """The table on a terminal; names break at their separators, numbers do not."""
+def rich_table(table: PageTable, title: str, without: Sequence[str] = ()) -> Table:
+    """The table on a terminal, some columns left out; names break at their separators."""
+    kept = [index for index, name in enumerate(table.head) if name not in without]
     shown = Table(title=title, title_justify="left", caption=table.caption, caption_justify="left")
-    for index, name in enumerate(table.head):
+    for index in kept:
         numbers = index > 0 and all(row[index].kind == "number" for row in table.rows)
         justify: Literal["left", "right"] = "right" if numbers else "left"
-        shown.add_column(FoldedName(name), justify=justify, overflow="fold")
+        shown.add_column(FoldedName(table.head[index]), justify=justify, overflow="fold")
     for row in table.rows:
-        shown.add_row(*(FoldedName("\n".join(cell.lines) or "–") for cell in row))
+        shown.add_row(*(_on_terminal(row[index]) for index in kept))
     return shown
+
+
+def _on_terminal(cell: Cell) -> FoldedName:
+    # An interval stays in one piece where its column allows it.
+    lines = [
+        line.replace(" ", "\N{NO-BREAK SPACE}") if line[:1] == "[" else line for line in cell.lines
+    ]
+    return FoldedName("\n".join(lines) or "–")

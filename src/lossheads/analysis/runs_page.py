@@ -112,7 +112,7 @@ def _pictures(arms: Arms, finished: Sequence[Result]) -> list[Picture]:
         return []
     names = f"Arms: {', '.join(arms)}; metrics: {', '.join(shown)}."
     counts = [final(runs, metric, "test").n for runs in arms.values() for metric in shown]
-    ends_over, curves_over = (over_seeds(counts, word) for word in ("interval", "band"))
+    ends_over, curves_over = (over_seeds(counts, kind) for kind in ("interval", "band"))
     ends = puzzle_figure(arms, shown, title="Every arm at the end of training")
     curves = epochs_figure(arms, shown[:2], title="Every arm while it trains")
     return [

@@ -72,15 +72,15 @@ def _groups(results: Sequence[Result]) -> list[tuple[dict[str, Any], list[Result
             groups.append((data, [result]))
     merged: list[tuple[dict[str, Any], list[Result]]] = []
     for settings, runs in groups:
-        place = next(
+        index = next(
             (i for i, (_, known) in enumerate(merged) if _same_examples(known, runs)), None
         )
-        if place is None:
+        if index is None:
             merged.append((settings, runs))
         else:
-            known, before = merged[place]
+            known, before = merged[index]
             shared = {k: v for k, v in known.items() if k in settings and settings[k] == v}
-            merged[place] = (shared, before + runs)
+            merged[index] = (shared, before + runs)
     return merged
 
 

@@ -143,11 +143,11 @@ class Item:
         return text
 
     def one_of(self, allowed: Iterable[str]) -> str:
-        """One of the `allowed` words."""
-        word, known = self.text(), list(allowed)
-        if word not in known:
-            self.refuse(f"got {word!r}; {_suggestion(word, known)}")
-        return word
+        """One of the `allowed` values."""
+        value, known = self.text(), list(allowed)
+        if value not in known:
+            self.refuse(f"got {value!r}; {_suggestion(value, known)}")
+        return value
 
     def number(self) -> float:
         """A finite number; `1e-3` counts, though YAML 1.1 calls it text."""
@@ -257,9 +257,9 @@ def _plain(item: Item) -> Scalar:
     return value
 
 
-def _suggestion(word: str, allowed: Collection[str]) -> str:
+def _suggestion(value: str, allowed: Collection[str]) -> str:
     """The nearest allowed value, if one is near, and all that are allowed."""
-    near, listed = near_matches(word, allowed), ", ".join(allowed)
+    near, listed = near_matches(value, allowed), ", ".join(allowed)
     return f"{near} (allowed: {listed})" if near.startswith("did") else f"allowed: {listed}"
 
 

@@ -187,7 +187,7 @@ def _arms(fields: Mapping[str, Item]) -> dict[str, Arm]:
 
 
 def _redrawn(item: Item, cases: Collection[str]) -> Collection[str]:
-    """The cases in which each seed draws its own data; "" stands for a claim without cases."""
+    """The cases in which each seed draws its own data; "" for a claim without cases."""
     if not item.is_mapping:
         return (cases or ("",)) if item.one_of(DATA) == "per_seed" else ()
     named_cases = item.fields(("per_seed",))["per_seed"].items()

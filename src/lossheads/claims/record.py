@@ -103,7 +103,7 @@ def arm_summaries(runs: ArmRuns) -> tuple[ArmSummary, ...]:
 
 
 def failed(runs: ArmRuns) -> tuple[str, ...]:
-    """Runs that broke, and diverged ones that the verdict would rest on, in words."""
+    """Runs that failed, and diverged ones that the verdict would rest on, a line each."""
     problems = [run for run in runs.all() if run.status in ("failed", "interrupted")]
     if runs.seeds:
         used = [run for arm in runs.claim.arms for run in runs.of(arm)]

@@ -150,7 +150,7 @@ class Claim:
     Attributes:
         slug: The file's stem.
         says: Our paraphrase, at most 25 words.
-        statement: What exactly is put to the test.
+        statement: What exactly is tested.
         arms: By name; `case/arm` when there are cases. Empty when checks alone decide.
         grid: Key and values tried on each side under `tuned_rate`.
         choose_by: The metric that chooses from the grid on the validation split.

@@ -73,8 +73,8 @@ def _refuse_diverged(results: Sequence[Result]) -> None:
     if diverged:
         at = diverged[0].diverged_at or {}
         raise RunsFailed(
-            f"{len(diverged)} of {len(results)} run(s) diverged, first {diverged[0].name}: the loss "
-            f"was not finite at step {at.get('step')} with learning rate "
+            f"{len(diverged)} of {len(results)} run(s) diverged, first {diverged[0].name}: the "
+            f"loss was not finite at step {at.get('step')} with learning rate "
             f"{at.get('learning_rate'):g}; try a smaller optimizer.lr"
         )
 

@@ -13,6 +13,9 @@ from lossheads.claims.render.section import section_of
 from lossheads.claims.render.tables import tests_by_arms
 from lossheads.claims.verdict_file import to_json
 
+# Columns of the hypotheses that a terminal has no width for; verdict.md has them.
+_ON_PAGES_ONLY = ("corrected interval", "sign-flip test")
+
 
 def print_verdict(verdict: Verdict, console: Console) -> None:
     """Numbers, hypotheses and checks; then the verdict and what decided it."""
@@ -25,7 +28,7 @@ def print_verdict(verdict: Verdict, console: Console) -> None:
         console.print(rich_table(section.cells, "Results: arms × metrics"))
         console.print(section.covers, markup=False)
     if section.findings:
-        console.print(rich_table(section.findings, "Hypotheses"))
+        console.print(rich_table(section.findings, "Hypotheses", without=_ON_PAGES_ONLY))
     for names, test in tests_by_arms(data["models"]):
         console.print(_model_text(names, test), markup=False)
     if section.checks:

@@ -29,7 +29,7 @@ def run(
     status: Status = "finished",
     steps: Sequence[int] | None = None,
 ) -> Result:
-    """A run with history at steps 0, 100, 200, …; a finished one has its last validation step on test, too."""
+    """A run with history at steps 0, 100, 200, …; a finished one measured test at the last."""
     at = steps or [100 * index for index in range(len(history))]
     walked = []
     for index, (step, values) in enumerate(zip(at, history, strict=True)):

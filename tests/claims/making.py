@@ -51,7 +51,7 @@ def hypothesis(relation: str = "greater", **fields: Any) -> Hypothesis:
     """A hypothesis about arms a and b under accuracy_score, unless said otherwise."""
     arms = fields.pop("arms", ("a", "b"))
     metrics = fields.pop("metrics", ("accuracy_score",) * len(arms))
-    defaults = {"name": "p", "value": 0.0, "margin": 0.0, "says": "", "place": "here"}
+    defaults = {"name": "p", "value": 0.0, "margin": 0.0, "says": "", "location": "here"}
     return Hypothesis(relation=relation, arms=arms, metrics=metrics, **{**defaults, **fields})
 
 

@@ -45,9 +45,10 @@ def command(words: list[str]) -> int:
 
 def _run(claim: "Claim", seeds: Seeds, extra: list[str], reference: Path, save: bool) -> int:
     from lossheads.claims.render.console import print_verdict
-    from lossheads.claims.render.markdown import exit_status, write_page
+    from lossheads.claims.render.markdown import write_verdict
     from lossheads.claims.render.pictures import draw
     from lossheads.claims.runner import run_claim
+    from lossheads.claims.verdict_file import exit_status
     from lossheads.cli.console import wide_console
     from lossheads.metrics import find_metric
     from lossheads.runs.build import build_head
@@ -67,7 +68,7 @@ def _run(claim: "Claim", seeds: Seeds, extra: list[str], reference: Path, save: 
     )
     outputs = Path(compose(extra)["output_dir"])
     folder = outputs / "claims" / claim.slug
-    page = write_page(verdict, folder, draw(verdict, outputs, folder))
+    page = write_verdict(verdict, folder, draw(verdict, outputs, folder))
     print_verdict(verdict, console)
     console.print(f"Written: {page}")
     if verdict.chosen:
@@ -104,15 +105,15 @@ def _save_reference(folder: Path, reference: Path) -> None:
 def _list(claims: "Sequence[Claim]") -> None:
     from rich.table import Table
 
-    from lossheads.analysis.tables import Name
+    from lossheads.analysis.tables import FoldedName
     from lossheads.cli.console import wide_console
 
     shown = Table(title=f"{len(claims)} claims; run one with: lossheads claim run NAME")
     for name in ("claim", "source", "date", "statement"):
         shown.add_column(name, overflow="fold")
     for claim in claims:
-        document = Name(claim.source.document)
-        shown.add_row(Name(claim.slug), document, claim.source.date, claim.says)
+        document = FoldedName(claim.source.document)
+        shown.add_row(FoldedName(claim.slug), document, claim.source.date, claim.says)
     wide_console().print(shown)
 
 

@@ -59,7 +59,7 @@ def grouped_loss(head: str, label: int, *scores: float) -> float:
     return float(made.loss(torch.tensor([scores], dtype=torch.float64), target))
 
 
-def grouped_lead(label: int, *scores: float) -> float:
+def grouped_margin(label: int, *scores: float) -> float:
     """By how much the true class leads the best other; negative when the decision is wrong."""
     return scores[label] - max(s for k, s in enumerate(scores) if k != label)
 

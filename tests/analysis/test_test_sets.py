@@ -132,7 +132,7 @@ def test_data_drawn_with_every_seed_are_one_and_fixed_ones_are_others() -> None:
     drawn = [ended(s, data={"seed": s}, dataset="blobs", digest=f"d{s}") for s in range(3)]
     fixed = [ended(s, data={"seed": 7}, dataset="blobs", digest="d7") for s in range(3)]
     assert titles([*drawn, *fixed]) == {
-        "blobs, dataset.seed=the seed's": 3,
+        "blobs, dataset.seed=follows seed": 3,
         "blobs, dataset.seed=7": 3,
     }
 

@@ -6,16 +6,16 @@ import pytest
 from scipy import stats
 
 from lossheads.analysis.aggregate import (
+    axis_label,
     baseline_of,
-    check,
+    check_shown,
     curve,
     describe_baseline,
     final,
     is_score_up_to_one,
     perfect,
-    quantity,
+    seed_interval,
     skill,
-    spread,
 )
 from lossheads.errors import UserError
 from lossheads.records import MetricInfo
@@ -25,7 +25,7 @@ from .making import ARGMAX, CELLS, puzzle, run
 
 def test_the_interval_is_students():
     values = np.random.default_rng(0).normal(0.9, 0.01, 7)
-    found = spread(list(values))
+    found = seed_interval(list(values))
     low, high = stats.t.interval(0.95, 6, loc=values.mean(), scale=stats.sem(values))
     assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
     assert (found.n, found.left_out) == (7, 0)
@@ -33,22 +33,24 @@ def test_the_interval_is_students():
 
 def test_an_interval_by_hand():
     # Values 1, 2, 3: deviation 1, standard error 1/√3, t(0.975, 2) = 4.302653.
-    assert spread([1.0, 2.0, 3.0]).half_width == pytest.approx(4.302653 / math.sqrt(3), rel=1e-6)
+    assert seed_interval([1.0, 2.0, 3.0]).half_width == pytest.approx(
+        4.302653 / math.sqrt(3), rel=1e-6
+    )
 
 
 def test_equal_seeds_have_their_own_value_as_mean():
-    found = spread([0.1, 0.1, 0.1])  # the sum of three tenths is not three tenths
+    found = seed_interval([0.1, 0.1, 0.1])  # the sum of three tenths is not three tenths
     assert (found.mean, found.half_width) == (0.1, 0.0)
 
 
 def test_one_seed_has_a_mean_but_no_interval():
-    found = spread([0.5, math.nan])
+    found = seed_interval([0.5, math.nan])
     assert (found.mean, found.n, found.left_out) == (0.5, 1, 1)
     assert math.isnan(found.half_width)
 
 
 def test_no_seed_has_no_mean():
-    found = spread([math.nan])
+    found = seed_interval([math.nan])
     assert math.isnan(found.mean)
     assert (found.n, found.left_out) == (0, 1)
 
@@ -108,7 +110,7 @@ def test_skill_runs_from_the_baseline_to_perfect():
         (0.9, "0.900 = 1 − 1/10"),
         (0.1, "0.100"),
         (0.9001, "0.900"),
-        (1.0, "1.000, perfect without looking"),
+        (1.0, "1.000, perfect for a constant prediction"),
     ],
 )
 def test_only_the_exact_baseline_is_called_one_minus_one_over_c(baseline, words):
@@ -129,7 +131,7 @@ def test_half_is_not_explained_by_two_classes():
     ],
 )
 def test_metrics_together_are_called_what_all_of_them_are(metrics, words):
-    assert quantity(metrics) == words
+    assert axis_label(metrics) == words
 
 
 @pytest.mark.parametrize(
@@ -143,4 +145,4 @@ def test_metrics_together_are_called_what_all_of_them_are(metrics, words):
 )
 def test_what_cannot_be_shown_is_refused(arms, metrics, words):
     with pytest.raises(UserError, match=words):
-        check(arms, metrics, "table")
+        check_shown(arms, metrics, "table")

@@ -1,4 +1,4 @@
-"""Contests against an engine that trains nothing: what is asked for, and what is read."""
+"""Claims run against an engine that trains nothing: what is asked for, and what is read."""
 
 import math
 import re
@@ -127,7 +127,7 @@ def test_a_higher_score_is_chosen_and_a_lower_loss(tmp_path):
 def test_a_factor_without_a_better_side_chooses_nothing(tmp_path):
     by_factor = claim(tmp_path, *TUNED, ("choose_by: nll_loss", "choose_by: fitted_temperature"))
     engine = Engine(tuned)
-    with pytest.raises(UserError, match="choose_by: .*fitted_temperature"):
+    with pytest.raises(UserError, match=r"choose_by: .*fitted_temperature"):
         run_claim(by_factor, compose, engine, allow_metric=lambda *_: None)
     assert engine.calls == []
 
@@ -135,7 +135,7 @@ def test_a_factor_without_a_better_side_chooses_nothing(tmp_path):
 def test_a_metric_that_is_not_on_validation_chooses_nothing(tmp_path):
     chosen = ("choose_by: nll_loss", "choose_by: tuned/macro_f1_score")
     engine = Engine(tuned)
-    with pytest.raises(UserError, match="choose_by: tuned/macro_f1_score .*validation"):
+    with pytest.raises(UserError, match=r"choose_by: tuned/macro_f1_score .*validation"):
         run_claim(claim(tmp_path, *TUNED, chosen), compose, engine, allow_metric=lambda *_: True)
     assert engine.calls == []
 
@@ -153,7 +153,7 @@ def test_a_failed_run_leaves_the_verdict_open_and_is_named(tmp_path):
 
 def test_curves_are_joined_by_step_not_by_place(tmp_path):
     def stopping(config):
-        """Seed 0 stopped early and keeps its validation step at step 10 of 10, 20, 30; the others run on."""
+        """Seed 0 stopped early and keeps step 10 of 10, 20, 30; the others run on."""
         run = steady(config)
         start, end = run.history
         steps = [20, 10] if config["seed"] == 0 else [10, 20, 30]
@@ -193,7 +193,7 @@ def test_auto_asks_only_for_the_seeds_it_has_not_seen(tmp_path):
 
 def test_seeds_on_the_command_line_win_over_the_file(tmp_path):
     assert len(run_claim(claim(tmp_path), compose, Engine(steady), seeds=6).seeds) == 6
-    with pytest.raises(UserError, match="got seeds=1: an interval needs at least 2"):
+    with pytest.raises(UserError, match="got seeds=1; seeds must be at least 2"):
         run_claim(claim(tmp_path), compose, Engine(steady), seeds=1)
 
 
@@ -202,7 +202,7 @@ def test_arms_that_resolve_to_the_same_are_refused_before_training(tmp_path):
         return {k: v for k, v in compose(arguments).items() if k != "head"}
 
     engine = Engine(steady)
-    with pytest.raises(UserError, match=r"line 9, arms\.b: arms a and b differ in nothing"):
+    with pytest.raises(UserError, match=r"line 9, arms\.b: arms a and b are identical"):
         run_claim(claim(tmp_path), blind, engine)
     assert engine.calls == []
 

@@ -91,7 +91,7 @@ PENCIL = [
     ("grouped_loss", ("grouped_cce", 1, 0, 0, 0), math.log(3)),
     ("grouped_loss", ("grouped_logsum_cce", 1, 0, 0, 0), math.log(3)),  # 1 + two rivals at par
     ("grouped_loss", ("grouped_centred_cce", 1, 0, 0, 0), math.log(2)),  # 1 + itself at the mean
-    ("grouped_lead", (0, 1, 4, 2), -3),
+    ("grouped_margin", (0, 1, 4, 2), -3),
     ("multilabel_temperature", (1, 0.2), 1.0),  # one label: both losses are one
 ]
 
@@ -140,6 +140,6 @@ def test_unknown_computations_are_refused_before_training(tmp_path):
 )
 def test_wrong_arguments_are_refused_by_line(tmp_path, check):
     engine = Engine(lambda config: result(config, {"accuracy_score": 0.5}))
-    with pytest.raises(UserError, match=r"line 12, checks\.c: \w+ does not take"):
+    with pytest.raises(UserError, match=r"line 12, checks\.c: \w+ does not accept"):
         run_claim(with_check(tmp_path, check), compose, engine)
     assert engine.calls == []

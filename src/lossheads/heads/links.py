@@ -4,12 +4,14 @@ A link is the half of a head that several losses share. Heads inherit one and ad
 """
 
 import math
-from typing import Self
+from typing import Self, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lossheads.heads.base import Head
+from lossheads.heads.criterion import mean_loss
 from lossheads.numerics import log_softmax, sigmoid, softmax
 from lossheads.outcomes import AnyOf, Outcome
 
@@ -21,6 +23,15 @@ class Link:
     """What every link has: the outcome, and indicators as the target of loss and framework."""
 
     outcome: Outcome
+
+    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Mean loss over the batch, in nats per example: a criterion, see `criterion.mean_loss`.
+
+        Args:
+            logits: (N, U); grouped ones may be (N, S, M).
+            labels: Integers are class indices or 0/1 labels, floats are distributions.
+        """
+        return mean_loss(cast(Head, self), logits, labels)
 
     def with_base_rates(self, base_rates: Tensor) -> Self:
         """The head that knows how often each class is present: itself, unless its loss cares.

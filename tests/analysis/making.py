@@ -3,10 +3,12 @@
 import math
 from collections.abc import Mapping, Sequence
 
+from lossheads.metrics.evaluate import ALL_METRICS, ALL_PER_CLASS_METRICS
 from lossheads.records import Measurement, Result, Status, ValidationStep
 
 ARGMAX, CELLS, KERAS = "accuracy_score", "elementwise_accuracy_score", "keras_2_3_accuracy"
 BASELINES = {ARGMAX: 0.1, CELLS: 0.9, KERAS: 0.1, "nll_loss": math.log(10)}
+INFO = {metric.name: metric.info for metric in (*ALL_METRICS, *ALL_PER_CLASS_METRICS)}
 CLASSES = [f"class {number}" for number in range(10)]
 
 
@@ -43,6 +45,7 @@ def run(
         history=walked,
         seconds=1.0,
         environment={},
+        metric_info=INFO,
     )
 
 

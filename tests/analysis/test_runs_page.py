@@ -1,13 +1,13 @@
 """The page over finished runs: complete, self-contained, safe."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 
 from lossheads.analysis.runs_page import runs_page, write_runs_page
 from lossheads.cli.report import command as report_command
 from lossheads.errors import UserError
-from lossheads.records import write_json
+from lossheads.records import write_result
 
 from .making import ARGMAX, CELLS, puzzle, run
 from .pages import Page, words
@@ -107,7 +107,7 @@ def test_the_command_writes_the_page_from_folders(tmp_path):
     for result in recorded():
         folder = tmp_path / "runs" / result.key
         folder.mkdir(parents=True)
-        write_json(folder / "result.json", asdict(result))
+        write_result(folder, result)
     target = tmp_path / "page.html"
     assert report_command([str(tmp_path), "--html", str(target)]) == 0
     assert "Every arm under every metric" in target.read_text(encoding="utf-8")

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from lossheads.analysis.runs_page import runs_page
 from lossheads.analysis.test_sets import by_test_set
 from lossheads.cli.console import print_arms
 from lossheads.cli.report import command as report_command
-from lossheads.records import CorrectMask, Result, write_json
+from lossheads.records import CorrectMask, Result, write_result
 
 from .making import ARGMAX, CELLS, run
 from .pages import Page, words
@@ -83,7 +83,7 @@ def test_the_csv_has_only_metrics_of_the_arms_own_data(
     for number, result in enumerate(strangers()):
         folder = tmp_path / "runs" / str(number)
         folder.mkdir(parents=True)
-        write_json(folder / "result.json", asdict(result))
+        write_result(folder, result)
     assert report_command([str(tmp_path), "--csv"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [(row["arm"], row["metric"], row["n"]) for row in rows] == [

@@ -11,13 +11,14 @@ from lossheads.analysis.aggregate import (
     curve,
     describe_baseline,
     final,
+    is_score_up_to_one,
     perfect,
     quantity,
     skill,
     spread,
 )
 from lossheads.errors import UserError
-from lossheads.metrics.evaluate import ALL_METRICS
+from lossheads.records import MetricInfo
 
 from .making import ARGMAX, CELLS, puzzle, run
 
@@ -80,16 +81,19 @@ def test_a_curve_of_nothing_is_empty():
     assert curve([], ARGMAX) == []
 
 
-def test_the_name_of_every_metric_tells_what_is_perfect_but_of_a_factor():
-    told = {metric.name: perfect(metric.name) for metric in ALL_METRICS}
-    assert {name for name, best in told.items() if math.isnan(best)} == {"fitted_temperature"}
-    known = {metric.name: metric.perfect for metric in ALL_METRICS}
-    assert {name: best for name, best in told.items() if best != known[name]}.keys() == {
-        "fitted_temperature"
-    }
-    assert perfect("outliers/held_out/max_score_fpr95_error") == 0.0
-    assert perfect("tuned/macro_f1_score") == 1.0
-    assert math.isnan(perfect("first_step/gradient_norm"))
+def test_what_is_perfect_stands_in_the_results_and_not_in_the_name():
+    made = run(0, [{ARGMAX: 0.5}])
+    odd = replace(made, metric_info={"gold_score": MetricInfo(False, 0.25)})
+    assert perfect([made, odd], "gold_score") == 0.25
+    assert not is_score_up_to_one([made, odd], "gold_score")
+    assert is_score_up_to_one([odd, made], ARGMAX)
+    assert math.isnan(perfect([made], "first_step/gradient_norm"))
+
+
+def test_a_metric_without_a_better_side_is_no_score_although_one_is_perfect():
+    made = run(0, [{ARGMAX: 0.5}])
+    assert perfect([made], "fitted_temperature") == 1.0
+    assert not is_score_up_to_one([made], "fitted_temperature")
 
 
 def test_skill_runs_from_the_baseline_to_perfect():

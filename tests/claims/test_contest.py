@@ -127,8 +127,16 @@ def test_a_higher_score_is_chosen_and_a_lower_loss(tmp_path):
 def test_a_factor_without_a_better_side_chooses_nothing(tmp_path):
     by_factor = claim(tmp_path, *TUNED, ("choose_by: nll_loss", "choose_by: fitted_temperature"))
     engine = Engine(tuned)
-    with pytest.raises(UserError, match="choose_by: fitted_temperature has no better side"):
+    with pytest.raises(UserError, match="choose_by: .*fitted_temperature"):
         run_claim(by_factor, compose, engine, allow_metric=lambda *_: None)
+    assert engine.calls == []
+
+
+def test_a_metric_that_is_not_on_validation_chooses_nothing(tmp_path):
+    chosen = ("choose_by: nll_loss", "choose_by: tuned/macro_f1_score")
+    engine = Engine(tuned)
+    with pytest.raises(UserError, match="choose_by: tuned/macro_f1_score .*validation"):
+        run_claim(claim(tmp_path, *TUNED, chosen), compose, engine, allow_metric=lambda *_: True)
     assert engine.calls == []
 
 

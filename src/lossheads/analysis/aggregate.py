@@ -1,7 +1,7 @@
 """Arms under metrics over seeds: means, 95 % intervals, baselines, and what had to be left out."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Literal
@@ -9,7 +9,7 @@ from typing import Literal
 from scipy import stats
 
 from lossheads.errors import UserError, near_matches
-from lossheads.records import Measurement, Result, ValidationStep, direction
+from lossheads.records import Measurement, MetricInfo, Result, ValidationStep
 
 Arms = Mapping[str, Sequence[Result]]  # arm name -> one result per seed
 Split = Literal["val", "test"]
@@ -72,9 +72,21 @@ def baseline_of(results: Sequence[Result], metric: str, split: Split) -> float:
     return spread([end.baselines.get(metric, math.nan) for end in ends if end is not None]).mean
 
 
-def perfect(metric: str) -> float:
-    """What perfect predictions score: 1 where higher is better, 0 where lower is, NaN elsewhere."""
-    return {1: 1.0, -1: 0.0, 0: math.nan}[direction(metric)]
+def metric_info(results: Iterable[Result], metric: str) -> MetricInfo:
+    """Facts about a metric, from the first result that knows it."""
+    known = (run.metric_info[metric] for run in results if metric in run.metric_info)
+    return next(known, MetricInfo(None, math.nan))
+
+
+def perfect(results: Iterable[Result], metric: str) -> float:
+    """Value of perfect predictions; NaN where it is unknown."""
+    return metric_info(results, metric).perfect
+
+
+def is_score_up_to_one(results: Iterable[Result], metric: str) -> bool:
+    """Whether higher is better and 1 is perfect: such metrics share an axis."""
+    info = metric_info(results, metric)
+    return info.higher_is_better is True and info.perfect == 1.0
 
 
 def skill(score: float, baseline: float, best: float) -> float:

@@ -24,9 +24,9 @@ from lossheads.analysis.aggregate import (
     describe_baseline,
     final,
     is_cut,
+    is_score_up_to_one,
     keeps_earlier,
     over_seeds,
-    perfect,
     quantity,
 )
 from lossheads.analysis.tables import folded
@@ -147,7 +147,7 @@ def _check(arms: Arms, metrics: Sequence[str], who: str) -> None:
             "draw two figures"
         )
     for metric in metrics:
-        if perfect(metric) != 1.0:
+        if not is_score_up_to_one((run for runs in arms.values() for run in runs), metric):
             raise UserError(
                 f"{who} got {metric}: it draws metrics of which more is better, up to 1, on one "
                 "axis; show losses, errors and factors in a table"

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lossheads.analysis import PUZZLE_METRICS
-from lossheads.analysis.aggregate import Arms, final, over_seeds, perfect, spread
+from lossheads.analysis.aggregate import Arms, final, is_score_up_to_one, over_seeds, spread
 from lossheads.analysis.arms import arms_of
 from lossheads.analysis.figures import COLOURS, epochs_figure, puzzle_figure
 from lossheads.analysis.format import environment_text, number
@@ -105,7 +105,8 @@ def _pictures(arms: Arms, finished: Sequence[Result]) -> list[Picture]:
     known = [
         metric
         for metric in finished[0].test.metrics
-        if perfect(metric) == 1.0 and all(metric in run.history[0].val.metrics for run in finished)
+        if is_score_up_to_one(finished, metric)
+        and all(metric in run.history[0].val.metrics for run in finished)
     ]
     shown = [metric for metric in _SHOWN if metric in known] or known[:2]
     if not shown or len(arms) > len(COLOURS):

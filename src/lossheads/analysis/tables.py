@@ -33,7 +33,7 @@ def table(arms: Arms, metrics: Sequence[str], split: Split = "test") -> pd.DataF
         for metric in metrics:
             at = final(results, metric, split)
             baseline = baseline_of(results, metric, split)
-            gained = skill(at.mean, baseline, perfect(metric))
+            gained = skill(at.mean, baseline, perfect(results, metric))
             rows.append(
                 (arm, metric, at.mean, at.low, at.high, at.n, at.left_out, baseline, gained, split)
             )

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from lossheads.claims.overrides import Value, as_arguments
 from lossheads.claims.schema import DATA_SEED, Arm, Claim
 from lossheads.errors import UserError, near_matches
-from lossheads.records import Result, direction, run_key
+from lossheads.records import Result, run_key
 
 Config = dict[str, Any]
 Compose = Callable[[list[str]], Config]
@@ -124,11 +124,19 @@ class ArmRuns:
         if len(self.grid) == 1:
             return self.grid[0]
         metric = self.claim.choose_by
-        sign = direction(metric)
 
         def merit(rate: Value) -> float:
-            score = sign * read(self._at(arm, rate, seed), metric, "val")
-            return -math.inf if math.isnan(score) else score
+            run = self._at(arm, rate, seed)
+            value = read(run, metric, "val")
+            if math.isnan(value):
+                return -math.inf
+            higher_is_better = run.info(metric).higher_is_better
+            if higher_is_better is None:
+                raise UserError(
+                    f"claim {self.claim.slug}, choose_by: neither direction of {metric} is better; "
+                    f"choose by another metric"
+                )
+            return value if higher_is_better else -value
 
         return max(self.grid, key=merit)
 

@@ -12,11 +12,12 @@ from lossheads.claims.arm_runs import FIRST_STEP, ArmRuns, Config, first_step
 from lossheads.claims.judge import ArmReport, Cell, Environment, ModelTest
 from lossheads.claims.schema import Hypothesis
 from lossheads.errors import UserError
-from lossheads.records import CorrectMask, Result, direction
+from lossheads.records import CorrectMask, Result
 
-# Raises UserError when the configuration cannot be built, or its outcome has no such metric.
+# Both raise UserError: when the configuration cannot be built, when its outcome has no such metric.
 AllowArm = Callable[[Config], object]
-AllowMetric = Callable[[Config, str], object]
+# Returns whether higher is better; None where neither direction is.
+AllowMetric = Callable[[Config, str], bool | None]
 
 # Measured beside the metrics of the outcome, e.g. outliers/digits/max_logit_auroc_score or
 # tuned/macro_f1_score: whether a run has them is known when it is read.
@@ -46,15 +47,27 @@ def refuse_metrics(runs: ArmRuns, allow_metric: AllowMetric) -> None:
     for place, arm, metric in sorted(asked):
         if error := _refusal(runs, allow_metric, arm, metric):
             raise UserError(f"{place}: {error}") from error
-    if claim.choose_by and direction(claim.choose_by) == 0:
-        raise UserError(
-            f"claim {claim.slug}, choose_by: {claim.choose_by} has no better side; choose by a "
-            f"metric in _score, _accuracy, _loss or _error"
-        )
+    if claim.choose_by:
+        _refuse_choice(runs, allow_metric)
     for metric in claim.show:
         errors = [_refusal(runs, allow_metric, arm, metric) for arm in claim.arms]
         if all(errors):
             raise UserError(f"claim {claim.slug}, show: {errors[0]}") from errors[0]
+
+
+def _refuse_choice(runs: ArmRuns, allow_metric: AllowMetric) -> None:
+    claim, metric = runs.claim, runs.claim.choose_by
+    if metric.startswith(_EXTRA_PREFIXES):
+        raise UserError(
+            f"claim {claim.slug}, choose_by: {metric} is not measured on the validation split; "
+            f"choose by a metric that is"
+        )
+    arm = next(iter(claim.arms.values()))
+    if allow_metric(runs.config(arm, runs.grid[0], 0), metric) is None:
+        raise UserError(
+            f"claim {claim.slug}, choose_by: neither direction of {metric} is better; choose by "
+            f"another metric"
+        )
 
 
 def _refusal(runs: ArmRuns, allow_metric: AllowMetric, arm: str, metric: str) -> UserError | None:

@@ -1,14 +1,17 @@
-"""Command-line words: argparse whose mistakes are one sentence, like everybody else's here."""
+"""What the commands share: their names, and a parser whose errors are one sentence."""
 
 import argparse
 from typing import NoReturn
 
 from lossheads.errors import UserError
 
+# Each is a module of this package with a function `command`.
+COMMANDS = ("train", "claim", "heads", "metrics", "board", "report")
+
 
 class Parser(argparse.ArgumentParser):
     """Raises `UserError` instead of printing its usage and ending the process."""
 
     def error(self, message: str) -> NoReturn:
-        who = self.prog.removeprefix("lossheads ")
-        raise UserError(f"{who}: {message}; see {self.prog} --help")
+        command = self.prog.removeprefix("lossheads ")
+        raise UserError(f"{command}: {message}; see {self.prog} --help")

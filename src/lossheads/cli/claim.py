@@ -16,34 +16,34 @@ Seeds = int | Literal["auto"] | None
 
 
 def command(words: list[str]) -> int:
-    """Carry out `lossheads claim …`; returns the exit status."""
-    # Settings may stand anywhere among the flags; argparse wants its positionals in one piece.
+    """`lossheads claim list | run`; returns the exit status."""
+    # Settings may stand anywhere between the flags; argparse needs its positionals in one piece.
     settings = [word for word in words if re.match(r"[\w.]+=", word)]
-    asked = _parser().parse_args([word for word in words if word not in settings])
+    given = _parser().parse_args([word for word in words if word not in settings])
 
     from lossheads.claims.reading import find_claim, list_claims
     from lossheads.claims.render.html import write_claims_page
     from lossheads.cli.console import wide_console
     from lossheads.runs.config import claim_folder, compose
 
-    folder = Path(asked.claims) if asked.claims else claim_folder()
+    folder = Path(given.claims) if given.claims else claim_folder()
     if not folder.is_dir():
         raise UserError(f"claim finds no folder {folder}: name one that holds claim files")
-    if asked.verb == "list":
+    if given.verb == "list":
         _list(list_claims(folder))
         return 0
-    claims = list_claims(folder) if asked.name == "all" else [find_claim(asked.name, folder)]
-    seeds, extra = _settings([*settings, *asked.settings])
+    claims = list_claims(folder) if given.name == "all" else [find_claim(given.name, folder)]
+    seeds, extra = _settings([*settings, *given.settings])
     if not claims:
         raise UserError(f"claim finds no claim file (*.yaml) in {folder}: name another folder")
-    reference = Path(asked.reference)
-    statuses = [_run(claim, seeds, extra, reference, asked.save) for claim in claims]
+    reference = Path(given.reference)
+    statuses = [_run(claim, seeds, extra, reference, given.save) for claim in claims]
     report = write_claims_page(Path(compose(extra)["output_dir"]) / "claims")
     wide_console().print(f"Report over all claims run so far: {report}")
     return max(statuses, key=lambda status: (status == 1, status))
 
 
-def _run(claim: "Claim", seeds: Seeds, extra: list[str], reference: Path, save_it: bool) -> int:
+def _run(claim: "Claim", seeds: Seeds, extra: list[str], reference: Path, save: bool) -> int:
     from lossheads.claims.render.console import print_verdict
     from lossheads.claims.render.markdown import exit_status, write_page
     from lossheads.claims.render.pictures import draw
@@ -57,10 +57,12 @@ def _run(claim: "Claim", seeds: Seeds, extra: list[str], reference: Path, save_i
     console = wide_console()
     verdict = run_claim(
         claim,
-        compose=lambda words: compose([*words, *extra]),
+        compose=lambda overrides: compose([*overrides, *extra]),
         execute=execute,
         seeds=seeds,
-        allow_metric=lambda config, name: find_metric(name, build_head(config).outcome),
+        allow_metric=lambda config, name: (
+            find_metric(name, build_head(config).outcome).higher_is_better
+        ),
         allow_arm=_try_arm,
     )
     outputs = Path(compose(extra)["output_dir"])
@@ -70,7 +72,7 @@ def _run(claim: "Claim", seeds: Seeds, extra: list[str], reference: Path, save_i
     console.print(f"Written: {page}")
     if verdict.chosen:
         console.print(f"Dashboard: lossheads board {outputs}")
-    if save_it and not verdict.failed:
+    if save and not verdict.failed:
         _save_reference(folder, reference / claim.slug)
     status = exit_status(verdict, reference)
     if status == 3:
@@ -81,7 +83,7 @@ def _run(claim: "Claim", seeds: Seeds, extra: list[str], reference: Path, save_i
 
 
 def _try_arm(config: Mapping[str, Any]) -> None:
-    """Refuse what the engine would refuse, before it is asked for many runs at once."""
+    """Check an arm before many of its runs are planned."""
     from lossheads.runs.build import build_parts
     from lossheads.runs.validate import check_numbers
 
@@ -90,9 +92,9 @@ def _try_arm(config: Mapping[str, Any]) -> None:
 
 
 def _save_reference(folder: Path, reference: Path) -> None:
-    """Copy what belongs under version control: numbers, page, pictures; small files only."""
+    """Copy the files for version control: numbers, page, figures."""
     reference.mkdir(parents=True, exist_ok=True)
-    for old in reference.glob("*.png"):  # pictures of arms that are no more
+    for old in reference.glob("*.png"):  # figures of arms that no longer exist
         old.unlink()
     for path in folder.iterdir():
         if path.suffix in (".json", ".md", ".png"):
@@ -106,7 +108,7 @@ def _list(claims: "Sequence[Claim]") -> None:
     from lossheads.cli.console import wide_console
 
     shown = Table(title=f"{len(claims)} claims; run one with: lossheads claim run NAME")
-    for name in ("claim", "made in", "date", "what was said"):
+    for name in ("claim", "source", "date", "statement"):
         shown.add_column(name, overflow="fold")
     for claim in claims:
         document = Name(claim.source.document)
@@ -121,8 +123,8 @@ def _settings(words: Sequence[str]) -> tuple[Seeds, list[str]]:
         key, equals, value = word.partition("=")
         if not equals or key not in ALLOWED:
             raise UserError(
-                f"claim run got {word!r}: a claim fixes what it asks; what can be set is "
-                f"{', '.join(ALLOWED)}"
+                f"claim run got {word!r}: a claim's settings are fixed; only "
+                f"{', '.join(ALLOWED)} can be set"
             )
         if key == "seeds":
             seeds = _seeds(value)
@@ -133,20 +135,20 @@ def _seeds(word: str) -> int | Literal["auto"]:
     if word == "auto":
         return "auto"
     if not word.isdecimal():
-        raise UserError(f"claim run got seeds={word}: it is a number or auto")
+        raise UserError(f"claim run: seeds must be a number or auto, got {word}")
     return int(word)
 
 
-# Settings that change where or on what a claim runs, or how often, but not what it asks.
+# Settings that change where, on which device or how often a claim runs, but not what it tests.
 ALLOWED = ("seeds", "device", "device.threads", "output_dir", "data_dir", "force")
 
 
 def _parser() -> Parser:
     """Flags and positionals of `lossheads claim list | run`."""
-    parser = Parser(prog="lossheads claim", description="Claims, and verdicts on them.")
+    parser = Parser(prog="lossheads claim", description="Claims and their verdicts.")
     parser.set_defaults(claims=None)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|run")
-    listed = verbs.add_parser("list", help="the claims, and where they were made")
+    listed = verbs.add_parser("list", help="list the claims and their sources")
     run = verbs.add_parser("run", help="train what is missing, print the verdict")
     run.add_argument("name", help="a claim's name, a claim file (.yaml), or all")
     run.add_argument("settings", nargs="*", help=f"{', '.join(ALLOWED)}, as KEY=VALUE")
@@ -159,7 +161,7 @@ def _parser() -> Parser:
         "--save-reference",
         action="store_true",
         dest="save",
-        help="make this verdict the committed one",
+        help="save this verdict as the reference",
     )
     for verb in (listed, run):
         verb.add_argument("--claims", metavar="FOLDER", help="claim files of your own")

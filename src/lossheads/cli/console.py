@@ -61,7 +61,7 @@ def metrics_table(result: Result) -> Table:
         shown.add_column(name, justify="left" if name == "metric" else "right")
     for name, value in measured.metrics.items():
         baseline = measured.baselines.get(name, float("nan"))
-        gained = skill(value, baseline, perfect(name))
+        gained = skill(value, baseline, perfect([result], name))
         shown.add_row(name, _number(value), _number(baseline), _number(gained))
     return shown
 

@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
 
 def command(words: list[str]) -> int:
-    """Carry out `lossheads heads [NAME …]`; returns the exit status."""
+    """`lossheads heads [NAME …]`; returns the exit status."""
     parser = Parser(
         prog="lossheads heads", description="What each head does, with a tiny worked example."
     )
     parser.add_argument("names", nargs="*", help="only these; default: all")
-    asked = parser.parse_args(words).names
+    names = parser.parse_args(words).names
 
     from lossheads.heads.examples import worked_examples
 
     examples = {example.name: example for example in worked_examples()}
-    for name in asked:
+    for name in names:
         if name not in examples:
-            raise UserError(f"heads knows no {name!r}; {near_matches(name, examples)}")
-    _print([examples[name] for name in asked or examples])
+            raise UserError(f"heads has no {name!r}; {near_matches(name, examples)}")
+    _print([examples[name] for name in names or examples])
     return 0
 
 

@@ -20,7 +20,7 @@ from lossheads.outcomes import AnyOf, Outcome
 _COPYING = object()
 
 # A class that no training example shows still needs a finite bias.
-_RAREST = 1e-6
+_MIN_RATE = 1e-6
 
 
 class Link:
@@ -47,7 +47,7 @@ class Link:
         return mean_loss(cast(Head, self), logits, labels)
 
     def with_base_rates(self, base_rates: Tensor) -> Self:
-        """The head that knows how often each class is present: itself, unless its loss cares.
+        """The head that knows how often each class is present: itself, unless its loss uses them.
 
         Args:
             base_rates: outcome.columns, from the training split.
@@ -171,8 +171,8 @@ class GroupedLink(Link):
 def safe_base_rates(outcome: Outcome, base_rates: Tensor) -> Tensor:
     """Base rates moved off 0 (and 1, for labels), so that their logarithms are finite."""
     if isinstance(outcome, AnyOf):
-        return base_rates.clamp(_RAREST, 1 - _RAREST)
-    rates = base_rates.clamp(min=_RAREST)
+        return base_rates.clamp(_MIN_RATE, 1 - _MIN_RATE)
+    rates = base_rates.clamp(min=_MIN_RATE)
     return rates / rates.sum(dim=-1, keepdim=True)
 
 

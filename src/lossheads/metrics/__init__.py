@@ -1,12 +1,14 @@
 """Metrics: numbers about predictions, each with its baseline.
 
-`measure` lays all of them on one member's predictions, `measure_cohort` on those of several at
-once; a single metric is called like a function:
-`accuracy_score(predictions)`, `accuracy_score.baseline(predictions)`.
+`measure` evaluates all of them for one member's predictions, `measure_cohort` for those of several
+at once; a single metric is called like a function:
+`accuracy_score(predictions)`, `accuracy_score.baseline(predictions)`. `metric` makes a new one.
 """
 
 from lossheads.metrics.base import Metric as Metric
 from lossheads.metrics.base import PerClassMetric as PerClassMetric
+from lossheads.metrics.base import metric as metric
+from lossheads.metrics.base import per_class_metric as per_class_metric
 from lossheads.metrics.base import skill as skill
 from lossheads.metrics.classification import accuracy_score as accuracy_score
 from lossheads.metrics.classification import balanced_accuracy_score as balanced_accuracy_score
@@ -33,6 +35,7 @@ from lossheads.metrics.evaluate import add_threshold_metrics as add_threshold_me
 from lossheads.metrics.evaluate import find_metric as find_metric
 from lossheads.metrics.evaluate import measure as measure
 from lossheads.metrics.evaluate import measure_cohort as measure_cohort
+from lossheads.metrics.evaluate import metric_info as metric_info
 from lossheads.metrics.evaluate import metrics_for as metrics_for
 from lossheads.metrics.evaluate import per_class_metrics_for as per_class_metrics_for
 from lossheads.metrics.frameworks import fastai_accuracy_multi as fastai_accuracy_multi
@@ -59,5 +62,6 @@ from lossheads.metrics.ranking import excess_coverage_error as excess_coverage_e
 from lossheads.metrics.ranking import macro_roc_auc_score as macro_roc_auc_score
 from lossheads.metrics.ranking import mean_average_precision_score as mean_average_precision_score
 from lossheads.metrics.ranking import ranking_loss as ranking_loss
+from lossheads.metrics.stats import LabelStats as LabelStats
 from lossheads.metrics.thresholds import compare_thresholds as compare_thresholds
 from lossheads.metrics.thresholds import tuned_thresholds as tuned_thresholds

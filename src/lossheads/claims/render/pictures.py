@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lossheads.analysis import PUZZLE_METRICS
-from lossheads.analysis.aggregate import perfect, quantity
+from lossheads.analysis.aggregate import is_score_up_to_one, quantity
 from lossheads.analysis.figures import COLOURS, epochs_figure, puzzle_figure, save
 from lossheads.analysis.overview import write_overview
 from lossheads.claims.judge import Verdict
@@ -70,9 +70,7 @@ def _draw_arms(claim: Claim, case: str, arms: Arms, outputs: Path, folder: Path)
 
 def _drawable(metric: str, arms: Arms) -> bool:
     """Whether all runs have a metric, at the end and along the way, whose best value is 1."""
-    return perfect(metric) == 1.0 and all(
-        metric in measured.metrics
-        for runs in arms.values()
-        for run in runs
-        for measured in (run.test, run.history[0].val)
+    results = [run for runs in arms.values() for run in runs]
+    return is_score_up_to_one(results, metric) and all(
+        metric in measured.metrics for run in results for measured in (run.test, run.history[0].val)
     )

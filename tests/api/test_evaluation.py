@@ -122,8 +122,8 @@ def test_batches_add_up_exactly() -> None:
     for at in range(0, N, 64):
         accumulator.update(LOGITS[at : at + 64], LABELS[at : at + 64])
     assert len(accumulator) == N
-    assert accumulator.compute().to_frame().equals(
-        lh.evaluate(LOGITS, LABELS, head=HEAD).to_frame()
+    assert (
+        accumulator.compute().to_frame().equals(lh.evaluate(LOGITS, LABELS, head=HEAD).to_frame())
     )
     accumulator.reset()
     assert len(accumulator) == 0
@@ -179,7 +179,9 @@ WRONG: list[tuple[str, tuple[Any, Any], dict[str, Any], list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("given", "options", "words"), [w[1:] for w in WRONG], ids=[w[0] for w in WRONG])
+@pytest.mark.parametrize(
+    ("given", "options", "words"), [w[1:] for w in WRONG], ids=[w[0] for w in WRONG]
+)
 def test_a_wrong_call_is_one_sentence(
     given: tuple[Any, Any], options: dict[str, Any], words: list[str]
 ) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lossheads.heads.examples import HeadExample
 
 
-def command(words: list[str]) -> int:
+def command(words: list[str], trust: Sequence[str] = ()) -> int:
     """`lossheads heads [NAME …]`; returns the exit status."""
     parser = Parser(
         prog="lossheads heads", description="What each head does, with a tiny worked example."

@@ -7,7 +7,6 @@ package, unless the user trusts another package by name on the command line.
 import hashlib
 import importlib
 import inspect
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from torch import nn
 from lossheads.datasets.dataset import DatasetSource
 from lossheads.engine.cohort import OptimizerBuilder
 from lossheads.engine.member import BackboneBuilder
-from lossheads.errors import TRUST_GIVEN, UserError, near_matches
+from lossheads.errors import UserError, near_matches
 from lossheads.heads.base import Head
 from lossheads.runs.validate import check_head, check_optimizer, is_number
 
@@ -55,7 +54,6 @@ def build_parts(config: Mapping[str, Any]) -> Parts:
             not support the outcome of the data.
     """
     trust = config["trust"]
-    _refuse_ungranted_trust(trust)
     made = {role: build(role, config[role], trust) for role in ROLES}
     source: DatasetSource = made["dataset"]
     optimizer, kwargs = _split_optimizer(made["optimizer"])
@@ -115,22 +113,12 @@ def build(role: str, node: Mapping[str, Any], trust: Sequence[str]) -> Any:
         ) from error
 
 
-def _refuse_ungranted_trust(trust: Sequence[str]) -> None:
-    """Trust comes from the command line; a configuration file cannot grant it to itself."""
-    given = os.environ.get(TRUST_GIVEN)
-    if given is not None and not set(trust) <= set(given.split(",")):
-        raise UserError(
-            f"a configuration file sets trust to {', '.join(trust)}: only the command line can "
-            f"grant trust, with trust=[{','.join(trust)}]"
-        )
-
-
 def _admit(role: str, path: str, trust: Sequence[str]) -> Callable[..., Any]:
     allowed = [ROLES[role], *trust]
     if not any(path.startswith(f"{package}.") for package in allowed):
         raise UserError(
             f"{role}._target_ must be in {ROLES[role]}, got {path}; if you trust the package, add "
-            f"trust=[{path.split('.')[0]}] to the command line"
+            f"--trust {path.split('.')[0]} to the command line"
         )
     if trust and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # a user's own module is in the current folder

@@ -77,7 +77,8 @@ def test_it_is_the_mean_of_the_heads_own_loss_and_differentiable(head: lh.Head) 
     assert value.shape == ()
     torch.testing.assert_close(value, head.loss(z, head.encode(y)).mean())
     (gradient,) = torch.autograd.grad(value, z)
-    assert gradient.isfinite().all() and gradient.abs().sum() > 0
+    assert gradient.isfinite().all()
+    assert gradient.abs().sum() > 0
 
 
 @pytest.mark.parametrize("head", HEADS, ids=NAMES)
@@ -102,7 +103,8 @@ def test_half_precision_is_widened_and_autocast_is_served() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         value = CCE(layer(z), y)
     value.backward()
-    assert value.dtype == torch.float32 and layer.weight.grad is not None
+    assert value.dtype == torch.float32
+    assert layer.weight.grad is not None
 
 
 def test_a_loop_of_ones_own_learns_with_it() -> None:

@@ -2,14 +2,14 @@
 
 import html
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lossheads.api.inputs import HeadLike, as_tensor, checked, resolve_head
 from lossheads.errors import UserError, near_matches
-from lossheads.metrics.base import skill
-from lossheads.metrics.evaluate import measure, metrics_for, per_class_metrics_for
+from lossheads.metrics.base import BaseMetric, skill
+from lossheads.metrics.evaluate import SHIPPED, measure, metrics_for, per_class_metrics_for
 from lossheads.outcomes import Outcome
 from lossheads.predictions import predict
 
@@ -116,7 +116,12 @@ class Evaluation(Mapping[str, MetricValue]):
 
 
 def evaluate(
-    logits: Any, labels: Any, *, head: HeadLike, outcome: Outcome | None = None
+    logits: Any,
+    labels: Any,
+    *,
+    head: HeadLike,
+    outcome: Outcome | None = None,
+    extra_metrics: Sequence[BaseMetric] = (),
 ) -> Evaluation:
     """Every metric of these predictions, with what the best constant prediction would score.
 
@@ -128,6 +133,7 @@ def evaluate(
         head: How the logits are read: a head such as `SoftmaxCCE(OneOf(10))`, or a name such as
             "softmax_cce", whose outcome follows from shapes and dtypes where they leave one.
         outcome: For a head given by name.
+        extra_metrics: Of your own, made by `@lossheads.metric`.
 
     Raises:
         UserError: In one sentence, on anything that does not fit.
@@ -136,8 +142,9 @@ def evaluate(
     truth = as_tensor(labels, "labels", "evaluate")
     resolved = resolve_head(head, outcome, rows, truth, "evaluate")
     ready, rows, truth = checked(resolved, rows, truth, "evaluate")
-    measured = measure(predict(ready, rows, truth), full=True)
-    known = {metric.name: metric for metric in metrics_for(ready.outcome)}
+    chosen = SHIPPED.with_own(extra_metrics)
+    measured = measure(predict(ready, rows, truth), full=True, metrics=chosen)
+    known = {metric.name: metric for metric in chosen.scalar_for(ready.outcome)}
     metrics = {
         name: MetricValue(
             name=name,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from torch import nn
 
 from lossheads.datasets.dataset import DatasetSource
@@ -24,6 +25,7 @@ from lossheads.errors import UserError, near_matches
 from lossheads.heads.base import Head
 from lossheads.metrics import SHIPPED, MetricSet
 from lossheads.metrics.base import BaseMetric
+from lossheads.outcomes import Outcome
 from lossheads.runs.validate import check_head, check_optimizer, is_number
 
 # The packages of the parts of a run. Nothing else is called for a configuration.
@@ -123,6 +125,20 @@ def build_head(config: Mapping[str, Any]) -> Head:
     )
 
 
+def head_builder(file: Path, trust: Sequence[str]) -> Callable[[Outcome], Head]:
+    """What makes the head of a YAML file for an outcome.
+
+    Raises:
+        UserError: If the file names a class that is not trusted, or is no YAML of a head.
+    """
+    try:
+        node = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"{file} cannot be read as YAML: {_first_line(error)}") from error
+    made: Callable[[Outcome], Head] = build("head", node, trust)
+    return made
+
+
 def build(role: str, node: Mapping[str, Any], trust: Sequence[str]) -> Any:
     """The object that a YAML node describes: its target called with its options, or a partial."""
     if not isinstance(node, Mapping) or "_target_" not in node:
@@ -189,7 +205,8 @@ def _refuse_unknown(role: str, target: Callable[..., Any], options: Mapping[str,
     for name in options:
         if name not in known:
             raise UserError(
-                f"{role} {_name(target)} has no option {name!r}; {near_matches(name, known)}"
+                f"{role} {_name(target)} has no option {name!r}; {near_matches(name, known)} (an "
+                f"option of the chosen file is removed with ~{role}.{name})"
             )
 
 

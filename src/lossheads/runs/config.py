@@ -42,6 +42,18 @@ _HARMLESS = re.compile(
     r"|logging(\.handlers)?|colorlog)\.[A-Z]\w*"
 )
 
+# Launchers and sweepers that come in packages of their own.
+_PLUGINS = {
+    "joblib": "hydra-joblib-launcher",
+    "submitit_local": "hydra-submitit-launcher",
+    "submitit_slurm": "hydra-submitit-launcher",
+    "ray": "hydra-ray-launcher",
+    "ray_aws": "hydra-ray-launcher",
+    "optuna": "hydra-optuna-sweeper",
+    "nevergrad": "hydra-nevergrad-sweeper",
+    "ax": "hydra-ax-sweeper",
+}
+
 
 def compose(
     overrides: Sequence[str], config_dirs: Sequence[Path] = (), trust: Sequence[str] = ()
@@ -228,6 +240,11 @@ def raised_by_hydra(error: BaseException) -> bool:
 
 def _missing_choice(error: MissingConfigException) -> str:
     group, _, choice = str(error.missing_cfg_file or "").rpartition("/")
+    if choice in _PLUGINS and group.startswith("hydra/"):
+        return (
+            f"{group}={choice} needs the package {_PLUGINS[choice]}, which is not installed: "
+            f"pip install {_PLUGINS[choice]}"
+        )
     if error.options and group:
         return f"{group} has no {choice!r}; {near_matches(choice, error.options)}"
     # Hydra lists no options where a sweep or a file's defaults name the choice.

@@ -17,6 +17,7 @@ from lossheads.engine.cohort import Cohort, build_cohort, bytes_per_member, can_
 from lossheads.engine.member import Member, initial_net
 from lossheads.engine.training import MemberHistory, Plan, first_step, train
 from lossheads.errors import UserError
+from lossheads.heads.base import inherited_reading
 from lossheads.loggers.base import Logger, NullLogger
 from lossheads.loggers.progress import Reporter
 from lossheads.loggers.tensorboard import TensorBoardLogger
@@ -301,7 +302,7 @@ def _result(
         seconds=seconds,
         environment=environment,
         first_step=first,
-        notes=[*dataset.notes, *history.notes],
+        notes=[*dataset.notes, *filter(None, [inherited_reading(run.parts.head)]), *history.notes],
         diverged_at=history.diverged_at,
         metric_info=run.parts.metrics.info(dataset.outcome, dataset.outliers),
     )

@@ -20,9 +20,9 @@ from hydra.errors import HydraException
 from benchmarks.several_labels.pages import fill
 from benchmarks.several_labels.running import train
 from benchmarks.several_labels.sections import SECTIONS
-from lossheads.cli.errors import message_and_status
 from lossheads.errors import UserError, near_matches
 from lossheads.runs.device import cores
+from lossheads.runs.messages import message_and_status
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 

@@ -7,9 +7,6 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 
-# Set by the command line to the packages that its arguments trust, comma-separated.
-TRUST_GIVEN = "LOSSHEADS_TRUST"
-
 
 class UserError(Exception):
     """An error that the user can fix. The command line prints it as one sentence, exit status 2."""

@@ -178,6 +178,6 @@ def _refuse_rows(outcome: Outcome, labels: Tensor, who: str) -> None:
 
 
 def _one_hot(labels: Tensor, n: int) -> Tensor:
-    # scatter instead of one_hot: the latter inspects its input, a synchronisation on a GPU.
-    zeros = torch.zeros(*labels.shape, n, device=labels.device)
-    return zeros.scatter(-1, labels.unsqueeze(-1), 1.0)
+    # A comparison instead of one_hot, which inspects its input (a wait on a GPU), and of scatter,
+    # which torch.vmap takes one by one.
+    return (labels.unsqueeze(-1) == torch.arange(n, device=labels.device)).float()

@@ -8,9 +8,9 @@ import pytest
 from hydra.errors import HydraException
 
 from lossheads.claims.runner import run_claim
-from lossheads.cli.errors import message_and_status
 from lossheads.errors import UserError
 from lossheads.records import Result
+from lossheads.runs.messages import message_and_status
 
 from .making import Engine, claim, compose, result
 

@@ -10,12 +10,12 @@ import torch
 from lossheads import heads
 from lossheads.errors import UserError
 from lossheads.metrics import (
+    SHIPPED,
     LabelStats,
     accuracy_score,
     find_metric,
     hamming_loss,
     measure,
-    metric_info,
     metrics_for,
     per_class_metrics_for,
     posterior_kl_loss,
@@ -156,25 +156,30 @@ def gold_score(stats: PredictionStats) -> torch.Tensor:
     return 1 - stats.correct.double().mean()
 
 
-def test_a_metric_of_ones_own_is_measured_and_known_by_its_attributes(monkeypatch):
+def test_a_metric_of_ones_own_is_measured_and_known_by_its_attributes():
     p = draw(OneOf(3))
     assert gold_score(p) == pytest.approx(1 - accuracy_score(p))
     assert gold_score.baseline(p) == accuracy_score.baseline(p)
     assert gold_score.description == "Lower is better, whatever the name says."
-    monkeypatch.setattr("lossheads.metrics.evaluate.ALL_METRICS", (*ALL_METRICS, gold_score))
-    assert measure(p, full=False).metrics["gold_score"] == gold_score(p)
-    assert metric_info(OneOf(3))["gold_score"] == MetricInfo(higher_is_better=False, perfect=0.0)
+    own = SHIPPED.with_own([gold_score])
+    assert measure(p, full=False, metrics=own).metrics["gold_score"] == gold_score(p)
+    assert own.info(OneOf(3))["gold_score"] == MetricInfo(higher_is_better=False, perfect=0.0)
+    assert own.find("gold_score", OneOf(3)) is gold_score
+    assert "gold_score" not in measure(p, full=False).metrics
+    for taken in (accuracy_score, gold_score):
+        with pytest.raises(UserError, match=taken.name):
+            own.with_own([taken])
 
 
 def test_a_result_knows_every_name_a_run_may_measure():
-    known = metric_info(AnyOf(3), ["noise"])
+    known = SHIPPED.info(AnyOf(3), ["noise"])
     assert known["tuned/hamming_loss"] == known["one_half/hamming_loss"] == hamming_loss.info
     assert known["outliers/noise/energy_auroc_score"] == MetricInfo(True, 1.0)
     assert known["outliers/noise/max_logit_fpr95_error"] == MetricInfo(False, 0.0)
     assert known["score_when_absent"].higher_is_better is False
     assert known["score_when_present"].higher_is_better is True
     assert known["fitted_temperature"].higher_is_better is None
-    assert not any(name.startswith("tuned/") for name in metric_info(OneOf(3)))
+    assert not any(name.startswith("tuned/") for name in SHIPPED.info(OneOf(3)))
 
 
 def test_label_stats_made_once_give_the_same_numbers_and_refuse_other_labels():

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-from lossheads.errors import TRUST_GIVEN, UserError
+from lossheads.errors import UserError
 from lossheads.heads import SigmoidBCE, SoftmaxCCE
 from lossheads.heads.base import Head
 from lossheads.outcomes import OneOf
@@ -51,7 +51,7 @@ def test_importing_an_untrusted_package_does_not_happen(
 ) -> None:
     (tmp_path / "hostile.py").write_text("raise SystemExit('imported')\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(UserError, match=r"trust=\[hostile\]"):
+    with pytest.raises(UserError, match="--trust hostile"):
         build("head", {"_target_": "hostile.Head", "_partial_": True}, trust=[])
 
 
@@ -85,13 +85,21 @@ def test_trusted_package_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert type(made(outcome=OneOf(2))).__name__ == "Mine"
 
 
-def test_a_configuration_file_cannot_grant_itself_trust(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = compose(["dataset=digits", "trust=[subprocess]"])
-    monkeypatch.setenv(TRUST_GIVEN, "")
+def test_a_configuration_file_cannot_grant_itself_trust(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    claims_trust = "# @package _global_\ntrust: [subprocess]\n"
+    (tmp_path / "experiment" / "evil.yaml").write_text(claims_trust, encoding="utf-8")
+    words = ["dataset=digits", "experiment=evil"]
     with pytest.raises(UserError, match="only the command line can grant"):
-        build_parts(config)
-    monkeypatch.setenv(TRUST_GIVEN, "subprocess")
-    assert build_parts(config).head.num_logits == 10
+        compose(words, [tmp_path])
+    with pytest.raises(UserError, match="only the command line can grant"):
+        compose(words, [tmp_path], trust=["my_heads"])
+    for granted in (
+        compose(words, [tmp_path], trust=["subprocess"]),
+        compose(["dataset=digits", "trust=[subprocess]"]),
+    ):
+        assert granted["trust"] == ["subprocess"]
+        assert build_parts(granted).head.num_logits == 10
 
 
 @dataclass(frozen=True)

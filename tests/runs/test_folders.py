@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from lossheads.cli.errors import message_and_status
 from lossheads.errors import UserError, refusing_to_write
 from lossheads.runs.execute import execute
 from lossheads.runs.folder import RunFolder, run_path
+from lossheads.runs.messages import message_and_status
 
 Composer = Callable[..., dict[str, Any]]
 

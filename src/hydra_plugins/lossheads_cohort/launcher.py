@@ -36,6 +36,7 @@ class CohortLauncher(Launcher):
     ) -> None:
         self._context = hydra_context
         self._config = config
+        self._granted: Sequence[str] = getattr(task_function, "granted", ())
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
@@ -76,7 +77,7 @@ class CohortLauncher(Launcher):
         return {
             "overrides": overrides,
             "hydra": config.hydra,
-            "config": resolve(config, config.hydra.runtime.choices),
+            "config": resolve(config, config.hydra.runtime.choices, self._granted),
         }
 
 

@@ -97,7 +97,7 @@ def overviews(outputs: Path) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
 
 
-def command(words: Sequence[str]) -> int:
+def command(words: list[str], trust: Sequence[str] = ()) -> int:
     """`lossheads board [OUTPUTS] [--port PORT] [--overview NAME]`."""
     parser = Parser(
         prog="lossheads board", description="TensorBoard on 127.0.0.1 for a folder of runs."

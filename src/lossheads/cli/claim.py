@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Seeds = int | Literal["auto"] | None
 
 
-def command(words: list[str]) -> int:
+def command(words: list[str], trust: Sequence[str] = ()) -> int:
     """`lossheads claim list | run`; returns the exit status."""
     # Settings may stand anywhere between the flags; argparse needs its positionals in one piece.
     settings = [word for word in words if re.match(r"[\w.]+=", word)]

@@ -9,13 +9,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from types import FrameType
 from typing import NoReturn
 
 from lossheads import __version__
-from lossheads.cli.arguments import COMMANDS
+from lossheads.cli.arguments import COMMANDS, take_trust
 from lossheads.errors import UserError, near_matches
 
 HELP = """\
@@ -31,10 +31,11 @@ lossheads compares loss heads: one backbone, every metric, paired seeds, a verdi
   lossheads report --claims [FOLDER]    one HTML page over all verdicts
 
 Help on a command: lossheads COMMAND --help. --debug shows tracebacks.
+--trust NAME[,NAME] lets YAML of your own name classes of these packages, in every command.
 Exit status: 0 done, 1 a run failed or diverged, 2 an error in the call, 3 a verdict changed.
 """
 
-Command = Callable[[list[str]], int]
+Command = Callable[[list[str], Sequence[str]], int]
 
 
 def main() -> None:
@@ -57,10 +58,11 @@ def run(arguments: list[str]) -> int:
     if "--version" in arguments:
         sys.stdout.write(f"lossheads {__version__}\n")
         return 0
-    if arguments[0] in COMMANDS:
-        return _command(arguments[0])(arguments[1:])
-    if arguments[0].startswith(("-", "+", "~")) or "=" in arguments[0]:
-        return _command("train")(arguments)
+    arguments, trust = take_trust(arguments)
+    if arguments and arguments[0] in COMMANDS:
+        return _command(arguments[0])(arguments[1:], trust)
+    if not arguments or arguments[0].startswith(("-", "+", "~")) or "=" in arguments[0]:
+        return _command("train")(arguments, trust)
     raise UserError(
         f"lossheads has no command {arguments[0]!r}; {near_matches(arguments[0], COMMANDS)} "
         f"(see lossheads --help)"
@@ -94,7 +96,7 @@ def _guarded(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        from lossheads.cli.errors import message_and_status
+        from lossheads.runs.messages import message_and_status
 
         message, status = message_and_status(error)
         return _print_error(message, status)

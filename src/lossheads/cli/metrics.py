@@ -23,7 +23,7 @@ _FOOTER = (
 _BETTER = {True: "higher", False: "lower", None: "–"}
 
 
-def command(words: list[str]) -> int:
+def command(words: list[str], trust: Sequence[str] = ()) -> int:
     """Carry out `lossheads metrics [NAME …] [--outcome KIND]`; returns the exit status."""
     asked = _parser().parse_args(words)
 

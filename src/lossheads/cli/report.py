@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lossheads.records import Result
 
 
-def command(words: list[str]) -> int:
+def command(words: list[str], trust: Sequence[str] = ()) -> int:
     """`lossheads report`; returns the exit status."""
     given = _parser().parse_args(words)
 

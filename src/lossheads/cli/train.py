@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import NoReturn
 
 from lossheads.cli.arguments import COMMANDS
-from lossheads.errors import TRUST_GIVEN, UserError
+from lossheads.errors import UserError
 
 
-def command(words: list[str]) -> int:
+def command(words: list[str], trust: Sequence[str] = ()) -> int:
     """Carry out `lossheads train`: one run, or with -m a sweep; returns the exit status."""
     import hydra
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import DictConfig
 
-    from lossheads.runs.config import HYDRA_VERSION, config_folder, resolve
+    from lossheads.runs.config import HYDRA_VERSION, config_folder, granted_by, resolve
 
+    granted = [*trust, *granted_by(words)]
     here = os.getpid()
     failures: list[Exception] = []
 
@@ -28,14 +29,15 @@ def command(words: list[str]) -> int:
         from lossheads.runs.execute import execute
 
         try:
-            run = resolve(config, dict(HydraConfig.get().runtime.choices))
+            run = resolve(config, dict(HydraConfig.get().runtime.choices), granted)
             print_results(execute([run]), Path(run["output_dir"]))
         except Exception as error:
             if os.getpid() != here:  # another launcher's worker: its error must travel
                 raise
             failures.append(error)  # let the other jobs of a sweep go on
 
-    _ready_hydra(words)
+    task.granted = granted  # type: ignore[attr-defined]  # the launcher of a sweep reads it
+    _ready_hydra(words, granted)
     train = hydra.main(str(config_folder()), "config", version_base=HYDRA_VERSION)(task)
     with without_empty_sweep(words):
         train()
@@ -44,13 +46,11 @@ def command(words: list[str]) -> int:
     return 0
 
 
-def _ready_hydra(words: list[str]) -> None:
+def _ready_hydra(words: list[str], granted: Sequence[str]) -> None:
     """Check the arguments, and put them where Hydra reads them."""
     from lossheads.runs.config import cache_group_listing, check_overrides, refuse_foreign_code
 
-    granted = [re.match(r"\+*trust=\[?([\w.,]*)", word) for word in words]
-    os.environ[TRUST_GIVEN] = ",".join(found[1] for found in granted if found)
-    refuse_foreign_code()
+    refuse_foreign_code(granted)
     cache_group_listing()
     refuse_claim(words)
     refuse_two_lengths(words)

@@ -111,6 +111,8 @@ def read_csv(
             raise UserError(
                 f"{place} must have {len(header)} cells as its header, got {len(cells)}"
             )
+    files = [path.parent / cells[0] for _, cells in rows]
+    _refuse_other_tables(path, kind, files, places)
     words = np.array([cells[1:] for _, cells in rows], dtype=np.str_).reshape(len(rows), -1)
     if kind == "one_of" and len(header) != 2:
         raise UserError(
@@ -121,7 +123,6 @@ def read_csv(
     names = tuple(class_names or found)
     labels: NDArray[Any]
     labels = _binary_labels(words, places) if kind == "any_of" else _numbers(words, names, places)
-    files = [path.parent / cells[0] for _, cells in rows]
     _refuse_repeats(files, places)
     return Table(
         str(path),
@@ -131,6 +132,23 @@ def read_csv(
         lambda cached: scaled(cached(lambda: pixels(files, places, channels, resize))),
         files,
     )
+
+
+def _refuse_other_tables(
+    path: Path, kind: Kind, files: Sequence[Path], places: Sequence[str]
+) -> None:
+    """A table of measurements is the commonest other CSV: say what this reader takes."""
+    if files and files[0].suffix.lower() not in SUFFIXES and not files[0].is_file():
+        lines = {
+            "one_of": "file,label / images/1.png,cat",
+            "any_of": "file,sunny,indoors / images/1.png,1,0",
+            "each_one_of": "file,shape,colour / images/1.png,round,red",
+        }[kind]
+        raise UserError(
+            f"{places[0]} names {files[0].name!r}, which is no image file: a CSV lists images and "
+            f"labels, with two lines such as {lines}; for a table of numbers save arrays inputs "
+            f"and labels with numpy.savez and pass dataset.path={path.with_suffix('.npz').name}"
+        )
 
 
 def _npz_names(

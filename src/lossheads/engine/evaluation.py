@@ -9,6 +9,7 @@ from lossheads.datasets.dataset import Dataset, Split
 from lossheads.engine.cohort import Cohort
 from lossheads.metrics import (
     LabelStats,
+    MetricSet,
     add_ood_metrics,
     add_threshold_metrics,
     correct_mask_bits,
@@ -25,8 +26,8 @@ _CELLS_AT_ONCE = 1 << 20
 class Evaluation:
     """Measures members on both splits. Statistics of their labels are computed once."""
 
-    def __init__(self, cohort: Cohort, dataset: Dataset) -> None:
-        self._cohort, self._dataset = cohort, dataset
+    def __init__(self, cohort: Cohort, dataset: Dataset, metrics: MetricSet) -> None:
+        self._cohort, self._dataset, self._metrics = cohort, dataset, metrics
         self._val_labels, self._test_labels = (
             LabelStats(dataset.outcome, split.labels) for split in (dataset.val, dataset.test)
         )
@@ -91,5 +92,5 @@ class Evaluation:
             size = max(1, _CELLS_AT_ONCE // max(1, logits[0].numel()))
             for part in (same_head[at : at + size] for at in range(0, len(same_head), size)):
                 predictions = predict_cohort(head, logits[part], split.labels, split.true_posterior)
-                measured = measure_cohort(predictions, full, label_stats)
+                measured = measure_cohort(predictions, full, label_stats, self._metrics)
                 yield from zip(part, predictions, measured, strict=True)

@@ -19,7 +19,7 @@ from lossheads.engine.cohort import Cohort
 from lossheads.engine.early_stopping import EarlyStopping
 from lossheads.engine.evaluation import Evaluation
 from lossheads.loggers.base import Logger
-from lossheads.metrics import find_metric
+from lossheads.metrics import SHIPPED, MetricSet
 from lossheads.outcomes import Outcome
 from lossheads.records import Status, ValidationStep
 
@@ -35,6 +35,7 @@ class Plan:
         schedule: Progress in [0, 1] -> factor on the learning rate.
         monitor: Metric that is shown, and that early stopping compares.
         patience: Validation steps without a better `monitor` before a member stops; None: never.
+        metrics: What is measured.
     """
 
     steps: int
@@ -43,6 +44,7 @@ class Plan:
     schedule: Callable[[float], float]
     monitor: str
     patience: int | None = None
+    metrics: MetricSet = SHIPPED
 
     def learning_rate_factor(self, step: int) -> float:
         """Factor on the learning rate at a step."""
@@ -52,7 +54,7 @@ class Plan:
         """A new early stopping of one member; None without patience."""
         if self.patience is None:
             return None
-        higher_is_better = find_metric(self.monitor, outcome).higher_is_better
+        higher_is_better = self.metrics.find(self.monitor, outcome).higher_is_better
         if higher_is_better is None:
             raise ValueError(f"early stopping cannot monitor {self.monitor}: no value is better")
         return EarlyStopping(self.monitor, higher_is_better, self.patience)
@@ -182,7 +184,7 @@ class _Histories:
         ]
         self._cohort, self._dataset, self._plan = cohort, dataset, plan
         self._loggers = loggers
-        self._evaluation = Evaluation(cohort, dataset)
+        self._evaluation = Evaluation(cohort, dataset, plan.metrics)
         self._steps_per_epoch = steps_per_epoch(len(dataset.train), plan.batch_size)
 
     def all_stopped(self) -> bool:

@@ -84,3 +84,32 @@ def check_numbers(head: object, **options: object) -> None:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not is_number or not math.isfinite(value):  # type: ignore[arg-type]
             raise UserError(f"{type(head).__name__}: {name} must be a finite number, got {value!r}")
+
+
+# How logits are read; a loss that means something else by them needs its own.
+_READING = ("scores", "log_probs", "decide")
+
+
+def inherited_reading(head: object) -> str:
+    """A warning for a head of one's own whose loss is new and whose scores are inherited.
+
+    A squared error below softmax scores trains one thing and is measured as another. It may be
+    meant (a variant of cross-entropy keeps its scores), so it is told, not refused. Empty for
+    heads of this project, and where nothing is inherited by accident.
+    """
+    kinds = type(head).__mro__
+    owner = {
+        name: next((kind for kind in kinds if name in vars(kind)), object)
+        for name in ("loss", *_READING)
+    }
+
+    def ours(kind: type) -> bool:
+        return kind.__module__.split(".")[0] == "lossheads"
+
+    kept = [name for name in _READING if ours(owner[name])]
+    if ours(owner["loss"]) or not kept:
+        return ""
+    return (
+        f"{type(head).__name__} has a loss of its own and inherits {', '.join(kept)} from "
+        f"{owner[kept[0]].__name__}: override them if its logits mean something else"
+    )

@@ -3,12 +3,15 @@
 Heads for the same kind of label share their logits, so the rows can be compared.
 """
 
+import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from lossheads.heads.base import Head
+from lossheads.errors import HeadMismatch
+from lossheads.heads.base import Head, inherited_reading
 from lossheads.heads.binary import SingleLogitBCE, SingleLogitSoftmaxCCE, TwoLogitCCE
 from lossheads.heads.grouped import (
     GroupedBalancedCCE,
@@ -22,7 +25,7 @@ from lossheads.heads.grouped import (
 from lossheads.heads.multiclass import SigmoidBCE, SoftmaxBCE, SoftmaxCCE
 from lossheads.heads.multilabel import Asymmetric, Focal, MultilabelCCE
 from lossheads.heads.multilabel_softmax import PerLabelCCE, SoftmaxMultihot
-from lossheads.outcomes import AnyOf, EachOneOf, OneOf
+from lossheads.outcomes import AnyOf, EachOneOf, OneOf, Outcome
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,30 @@ _BASE_RATES = torch.tensor([[0.75, 0.125, 0.125]] * 2, dtype=torch.float64)
 def worked_examples() -> list[HeadExample]:
     """One example per head name: multi-class, binary, multi-label, grouped."""
     return _multiclass() + _binary() + _multilabel() + _grouped()
+
+
+def own_example(name: str, build: Callable[[Outcome], Head]) -> HeadExample:
+    """An example for a head of one's own, on the first kind of outcome that it supports.
+
+    Raises:
+        HeadMismatch: If it supports none of one class of 3, one of 2, 3 labels, 2 groups of 3.
+    """
+    refused: HeadMismatch | None = None
+    for outcome in (_THREE, _TWO, _TAGS, _GROUPS):
+        try:
+            head = build(outcome)
+        except HeadMismatch as error:
+            refused = error
+            continue
+        logits = {1: _ONE_LOGIT, 2: _TWO_LOGITS, 3: _THREE_LOGITS}.get(head.num_logits)
+        if logits is None:
+            logits = torch.linspace(-1, 1, head.num_logits).tolist()
+        told = (inspect.getdoc(type(head)) or type(head).__name__).splitlines()[0]
+        return _example(
+            name, head, logits, "; ".join(filter(None, [told, inherited_reading(head)]))
+        )
+    assert refused is not None
+    raise refused
 
 
 def _example(name: str, head: Head, logits: list[float], explanation: str) -> HeadExample:

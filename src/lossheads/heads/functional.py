@@ -90,7 +90,7 @@ def log_sum_of_others(logits: Tensor) -> Tensor:
     other from the total loses at most one bit.
     """
     peak, top = logits.detach().max(dim=-1, keepdim=True)
-    is_top = torch.zeros_like(logits, dtype=torch.bool).scatter_(-1, top, True)
+    is_top = torch.arange(logits.shape[-1], device=logits.device) == top
     summands = (logits - peak).exp()
     rest = summands.sum(dim=-1, keepdim=True) - summands
     # Where the top is left out, `rest` is a difference of near equals: summed afresh instead.

@@ -45,19 +45,25 @@ class TensorBoardLogger:
         folder: The run folder, without event files: a second one would be drawn as a zigzag.
         class_names: As the dataset gives them; made safe for tags here.
         outcome: Whose metrics are explained in `about/metrics`.
+        measured: Which metrics the run measures.
     """
 
-    def __init__(self, folder: Path, class_names: Sequence[str], outcome: Outcome) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        class_names: Sequence[str],
+        outcome: Outcome,
+        measured: metrics.MetricSet = metrics.SHIPPED,
+    ) -> None:
         self._writer = FileWriter(str(folder))
         self._names = class_names
         self._unwritten: Counter[str] = Counter()
         self._reached: dict[str, int] = {}  # tag -> last step it has
         self._step = 0
         self._sections = {
-            name: section(info.higher_is_better)
-            for name, info in metrics.metric_info(outcome).items()
+            name: section(info.higher_is_better) for name, info in measured.info(outcome).items()
         }
-        self._text("about/metrics", _explained(outcome))
+        self._text("about/metrics", _explained(outcome, measured))
 
     def log_validation(self, validation: ValidationStep) -> None:
         """All scalars of a validation step, as one event; on disk when this returns.
@@ -203,11 +209,11 @@ def _confusion(predictions: Predictions, class_names: Sequence[str]) -> Png:
     return compressed(confusion_figure(counts, class_names, class_names, title))
 
 
-def _explained(outcome: Outcome) -> str:
-    rows = [(f"`{r.name}`", r.description, r.perfect) for r in metrics.metrics_for(outcome)]
+def _explained(outcome: Outcome, measured: metrics.MetricSet) -> str:
+    rows = [(f"`{r.name}`", r.description, r.perfect) for r in measured.scalar_for(outcome)]
     rows += [
         (f"`{r.name}` (per class)", r.description, r.perfect)
-        for r in metrics.per_class_metrics_for(outcome)
+        for r in measured.per_class_for(outcome)
     ]
     lines = [
         "All metrics use the same predictions. `baseline/…` is the value of the best constant "

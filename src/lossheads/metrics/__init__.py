@@ -30,12 +30,13 @@ from lossheads.metrics.curves import ScoreHistograms as ScoreHistograms
 from lossheads.metrics.curves import confusion_matrix as confusion_matrix
 from lossheads.metrics.curves import precision_recall_curves as precision_recall_curves
 from lossheads.metrics.curves import score_histograms as score_histograms
+from lossheads.metrics.evaluate import SHIPPED as SHIPPED
+from lossheads.metrics.evaluate import MetricSet as MetricSet
 from lossheads.metrics.evaluate import add_ood_metrics as add_ood_metrics
 from lossheads.metrics.evaluate import add_threshold_metrics as add_threshold_metrics
 from lossheads.metrics.evaluate import find_metric as find_metric
 from lossheads.metrics.evaluate import measure as measure
 from lossheads.metrics.evaluate import measure_cohort as measure_cohort
-from lossheads.metrics.evaluate import metric_info as metric_info
 from lossheads.metrics.evaluate import metrics_for as metrics_for
 from lossheads.metrics.evaluate import per_class_metrics_for as per_class_metrics_for
 from lossheads.metrics.frameworks import fastai_accuracy_multi as fastai_accuracy_multi

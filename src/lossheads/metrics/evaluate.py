@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import torch
@@ -31,53 +31,103 @@ ALL_METRICS: tuple[Metric, ...] = (
 ALL_PER_CLASS_METRICS: tuple[PerClassMetric, ...] = per_class.PER_CLASS_METRICS
 
 
+@dataclass(frozen=True)
+class MetricSet:
+    """The metrics that a run measures: the shipped ones, and those of the user's own.
+
+    Attributes:
+        scalar: Metrics with one number, in the order of every list.
+        per_class: Metrics with one value per class.
+    """
+
+    scalar: tuple[Metric, ...] = ALL_METRICS
+    per_class: tuple[PerClassMetric, ...] = ALL_PER_CLASS_METRICS
+
+    def with_own(self, own: Iterable[BaseMetric]) -> "MetricSet":
+        """These metrics and more.
+
+        Raises:
+            UserError: If a name is taken.
+        """
+        own = tuple(own)
+        names = set(_names([*self.scalar, *self.per_class]))
+        for metric in own:
+            if metric.name in names or "/" in metric.name:
+                raise UserError(
+                    f"a metric of your own is called {metric.name!r}: names must be new and "
+                    f"without a slash; pass another name to @metric"
+                )
+            names.add(metric.name)
+        return MetricSet(
+            (*self.scalar, *(m for m in own if isinstance(m, Metric))),
+            (*self.per_class, *(m for m in own if isinstance(m, PerClassMetric))),
+        )
+
+    def scalar_for(self, outcome: Outcome) -> list[Metric]:
+        """Every metric with one number that is defined for the outcome."""
+        return [metric for metric in self.scalar if isinstance(outcome, metric.outcomes)]
+
+    def per_class_for(self, outcome: Outcome) -> list[PerClassMetric]:
+        """Every metric with one value per class that is defined for the outcome."""
+        return [metric for metric in self.per_class if isinstance(outcome, metric.outcomes)]
+
+    def find(self, name: str, outcome: Outcome) -> Metric:
+        """The metric of that name.
+
+        Raises:
+            UserError: If there is none, if it is not defined for the outcome, or if it has one
+                value per class, so that nothing can be decided by it.
+        """
+        for metric in self.scalar:
+            if metric.name == name:
+                metric.check_outcome(outcome)
+                return metric
+        known = near_matches(name, _names(self.scalar_for(outcome)))
+        if any(metric.name == name for metric in self.per_class):
+            raise UserError(
+                f"metric {name!r} has one value per class, and a single number is needed; {known}"
+            )
+        raise UserError(f"no metric {name!r}: {known}")
+
+    def info(self, outcome: Outcome, outliers: Iterable[str] = ()) -> dict[str, MetricInfo]:
+        """Facts about every metric that a run may measure, by the name it has in the result.
+
+        Args:
+            outliers: Names of the outlier data sets.
+        """
+        defined: list[BaseMetric] = [*self.scalar_for(outcome), *self.per_class_for(outcome)]
+        found = {metric.name: metric.info for metric in defined}
+        if _has_thresholds(outcome):
+            for rule in _OTHER_RULES:
+                found |= {f"{rule}/{metric.name}": metric.info for metric in DECISION_METRICS}
+        for name in outliers:
+            found |= {f"outliers/{name}/{m}": info for m, info in ood_metric_info().items()}
+        return found
+
+
+SHIPPED = MetricSet()
+
+
 def metrics_for(outcome: Outcome) -> list[Metric]:
-    """Every metric with one number that is defined for the outcome, in the order of the list."""
-    return [metric for metric in ALL_METRICS if isinstance(outcome, metric.outcomes)]
+    """Every shipped metric with one number that is defined for the outcome."""
+    return SHIPPED.scalar_for(outcome)
 
 
 def per_class_metrics_for(outcome: Outcome) -> list[PerClassMetric]:
-    """Every metric with one value per class that is defined for the outcome."""
-    return [metric for metric in ALL_PER_CLASS_METRICS if isinstance(outcome, metric.outcomes)]
+    """Every shipped metric with one value per class that is defined for the outcome."""
+    return SHIPPED.per_class_for(outcome)
 
 
 def find_metric(name: str, outcome: Outcome) -> Metric:
-    """The metric of that name.
-
-    Raises:
-        UserError: If there is none, if it is not defined for the outcome, or if it has one value
-            per class, so that nothing can be decided by it.
-    """
-    for metric in ALL_METRICS:
-        if metric.name == name:
-            metric.check_outcome(outcome)
-            return metric
-    if any(metric.name == name for metric in ALL_PER_CLASS_METRICS):
-        raise UserError(
-            f"metric {name!r} has one value per class, and a single number is needed; "
-            f"{near_matches(name, _names(metrics_for(outcome)))}"
-        )
-    raise UserError(f"no metric {name!r}: {near_matches(name, _names(metrics_for(outcome)))}")
-
-
-def metric_info(outcome: Outcome, outliers: Iterable[str] = ()) -> dict[str, MetricInfo]:
-    """Facts about every metric that a run may measure, by the name it has in the result.
-
-    Args:
-        outliers: Names of the outlier data sets.
-    """
-    defined: list[BaseMetric] = [*metrics_for(outcome), *per_class_metrics_for(outcome)]
-    found = {metric.name: metric.info for metric in defined}
-    if _has_thresholds(outcome):
-        for decision_rule in _OTHER_RULES:
-            found |= {f"{decision_rule}/{metric.name}": metric.info for metric in DECISION_METRICS}
-    for name in outliers:
-        found |= {f"outliers/{name}/{metric}": info for metric, info in ood_metric_info().items()}
-    return found
+    """The shipped metric of that name, see `MetricSet.find`."""
+    return SHIPPED.find(name, outcome)
 
 
 def measure(
-    predictions: Predictions, full: bool, label_stats: LabelStats | None = None
+    predictions: Predictions,
+    full: bool,
+    label_stats: LabelStats | None = None,
+    metrics: MetricSet = SHIPPED,
 ) -> Measurement:
     """Predictions under every metric of their outcome.
 
@@ -85,6 +135,7 @@ def measure(
         full: All metrics; otherwise only those of every validation step.
         label_stats: Of the labels of `predictions`. A caller who measures a split again and again
             makes them once; None computes them here.
+        metrics: Which to evaluate.
 
     Returns:
         A `Measurement`. NaN where a metric is undefined; metrics of the true posterior are left out
@@ -97,13 +148,16 @@ def measure(
         UserError: If there are no examples.
     """
     stats = prediction_stats(predictions, label_stats)
-    suite = _MetricSuite(predictions, full)
+    suite = _MetricSuite(predictions, full, metrics)
     (measurement,) = suite.collect(stats, [r.values(stats).unsqueeze(0) for r in suite.all_metrics])
     return measurement
 
 
 def measure_cohort(
-    predictions: CohortPredictions, full: bool, label_stats: LabelStats | None = None
+    predictions: CohortPredictions,
+    full: bool,
+    label_stats: LabelStats | None = None,
+    metrics: MetricSet = SHIPPED,
 ) -> list[Measurement]:
     """`measure` for every member: the same bits, each metric evaluated for all of them at once.
 
@@ -112,9 +166,9 @@ def measure_cohort(
     reads numbers while it computes, so it goes member by member.
     """
     if len(predictions) == 1:  # vmap has a fixed cost
-        return [measure(predictions[0], full, label_stats)]
+        return [measure(predictions[0], full, label_stats, metrics)]
     stats = prediction_stats(predictions[0], label_stats)
-    suite = _MetricSuite(predictions[0], full)
+    suite = _MetricSuite(predictions[0], full, metrics)
 
     def parts_of(*per_member: Tensor) -> list[Tensor]:
         own = PredictionStats(predictions.member(per_member), stats.label_stats)
@@ -133,12 +187,12 @@ def measure_cohort(
 class _MetricSuite:
     """The metrics that are evaluated for some predictions."""
 
-    def __init__(self, predictions: Predictions, full: bool) -> None:
+    def __init__(self, predictions: Predictions, full: bool, metrics: MetricSet) -> None:
         def fit(metric: BaseMetric) -> bool:
             return metric.is_defined_for(predictions) and (full or metric.at_every_validation)
 
-        self._metrics = list(filter(fit, ALL_METRICS))
-        self._per_class_metrics = list(filter(fit, ALL_PER_CLASS_METRICS))
+        self._metrics = list(filter(fit, metrics.scalar))
+        self._per_class_metrics = list(filter(fit, metrics.per_class))
         self.all_metrics: list[BaseMetric] = [*self._metrics, *self._per_class_metrics]
 
     def collect(self, stats: PredictionStats, parts: Sequence[Tensor]) -> list[Measurement]:

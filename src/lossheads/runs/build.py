@@ -7,7 +7,6 @@ package, unless the user trusts another package by name on the command line.
 import hashlib
 import importlib
 import inspect
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,13 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from torch import nn
 
 from lossheads.datasets.dataset import DatasetSource
 from lossheads.engine.cohort import OptimizerBuilder
 from lossheads.engine.member import BackboneBuilder
-from lossheads.errors import TRUST_GIVEN, UserError, near_matches
+from lossheads.errors import UserError, near_matches
 from lossheads.heads.base import Head
+from lossheads.metrics import SHIPPED, MetricSet
+from lossheads.metrics.base import BaseMetric
+from lossheads.outcomes import Outcome
 from lossheads.runs.validate import check_head, check_optimizer, is_number
 
 # The packages of the parts of a run. Nothing else is called for a configuration.
@@ -45,6 +48,7 @@ class Parts:
     optimizer: OptimizerBuilder
     optimizer_kwargs: Mapping[str, Any]
     schedule: Callable[[float], float]
+    metrics: MetricSet
 
 
 def build_parts(config: Mapping[str, Any]) -> Parts:
@@ -55,15 +59,44 @@ def build_parts(config: Mapping[str, Any]) -> Parts:
             not support the outcome of the data.
     """
     trust = config["trust"]
-    _refuse_ungranted_trust(trust)
     made = {role: build(role, config[role], trust) for role in ROLES}
     source: DatasetSource = made["dataset"]
     optimizer, kwargs = _split_optimizer(made["optimizer"])
     schedule = made["schedule"]
     _check_schedule(schedule)
     return Parts(
-        source, _build_for(made["head"], source), made["model"], optimizer, kwargs, schedule
+        source,
+        _build_for(made["head"], source),
+        made["model"],
+        optimizer,
+        kwargs,
+        schedule,
+        build_metrics(config),
     )
+
+
+def build_metrics(config: Mapping[str, Any]) -> MetricSet:
+    """The shipped metrics and those that `extra_metrics` names, from trusted packages.
+
+    Raises:
+        UserError: If a name is no metric of a trusted package, or is taken.
+    """
+    own = []
+    for path in config["extra_metrics"]:
+        module = path.rpartition(".")[0]
+        if not any(f"{module}.".startswith(f"{package}.") for package in config["trust"]):
+            raise UserError(
+                f"extra_metrics names {path}: a metric of your own is PACKAGE.NAME of a package "
+                f"that you trust, with --trust {path.split('.')[0]}"
+            )
+        metric = _imported("extra_metrics", path)
+        if not isinstance(metric, BaseMetric):
+            raise UserError(
+                f"extra_metrics names {path}, which is no metric: decorate the function with "
+                f"@lossheads.metric or @lossheads.per_class_metric"
+            )
+        own.append(metric)
+    return SHIPPED.with_own(own)
 
 
 def content_of(config: Mapping[str, Any], source: DatasetSource) -> dict[str, str]:
@@ -75,8 +108,9 @@ def content_of(config: Mapping[str, Any], source: DatasetSource) -> dict[str, st
     fingerprint = getattr(source, "fingerprint", None)
     if fingerprint is not None:
         content["dataset"] = str(fingerprint())
-    for role in ROLES:
-        module = str(config[role]["_target_"]).rpartition(".")[0]
+    named = {role: str(config[role]["_target_"]) for role in ROLES}
+    for role, path in [*named.items(), *((path, path) for path in config["extra_metrics"])]:
+        module = path.rpartition(".")[0]
         code = getattr(sys.modules.get(module), "__file__", None)
         if code and module.split(".")[0] not in ("lossheads", "torch"):
             content[role] = hashlib.sha256(Path(code).read_bytes()).hexdigest()[:16]
@@ -89,6 +123,20 @@ def build_head(config: Mapping[str, Any]) -> Head:
         build("head", config["head"], config["trust"]),
         build("dataset", config["dataset"], config["trust"]),
     )
+
+
+def head_builder(file: Path, trust: Sequence[str]) -> Callable[[Outcome], Head]:
+    """What makes the head of a YAML file for an outcome.
+
+    Raises:
+        UserError: If the file names a class that is not trusted, or is no YAML of a head.
+    """
+    try:
+        node = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"{file} cannot be read as YAML: {_first_line(error)}") from error
+    made: Callable[[Outcome], Head] = build("head", node, trust)
+    return made
 
 
 def build(role: str, node: Mapping[str, Any], trust: Sequence[str]) -> Any:
@@ -115,37 +163,30 @@ def build(role: str, node: Mapping[str, Any], trust: Sequence[str]) -> Any:
         ) from error
 
 
-def _refuse_ungranted_trust(trust: Sequence[str]) -> None:
-    """Trust comes from the command line; a configuration file cannot grant it to itself."""
-    given = os.environ.get(TRUST_GIVEN)
-    if given is not None and not set(trust) <= set(given.split(",")):
-        raise UserError(
-            f"a configuration file sets trust to {', '.join(trust)}: only the command line can "
-            f"grant trust, with trust=[{','.join(trust)}]"
-        )
-
-
 def _admit(role: str, path: str, trust: Sequence[str]) -> Callable[..., Any]:
     allowed = [ROLES[role], *trust]
     if not any(path.startswith(f"{package}.") for package in allowed):
         raise UserError(
             f"{role}._target_ must be in {ROLES[role]}, got {path}; if you trust the package, add "
-            f"trust=[{path.split('.')[0]}] to the command line"
+            f"--trust {path.split('.')[0]} to the command line"
         )
-    if trust and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))  # a user's own module is in the current folder
-    module, _, name = path.rpartition(".")
-    try:
-        target = getattr(importlib.import_module(module), name)
-    except (Exception, SystemExit) as error:  # a user's module may fail in any way
-        raise UserError(
-            f"{role}._target_ {path} cannot be imported: {_first_line(error)}"
-        ) from error
+    target = _imported(f"{role}._target_", path)
     # `lossheads.heads.base.os` has an allowed prefix: what counts is where it is defined.
     home = getattr(target, "__module__", None) or ""
     if not callable(target) or not any(f"{home}.".startswith(f"{pkg}.") for pkg in allowed):
         raise UserError(f"{role}._target_ must be defined in {' or '.join(allowed)}, got {path}")
     return target  # type: ignore[no-any-return]
+
+
+def _imported(key: str, path: str) -> Any:
+    """What an admitted path names."""
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # a user's own module is in the current folder
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (Exception, SystemExit) as error:  # a user's module may fail in any way
+        raise UserError(f"{key} {path} cannot be imported: {_first_line(error)}") from error
 
 
 def _refuse_nested(role: str, options: Any) -> None:
@@ -164,7 +205,8 @@ def _refuse_unknown(role: str, target: Callable[..., Any], options: Mapping[str,
     for name in options:
         if name not in known:
             raise UserError(
-                f"{role} {_name(target)} has no option {name!r}; {near_matches(name, known)}"
+                f"{role} {_name(target)} has no option {name!r}; {near_matches(name, known)} (an "
+                f"option of the chosen file is removed with ~{role}.{name})"
             )
 
 

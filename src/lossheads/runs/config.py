@@ -4,10 +4,9 @@ How overrides become one resolved dictionary, which code Hydra may call, and wha
 Never imports torch: `--help` and completion come through here.
 """
 
-import os
 import re
 from argparse import ArgumentParser
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from yaml import MarkedYAMLError
 
-from lossheads.errors import TRUST_GIVEN, UserError, near_matches
+from lossheads.errors import UserError, near_matches
 from lossheads.runs import schema
 from lossheads.runs.schema import claim_folder as claim_folder
 from lossheads.runs.schema import config_folder as config_folder
@@ -43,13 +42,29 @@ _HARMLESS = re.compile(
     r"|logging(\.handlers)?|colorlog)\.[A-Z]\w*"
 )
 
+# Launchers and sweepers that come in packages of their own.
+_PLUGINS = {
+    "joblib": "hydra-joblib-launcher",
+    "submitit_local": "hydra-submitit-launcher",
+    "submitit_slurm": "hydra-submitit-launcher",
+    "ray": "hydra-ray-launcher",
+    "ray_aws": "hydra-ray-launcher",
+    "optuna": "hydra-optuna-sweeper",
+    "nevergrad": "hydra-nevergrad-sweeper",
+    "ax": "hydra-ax-sweeper",
+}
 
-def compose(overrides: Sequence[str], config_dirs: Sequence[Path] = ()) -> dict[str, Any]:
+
+def compose(
+    overrides: Sequence[str], config_dirs: Sequence[Path] = (), trust: Sequence[str] = ()
+) -> dict[str, Any]:
     """The resolved configuration of one run, as a plain dictionary.
 
     Args:
         overrides: In Hydra's grammar: `head=sigmoid_bce`, `training.epochs=3`.
         config_dirs: Folders of the user's own YAML, searched beside ours.
+        trust: Packages whose classes that YAML may name; `trust=[…]` among the overrides adds to
+            them, since whoever writes overrides is the user.
 
     Raises:
         UserError, hydra.errors.HydraException: If the overrides do not compose.
@@ -60,7 +75,15 @@ def compose(overrides: Sequence[str], config_dirs: Sequence[Path] = ()) -> dict[
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_folder()), version_base=HYDRA_VERSION):
         config = hydra_compose("config", overrides=[*overrides, *extra], return_hydra_config=True)
-        return resolve(config, config.hydra.runtime.choices)
+        return resolve(config, config.hydra.runtime.choices, [*trust, *granted_by(overrides)])
+
+
+def granted_by(arguments: Iterable[str]) -> list[str]:
+    """Packages that `trust=[…]` on a command line trusts; a file's own `trust` grants nothing."""
+    found = (re.fullmatch(r"\+*trust=\[?([\w.,\s]*)\]?", argument) for argument in arguments)
+    return [
+        name.strip() for match in found if match for name in match[1].split(",") if name.strip()
+    ]
 
 
 def check_overrides(overrides: Sequence[str], sweep: bool) -> None:
@@ -97,17 +120,29 @@ def _parser() -> OverridesParser:
     return OverridesParser.create()
 
 
-def resolve(config: DictConfig, choices: Mapping[str, Any]) -> dict[str, Any]:
+def resolve(
+    config: DictConfig, choices: Mapping[str, Any], granted: Sequence[str]
+) -> dict[str, Any]:
     """A composed configuration, interpolations resolved and types checked, without Hydra's section.
 
     The names chosen from the groups are added under `choices`; they name folders and arms, and do
     not affect what a run computes.
+
+    Args:
+        granted: Packages that the user trusts. A file that claims trust for others is refused.
     """
     schema.refuse_missing(map(str, config))
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     data = OmegaConf.to_container(own, resolve=True)
     assert isinstance(data, dict)
     values = schema.checked({str(key): value for key, value in data.items()})
+    claimed = [name for name in values["trust"] if name not in granted]
+    if claimed:
+        raise UserError(
+            f"a configuration file sets trust to {', '.join(claimed)}: only the command line can "
+            f"grant trust, with --trust {','.join(claimed)}"
+        )
+    values["trust"] = list(dict.fromkeys(granted))
     for group in schema.GROUPS:
         if not isinstance(choices.get(group), str):
             raise UserError(
@@ -123,7 +158,7 @@ def argument_parser() -> ArgumentParser:
     return parser
 
 
-def refuse_foreign_code() -> None:
+def refuse_foreign_code(granted: Sequence[str]) -> None:
     """Let Hydra refuse configurations whose section `hydra` names code from elsewhere.
 
     Hydra calls what `hydra.callbacks` and its log settings name, before a run begins: a file from
@@ -132,22 +167,21 @@ def refuse_foreign_code() -> None:
 
     def guarded(*args: Any, **kwargs: Any) -> DictConfig:
         config: DictConfig = _LOAD(*args, **kwargs)
-        _refuse_targets(OmegaConf.to_container(config.hydra, resolve=False), "hydra")
+        _refuse_targets(OmegaConf.to_container(config.hydra, resolve=False), "hydra", granted)
         return config
 
     ConfigLoaderImpl.load_configuration = guarded  # type: ignore[method-assign]
 
 
-def _refuse_targets(node: Any, where: str) -> None:
-    trusted = (name for name in os.environ.get(TRUST_GIVEN, "").split(",") if name)
-    own = tuple(f"{package}." for package in trusted)
+def _refuse_targets(node: Any, where: str, granted: Sequence[str]) -> None:
+    own = tuple(f"{package}." for package in granted)
     for key, value in node.items() if isinstance(node, Mapping) else enumerate(node):
         if isinstance(value, Mapping | list):
-            _refuse_targets(value, f"{where}.{key}")
+            _refuse_targets(value, f"{where}.{key}", granted)
         elif key in _CALLS and not (_HARMLESS.fullmatch(str(value)) or str(value).startswith(own)):
             raise UserError(
                 f"{where}.{key} names {value}: a configuration may not run other code; if you "
-                f"trust the package, add trust=[{str(value).split('.')[0]}] to the command line"
+                f"trust the package, add --trust {str(value).split('.')[0]} to the command line"
             )
 
 
@@ -206,6 +240,11 @@ def raised_by_hydra(error: BaseException) -> bool:
 
 def _missing_choice(error: MissingConfigException) -> str:
     group, _, choice = str(error.missing_cfg_file or "").rpartition("/")
+    if choice in _PLUGINS and group.startswith("hydra/"):
+        return (
+            f"{group}={choice} needs the package {_PLUGINS[choice]}, which is not installed: "
+            f"pip install {_PLUGINS[choice]}"
+        )
     if error.options and group:
         return f"{group} has no {choice!r}; {near_matches(choice, error.options)}"
     # Hydra lists no options where a sweep or a file's defaults name the choice.

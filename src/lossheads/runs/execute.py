@@ -17,10 +17,10 @@ from lossheads.engine.cohort import Cohort, build_cohort, bytes_per_member, can_
 from lossheads.engine.member import Member, initial_net
 from lossheads.engine.training import MemberHistory, Plan, first_step, train
 from lossheads.errors import UserError
+from lossheads.heads.base import inherited_reading
 from lossheads.loggers.base import Logger, NullLogger
 from lossheads.loggers.progress import Reporter
 from lossheads.loggers.tensorboard import TensorBoardLogger
-from lossheads.metrics import metric_info
 from lossheads.outcomes import base_rates
 from lossheads.records import Result
 from lossheads.runs.dataset_cache import DatasetCache
@@ -113,7 +113,7 @@ class DeviceRunner:
         with self._record_failures(runs):
             device = prepare(self._settings, threads=1)
             dataset = self._datasets.get(runs[0], device)
-            check_true_posterior(runs[0].config, dataset)
+            check_true_posterior(runs[0].config, dataset, runs[0].parts.metrics)
             self._report_notes(dataset)
             if not _stackable(runs[0], dataset):
                 self._deferred += runs
@@ -257,7 +257,8 @@ def _make_plan(run: Run, n: int) -> Plan:
         validate_at=_validation_steps(steps, epoch, training["validations_per_epoch"]),
         schedule=run.parts.schedule,
         patience=training["patience"],
-        monitor=monitored_metric(run.config, run.parts.head.outcome),
+        monitor=monitored_metric(run.config, run.parts.head.outcome, run.parts.metrics),
+        metrics=run.parts.metrics,
     )
 
 
@@ -278,7 +279,9 @@ def _validation_steps(steps: int, epoch: int, per_epoch: int) -> frozenset[int]:
 def _logger(run: Run, dataset: Dataset) -> Logger:
     if not run.config["recording"]["tensorboard"]:
         return NullLogger()
-    return TensorBoardLogger(run.folder.path, dataset.class_names, dataset.outcome)
+    return TensorBoardLogger(
+        run.folder.path, dataset.class_names, dataset.outcome, run.parts.metrics
+    )
 
 
 def _result(
@@ -299,9 +302,9 @@ def _result(
         seconds=seconds,
         environment=environment,
         first_step=first,
-        notes=[*dataset.notes, *history.notes],
+        notes=[*dataset.notes, *filter(None, [inherited_reading(run.parts.head)]), *history.notes],
         diverged_at=history.diverged_at,
-        metric_info=metric_info(dataset.outcome, dataset.outliers),
+        metric_info=run.parts.metrics.info(dataset.outcome, dataset.outliers),
     )
 
 

@@ -70,7 +70,7 @@ def plan_run(config: Mapping[str, Any]) -> Run:
     check_numbers(config)
     workers(config["device"])
     parts = build_parts(config)
-    monitored_metric(config, parts.head.outcome)
+    monitored_metric(config, parts.head.outcome, parts.metrics)
     content = content_of(config, parts.source)
     if content:
         config = {**config, "content": content}

@@ -77,6 +77,7 @@ class Config:
     data_dir: str | None
     force: bool
     trust: list[str]
+    extra_metrics: list[str]
 
 
 def checked(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,8 +10,7 @@ from lossheads.datasets.dataset import Dataset
 from lossheads.engine.member import BackboneBuilder
 from lossheads.errors import UserError, near_matches
 from lossheads.heads.base import Head
-from lossheads.metrics import Metric, find_metric, metrics_for, per_class_metrics_for
-from lossheads.metrics.evaluate import ALL_METRICS
+from lossheads.metrics import Metric, MetricSet
 from lossheads.outcomes import AnyOf, Outcome
 
 _MINIMUM = {
@@ -94,19 +93,19 @@ def check_validations(validations: int) -> None:
         )
 
 
-def monitored_metric(config: Mapping[str, Any], outcome: Outcome) -> str:
+def monitored_metric(config: Mapping[str, Any], outcome: Outcome, metrics: MetricSet) -> str:
     """Name of the metric shown during training and monitored by early stopping."""
     name = config["training"]["monitor"]
     if name is None:
-        return metrics_for(outcome)[0].name
-    known = {metric.name: metric for metric in metrics_for(outcome)}
+        return metrics.scalar_for(outcome)[0].name
+    known = {metric.name: metric for metric in metrics.scalar_for(outcome)}
     if name not in known or not _can_be_monitored(known[name]):
         # No data are read yet: metrics that need the true posterior might be refused later.
         safe = (
             r.name for r in known.values() if _can_be_monitored(r) and not r.needs_true_posterior
         )
         raise UserError(
-            f"training.monitor={name}: {_why_not_monitored(name, outcome)}; "
+            f"training.monitor={name}: {_why_not_monitored(name, outcome, metrics)}; "
             f"{near_matches(name, safe)}"
         )
     return str(name)
@@ -116,22 +115,22 @@ def _can_be_monitored(metric: Metric) -> bool:
     return metric.at_every_validation and metric.higher_is_better is not None
 
 
-def _why_not_monitored(name: str, outcome: Outcome) -> str:
-    if any(metric.name == name for metric in metrics_for(outcome)):
+def _why_not_monitored(name: str, outcome: Outcome, metrics: MetricSet) -> str:
+    if any(metric.name == name for metric in metrics.scalar_for(outcome)):
         return "it is computed at the end only, or has no better direction"
-    if any(metric.name == name for metric in per_class_metrics_for(outcome)):
+    if any(metric.name == name for metric in metrics.per_class_for(outcome)):
         return "it has one value per class, and a single number is needed"
-    if any(metric.name == name for metric in ALL_METRICS):
+    if any(metric.name == name for metric in metrics.scalar):
         return f"it is not defined for {outcome}"
     return f"no metric {name!r}"
 
 
-def check_true_posterior(config: Mapping[str, Any], dataset: Dataset) -> None:
+def check_true_posterior(config: Mapping[str, Any], dataset: Dataset, metrics: MetricSet) -> None:
     """Refuse to monitor a distance to the true posterior where it is not known."""
-    name = monitored_metric(config, dataset.outcome)
+    name = monitored_metric(config, dataset.outcome, metrics)
     if (
         dataset.val.true_posterior is None
-        and find_metric(name, dataset.outcome).needs_true_posterior
+        and metrics.find(name, dataset.outcome).needs_true_posterior
     ):
         raise UserError(
             f"training.monitor={name} needs the true posterior, which is not known for "

@@ -1,4 +1,4 @@
-"""What a user passes, as tensors whose values were looked at: numpy, lists or tensors, never changed.
+"""What a user passes, as tensors with checked values: numpy, lists or tensors, never changed.
 
 Inside training nothing is checked, for a check waits for the device; here, once per call, it is.
 """
@@ -90,7 +90,7 @@ def _outcome_of(head: str, logits: Tensor, labels: Tensor, who: str) -> Outcome:
 
 
 def checked(head: Head, logits: Tensor, labels: Tensor, who: str) -> tuple[Head, Tensor, Tensor]:
-    """The head for hard or soft labels, flat float logits (N, U), and labels as the outcome has them.
+    """The head for hard or soft labels, flat float logits (N, U), labels as the outcome has them.
 
     Raises:
         UserError: On lengths, shapes, types or values that do not fit, named in one sentence.

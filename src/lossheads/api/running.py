@@ -1,16 +1,22 @@
 """Runs and claims from Python: the same engine, folders and sentences as the command line."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from lossheads.claims import runner
 from lossheads.claims.judge import Verdict
+from lossheads.claims.reading import find_claim
+from lossheads.claims.schema import Claim
 from lossheads.errors import UserError
 from lossheads.records import Result
-from lossheads.runs.config import compose
+from lossheads.runs.build import build_head, build_metrics, build_parts
+from lossheads.runs.config import claim_folder, compose
 from lossheads.runs.execute import execute
 from lossheads.runs.messages import message_and_status
+from lossheads.runs.validate import check_numbers
 
 
 @contextmanager
@@ -61,7 +67,8 @@ def train_all(
     for overrides in runs:
         if isinstance(overrides, str) or not all(isinstance(word, str) for word in overrides):
             raise UserError(
-                f"train got {overrides!r}: it takes a list of settings, ['dataset=digits', 'seed=1']"
+                f"train got {overrides!r}: it takes a list of settings, "
+                f"['dataset=digits', 'seed=1']"
             )
     folders = [Path(folder) for folder in config_dirs]
     with one_sentence():
@@ -77,7 +84,7 @@ def run_claim(
     config_dirs: Sequence[str | Path] = (),
     trust: Sequence[str] = (),
 ) -> Verdict:
-    """Train what a claim still needs and judge it; as `lossheads claim run`.
+    """Train what a claim still needs and judge it; as `lossheads claim run`, files apart.
 
     Args:
         claim: Name of a shipped claim, or the path of a claim file (.yaml).
@@ -90,13 +97,41 @@ def run_claim(
     Raises:
         UserError: In one sentence, before anything is trained where that can be told.
     """
-    from lossheads.runs.claims import judge_claim
-
     with one_sentence():
         return judge_claim(
-            str(claim),
-            seeds=seeds,
-            overrides=overrides,
-            config_dirs=[Path(folder) for folder in config_dirs],
-            trust=trust,
+            find_claim(str(claim), claim_folder()),
+            seeds,
+            overrides,
+            [Path(folder) for folder in config_dirs],
+            trust,
         )
+
+
+def judge_claim(
+    claim: Claim,
+    seeds: int | Literal["auto"] | None,
+    overrides: Sequence[str],
+    config_dirs: Sequence[Path] = (),
+    trust: Sequence[str] = (),
+) -> Verdict:
+    """The runner of claims on this project's engine."""
+    flags = [word for folder in config_dirs for word in ("--config-dir", str(folder))]
+    flags += ["--trust", ",".join(trust)] if trust else []
+    return runner.run_claim(
+        replace(claim, cli_flags=tuple(flags)),
+        compose=lambda words: compose([*words, *overrides], config_dirs, trust),
+        execute=execute,
+        seeds=seeds,
+        allow_metric=_direction,
+        allow_arm=_check_arm,
+    )
+
+
+def _direction(config: Mapping[str, Any], name: str) -> bool | None:
+    return build_metrics(config).find(name, build_head(config).outcome).higher_is_better
+
+
+def _check_arm(config: Mapping[str, Any]) -> None:
+    """Refuse what the engine would refuse, before it is asked for many runs at once."""
+    check_numbers(config)
+    build_parts(config)

@@ -179,6 +179,7 @@ class Claim:
     seeds: int | Literal["auto"] = 0
     show: tuple[str, ...] = ()
     cli_name: str = field(default="", compare=False)
+    cli_flags: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from shlex import quote
+from shlex import join, quote
 from typing import Any
 
 from lossheads.claims.judge import CheckRow, Finding, ModelTest, Verdict
@@ -120,13 +120,14 @@ def _protocol_text(claim: Claim) -> str:
 
 def _commands(claim: Claim) -> list[str]:
     """What repeats the claim, and one run of each of its first two arms."""
-    again = f"lossheads claim run {quote(claim.cli_name or claim.slug)}"
+    flags = list(claim.cli_flags)
+    again = join(["lossheads", "claim", "run", claim.cli_name or claim.slug, *flags])
     lines = [again, f"{again} seeds=auto"] if claim.arms else [again]
     grid = [f"{claim.grid[0]}={claim.grid[1][0]}"] if claim.grid else []
     for arm in list(claim.arms.values())[:2]:
         data_seed = [f"{DATA_SEED}=0"] if arm.redrawn else []
         arguments = [*as_arguments(arm.overrides), *grid, *data_seed, "seed=0"]
-        lines.append(" ".join(["lossheads train", *arguments]))
+        lines.append(" ".join(["lossheads train", *map(quote, flags), *arguments]))
     return lines
 
 

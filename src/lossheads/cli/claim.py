@@ -2,14 +2,15 @@
 
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from lossheads.cli.arguments import Parser
 from lossheads.errors import UserError
 
 if TYPE_CHECKING:
+    from lossheads.claims.judge import Verdict
     from lossheads.claims.schema import Claim
 
 Seeds = int | Literal["auto"] | None
@@ -21,6 +22,7 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
     settings = [word for word in words if re.match(r"[\w.]+=", word)]
     given = _parser().parse_args([word for word in words if word not in settings])
 
+    from lossheads.api.running import judge_claim
     from lossheads.claims.reading import find_claim, list_claims
     from lossheads.claims.render.html import write_claims_page
     from lossheads.cli.console import wide_console
@@ -37,36 +39,27 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
     if not claims:
         raise UserError(f"claim finds no claim file (*.yaml) in {folder}: name another folder")
     reference = Path(given.reference)
-    statuses = [_run(claim, seeds, extra, reference, given.save) for claim in claims]
-    report = write_claims_page(Path(compose(extra)["output_dir"]) / "claims")
+    outputs = Path(compose(extra)["output_dir"])
+    folders = [Path(own) for own in given.config_dir]
+    statuses = []
+    for claim in claims:
+        verdict = judge_claim(claim, seeds, extra, folders, trust)
+        statuses.append(_show(verdict, outputs, reference, given.save))
+    report = write_claims_page(outputs / "claims")
     wide_console().print(f"Report over all claims run so far: {report}")
     return max(statuses, key=lambda status: (status == 1, status))
 
 
-def _run(claim: "Claim", seeds: Seeds, extra: list[str], reference: Path, save: bool) -> int:
+def _show(verdict: "Verdict", outputs: Path, reference: Path, save: bool) -> int:
+    """Write and print a verdict, compare it with the reference; returns the exit status."""
     from lossheads.claims.render.console import print_verdict
     from lossheads.claims.render.markdown import write_verdict
     from lossheads.claims.render.pictures import draw
-    from lossheads.claims.runner import run_claim
     from lossheads.claims.verdict_file import exit_status
     from lossheads.cli.console import wide_console
-    from lossheads.metrics import find_metric
-    from lossheads.runs.build import build_head
-    from lossheads.runs.config import compose
-    from lossheads.runs.execute import execute
 
     console = wide_console()
-    verdict = run_claim(
-        claim,
-        compose=lambda overrides: compose([*overrides, *extra]),
-        execute=execute,
-        seeds=seeds,
-        allow_metric=lambda config, name: (
-            find_metric(name, build_head(config).outcome).higher_is_better
-        ),
-        allow_arm=_try_arm,
-    )
-    outputs = Path(compose(extra)["output_dir"])
+    claim = verdict.claim
     folder = outputs / "claims" / claim.slug
     page = write_verdict(verdict, folder, draw(verdict, outputs, folder))
     print_verdict(verdict, console)
@@ -81,15 +74,6 @@ def _run(claim: "Claim", seeds: Seeds, extra: list[str], reference: Path, save: 
     elif status == 0 and (reference / claim.slug / "verdict.json").is_file():
         console.print(f"This is the verdict in {reference / claim.slug}.")
     return status
-
-
-def _try_arm(config: Mapping[str, Any]) -> None:
-    """Check an arm before many of its runs are planned."""
-    from lossheads.runs.build import build_parts
-    from lossheads.runs.validate import check_numbers
-
-    check_numbers(config)
-    build_parts(config)
 
 
 def _save_reference(folder: Path, reference: Path) -> None:
@@ -153,6 +137,13 @@ def _parser() -> Parser:
     run = verbs.add_parser("run", help="train what is missing, print the verdict")
     run.add_argument("name", help="a claim's name, a claim file (.yaml), or all")
     run.add_argument("settings", nargs="*", help=f"{', '.join(ALLOWED)}, as KEY=VALUE")
+    run.add_argument(
+        "--config-dir",
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="YAML of your own for the arms (FOLDER/head/NAME.yaml); its package needs --trust",
+    )
     run.add_argument(
         "--reference",
         default="outputs/reference",

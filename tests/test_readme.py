@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from calling import lossheads
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -41,14 +43,7 @@ def test_every_command_runs_as_printed(tmp_path: Path) -> None:
             assert (ROOT / program).is_file()
             continue
         assert program == "lossheads", line
-        done = subprocess.run(
-            [sys.executable, "-m", "lossheads", *words],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
+        done = lossheads(*words, cwd=tmp_path, seconds=240)
         assert done.returncode == 0, f"{line}\n{done.stderr}"
         ran += 1
     assert ran >= 6

@@ -1,8 +1,8 @@
-"""The command line, called as a process that need not import torch: `lossheads(*words, cwd=…)`.
+"""Programs of the project, called as processes that need not import torch: `lossheads`, `script`.
 
 Importing torch and its company takes seconds, most calls of a test take tenths of one. A server
-imports them once and forks for every call; the copy goes on as `python -m lossheads` would, with
-its own folder, environment, streams, modules and signal handlers, and ends without a trace. What
+imports them once and forks for every call; the copy goes on as a new Python would, with its own
+folder, environment, streams, modules and signal handlers, and ends without a trace. What
 it cannot have of its own are settings that are read when Python or torch start, such as
 `OMP_NUM_THREADS`: it has those of the first call. Tests of signals, of what an import costs and of
 a shell start a process instead.
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 import traceback
+from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -31,10 +32,13 @@ LOADED += ["matplotlib.backends.backend_agg", "jinja2.filters", "filelock", "PIL
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 
 
+Called = subprocess.CompletedProcess[str]
+
+
 def lossheads(
     *words: str, cwd: Path, env: dict[str, str] | None = None, seconds: int = 120
-) -> subprocess.CompletedProcess[str]:
-    """Call the command line in folder `cwd`.
+) -> Called:
+    """`python -m lossheads`, called in folder `cwd`.
 
     Args:
         words: What a shell would give after the program's name.
@@ -44,17 +48,34 @@ def lossheads(
     Returns:
         Exit status (minus the signal's number if one ended it), standard output and error.
     """
+    return _call("lossheads", words, cwd, env or {}, seconds)
+
+
+def script(path: Path, *words: str, cwd: Path | None = None, seconds: int = 120) -> Called:
+    """`python PATH`, called in folder `cwd` or where the tests stand."""
+    return _call(str(path), words, cwd or Path.cwd(), {}, seconds)
+
+
+def _call(
+    program: str, words: Sequence[str], cwd: Path, env: dict[str, str], seconds: int
+) -> Called:
     with TemporaryDirectory() as folder:
-        streams = [str(Path(folder) / name) for name in ("stdout", "stderr")]
-        request = {"words": words, "cwd": str(cwd), "env": {**os.environ, **(env or {})}}
+        streams = [Path(folder) / name for name in ("stdout", "stderr")]
+        request = {
+            "argv": [program, *words],
+            "cwd": str(cwd),
+            "env": {**os.environ, **env},
+            "streams": [str(path) for path in streams],
+            "seconds": seconds,
+        }
         server = _server()
         assert server.stdin is not None
         assert server.stdout is not None
-        server.stdin.write(json.dumps({**request, "streams": streams, "seconds": seconds}) + "\n")
+        server.stdin.write(json.dumps(request) + "\n")
         server.stdin.flush()
         status = int(server.stdout.readline())
-        out, err = (Path(path).read_text(encoding="utf-8") for path in streams)
-    return subprocess.CompletedProcess(["lossheads", *words], status, out, err)
+        out, err = (path.read_text(encoding="utf-8") for path in streams)
+    return subprocess.CompletedProcess([program, *words], status, out, err)
 
 
 def refusal(*words: str, cwd: Path) -> str:
@@ -115,7 +136,7 @@ def _serve() -> None:
 
 
 def _become(
-    words: list[str], cwd: str, env: dict[str, str], streams: list[str], seconds: int
+    argv: list[str], cwd: str, env: dict[str, str], streams: list[str], seconds: int
 ) -> None:
     """Take on what a new process would have been given."""
     os.setsid()
@@ -126,15 +147,18 @@ def _become(
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
-    sys.argv = ["lossheads", *words]
-    sys.path[0] = cwd
+    sys.argv = argv
+    sys.path[0] = cwd if argv[0] == "lossheads" else str(Path(argv[0]).parent)
     signal.alarm(seconds)
 
 
 def _run() -> int:
-    """`python -m lossheads` in this process: the exit status that Python would end with."""
+    """Run the program in this process: the exit status that Python would end with."""
     try:
-        runpy.run_module("lossheads", run_name="__main__", alter_sys=True)
+        if sys.argv[0] == "lossheads":
+            runpy.run_module("lossheads", run_name="__main__", alter_sys=True)
+        else:
+            runpy.run_path(sys.argv[0], run_name="__main__")
     except SystemExit as ended:
         if ended.code is None or isinstance(ended.code, int):
             return ended.code or 0

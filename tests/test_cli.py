@@ -1,10 +1,8 @@
 """The command line as people meet it: one sentence per mistake, exit status, nothing written."""
 
 import json
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -149,30 +147,6 @@ def test_divergence_ends_with_status_one_and_says_where(tmp_path: Path) -> None:
     assert "learning rate 1e+38" in done.stderr
     (result,) = (tmp_path / "outputs" / "runs").glob("*/result.json")
     assert json.loads(result.read_text())["status"] == "diverged"
-
-
-def test_interruption_is_marked_and_the_next_call_starts_clean(tmp_path: Path) -> None:
-    words = ["train", *TINY[:2], "training.steps=2000000", "recording.tensorboard=false"]
-    started = subprocess.Popen(
-        [sys.executable, "-m", "lossheads", *words],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-    )
-    runs = tmp_path / "outputs" / "runs"
-    deadline = time.monotonic() + 60
-    while not list(runs.glob("*/status.json")) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    time.sleep(0.5)
-    started.send_signal(signal.SIGINT)
-    _, said = started.communicate(timeout=60)
-    assert started.returncode == 130
-    assert "interrupted" in said
-    assert "Traceback" not in said
-    (folder,) = runs.iterdir()
-    assert json.loads((folder / "status.json").read_text())["status"] == "interrupted"
-    assert not (folder / "result.json").exists()
 
 
 def test_a_head_of_ones_own_needs_no_edit_of_ours(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from bench.process import PeerFailed
 from bench.session import Plan, Row, Session
 from bench.setting import MODELS, Setting, flops_per_image, load_rows, save_rows
 from bench.summary import summarize
+from calling import script
 from lossheads.engine.member import Member, initial_net
 from lossheads.runs.build import build_parts
 from lossheads.runs.config import compose
@@ -32,8 +33,7 @@ def setting(model="mlp-128", batch=4, rows="") -> Setting:
 
 
 def run(*words: object) -> subprocess.CompletedProcess[str]:
-    call = [sys.executable, ROOT / "benchmarks" / "benchmark.py", *map(str, words)]
-    return subprocess.run(call, capture_output=True, text=True, timeout=600)
+    return script(ROOT / "benchmarks" / "benchmark.py", *map(str, words), seconds=600)
 
 
 @pytest.fixture(scope="module")

@@ -4,13 +4,14 @@ python scripts/readme.py            rewrite README.md
 python scripts/readme.py --check    exit 1 when it would change
 """
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lossheads.claims.render.sections import evidence
+from lossheads.analysis.html import humanize
+from lossheads.claims.render.section import decisive_evidence
+from lossheads.claims.verdict_file import load_verdict
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "outputs" / "reference"
@@ -29,12 +30,12 @@ def puzzle() -> str:
         shown = " | ".join(_cell(at[arm, metric]) for arm in arms)
         lines.append(f"| `{metric}` | {shown} |")
     n = cells[0]["interval"]["n"]
-    said = (
+    caption = (
         f"Test split (10,000 images), mean ± half of the 95 % interval over n = {n} seeds; in "
-        f"brackets the baseline, what the best constant prediction scores. Verdict: "
-        f"**{_spoken(verdict['verdict'])}**, because {verdict['why']}."
+        f"brackets the baseline, the score of the best constant prediction. Verdict: "
+        f"**{humanize(verdict['verdict'])}**, because {verdict['why']}."
     )
-    return "\n".join([*lines, "", said])
+    return "\n".join([*lines, "", caption])
 
 
 def claims() -> str:
@@ -45,9 +46,9 @@ def claims() -> str:
             verdict = _read(folder.name)
             link = f"[`{folder.name}`](outputs/reference/{folder.name}/verdict.md)"
             where = _where(verdict["source"])
-            word = _spoken(verdict["verdict"])
-            said = evidence(verdict).replace("|", "\\|")
-            lines.append(f"| {link} | {where} | {word} | {said} |")
+            found = humanize(verdict["verdict"])
+            evidence = decisive_evidence(verdict).replace("|", "\\|")
+            lines.append(f"| {link} | {where} | {found} | {evidence} |")
     return "\n".join(lines)
 
 
@@ -64,24 +65,19 @@ def filled(text: str) -> str:
 
 
 def _read(slug: str) -> dict[str, Any]:
-    data: dict[str, Any] = json.loads((REFERENCE / slug / "verdict.json").read_text("utf-8"))
-    return data
+    return load_verdict(REFERENCE / slug / "verdict.json")
 
 
 def _where(source: dict[str, str]) -> str:
     """Document and date; linked where there is an address."""
-    words = ", ".join(filter(None, (source["document"], source["date"])))
-    return f"[{words}]({source['url']})" if source["url"] else words
+    text = ", ".join(filter(None, (source["document"], source["date"])))
+    return f"[{text}]({source['url']})" if source["url"] else text
 
 
 def _cell(cell: dict[str, Any]) -> str:
     interval = cell["interval"]
     half = interval["high"] - interval["mean"]
     return f"{interval['mean']:.4f} ± {half:.4f} ({cell['baseline']:.2f})"
-
-
-def _spoken(word: str) -> str:
-    return word.replace("_", " ")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Programs of the project, called as processes that need not import torch: `lossheads`, `script`.
+"""Programs of the project, called as processes that need not import torch: `lossheads`, `python`.
 
 Importing torch and its company takes seconds, most calls of a test take tenths of one. A server
 imports them once and forks for every call; the copy goes on as a new Python would, with its own
@@ -18,7 +18,6 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -32,39 +31,34 @@ LOADED += ["matplotlib.backends.backend_agg", "jinja2.filters", "filelock", "PIL
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 
 
-Called = subprocess.CompletedProcess[str]
-
-
 def lossheads(
     *words: str, cwd: Path, env: dict[str, str] | None = None, seconds: int = 120
-) -> Called:
-    """`python -m lossheads`, called in folder `cwd`.
+) -> subprocess.CompletedProcess[str]:
+    """`lossheads WORDS` in folder `cwd`: see `python`."""
+    return python("lossheads", *words, cwd=cwd, env=env, seconds=seconds)
+
+
+def python(
+    program: str, *words: str, cwd: Path, env: dict[str, str] | None = None, seconds: int = 120
+) -> subprocess.CompletedProcess[str]:
+    """`python -m PROGRAM WORDS`, or `python PROGRAM WORDS` where it ends with .py.
 
     Args:
+        program: A module, or the path of a script.
         words: What a shell would give after the program's name.
+        cwd: Where it is called.
         env: Added to the environment of the tests.
         seconds: A call that takes longer is killed by SIGALRM: exit status -14.
 
     Returns:
         Exit status (minus the signal's number if one ended it), standard output and error.
     """
-    return _call("lossheads", words, cwd, env or {}, seconds)
-
-
-def script(path: Path, *words: str, cwd: Path | None = None, seconds: int = 120) -> Called:
-    """`python PATH`, called in folder `cwd` or where the tests stand."""
-    return _call(str(path), words, cwd or Path.cwd(), {}, seconds)
-
-
-def _call(
-    program: str, words: Sequence[str], cwd: Path, env: dict[str, str], seconds: int
-) -> Called:
     with TemporaryDirectory() as folder:
         streams = [Path(folder) / name for name in ("stdout", "stderr")]
         request = {
             "argv": [program, *words],
             "cwd": str(cwd),
-            "env": {**os.environ, **env},
+            "env": {**os.environ, **(env or {})},
             "streams": [str(path) for path in streams],
             "seconds": seconds,
         }
@@ -148,17 +142,17 @@ def _become(
     os.environ.clear()
     os.environ.update(env)
     sys.argv = argv
-    sys.path[0] = cwd if argv[0] == "lossheads" else str(Path(argv[0]).parent)
+    sys.path[0] = str(Path(argv[0]).parent) if argv[0].endswith(".py") else cwd
     signal.alarm(seconds)
 
 
 def _run() -> int:
     """Run the program in this process: the exit status that Python would end with."""
     try:
-        if sys.argv[0] == "lossheads":
-            runpy.run_module("lossheads", run_name="__main__", alter_sys=True)
-        else:
+        if sys.argv[0].endswith(".py"):
             runpy.run_path(sys.argv[0], run_name="__main__")
+        else:
+            runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
     except SystemExit as ended:
         if ended.code is None or isinstance(ended.code, int):
             return ended.code or 0

@@ -19,36 +19,36 @@ DIGITS = ["train", "dataset=digits", "training.steps=2", "recording.tensorboard=
 
 WORDS = [
     # values that torch or Hydra take, or answer with a Python error
-    ("seed=1.5", "seed=1.5: it is a whole number"),
-    ("seed=null", "seed: it is never null"),
-    ("force=maybe", "force=maybe: it is true or false"),
-    ("trust=abc", "trust: it is a list, [A,B]"),
-    ("output_dir=[a]", "output_dir=['a']: it is a word"),
-    ("output_dir=", "output_dir= is empty"),
-    ("training=tiny", "training: it is a section"),
-    ("device.kind=tpu", "device.kind=tpu: did you mean cpu?"),
+    ("seed=1.5", "seed must be an integer, got 1.5"),
+    ("seed=null", "seed must be an integer, got null"),
+    ("force=maybe", "force must be true or false, got maybe"),
+    ("trust=abc", "trust must be a list of words"),
+    ("output_dir=[a]", "output_dir must be a word, got ['a']"),
+    ("output_dir=", "output_dir must not be empty"),
+    ("training=tiny", "training must be a section"),
+    ("device.kind=tpu", "device.kind got tpu: did you mean cpu?"),
     (
         "training.steps=null training.epochs=1e300",
-        "training.epochs=1e+300: it is at most 1,000,000",
+        "training.epochs must be at most 1,000,000",
     ),
     ("training.monitor=nonsense", "training.monitor=nonsense: no metric"),
-    ("optimizer.lr=abc", "optimizer Adam refuses lr=abc: it needs a number"),
-    ("optimizer.lr=true", "optimizer Adam refuses lr=True: it needs a number"),
-    ("optimizer.fused=maybe", "it needs true, false or null"),
-    ("optimizer.betas=[0.9,0.99,0.999]", "it needs a list of 2 numbers"),
-    ("optimizer.eps=0", "optimizer.eps=0: it is above 0"),
-    ("model.hidden=[true]", "one width of at least 1 per layer"),
-    ("training.epochs=50", "training.steps=2 and training.epochs=50: steps are counted instead"),
-    ("-m training.epochs=1,2", "training.steps=2 and training.epochs=1,2: steps are counted"),
-    ("+training.epochs=50", "leave one of the two out"),
+    ("optimizer.lr=abc", "optimizer.lr must be a number for Adam, got abc"),
+    ("optimizer.lr=true", "optimizer.lr must be a number for Adam, got True"),
+    ("optimizer.fused=maybe", "optimizer.fused must be true, false or null"),
+    ("optimizer.betas=[0.9,0.99,0.999]", "optimizer.betas must be a list of 2 numbers"),
+    ("optimizer.eps=0", "optimizer.eps must be above 0"),
+    ("model.hidden=[true]", "hidden must be a list of widths of at least 1"),
+    ("training.epochs=50", "training.steps=2 and training.epochs=50: steps override epochs"),
+    ("-m training.epochs=1,2", "training.steps=2 and training.epochs=1,2: steps override epochs"),
+    ("+training.epochs=50", "omit one of the two"),
     # groups and keys
     ("head=[softmax_cce,sigmoid_bce]", "a run has one head"),
-    ("head=[a,b]", "head has no 'b'; known are"),
-    ("head=null", "a group is chosen by name"),
+    ("head=[a,b]", "head has no 'b'; choose from"),
+    ("head=null", "head must be chosen by name"),
     ("+head=sigmoid_bce", "head is chosen already"),
     ("~head", "a run needs the key 'head', which is missing: choose one with head=NAME"),
     ("~recording", "a run needs the key 'recording'"),
-    ("~training.epochs", "it is needed by every run"),
+    ("~training.epochs", "training.epochs must be set"),
     ("hydra.run.dir=/proc/no", "/proc/no cannot be used: no such file or directory"),
     # keys without their section, or of another choice
     ("batch_size=3", "a run has no key 'batch_size'; did you mean training.batch_size?"),
@@ -73,10 +73,10 @@ WORDS = [
     ("--config-dir nowhere", "nowhere' not found"),
     ("--run --multirun", "Only one of --run, --multirun"),
     ("-m seed=range(0,0)", "the sweep is empty"),
-    ("schedule=cosine schedule.warmup=abc", "schedule cosine got warmup=abc"),
-    ("model=cnn model.channels=[]", "one width of at least 1 per convolution"),
-    ("model=cnn model.dense=0", "one width of at least 1 per convolution"),
-    ("model=resnet18 model.groups=a", "resnet18 got groups=a: it must divide 64"),
+    ("schedule=cosine schedule.warmup=abc", "got warmup=abc"),
+    ("model=cnn model.channels=[]", "cnn: channels must be a list of widths of at least 1"),
+    ("model=cnn model.dense=0", "cnn: channels must be a list of widths of at least 1"),
+    ("model=resnet18 model.groups=a", "groups must divide 64, got 'a'"),
 ]
 
 
@@ -92,20 +92,30 @@ def test_a_wrong_word_is_one_sentence(
 HEAD = "_target_: mymod.Mine\n_partial_: true\n"
 GLOBAL = "# @package _global_\n"
 OWN = [
-    ("head", "_target_: [broken\n x: : y\n", "", "mine.yaml, line 2 is not YAML"),
+    ("head", "_target_: [broken\n x: : y\n", "", "mine.yaml, line 2 cannot be read as YAML"),
     ("head", "a: 1\na: 2\n", "", "found duplicate key a"),
     ("head", "defaults: [nope]\n", "", "head has no 'nope'"),
-    ("head", "_target_: 3\n", "", "head got _target_=3: it is a name"),
-    ("head", HEAD.replace("true", "maybe"), "", "it is true or false"),
+    ("head", "_target_: 3\n", "", "head._target_ must be a name, package.Name, got 3"),
+    ("head", HEAD.replace("true", "maybe"), "", "head._partial_ must be true or false"),
     ("head", HEAD, "import sys; sys.exit(3)\n", "cannot be imported"),
-    ("head", HEAD, "def Mine(outcome): return 5\n", "head Mine makes 5: it needs a head"),
+    ("head", HEAD, "def Mine(outcome): return 5\n", "head Mine must return a head"),
     ("head", HEAD, "def Mine(outcome): raise KeyError('x')\n", "refuses its options"),
-    ("head", HEAD, "BASE\n  def decide(self, l): return l\n", "gives decisions of shape (2, 10)"),
+    (
+        "head",
+        HEAD,
+        "BASE\n  def decide(self, l): return l\n",
+        "must return decisions of shape (2,)",
+    ),
     ("head", HEAD, "BASE\n  def log_probs(self, l): 1 / 0\n", "division by zero"),
     ("model", HEAD, "def Mine(input_shape): return None\n", "cannot be built for inputs"),
     ("model", HEAD, "def Mine(input_shape): raise KeyError('x')\n", "cannot be built for inputs"),
     ("schedule", HEAD, "def Mine(progress): raise KeyError('x')\n", "schedule Mine fails"),
-    ("schedule", HEAD, "def Mine(progress): return 'a'\n", "gives 'a': it needs a factor"),
+    (
+        "schedule",
+        HEAD,
+        "def Mine(progress): return 'a'\n",
+        "must return a factor on the learning rate, a number, got 'a'",
+    ),
     ("experiment", "training: {epochs: 3}\n", "", "'# @package _global_'"),
     (
         "experiment",
@@ -144,7 +154,10 @@ COMMANDS = [
     ("claim run softmax-cannot-see-a-shift --nope", "claim: unrecognized arguments: --nope"),
     ("claim run all --claims .", "claim finds no claim file"),
     ("claim run softmax-cannot-see-a-shift output_dir=file", "file/claims"),
-    ("claim run nofile.yaml", "claim finds no file nofile.yaml: name a file that is there; known"),
+    (
+        "claim run nofile.yaml",
+        "claim finds no file nofile.yaml: name a file that is there; choose from",
+    ),
     ("claim run prior-bais.yaml", "did you mean prior-bias"),
     ("claim run below/odd.yaml", "below/odd.yaml cannot be read: is a directory\n"),
     ("train output_dir=/proc/x dataset=digits", "no such file or directory; name another folder"),
@@ -176,7 +189,7 @@ def test_a_page_goes_to_a_file_alone(tmp_path: Path) -> None:
 def test_a_sweep_writes_to_one_outputs_folder(tmp_path: Path) -> None:
     done = lossheads(*DIGITS, "-m", "output_dir=a,b", cwd=tmp_path)
     assert done.returncode == 2
-    assert "one sweep writes to one folder" in done.stderr
+    assert "the sweep must have one value of output_dir, got a, b" in done.stderr
     assert not (tmp_path / "a").exists()
 
 

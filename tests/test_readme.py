@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from calling import lossheads, script
+from calling import lossheads, python
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -47,12 +47,12 @@ def test_every_command_runs_as_printed(tmp_path: Path) -> None:
     assert ran >= 6
     check = python_with("weights.pt") + "\nassert net(torch.zeros(2, 1, 8, 8)).shape == (2, 10)"
     (tmp_path / "check.py").write_text(check, encoding="utf-8")
-    done = script(tmp_path / "check.py", cwd=tmp_path)
+    done = python(str(tmp_path / "check.py"), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 
 def test_numbers_are_those_of_the_reference_run() -> None:
-    checked = script(ROOT / "scripts" / "readme.py", "--check")
+    checked = python(str(ROOT / "scripts" / "readme.py"), "--check", cwd=ROOT)
     assert checked.returncode == 0, "run: python scripts/readme.py"
 
 

@@ -1,4 +1,4 @@
-"""What a result file holds besides numbers, and that older files still read."""
+"""What a result file holds besides numbers, and that files of other versions are refused."""
 
 import base64
 import json
@@ -11,6 +11,7 @@ from lossheads.errors import UserError
 from lossheads.records import (
     CorrectMask,
     Measurement,
+    MetricInfo,
     Result,
     ValidationStep,
     read_result,
@@ -36,7 +37,7 @@ def test_right_answers_come_back_and_ten_thousand_cost_under_two_kilobytes(tmp_p
     assert found.val.correct is None
 
 
-def test_a_result_from_before_they_were_recorded_reads(tmp_path):
+def test_a_result_without_them_reads(tmp_path):
     write_result(tmp_path, finished(None))
     path = tmp_path / "result.json"
     data = json.loads(path.read_text())
@@ -54,8 +55,62 @@ def test_bits_without_their_examples_are_refused(tmp_path):
     data = json.loads(path.read_text())
     del data["history"][0]["test"]["correct"]["examples_digest"]
     path.write_text(json.dumps(data))
-    with pytest.raises(UserError, match="is no result"):
+    with pytest.raises(UserError, match="is damaged"):
         read_result(tmp_path)
+
+
+def rewrite(folder, change):
+    """The result file with its data changed in place."""
+    path = folder / "result.json"
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+
+
+def older(data):
+    """What lossheads wrote before the file had a version."""
+    del data["schema_version"], data["metric_info"]
+    data["laps"] = data.pop("history")
+    for lap in data["laps"]:
+        for split in ("val", "test"):
+            lap[split]["rulers"] = lap[split].pop("metrics")
+            lap[split]["floors"] = lap[split].pop("baselines")
+
+
+@pytest.mark.parametrize(
+    ("change", "got"),
+    [
+        (older, "no schema_version"),
+        (lambda data: data.pop("schema_version"), "no schema_version"),
+        (lambda data: data.update(schema_version=2), "schema_version 2"),
+        (lambda data: data.update(schema_version="1"), "schema_version '1'"),
+        (lambda data: data.update(schema_version=True), "schema_version True"),
+    ],
+    ids=["laps", "none", "2", "text", "bool"],
+)
+def test_a_result_of_another_version_is_refused_with_both_versions(tmp_path, change, got):
+    write_result(tmp_path, finished(None))
+    rewrite(tmp_path, change)
+    with pytest.raises(UserError) as refused:
+        read_result(tmp_path)
+    said = str(refused.value)
+    assert str(tmp_path / "result.json") in said
+    assert f"has {got}, schema_version 1 is needed" in said
+    assert "\n" not in said
+
+
+def test_a_metrics_direction_and_best_value_come_back(tmp_path):
+    infos = {
+        "gold_score": MetricInfo(False, 0.25),
+        "tuned/hamming_loss": MetricInfo(False, 0.0),
+        "unknown_best": MetricInfo(None, math.nan),
+    }
+    write_result(tmp_path, replace(finished(None), metric_info=infos))
+    found = read_result(tmp_path)
+    assert found is not None
+    assert repr(found.metric_info) == repr(infos)  # as text: NaN equals itself there
+    assert found.info("gold_score").higher_is_better is False
+    assert found.info("never_measured").higher_is_better is None
 
 
 def test_the_kept_lap_is_the_one_measured_on_test_wherever_it_stands():

@@ -1,4 +1,4 @@
-"""What a user did wrong, in one sentence: who refuses, what it got, the rule, the remedy."""
+"""Errors of the user, in one sentence: who refuses, what it got, the rule, the remedy."""
 
 import errno
 import os
@@ -7,24 +7,21 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 
-# Set by the command line to the packages that its own words trust, comma-separated.
-TRUST_GIVEN = "LOSSHEADS_TRUST"
-
 
 class UserError(Exception):
-    """A mistake the user can mend. The command line prints it as one sentence, exit status 2."""
+    """An error that the user can fix. The command line prints it as one sentence, exit status 2."""
 
 
 class HeadMismatch(UserError):
-    """A head was asked for an outcome it has no reading for."""
+    """A head does not support the outcome."""
 
 
 class RunsFailed(Exception):
-    """Runs were made as asked and ended badly (diverged). Exit status 1."""
+    """Runs were trained and diverged. Exit status 1."""
 
 
 def reason(error: Exception) -> str:
-    """What an error says, in words alone where the system gave a number and a path with them."""
+    """The message of an error, without the number and path that the system adds."""
     known = isinstance(error, OSError) and error.errno is not None
     return os.strerror(error.errno).lower() if known else str(error)  # type: ignore[attr-defined]
 
@@ -37,17 +34,17 @@ def refusing_to_write(path: Path, what: str = "outputs") -> Iterator[None]:
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise UserError(
-            f"{what} cannot be written at {path}: {reason(error)}; {'free some room or ' * full}"
+            f"{what} cannot be written at {path}: {reason(error)}; {'free disk space or ' * full}"
             f"name another folder with output_dir=FOLDER"
         ) from error
 
 
 def near_matches(word: str, known: Iterable[str]) -> str:
-    """A sentence part naming the closest known words, or all of them when none is close."""
+    """A part of a sentence: the closest known words, or all of them when none is close."""
     names = sorted(known)
     if not names:
-        return "nothing is known here"
+        return "there are no choices"
     close = get_close_matches(word, names, n=3, cutoff=0.5)
     if close:
         return f"did you mean {' or '.join(close)}?"
-    return f"known are {', '.join(names)}"
+    return f"choose from {', '.join(names)}"

@@ -17,12 +17,15 @@ from lossheads.errors import UserError
 
 def _at_least(name: str, field: str, value: int, least: int) -> None:
     if value < least:
-        raise UserError(f"{name} got {field}={value}: it needs at least {least}")
+        raise UserError(f"{name}: {field} must be at least {least}, got {value}")
 
 
 @dataclass(frozen=True)
 class OneOf:
-    """Exactly one of n classes. Labels int64 (N,); soft: float (N, C), rows sum to 1."""
+    """Multiclass: exactly one of n classes.
+
+    Labels int64 (N,); soft: float (N, C), rows sum to 1.
+    """
 
     n: int
     soft: bool = False
@@ -54,7 +57,10 @@ class OneOf:
 
 @dataclass(frozen=True)
 class AnyOf:
-    """Any subset of n labels. Labels bool (N, L); soft: float (N, L) in [0, 1]."""
+    """Multi-label: any subset of n labels.
+
+    Labels bool (N, L); soft: float (N, L) in [0, 1].
+    """
 
     n: int
     soft: bool = False
@@ -86,7 +92,10 @@ class AnyOf:
 
 @dataclass(frozen=True)
 class EachOneOf:
-    """One of n classes in each of several groups. Labels int64 (N, S); soft: float (N, S, M)."""
+    """Multi-output: one of n classes in each of several groups.
+
+    Labels int64 (N, S); soft: float (N, S, M), rows sum to 1.
+    """
 
     groups: int
     n: int
@@ -127,7 +136,7 @@ def base_rates(outcome: Outcome, labels: Tensor) -> Tensor:
 
 
 def check_labels(outcome: Outcome, labels: Tensor, who: str) -> None:
-    """Refuse labels that `outcome` does not allow, naming the first row that breaks the rule.
+    """Refuse labels that `outcome` does not allow, naming the first row that is wrong.
 
     Args:
         who: Where the labels come from, for the sentence ("labels.csv", "digits").
@@ -139,34 +148,36 @@ def check_labels(outcome: Outcome, labels: Tensor, who: str) -> None:
     tail = outcome.columns if outcome.soft or isinstance(outcome, AnyOf) else outcome.columns[:-1]
     if tuple(labels.shape[1:]) != tail:
         raise UserError(
-            f"{who} gives labels of shape {tuple(labels.shape)}: {outcome} needs (N, "
-            f"{', '.join(map(str, tail))})".replace(", )", ",)")
+            f"{who}: labels of {outcome} must have shape (N, {', '.join(map(str, tail))})".replace(
+                ", )", ",)"
+            )
+            + f", got {tuple(labels.shape)}"
         )
     kind = torch.bool if isinstance(outcome, AnyOf) else torch.int64
     if labels.is_floating_point() != outcome.soft or (not outcome.soft and labels.dtype != kind):
-        wanted = "a float type" if outcome.soft else str(kind)
-        raise UserError(f"{who} gives labels of type {labels.dtype}: {outcome} needs {wanted}")
+        wanted = "a float type" if outcome.soft else f"type {kind}"
+        raise UserError(f"{who}: labels of {outcome} must be of {wanted}, got {labels.dtype}")
     _refuse_rows(outcome, labels, who)
 
 
 def _refuse_rows(outcome: Outcome, labels: Tensor, who: str) -> None:
     if outcome.soft:
         bad = ~((labels >= 0) & (labels <= 1))
-        rule = "probabilities lie in [0, 1]"
+        rule = "probabilities must be in [0, 1]"
         if not bad.any() and not isinstance(outcome, AnyOf):
             bad = (labels.double().sum(dim=-1) - 1).abs() > 1e-4
-            rule = "a row of soft labels sums to 1"
+            rule = "a row of soft labels must sum to 1"
     elif isinstance(outcome, AnyOf):
         return
     else:
         bad = (labels < 0) | (labels >= outcome.n)
-        rule = f"labels lie in 0 … {outcome.n - 1}"
+        rule = f"labels must be in 0 … {outcome.n - 1}"
     if bad.any():
         row = int(bad.reshape(len(bad), -1).any(dim=1).nonzero()[0])
-        raise UserError(f"{who} gives {labels[row].tolist()} in row {row}: {rule}")
+        raise UserError(f"{who}, row {row}: {rule}, got {labels[row].tolist()}")
 
 
 def _one_hot(labels: Tensor, n: int) -> Tensor:
-    # scatter instead of one_hot: the latter inspects its input, a synchronisation on a GPU.
-    zeros = torch.zeros(*labels.shape, n, device=labels.device)
-    return zeros.scatter(-1, labels.unsqueeze(-1), 1.0)
+    # A comparison instead of one_hot, which inspects its input (a wait on a GPU), and of scatter,
+    # which torch.vmap takes one by one.
+    return (labels.unsqueeze(-1) == torch.arange(n, device=labels.device)).float()

@@ -1,4 +1,4 @@
-"""What a member, or each of several, said about a split, in the only form metrics see."""
+"""Predictions of one member or several on a split: the only input of metrics."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -9,13 +9,13 @@ from torch import Tensor
 from lossheads.heads.base import FrameworkLoss, Head
 from lossheads.outcomes import Outcome
 
-# What differs between members; the rest of `Predictions` is a matter of head and labels.
+# What differs between members; the rest of `Predictions` depends on head and labels alone.
 PER_MEMBER_FIELDS = ("scores", "log_probs", "decisions", "framework_outputs", "logits")
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """One member's per_member on N examples. No metric sees more than this.
+    """Predictions of one member for N examples. No metric sees more than this.
 
     Attributes:
         outcome: What the labels can be.
@@ -25,8 +25,8 @@ class Predictions:
         decisions: Shaped and typed like hard labels.
         framework_outputs: (N, U) in [0, 1], the last layer as a framework would print it.
         framework_target: (N, U) float, the target a framework user would pass.
-        framework_loss: Name of the loss in Keras's words.
-        logits: (N, U) float32 as trained; for detection metrics and temperatures.
+        framework_loss: Keras's name of the loss.
+        logits: (N, U) float32 as trained; for OOD metrics and framework metrics.
         true_posterior: The true posterior, float64 (N, *outcome.columns), where the data know it.
     """
 
@@ -45,7 +45,7 @@ class Predictions:
 def predict(
     head: Head, logits: Tensor, labels: Tensor, true_posterior: Tensor | None = None
 ) -> Predictions:
-    """Everything `head` says about `logits` (N, U), beside the labels of the same rows."""
+    """All outputs of `head` for `logits` (N, U), with the labels of the same rows."""
     return Predictions(
         outcome=head.outcome,
         labels=labels,
@@ -62,10 +62,10 @@ def predict(
 
 @dataclass(frozen=True)
 class CohortPredictions:
-    """What K members of one head said about the same N examples.
+    """Predictions of K members that share a head, for the same N examples.
 
     Attributes:
-        stacked: The fields named in `PER_MEMBER_FIELDS` begin with K; the others are shared by all.
+        stacked: The fields named in `PER_MEMBER_FIELDS` begin with K; the others are shared.
     """
 
     stacked: Predictions
@@ -74,7 +74,7 @@ class CohortPredictions:
         return len(self.stacked.logits)
 
     def __getitem__(self, k: int) -> Predictions:
-        return self.member([answer[k] for answer in self.per_member])
+        return self.member([tensor[k] for tensor in self.per_member])
 
     def __iter__(self) -> Iterator[Predictions]:
         return (self[k] for k in range(len(self)))
@@ -85,7 +85,7 @@ class CohortPredictions:
         return [getattr(self.stacked, name) for name in PER_MEMBER_FIELDS]
 
     def member(self, per_member: Iterable[Tensor]) -> Predictions:
-        """The predictions of the member who gave these per_member, in the order of `PER_MEMBER_FIELDS`."""
+        """Predictions of the member whose fields these are, in the order of `PER_MEMBER_FIELDS`."""
         own: dict[str, Any] = dict(zip(PER_MEMBER_FIELDS, per_member, strict=True))
         return replace(self.stacked, **own)
 
@@ -93,7 +93,7 @@ class CohortPredictions:
 def predict_cohort(
     head: Head, logits: Tensor, labels: Tensor, true_posterior: Tensor | None = None
 ) -> CohortPredictions:
-    """Everything `head` says about the logits (K, N, U) of K members, all rows at once."""
+    """All outputs of `head` for the logits (K, N, U) of K members, all rows at once."""
     members, n, num_logits = logits.shape
     rows = predict(head, logits.reshape(members * n, num_logits), labels, true_posterior)
     by_member: dict[str, Any] = {

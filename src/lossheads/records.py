@@ -4,8 +4,8 @@ outputs/runs/<dataset>-<head>-s<seed>-<key>/
     config.yaml        the resolved configuration
     environment.json   git commit, package versions, device
     status.json        running | finished | interrupted | diverged | failed
-    metrics.jsonl      one line per measuring step
-    result.json        written last and atomically: its indicators *is* "finished"
+    metrics.jsonl      one line per validation step
+    result.json        written last and atomically: a run that has one is finished
     events.out.…       TensorBoard
 """
 
@@ -23,17 +23,22 @@ from lossheads.errors import UserError
 
 Status = Literal["running", "finished", "interrupted", "diverged", "failed"]
 
-# A key names what a run computes, not where, how loudly or in what company.
+# Of result.json. A reader knows one version and refuses every other: nothing is guessed.
+SCHEMA_VERSION = 1
+
+# The key covers what a run computes, not where it is written, what is logged or which cohort it
+# trains in.
 NOT_IN_KEY = ("output_dir", "force", "trust", "data_dir", "recording", "cohort", "choices")
 
 
 @dataclass(frozen=True)
 class CorrectMask:
-    """Which examples of a split were decided right: all labels, all sets of the example.
+    """Which examples of a split were decided correctly: all labels, all groups of the example.
 
     Attributes:
         bits: Eight examples to a byte, the first in the highest bit, base64: 10,000 in 1.7 kB.
-        examples_digest: Digest of inputs and labels in order; only equal ones lie side by side.
+        examples_digest: Digest of inputs and labels in order; only runs with equal digests are
+            compared example by example.
     """
 
     bits: str
@@ -46,16 +51,29 @@ class CorrectMask:
 
 
 @dataclass(frozen=True)
+class MetricInfo:
+    """What a reader of results has to know of a metric.
+
+    Attributes:
+        higher_is_better: None where neither direction is better.
+        perfect: Value of perfect predictions; NaN where it is unknown.
+    """
+
+    higher_is_better: bool | None
+    perfect: float
+
+
+@dataclass(frozen=True)
 class Measurement:
     """One split under every metric: name -> value; NaN where a metric is undefined.
 
     Attributes:
         metrics: Scalars.
-        baselines: What the best constant prediction scores, same names.
-        per_class: Per-class metrics: name -> one value per class (or label, or flattened group·class).
-        undefined: How many values are NaN, and why in a word or two: name -> count.
+        baselines: Value of the best constant prediction, same names.
+        per_class: Name -> one value per class (or label, or flattened group·class).
+        undefined: Number of NaN values: name -> count.
         n: Examples measured.
-        correct: Which of them were decided right; on the test split of runs that recorded it.
+        correct: Which of them were decided correctly; on the test split only.
     """
 
     metrics: Mapping[str, float]
@@ -68,13 +86,13 @@ class Measurement:
 
 @dataclass(frozen=True)
 class ValidationStep:
-    """One measuring step of one member.
+    """One validation step of one member.
 
     Attributes:
         step: Optimizer steps taken so far; 0 is before training.
         epoch: `step` in passes over the training split, fractional.
-        train_loss: Mean training loss since the last validation, in the head's own nats per example.
-            Never comparable between heads. NaN at step 0.
+        train_loss: Mean training loss since the last validation step, in the head's own nats per
+            example: not comparable between heads. NaN at step 0.
         learning_rate: At this step.
         val: The validation split under the metrics.
         test: The test split; only at the validation step whose weights are kept.
@@ -90,7 +108,12 @@ class ValidationStep:
 
 @dataclass(frozen=True)
 class Result:
-    """All that is known about a run when it is over: plain data, readable without torch."""
+    """All that is known about a run when it is over: plain data, readable without torch.
+
+    Attributes:
+        metric_info: Name -> facts about every metric that the run may have measured, those of
+            other decision rules (`tuned/…`) and of outliers included.
+    """
 
     key: str
     name: str
@@ -103,12 +126,18 @@ class Result:
     first_step: Mapping[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     diverged_at: Mapping[str, float] | None = None
+    metric_info: Mapping[str, MetricInfo] = field(default_factory=dict)
+
+    def info(self, metric: str) -> MetricInfo:
+        """Facts about a metric; of one that the run does not know, no better side, perfect NaN."""
+        return self.metric_info.get(metric, MetricInfo(None, math.nan))
 
     @property
     def kept(self) -> ValidationStep:
-        """The validation step whose weights were kept: the one with a test split, the last of a lost run.
+        """The validation step whose weights were kept: the one with a test split.
 
-        Early stopping keeps the best validation step; those after it stay in `history`, in the order of steps.
+        The last one of a diverged run. Early stopping keeps the best; those after it stay in
+        `history`, in the order of steps.
         """
         if not self.history:
             raise ValueError(f"run {self.name} ({self.status}) has no validation step")
@@ -119,7 +148,7 @@ class Result:
 
     @property
     def test(self) -> Measurement:
-        """The test split at the kept validation."""
+        """The test split at the kept validation step."""
         measured = self.kept.test if self.history else None
         if measured is None:
             raise ValueError(f"run {self.name} ({self.status}) has no test measurement")
@@ -127,19 +156,8 @@ class Result:
 
     @property
     def val(self) -> Measurement:
-        """The validation split at the kept validation."""
+        """The validation split at the kept validation step."""
         return self.kept.val
-
-
-def direction(metric: str) -> int:
-    """Which way is better, by a metric's name: 1 higher, -1 lower, 0 where the name does not say.
-
-    A name without a direction is no promise of one: `fitted_temperature` is a factor, best in
-    the middle of its range.
-    """
-    if metric.endswith(("_loss", "_error")):
-        return -1
-    return 1 if metric.endswith("_score") or "accuracy" in metric else 0
 
 
 def run_key(config: Mapping[str, Any]) -> str:
@@ -169,23 +187,39 @@ def write_json(path: Path, data: Any) -> None:
 
 def write_result(folder: Path, result: Result) -> None:
     """Write `result.json`, the last act of a run."""
-    write_json(folder / "result.json", asdict(result))
+    write_json(folder / "result.json", {"schema_version": SCHEMA_VERSION, **asdict(result)})
 
 
 def read_result(folder: Path) -> Result | None:
-    """The folder's result, or None when it has none. Missing numbers come back as NaN."""
+    """The folder's result, or None when it has none. Missing numbers come back as NaN.
+
+    Raises:
+        UserError: If the file is damaged, or was written under another schema version.
+    """
     path = folder / "result.json"
     if not path.is_file():
         return None
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
+        _check_version(path, data.pop("schema_version", None))
         history = [_validation_step(entry) for entry in data.pop("history")]
-        return Result(**data, history=history)
+        infos = {name: _metric_info(info) for name, info in data.pop("metric_info").items()}
+        return Result(**data, history=history, metric_info=infos)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{path} is no result (torn, or of another version): remove its folder, and the run "
-            f"is trained again"
+            f"{path} is damaged, it is no result of schema version {SCHEMA_VERSION}: delete the "
+            f"folder to train the run again"
         ) from error
+
+
+def _check_version(path: Path, version: object) -> None:
+    if type(version) is int and version == SCHEMA_VERSION:
+        return
+    got = "no schema_version" if version is None else f"schema_version {version!r}"
+    raise UserError(
+        f"{path} has {got}, schema_version {SCHEMA_VERSION} is needed: delete the folder to train "
+        f"the run again, or read it with the version of lossheads that wrote it"
+    )
 
 
 def read_results(runs: Path) -> Iterator[tuple[Path, Result]]:
@@ -223,6 +257,10 @@ def _validation_step(data: dict[str, Any]) -> ValidationStep:
         val=_measurement(val),
         test=None if test is None else _measurement(test),
     )
+
+
+def _metric_info(data: dict[str, Any]) -> MetricInfo:
+    return MetricInfo(data["higher_is_better"], _null_to_nan(data["perfect"]))
 
 
 def _measurement(data: dict[str, Any]) -> Measurement:

@@ -3,10 +3,12 @@
 import math
 from collections.abc import Mapping, Sequence
 
+from lossheads.metrics.evaluate import ALL_METRICS, ALL_PER_CLASS_METRICS
 from lossheads.records import Measurement, Result, Status, ValidationStep
 
 ARGMAX, CELLS, KERAS = "accuracy_score", "elementwise_accuracy_score", "keras_2_3_accuracy"
 BASELINES = {ARGMAX: 0.1, CELLS: 0.9, KERAS: 0.1, "nll_loss": math.log(10)}
+INFO = {metric.name: metric.info for metric in (*ALL_METRICS, *ALL_PER_CLASS_METRICS)}
 CLASSES = [f"class {number}" for number in range(10)]
 
 
@@ -27,7 +29,7 @@ def run(
     status: Status = "finished",
     steps: Sequence[int] | None = None,
 ) -> Result:
-    """A run with history at steps 0, 100, 200, …; a finished one has its last validation step on test, too."""
+    """A run with history at steps 0, 100, 200, …; a finished one measured test at the last."""
     at = steps or [100 * index for index in range(len(history))]
     walked = []
     for index, (step, values) in enumerate(zip(at, history, strict=True)):
@@ -43,6 +45,7 @@ def run(
         history=walked,
         seconds=1.0,
         environment={},
+        metric_info=INFO,
     )
 
 

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from lossheads.claims.render.html import claims_page
-from lossheads.claims.render.verdicts import read_verdicts
+from lossheads.claims.verdict_file import read_verdicts
 
 REFERENCE = Path(__file__).parents[2] / "outputs" / "reference"
 VERDICTS = [json.loads(path.read_text()) for path in sorted(REFERENCE.glob("*/verdict.json"))]
@@ -62,7 +62,8 @@ def section(page, slug):
 def folder_with(tmp_path, data, slug="some-claim", pictures=()):
     folder = tmp_path / slug
     folder.mkdir(parents=True)
-    text = data if isinstance(data, str) else json.dumps(data)
+    # Text is written as it is; data are a verdict of the version that is read.
+    text = data if isinstance(data, str) else json.dumps({"schema_version": 1} | data)
     (folder / "verdict.json").write_text(text, encoding="utf-8")
     for name, content in dict(pictures).items():
         (folder / name).write_bytes(content)

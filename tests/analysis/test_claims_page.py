@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from lossheads.analysis.statistics import Interval
+from lossheads.analysis.format import interval_text, number, recorded_interval
 from lossheads.claims.reading import list_claims
 from lossheads.claims.render.html import claims_page
-from lossheads.claims.render.parts import region_of
-from lossheads.claims.render.sections import evidence
-from lossheads.claims.render.verdicts import read_verdicts
-from lossheads.claims.render.wording import interval_text, number, relation_text
+from lossheads.claims.render.markdown import to_markdown
+from lossheads.claims.render.section import decisive_evidence
+from lossheads.claims.schema import region_of
+from lossheads.claims.verdict_file import read_verdicts
 from lossheads.cli.report import command as report_command
 from lossheads.runs.config import claim_folder
 
@@ -27,13 +27,6 @@ STYLE = (ROOT / "src/lossheads/analysis/templates/style.css").read_text(encoding
 @pytest.fixture(scope="module")
 def page():
     return Page(claims_page(read_verdicts(REFERENCE)))
-
-
-def interval(data):
-    """As verdict.json has it; an end that is null has none."""
-    ends = {"low": float("-inf"), "high": float("inf"), "mean": float("nan")}
-    filled = {k: ends.get(k, float("nan")) if v is None else v for k, v in data.items()}
-    return Interval(**filled)
 
 
 def test_every_claim_appears_with_its_word_and_its_words(page):
@@ -53,12 +46,12 @@ def test_every_number_of_the_findings_appears(page):
     for data in VERDICTS:
         said = section(page, data["slug"])
         for name, found in data["hypotheses"].items():
-            plain, tested = interval(found["interval"]), interval(found["tested"])
+            plain, tested = recorded_interval(found["interval"]), recorded_interval(found["tested"])
             mean, ends = interval_text(plain).split(" ", 1)
-            row = f"{name} {mean} {ends} {interval_text(tested).split(' ', 1)[1]} "
+            corrected = interval_text(tested).split(" ", 1)[1]
+            row = f"{name} {found['condition']} {mean} {ends} {corrected} "
             assert row + f"at {100 * tested.level:.3g} %, p = {number(found['p'])}" in said
-            assert f"p = {number(found['second_opinion']['p'])} {plain.n}" in said
-            assert found["relation"] in said
+            assert f"p = {number(found['sign_flip_test']['p'])} {plain.n}" in said
 
 
 def test_every_check_and_every_cell_appears(page):
@@ -68,7 +61,7 @@ def test_every_check_and_every_cell_appears(page):
             assert name in said
             assert f"{check['computed']:.10g} " in said
         for cell in data["table"]:
-            assert interval_text(interval(cell["interval"])) in said
+            assert interval_text(recorded_interval(cell["interval"])) in said
             assert cell["baseline"] is None or f"baseline {number(cell['baseline'])}" in said
 
 
@@ -87,6 +80,19 @@ def test_every_section_says_why_and_what_would_change_our_mind(page):
     assert "Not recorded" not in page.text
 
 
+@pytest.mark.parametrize("data", VERDICTS, ids=lambda data: data["slug"])
+def test_every_verdict_has_its_numbers_and_commands_in_markdown(data):
+    text = to_markdown(data, ["metrics.png"])
+    for name, found in data["hypotheses"].items():
+        assert f"| `{name}` | {found['condition']} | " in text
+        assert interval_text(recorded_interval(found["interval"])).replace(" ", "<br>", 1) in text
+    for name, check in data["checks"].items():
+        assert f"| `{name}` | " in text
+        assert f"| {check['computed']:.10g} | " in text
+    assert "\n".join(data["commands"]) in text
+    assert "\n\n\n" not in text
+
+
 def test_the_headline_counts_the_words(page):
     counts = {data["verdict"]: 0 for data in VERDICTS}
     for data in VERDICTS:
@@ -101,16 +107,16 @@ def test_the_evidence_is_what_the_verdict_rests_on():
     at = {"mean": 0.5, "low": 0.4, "high": 0.6, "level": 0.95, "n": 5}
     words_of = {"one": "holds", "two": "fails", "three": "undecided"}
     hypotheses = {
-        name: {"conclusion": word, "relation": f"{name} > 0", "interval": at}
+        name: {"conclusion": word, "condition": f"{name} > 0", "interval": at}
         for name, word in words_of.items()
     }
     data = {"hypotheses": hypotheses, "rule": {"reproduced": ["one", "two", "three"]}}
     for verdict, name in (("reproduced", "one"), ("refuted", "two"), ("undecided", "three")):
         said = f"{name} > 0: 0.5000 [0.4000, 0.6000], n = 5 seeds, {words_of[name]}"
-        assert evidence(data | {"verdict": verdict}) == said
+        assert decisive_evidence(data | {"verdict": verdict}) == said
     checks = {"a": {"conclusion": "holds"}, "b": {"conclusion": "fails"}}
     only_checks = {"verdict": "refuted", "checks": checks, "rule": {"reproduced": ["a", "b"]}}
-    assert evidence(only_checks) == "1 of 2 computed numbers are as stated"
+    assert decisive_evidence(only_checks) == "1 of 2 computed numbers are as stated"
 
 
 def test_nothing_is_loaded_from_elsewhere(page):
@@ -148,9 +154,9 @@ def test_the_region_drawn_is_the_region_judged():
         asked = {p.name: p for p in claim.hypotheses} if claim else {}
         for name, found in data["hypotheses"].items():
             # A reference may be older than the claim file; then it was asked something else.
-            if name in asked and relation_text(asked[name]) == found["relation"]:
+            if name in asked and asked[name].condition == found["condition"]:
                 region = asked[name].region
-                assert region_of(found) == (region.low, region.high)
+                assert region_of(found["relation"], found["value"], found["margin"]) == region
                 checked += 1
     assert checked > 50
 
@@ -183,6 +189,6 @@ def test_the_command_writes_the_page_and_needs_no_torch(tmp_path):
 
 
 def test_the_command_looks_below_the_outputs(tmp_path):
-    folder_with(tmp_path / "claims", {"verdict": "refuted"})
+    folder_with(tmp_path / "claims", {"schema_version": 1, "verdict": "refuted"})
     assert report_command([str(tmp_path), "--claims"]) == 0
     assert (tmp_path / "claims" / "report.html").is_file()

@@ -7,12 +7,22 @@ import numpy as np
 import pytest
 from matplotlib import colors
 
-from lossheads.analysis.figures import COLOURS, DASHES, MARKERS, epochs_figure, puzzle_figure, save
+from lossheads.analysis.figures import (
+    BASELINE_OFF_AXIS,
+    COLOURS,
+    CUT_LABEL,
+    DASHES,
+    KEPT_LABEL,
+    MARKERS,
+    epochs_figure,
+    puzzle_figure,
+    save,
+)
 from lossheads.errors import UserError
 
 from .making import ARGMAX, CELLS, KERAS, puzzle, run
 
-BASELINE = "baseline: the best constant prediction"
+BASELINE = "baseline: best constant prediction"
 
 
 def texts(axes):
@@ -84,17 +94,17 @@ def test_baselines_stand_beside_their_marks_and_in_the_rows_name():
     assert arrows == [(0.85, pytest.approx(y)) for x, y in marks(axes) if y < 0.5]
 
 
-def test_arms_with_different_baselines_are_told_of_each():
+def test_arms_with_different_baselines_name_each():
     (axes,) = puzzle_figure(puzzle(), [KERAS]).axes
     assert rows(axes) == [f"{KERAS}\nbaseline 0.100 or 0.900 = 1 − 1/10"]
     assert ticks(axes) == [(0.9, pytest.approx(marks(axes)[1][1]))]
 
 
-def test_told_numbers_are_ringed():
+def test_highlighted_numbers_are_ringed():
     figure = puzzle_figure(puzzle(), [ARGMAX, KERAS], highlighted=[("cce", KERAS), ("bce", KERAS)])
     rings = [line for line in figure.axes[0].lines if line.get_markerfacecolor() == "none"]
     assert [ring.get_xdata()[0] for ring in rings] == pytest.approx([0.88, 0.976])
-    left, highlighted = "a baseline left of the axis", "the numbers that were compared"
+    left, highlighted = BASELINE_OFF_AXIS, "the numbers that were compared"
     assert legend(figure) == ["cce", "bce", BASELINE, left, highlighted]
 
 
@@ -143,14 +153,12 @@ def test_the_epochs_axis_serves_the_end_of_training():
     assert axes.get_xlabel() == "epochs; validation split, mean and 95 % band over n = 3 seeds"
 
 
-def test_a_baseline_off_the_axis_is_told_and_not_drawn():
+def test_a_baseline_off_the_axis_is_in_the_legend_and_not_drawn():
     figure = puzzle_figure(puzzle(), [ARGMAX])
     assert ticks(figure.axes[0]) == []
     assert rows(figure.axes[0]) == [f"{ARGMAX}\nbaseline 0.100"]
-    assert "a baseline left of the axis" in legend(figure)
-    assert "a baseline left of the axis" not in legend(
-        puzzle_figure(recalling(), ["macro_recall_score"])
-    )
+    assert BASELINE_OFF_AXIS in legend(figure)
+    assert BASELINE_OFF_AXIS not in legend(puzzle_figure(recalling(), ["macro_recall_score"]))
     assert legend(epochs_figure(puzzle(), [ARGMAX]))[-2:] == [f"{ARGMAX}, baseline 0.100", BASELINE]
 
 
@@ -166,7 +174,7 @@ def test_every_baseline_is_a_line_and_its_metric_is_named():
     lines = [list(line.get_ydata()) for line in figure.axes[0].lines]
     assert [line for line in lines if len(line) == 2] == [[1.0, 1.0], [0.15, 0.15]]
     assert legend(figure)[1:] == [
-        "macro_recall_score, baseline 1.000, perfect without looking",
+        "macro_recall_score, baseline 1.000, perfect for a constant prediction",
         "macro_f1_score, baseline 0.150",
         BASELINE,
     ]
@@ -237,19 +245,18 @@ def test_a_curve_that_ends_with_its_first_stopper_says_so():
     bars = [line for line in figure.axes[0].lines if line.get_marker() == "|"]
     assert [(*line.get_xdata(), *line.get_ydata()) for line in bars] == [(1.0, 0.7)]
     assert bars[0].get_color() == COLOURS[0]
-    assert "the first seed of the arm stopped here, others trained on" in legend(figure)
+    assert CUT_LABEL in legend(figure)
     whole = legend(epochs_figure({"whole": stopping(3)}, [ARGMAX]))
     assert whole == ["whole", f"{ARGMAX}, baseline 0.100", BASELINE]
 
 
-def test_a_curve_that_goes_on_after_the_kept_lap_says_so():
+def test_a_curve_that_goes_on_after_the_kept_validation_step_says_so():
     first = stopping(3)[0]
     start, best, after = first.history
     kept = replace(
         first, history=[start, replace(best, test=after.test), replace(after, test=None)]
     )
-    said = "early stopping: final numbers are of the best validation step of each seed, not of a curve's end"
-    assert said in legend(epochs_figure({"a": [kept]}, [ARGMAX]))
+    assert KEPT_LABEL in legend(epochs_figure({"a": [kept]}, [ARGMAX]))
 
 
 def test_colours_are_as_many_as_markers():
@@ -276,13 +283,13 @@ def test_a_factor_that_is_best_in_the_middle_is_not_drawn_as_better_when_higher(
     name = "fitted_temperature"
     arms = {"cce": [run(0, [{name: 0.9}], baselines={name: math.nan})]}
     with pytest.raises(
-        UserError, match="got fitted_temperature: it draws metrics of which more is"
+        UserError, match="got fitted_temperature: only metrics with higher = better"
     ):
         draw(arms, [name])
 
 
 def test_more_metrics_than_dashes_are_refused():
-    with pytest.raises(UserError, match="got 5 metrics: it has 4 dashes"):
+    with pytest.raises(UserError, match="got 5 metrics: it has 4 line styles"):
         epochs_figure(puzzle(), [ARGMAX] * (len(DASHES) + 1))
 
 

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from lossheads.analysis.tables import Name, folded, pieces
+from lossheads.analysis.tables import FoldedName, fold, pieces
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from lossheads.analysis.tables import Name, folded, pieces
     ],
 )
 def test_lines_end_after_separators(words, width, lines):
-    assert folded(words, width).split("\n") == lines
+    assert fold(words, width).split("\n") == lines
 
 
 def test_conditions_and_powers_of_ten_are_one_piece():
@@ -32,6 +32,6 @@ def test_a_piece_that_is_wider_than_its_column_is_still_shown_whole():
     console = Console(width=12, record=True, file=io.StringIO())
     table = Table(box=None, padding=0)
     table.add_column("", overflow="fold")
-    table.add_row(Name("a_" + "b" * 20))
+    table.add_row(FoldedName("a_" + "b" * 20))
     console.print(table)
     assert console.export_text().replace("\n", "").replace(" ", "") == "a_" + "b" * 20

@@ -6,13 +6,18 @@ import re
 import pytest
 
 from lossheads.analysis.forest import Bar, Scale, axis, scale_for, strip
-from lossheads.analysis.format import Stretch
+from lossheads.analysis.format import RecordedInterval
 
 INF = math.inf
 
 
 def bar(mean=5.0, plain=(4.0, 6.0), tested=(3.0, 7.0), region=(2.0, INF), alt="a picture"):
-    return Bar(Stretch(mean, *plain, 0.95, 5), Stretch(mean, *tested, 0.99, 5), *region, alt)
+    return Bar(
+        RecordedInterval(mean, *plain, 0.95, 5),
+        RecordedInterval(mean, *tested, 0.99, 5),
+        *region,
+        alt,
+    )
 
 
 def drawn(svg, kind):
@@ -47,7 +52,7 @@ def test_zero_is_left_out_where_the_scale_does_not_reach_it():
 
 def test_an_endless_interval_has_arrows_in_place_of_caps():
     svg = strip(bar(plain=(-INF, INF), tested=(-INF, INF)), Scale(0.0, 10.0))
-    assert [text["x"] for text in drawn(svg, "endless")] == ["0.00%", "100.00%"]
+    assert [text["x"] for text in drawn(svg, "infinite")] == ["0.00%", "100.00%"]
     (whole,) = drawn(svg, "tested")
     assert (whole["x1"], whole["x2"]) == ("0.00%", "100.00%")
 

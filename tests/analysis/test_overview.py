@@ -20,14 +20,14 @@ def points(folder):
 def test_one_run_per_arm_and_metric_named_by_a_numbered_sentence(tmp_path):
     folders = write_overview(tmp_path, "toy", puzzle(), [ARGMAX, CELLS])
     assert [folder.name for folder in folders] == [
-        f"0 the best constant prediction, by {CELLS}",
+        f"0 best constant prediction, by {CELLS}",
         f"1 cce, by {ARGMAX}",
         f"2 the same cce, by {CELLS}",
         f"3 bce, by {ARGMAX}",
         f"4 the same bce, by {CELLS}",
     ]
     assert all(folder.parent == tmp_path / "_overview" / "toy" for folder in folders)
-    # From the first validation step after training began: the state before it would stretch the axis.
+    # From the first validation step after the start, which would stretch the axis.
     assert points(folders[0]) == [(100, 0.9), (200, 0.9)]
     assert points(folders[1]) == [(100, 0.7), (200, 0.88)]
     assert points(folders[2]) == [(100, 0.94), (200, 0.976)]

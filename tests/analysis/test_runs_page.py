@@ -1,13 +1,13 @@
 """The page over finished runs: complete, self-contained, safe."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 
 from lossheads.analysis.runs_page import runs_page, write_runs_page
 from lossheads.cli.report import command as report_command
 from lossheads.errors import UserError
-from lossheads.records import write_json
+from lossheads.records import write_result
 
 from .making import ARGMAX, CELLS, puzzle, run
 from .pages import Page, words
@@ -91,7 +91,7 @@ def test_what_cannot_be_drawn_or_was_not_recorded_is_said():
     page = Page(runs_page(runs))
     said = words(page.below["data-1"])
     assert not page.all("img")
-    assert "No pictures: more arms than colours" in said
+    assert "No figures: more arms than" in said
     assert "The arms have no classes in common, or none was recorded." in said
     assert "0.5000 one seed, no interval, n = 1" in said
 
@@ -107,10 +107,10 @@ def test_the_command_writes_the_page_from_folders(tmp_path):
     for result in recorded():
         folder = tmp_path / "runs" / result.key
         folder.mkdir(parents=True)
-        write_json(folder / "result.json", asdict(result))
+        write_result(folder, result)
     target = tmp_path / "page.html"
     assert report_command([str(tmp_path), "--html", str(target)]) == 0
-    assert "Every arm under every metric" in target.read_text(encoding="utf-8")
+    assert "Results: arms × metrics" in target.read_text(encoding="utf-8")
 
 
 def test_a_folder_without_finished_runs_and_two_forms_at_once_are_refused(tmp_path):

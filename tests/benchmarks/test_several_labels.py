@@ -1,4 +1,4 @@
-"""benchmarks/several_labels.py at a tiny size: what its tables hold, never which head is better."""
+"""benchmarks.several_labels at a tiny size: what its tables hold, never which head is better."""
 
 import math
 import re
@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-import several_labels
+from benchmarks.several_labels import cli, parts, sections
+from benchmarks.several_labels.pages import fill
+from benchmarks.several_labels.parts import Part
+from benchmarks.several_labels.running import train
+from benchmarks.several_labels.steps import Size, measure_steps, ratio
+from benchmarks.several_labels.tables import Contrast, cell, contrast_table, difference
 from lossheads.analysis.aggregate import Spread
 from lossheads.datasets import compositions
 from lossheads.datasets.garments import Garments
@@ -17,12 +22,6 @@ from lossheads.errors import UserError
 from lossheads.records import Result, read_results
 from lossheads.runs.build import build_parts
 from lossheads.runs.config import compose
-from several import parts, sections
-from several.pages import fill
-from several.parts import Part
-from several.running import train
-from several.steps import Size, measure_steps, ratio
-from several.tables import Contrast, cell, contrast_table, difference
 
 TINY = ["training.steps=2", "dataset.train=80", "dataset.val=40", "dataset.test=60"]
 RARE, LONGER, PICTURES = (parts.grouped()[k] for k in (3, 6, 8))
@@ -52,9 +51,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-def call(*words: str) -> int:
-    asked = ["--only", "grouped", "--seeds", "2", "--jobs", "1", "--docs", "."]
-    return several_labels.main([*asked, *TINY, *words])
+def call(*overrides: str) -> int:
+    options = ["--only", "grouped", "--seeds", "2", "--jobs", "1", "--docs", "."]
+    return cli.main([*options, *TINY, *overrides])
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +100,7 @@ def test_differences_are_shown_where_both_arms_were_trained(page: str) -> None:
 
 
 def test_conditions_say_how_much_was_measured_and_how_to_repeat_it(page: str) -> None:
-    assert f"`python benchmarks/several_labels.py {' '.join(TINY)}`" in page
+    assert f"`python -m benchmarks.several_labels {' '.join(TINY)}`" in page
     assert "Test split of 60 examples" in page
     assert "n = 2 seeds" in page
     assert f"torch {torch.__version__.split('+')[0]}" in page
@@ -178,7 +177,7 @@ def test_two_processes_give_the_bits_of_one(tmp_path: Path) -> None:
     results = []
     for jobs in (1, 2):
         settings = [*TINY, f"output_dir={tmp_path}/{jobs}"]
-        trained = train([part], seeds=2, jobs=jobs, settings=settings, say=lambda line: None)
+        trained = train([part], seeds=2, jobs=jobs, settings=settings, report=lambda line: None)
         results.append([r.test.metrics for runs in trained[part.name].values() for r in runs])
     assert len(results[0]) == 4
     assert results[0] == results[1]
@@ -207,9 +206,9 @@ def test_other_sections_fill_their_marked_parts(
     )
     text = "".join(f"<!-- {n}:begin -->\n<!-- {n}:end -->\n" for n in names)
     (tmp_path / "several-labels.md").write_text(text, encoding="utf-8")
-    folders = ["--docs", str(tmp_path), "--outputs", str(tmp_path / "outputs")]
-    words = ["--only", name, "--seeds", "1", "--jobs", "1", *folders, *TINY]
-    assert several_labels.main(words) == 0
+    folders = ["--docs", str(tmp_path), "--output-dir", str(tmp_path / "outputs")]
+    args = ["--only", name, "--seeds", "1", "--jobs", "1", *folders, *TINY]
+    assert cli.main(args) == 0
     filled = tables((tmp_path / "several-labels.md").read_text(encoding="utf-8"))
     heads = [
         len(part.arms()) + 1 for part in (parts.labels() if name == "labels" else few.values())
@@ -238,25 +237,25 @@ def test_a_ratio_compares_costs_of_the_same_round() -> None:
 def test_a_page_without_exactly_one_such_part_is_refused(text: str, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(text, encoding="utf-8")
-    with pytest.raises(UserError, match="no part named a, or several"):
+    with pytest.raises(UserError, match="one part named a"):
         fill(page, {"a": "new"})
     assert page.read_text(encoding="utf-8") == text
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"),
+    ("args", "message"),
     [
-        (["--only", "grouppd"], "--only grouppd: did you mean grouped?"),
-        (["--seeds", "0"], "--seeds 0: it is at least 1"),
-        (["training"], "'training': a setting is KEY=VALUE"),
+        (["--only", "grouppd"], "--only got grouppd: did you mean grouped?"),
+        (["--seeds", "0"], "--seeds must be at least 1, got 0"),
+        (["training"], "must be KEY=VALUE, got 'training'"),
         (["--only", "grouped", "dataset.tran=3"], "dataset has no key 'tran'; did you mean train?"),
-        (["--only", "steps", "--docs", "nowhere"], "found no page nowhere/several-labels.md"),
+        (["--only", "steps", "--docs", "nowhere"], "page nowhere/several-labels.md not found"),
     ],
 )
 def test_a_wrong_call_ends_in_one_sentence(
-    words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+    args: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert several_labels.main(words) == 2
+    assert cli.main(args) == 2
     error = capsys.readouterr().err
-    assert sentence in error
+    assert message in error
     assert error.count("\n") == 1

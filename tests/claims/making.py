@@ -10,6 +10,7 @@ from typing import Any
 
 from lossheads.claims.reading import load_claim
 from lossheads.claims.schema import Claim, Hypothesis
+from lossheads.metrics.evaluate import ALL_METRICS
 from lossheads.records import CorrectMask, Measurement, Result, Status, ValidationStep, run_key
 
 CLAIM = """\
@@ -50,7 +51,7 @@ def hypothesis(relation: str = "greater", **fields: Any) -> Hypothesis:
     """A hypothesis about arms a and b under accuracy_score, unless said otherwise."""
     arms = fields.pop("arms", ("a", "b"))
     metrics = fields.pop("metrics", ("accuracy_score",) * len(arms))
-    defaults = {"name": "p", "value": 0.0, "margin": 0.0, "says": "", "place": "here"}
+    defaults = {"name": "p", "value": 0.0, "margin": 0.0, "says": "", "location": "here"}
     return Hypothesis(relation=relation, arms=arms, metrics=metrics, **{**defaults, **fields})
 
 
@@ -73,7 +74,18 @@ def result(
     ]
     key = run_key(config)
     first = {"gradient_norm": 0.9, "loss": 2.3}
-    return Result(key, f"run-{key}", status, dict(config), [], history, 1.0, {"torch": "x"}, first)
+    return Result(
+        key,
+        f"run-{key}",
+        status,
+        dict(config),
+        [],
+        history,
+        1.0,
+        {"torch": "x"},
+        first,
+        metric_info={metric.name: metric.info for metric in ALL_METRICS},
+    )
 
 
 def deciding(run: Result, right: Sequence[bool], examples: str = "one set") -> Result:

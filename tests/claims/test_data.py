@@ -3,8 +3,9 @@
 import pytest
 
 from lossheads.claims.arm_runs import ArmRuns
-from lossheads.claims.render.wording import as_text
+from lossheads.claims.render.section import coverage_text, section_of
 from lossheads.claims.runner import run_claim
+from lossheads.claims.verdict_file import to_json
 from lossheads.errors import UserError
 from lossheads.runs.config import compose as compose_really
 
@@ -28,25 +29,28 @@ def test_per_seed_gives_every_seed_data_of_its_own_and_both_arms_the_same(tmp_pa
     verdict = run_claim(claim(tmp_path, PER_SEED), compose, engine)
     assert seeds_of_data(engine) == {(seed, seed) for seed in range(4)}
     assert len(engine.asked) == 8
-    text = as_text(verdict)
+    text = coverage_text(to_json(verdict))
     assert "Each seed draws its own data" in text
-    assert "the intervals cover the luck of the draw and of training." in text
-    assert "lossheads train dataset=digits head=softmax_cce dataset.seed=0 seed=0" in text
+    assert "the intervals cover the sampling of the data and training randomness" in text
+    assert (
+        "lossheads train dataset=digits head=softmax_cce dataset.seed=0 seed=0"
+        in section_of(to_json(verdict)).commands[2]
+    )
 
 
-@pytest.mark.parametrize("said", ["", "\ndata: one_draw"])
-def test_without_it_all_seeds_share_one_draw(tmp_path, said):
+@pytest.mark.parametrize("setting", ["", "\ndata: one_draw"])
+def test_without_it_all_seeds_share_one_draw(tmp_path, setting):
     engine = Engine(scored)
-    verdict = run_claim(claim(tmp_path, ("seeds: 4", f"seeds: 4{said}")), compose, engine)
+    verdict = run_claim(claim(tmp_path, ("seeds: 4", f"seeds: 4{setting}")), compose, engine)
     assert seeds_of_data(engine) == {(seed, 0) for seed in range(4)}
-    assert "not that of another sample of data" in as_text(verdict)
+    assert "not that of another sample of data" in coverage_text(to_json(verdict))
 
 
 def test_cases_may_be_redrawn_one_by_one(tmp_path):
     mixed = claim(tmp_path, CASES, ("seeds: 4", "seeds: 4\ndata: {per_seed: [large]}"))
     assert [arm.name for arm in mixed.arms.values() if arm.redrawn] == ["large/a", "large/b"]
-    text = as_text(run_claim(mixed, compose, Engine(scored)))
-    assert "of the draw and of training for large. All seeds of small share one data set" in text
+    text = coverage_text(to_json(run_claim(mixed, compose, Engine(scored))))
+    assert "for large. All seeds of small share one data set" in text
 
 
 def test_the_real_configuration_fills_in_the_dataset_s_own_seed(tmp_path):
@@ -59,14 +63,14 @@ def test_the_real_configuration_fills_in_the_dataset_s_own_seed(tmp_path):
 
 def test_data_that_are_not_drawn_are_refused_before_training(tmp_path):
     engine = Engine(scored)
-    with pytest.raises(UserError, match="data: the dataset of arm a draws nothing") as refused:
+    with pytest.raises(UserError, match="data: the dataset of arm a is not random") as refused:
         run_claim(claim(tmp_path, PER_SEED), compose_really, engine)
     assert "\n" not in str(refused.value)
     assert engine.calls == []
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
         ([("seeds: 4", "seeds: 4\ndata: per_sed")], r"line 12, data: .*did you mean per_seed"),
         (
@@ -75,7 +79,7 @@ def test_data_that_are_not_drawn_are_refused_before_training(tmp_path):
         ),
         (
             [("seeds: 4", "seeds: 4\ndata: {per_seed: [a]}")],
-            r"line 12, data: a list names cases, of which there are 0",
+            r"line 12, data: a list names cases, and this claim has 0",
         ),
         (
             [CASES, ("seeds: 4", "seeds: 4\ndata: {per_seed: [larg]}")],
@@ -87,7 +91,7 @@ def test_data_that_are_not_drawn_are_refused_before_training(tmp_path):
         ),
     ],
 )
-def test_malformed_data_are_refused_by_line_and_key(tmp_path, changes, says):
-    with pytest.raises(UserError, match=says) as refused:
+def test_malformed_data_are_refused_by_line_and_key(tmp_path, changes, message):
+    with pytest.raises(UserError, match=message) as refused:
         claim(tmp_path, *changes)
     assert "\n" not in str(refused.value)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from lossheads.claims.render.console import print_verdict
-from lossheads.claims.render.markdown import write_page
+from lossheads.claims.render.markdown import write_verdict
 from lossheads.claims.runner import run_claim
 from lossheads.cli.console import wide_console
 
@@ -51,9 +51,9 @@ def test_two_arms_are_tested_once_however_many_predictions_compare_them(tmp_path
     (test,) = verdict.models
     assert (test.hypotheses, test.arms) == (("worse", "better"), ("b", "a"))
     assert test.by_seed[0].first == 1
-    text = write_page(verdict, tmp_path).read_text(encoding="utf-8")
+    text = write_verdict(verdict, tmp_path).read_text(encoding="utf-8")
     assert text.count("1:3, 1:4, 1:3, 1:3") == 1
-    assert "| worse, better | b against a |" in text
+    assert "| `worse` `better` | `b` `a` |" in text
     assert list(json.loads((tmp_path / "verdict.json").read_text())["models"]) == [
         "worse",
         "better",
@@ -96,7 +96,7 @@ def test_older_runs_are_named_and_left_out(tmp_path):
 
     verdict = run_claim(claim(tmp_path), compose, Engine(older))
     assert verdict.models == ()
-    assert any(note.startswith("8 runs did not record which examples") for note in verdict.notes)
+    assert any(note.startswith("8 runs did not record which") for note in verdict.notes)
 
 
 def test_one_arm_and_four_arms_have_no_two_models(tmp_path):
@@ -118,9 +118,12 @@ def test_models_that_differ_change_no_word(tmp_path):
 
 def test_page_json_and_terminal_show_the_counts(tmp_path, capsys):
     verdict = run_claim(claim(tmp_path), compose, Engine(answers))
-    text = write_page(verdict, tmp_path).read_text(encoding="utf-8")
-    assert "| better | a against b | 3:1, 4:1, 3:1, 3:1 | 0.6250 | 0 of 4 |" in text
-    assert "Do these two trained models differ on this test set?" in text
+    text = write_verdict(verdict, tmp_path).read_text(encoding="utf-8")
+    assert (
+        "| `better` | `a` `b` | 3:1, 4:1, 3:1, 3:1 | 0.62, 0.38, 0.62, 0.62 | 0.6250 | 0 of 4 |"
+        in text
+    )
+    assert "McNemar" in text
     data = json.loads((tmp_path / "verdict.json").read_text())["models"]["better"]
     assert data["by_seed"][1] == {"first": 4, "second": 1, "p": pytest.approx(0.375)}
     assert (data["median_p"], data["significant_seeds"]) == (0.625, 0)
@@ -133,4 +136,4 @@ def test_without_the_test_the_page_has_no_table_of_it(tmp_path):
     verdict = run_claim(
         claim(tmp_path), compose, Engine(lambda c: result(c, {"accuracy_score": 1}))
     )
-    assert "example by example" not in write_page(verdict, tmp_path).read_text(encoding="utf-8")
+    assert "example by example" not in write_verdict(verdict, tmp_path).read_text(encoding="utf-8")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lossheads.claims.overrides import as_arguments
 from lossheads.claims.reading import find_claim, list_claims, load_claim
+from lossheads.claims.schema import as_arguments
 from lossheads.errors import UserError
 
 from .making import CLAIM, claim, write
@@ -69,7 +69,7 @@ def test_every_shipped_claim_reads(path):
 def test_claims_are_found_by_slug_or_path(tmp_path):
     path = write(tmp_path)
     assert find_claim("a-claim", tmp_path) == find_claim(str(path), Path("nowhere"))
-    assert find_claim(str(path), Path("nowhere")).called == str(path)
+    assert find_claim(str(path), Path("nowhere")).cli_name == str(path)
     assert [found.slug for found in list_claims(tmp_path)] == ["a-claim"]
     with pytest.raises(UserError, match="did you mean a-claim"):
         find_claim("a-clam", tmp_path)
@@ -84,13 +84,13 @@ MALFORMED = [
     (
         "says: A is better",
         "says: " + "word " * 25 + "better",
-        r"line 2, says: .* 28 words: at most 25",
+        r"line 2, says: .*at most 25 words, got 28",
     ),
-    ("says: A is better than B.", "says: [a]", r"line 2, says: text belongs here, not a list"),
+    ("says: A is better than B.", "says: [a]", r"line 2, says: expected text, got a list"),
     ("date: 2019-11", "dated: 2019-11", r"line 1, source\.dated: .*did you mean date"),
-    ("seeds: 4", "seeds: 1", r"line 11, seeds: a whole number of at least 2 .* not '1'"),
-    ("seeds: 4", "seeds: four", r"line 11, seeds: a whole number"),
-    ("seeds: 4", "seeds: true", r"line 11, seeds: a whole number"),
+    ("seeds: 4", "seeds: 1", r"line 11, seeds: must be an integer of at least 2, got '1'"),
+    ("seeds: 4", "seeds: four", r"line 11, seeds: must be an integer"),
+    ("seeds: 4", "seeds: true", r"line 11, seeds: must be an integer"),
     ("same_rate", "same_rates", r"line 10, protocol: got 'same_rates'; did you mean same_rate"),
     ("same_rate", "tuned_rate", r"line 10, protocol: tuned_rate needs grid and choose_by"),
     ("seeds: 4", "seeds: 4\ngrid: {lr: [1, 2]}", r"line 12, grid: only protocol tuned_rate"),
@@ -100,9 +100,9 @@ MALFORMED = [
         r"line 13, hypotheses\.better\.relation: .*greater, less",
     ),
     ("margin: 0.01", "value: 0.01", r"relation: greater of 2 arm\(s\) needs margin"),
-    ("margin: 0.01", "margin: -1", r"margin: a margin is 0 or more"),
-    ("margin: 0.01", "margin: .nan", r"margin: .*no finite number|a number belongs here"),
-    ("margin: 0.01", "margin: wide", r"margin: a number belongs here, not 'wide'"),
+    ("margin: 0.01", "margin: -1", r"better\.margin: must be at least 0, got -1"),
+    ("margin: 0.01", "margin: .nan", r"margin: .*finite number|expected a number"),
+    ("margin: 0.01", "margin: wide", r"margin: expected a number, got 'wide'"),
     (
         "margin: 0.01",
         "margin: 0.01, tolerance: 1",
@@ -110,9 +110,9 @@ MALFORMED = [
     ),
     ("greater, margin: 0.01", "equals, value: 1", r"relation: equals of 2 .* value and tolerance"),
     ("arms: [a, b]", "arms: [a, c]", r"line 13, hypotheses\.better\.arms: arm 'c' is unknown"),
-    ("arms: [a, b]", "arms: [a, a]", r"arms: the same arm under the same metric stands twice"),
+    ("arms: [a, b]", "arms: [a, a]", r"arms: the same arm under the same metric is listed twice"),
     ("arms: [a, b]", "arms: [a, b, a]", r"arms: name one arm, two .* or four"),
-    ("arms: [a, b]", "arms: a", r"arms: a list .* belongs here, not 'a'"),
+    ("arms: [a, b]", "arms: a", r"arms: expected a list .* got 'a'"),
     ("metric: accuracy_score", "metric: [x, y, z]", r"metric: 3 metrics for 2 arms"),
     (
         "{reproduced: [better]}",
@@ -120,49 +120,51 @@ MALFORMED = [
         r"line 14, verdict\.reproduced.*did you mean better",
     ),
     ("{reproduced: [better]}", "{reproduced: []}", r"verdict rests on at least one"),
-    ("{reproduced: [better]}", "{undecided: [better]}", r"'undecided' is no verdict to state"),
+    ("{reproduced: [better]}", "{undecided: [better]}", r"'undecided' is not a verdict"),
     ("{reproduced: [better]}", "{}", r"line 14, verdict: state at least one"),
     (
         "b: {head: sigmoid_bce}",
         "b: {head: softmax_cce}",
-        r"line 9, arms\.b: this arm and a differ in nothing",
+        r"line 9, arms\.b: this arm and a are identical",
     ),
     (
         "b: {head: sigmoid_bce}",
         "b: {dataset: blobs}",
         r"line 9, arms\.b\.dataset: it is set for every arm",
     ),
-    ("b: {head: sigmoid_bce}", "B!: {head: x}", r"line 9, arms\.B!: 'B!' is no name"),
+    ("b: {head: sigmoid_bce}", "B!: {head: x}", r"line 9, arms\.B!: 'B!' is not a name"),
     (
         "b: {head: sigmoid_bce}",
         "b: {head: x, head: y}",
-        r"line 9, arms\.b\.head: this key stands twice",
+        r"line 9, arms\.b\.head: duplicate key",
     ),
-    ("b: {head: sigmoid_bce}", "b: [head]", r"line 9, arms\.b: a mapping .* not a list"),
+    ("b: {head: sigmoid_bce}", "b: [head]", r"line 9, arms\.b: expected a mapping .* got a list"),
     ("seeds: 4", "seeds: 4\nchecks: {c: {of: [1]}}", r"line 12, checks\.c: compute missing"),
     ("seeds: 4", "seeds: 4\nchecks: {c: {compute: s}}", r"checks\.c: a check needs `printed`"),
     (
         "seeds: 4",
         "seeds: 4\nchecks: {c: {compute: s, printed: '0,7'}}",
-        r"'0,7' are no printed digits",
+        r"'0,7' are not digits as printed",
     ),
     (
         "seeds: 4",
         "seeds: 4\nchecks: {better: {compute: s, printed: '1'}}",
-        r"checks\.better: a hypothesis bears this name too",
+        r"checks\.better: a hypothesis has this name already",
     ),
     ("seeds: 4", "seeds: [4", r"line 12: "),
     ("seeds: 4", "seeds: 4\n3: x", r"line 12, 3: '3' is not a key here; allowed: source, says"),
     ("same_rate", "zzz", r"line 10, protocol: got 'zzz'; allowed: same_rate, tuned_rate$"),
     (CLAIM, "", r"the file is empty"),
-    (CLAIM, "just a word", r"line 1: a mapping .* not 'just a word'"),
+    (CLAIM, "just a word", r"line 1: expected a mapping .* got 'just a word'"),
     ("arms:\n", "sides:\n", r"line 7, sides: 'sides' is not a key here"),
 ]
 
 
-@pytest.mark.parametrize(("old", "new", "says"), MALFORMED, ids=[f"{m[1][:30]}" for m in MALFORMED])
-def test_malformed_files_are_refused_by_line_and_key(tmp_path, old, new, says):
-    with pytest.raises(UserError, match=says) as refused:
+@pytest.mark.parametrize(
+    ("old", "new", "message"), MALFORMED, ids=[f"{m[1][:30]}" for m in MALFORMED]
+)
+def test_malformed_files_are_refused_by_line_and_key(tmp_path, old, new, message):
+    with pytest.raises(UserError, match=message) as refused:
         claim(tmp_path, (old, new))
     assert str(refused.value).startswith("a-claim.yaml")
     assert "\n" not in str(refused.value)
@@ -173,34 +175,34 @@ HOSTILE = [
     ("sigmoid_bce", "!!python/name:os.system x", "names a type"),
     ("says: A is better than B.", "says: !!python/object/new:os.system [x]", "names a type"),
     ("[better]", "[!!python/name:os.system x]", "names a type"),
-    ("head: sigmoid_bce", "head._target_: os.system", "no configuration key"),
-    ("head: sigmoid_bce", "_target_: os.system", "no configuration key"),
-    ("head: sigmoid_bce", "head: {_target_: os.system}", "a single value belongs here"),
-    ("head: sigmoid_bce", "trust: [os]", "belongs to whoever runs the claim"),
-    ("head: sigmoid_bce", "output_dir: elsewhere", "belongs to whoever runs the claim"),
-    ("head: sigmoid_bce", "hydra.run.dir: elsewhere", "belongs to whoever runs the claim"),
-    ("head: sigmoid_bce", "data_dir: elsewhere", "belongs to whoever runs the claim"),
-    ("head: sigmoid_bce", "seed: 7", "the contest sets the seed itself"),
-    ("head: sigmoid_bce", "+head: x", "no configuration key"),
-    ("head: sigmoid_bce", "~head: x", "no configuration key"),
-    ("head: sigmoid_bce", "head@model: x", "no configuration key"),
-    ("sigmoid_bce", '"${oc.env:HOME}"', "no plain value"),
-    ("sigmoid_bce", '"x,trust=[os]"', "no plain value"),
-    ("sigmoid_bce", '"x\' trust=[os]"', "no plain value"),
-    ("sigmoid_bce", '"x\\ntrust=[os]"', "no plain value"),
-    ("sigmoid_bce", "../../x", "no plain value"),
-    ("sigmoid_bce", "/etc/passwd", "no plain value"),
-    ("sigmoid_bce", "[[os]]", "a single value belongs here"),
-    ("{head: sigmoid_bce}", "&anchor {head: x}\n  c: *anchor", "an alias"),
-    ("{head: sigmoid_bce}", "{<<: {head: x}}", "no configuration key|is no key"),
+    ("head: sigmoid_bce", "head._target_: os.system", "not a configuration key"),
+    ("head: sigmoid_bce", "_target_: os.system", "not a configuration key"),
+    ("head: sigmoid_bce", "head: {_target_: os.system}", "expected a single value"),
+    ("head: sigmoid_bce", "trust: [os]", "is set by whoever runs the claim"),
+    ("head: sigmoid_bce", "output_dir: elsewhere", "is set by whoever runs the claim"),
+    ("head: sigmoid_bce", "hydra.run.dir: elsewhere", "is set by whoever runs the claim"),
+    ("head: sigmoid_bce", "data_dir: elsewhere", "is set by whoever runs the claim"),
+    ("head: sigmoid_bce", "seed: 7", "the seed is set by the runner"),
+    ("head: sigmoid_bce", "+head: x", "not a configuration key"),
+    ("head: sigmoid_bce", "~head: x", "not a configuration key"),
+    ("head: sigmoid_bce", "head@model: x", "not a configuration key"),
+    ("sigmoid_bce", '"${oc.env:HOME}"', "not a plain value"),
+    ("sigmoid_bce", '"x,trust=[os]"', "not a plain value"),
+    ("sigmoid_bce", '"x\' trust=[os]"', "not a plain value"),
+    ("sigmoid_bce", '"x\\ntrust=[os]"', "not a plain value"),
+    ("sigmoid_bce", "../../x", "not a plain value"),
+    ("sigmoid_bce", "/etc/passwd", "not a plain value"),
+    ("sigmoid_bce", "[[os]]", "expected a single value"),
+    ("{head: sigmoid_bce}", "&anchor {head: x}\n  c: *anchor", "aliases .* not allowed"),
+    ("{head: sigmoid_bce}", "{<<: {head: x}}", "not a configuration key|is not a key"),
     ("{head: sigmoid_bce}", "[" * 3000 + "]" * 3000, "not YAML"),
 ]
 
 
-@pytest.mark.parametrize(("old", "new", "says"), HOSTILE, ids=[h[1][:30] for h in HOSTILE])
-def test_hostile_files_execute_nothing_and_reach_no_override(tmp_path, old, new, says):
+@pytest.mark.parametrize(("old", "new", "message"), HOSTILE, ids=[h[1][:30] for h in HOSTILE])
+def test_hostile_files_execute_nothing_and_reach_no_override(tmp_path, old, new, message):
     trap = tmp_path / "trap"
-    with pytest.raises(UserError, match=says):
+    with pytest.raises(UserError, match=message):
         claim(tmp_path, (old, new.replace("{trap}", str(trap))))
     assert not trap.exists()
 
@@ -237,7 +239,7 @@ def test_a_claim_of_checks_alone_needs_no_arms(tmp_path):
     assert read.arms == {}
     (check,) = read.checks
     assert (check.value, check.tolerance, check.of) == (0.5, 0.05, (0,))
-    with pytest.raises(UserError, match=r"line 9, seeds: this needs `arms`"):
+    with pytest.raises(UserError, match=r"line 9, seeds: this key needs `arms`"):
         load_claim(write(tmp_path, textwrap.dedent(text) + "seeds: 3\n"))
 
 

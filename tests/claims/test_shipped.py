@@ -8,16 +8,15 @@ from pathlib import Path
 import pytest
 
 from lossheads.claims.arm_runs import ArmRuns
-from lossheads.claims.overrides import as_arguments
 from lossheads.claims.reading import list_claims
 from lossheads.claims.record import refuse_metrics
-from lossheads.claims.schema import DATA_SEED
+from lossheads.claims.schema import DATA_SEED, as_arguments
 from lossheads.metrics import find_metric
 from lossheads.runs.build import build_head
 from lossheads.runs.config import compose
 
 CONFIGS = Path(__file__).parents[2] / "claims"
-CONTESTS = [claim for claim in list_claims(CONFIGS) if claim.arms]
+CLAIMS_WITH_ARMS = [claim for claim in list_claims(CONFIGS) if claim.arms]
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +35,7 @@ def composed():
     return compose_once
 
 
-@pytest.mark.parametrize("claim", CONTESTS, ids=lambda claim: claim.slug)
+@pytest.mark.parametrize("claim", CLAIMS_WITH_ARMS, ids=lambda claim: claim.slug)
 def test_arms_resolve_differ_and_have_their_metrics(claim, composed):
     runs = ArmRuns(claim, composed, execute=lambda configs: [])
     runs.refuse_fixed_data()
@@ -47,7 +46,7 @@ def test_arms_resolve_differ_and_have_their_metrics(claim, composed):
 def test_contests_that_ask_the_same_share_their_runs(composed):
     # The puzzle's runs serve the claim about every project, and so on: a key more is hours more.
     def configurations(slug):
-        (claim,) = [claim for claim in CONTESTS if claim.slug == slug]
+        (claim,) = [claim for claim in CLAIMS_WITH_ARMS if claim.slug == slug]
         return {(arm.redrawn, *sorted(as_arguments(arm.overrides))) for arm in claim.arms.values()}
 
     assert configurations("focal-calibration") <= configurations("multilabel-softmax-balances")
@@ -58,7 +57,7 @@ def test_contests_that_ask_the_same_share_their_runs(composed):
 def test_claims_about_kinds_of_data_draw_them_anew_and_given_data_stay():
     redrawn = {
         (arm.overrides["dataset"], arm.redrawn)
-        for claim in CONTESTS
+        for claim in CLAIMS_WITH_ARMS
         for arm in claim.arms.values()
         if claim.slug != "multi-label-accuracy-collapsed"  # about one project's data
     }

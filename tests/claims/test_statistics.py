@@ -13,7 +13,7 @@ from lossheads.analysis.statistics import (
     further_seeds,
     holm_levels,
     mcnemar,
-    second_opinion,
+    sign_flip_test,
     smallest_flip_p,
     t_interval,
     two_sided_p,
@@ -73,7 +73,7 @@ def test_undefined_numbers_decide_nothing():
     values = [0.5, math.nan, 0.5]
     assert ABOVE.conclude(t_interval(values)) == "undecided"
     assert two_sided_p(values, ABOVE) == 1.0
-    assert second_opinion(values, ABOVE, 0.95).conclusion == "undecided"
+    assert sign_flip_test(values, ABOVE, 0.95).conclusion == "undecided"
 
 
 def test_p_is_the_two_sided_t_test_against_one_border():
@@ -131,25 +131,25 @@ def test_sign_flips_by_brute_force():
     x = np.random.default_rng(4).normal(0.5, 1.0, 7)
     means = [np.mean(x * np.array(s)) for s in itertools.product((1, -1), repeat=7)]
     above = np.mean([mean >= x.mean() - 1e-12 for mean in means])
-    assert second_opinion(x, ABOVE, 0.95).p == pytest.approx(2 * min(above, 1 - above + 1 / 128))
+    assert sign_flip_test(x, ABOVE, 0.95).p == pytest.approx(2 * min(above, 1 - above + 1 / 128))
 
 
 def test_five_seeds_cannot_reach_five_per_cent_by_sign_flips():
-    opinion = second_opinion([1.0, 1.1, 0.9, 1.2, 0.8], ABOVE, 0.95)
+    opinion = sign_flip_test([1.0, 1.1, 0.9, 1.2, 0.8], ABOVE, 0.95)
     assert (opinion.conclusion, opinion.p, opinion.smallest_p) == ("undecided", 0.0625, 0.0625)
 
 
 def test_sign_flips_agree_on_clear_cases():
     x = 0.5 + 0.1 * np.random.default_rng(5).normal(size=8)
-    assert second_opinion(x, ABOVE, 0.95).conclusion == "holds"
-    assert second_opinion(x, WITHIN, 0.95).conclusion == "holds"
-    assert second_opinion(x, Region(-INF, 0.0, open=True), 0.95).conclusion == "fails"
-    assert second_opinion(x, Region(-0.1, 0.1), 0.95).conclusion == "fails"
+    assert sign_flip_test(x, ABOVE, 0.95).conclusion == "holds"
+    assert sign_flip_test(x, WITHIN, 0.95).conclusion == "holds"
+    assert sign_flip_test(x, Region(-INF, 0.0, open=True), 0.95).conclusion == "fails"
+    assert sign_flip_test(x, Region(-0.1, 0.1), 0.95).conclusion == "fails"
 
 
 def test_many_seeds_are_flipped_at_random_yet_repeatably():
     x = np.random.default_rng(6).normal(0.2, 1.0, 20)
-    first, again = second_opinion(x, ABOVE, 0.95), second_opinion(x, ABOVE, 0.95)
+    first, again = sign_flip_test(x, ABOVE, 0.95), sign_flip_test(x, ABOVE, 0.95)
     assert first == again
     assert first.p == pytest.approx(two_sided_p(x, ABOVE), abs=0.05)
 
@@ -210,7 +210,7 @@ def test_holm_keeps_wrong_directions_rare_in_correlated_predictions():
 
 def test_flips_drawn_at_random_cannot_be_rarer_than_their_number():
     # 2**-19 would be 2e-6; of 9,999 random flips and the one seen none is rarer than 1 in 10,000.
-    clear = second_opinion(1 + 0.01 * np.arange(20), ABOVE, 0.95)
+    clear = sign_flip_test(1 + 0.01 * np.arange(20), ABOVE, 0.95)
     assert clear.p == clear.smallest_p == smallest_flip_p(20) == pytest.approx(2e-4)
     assert smallest_flip_p(14) == 2.0**-13
     assert smallest_flip_p(0) == 1.0

@@ -61,5 +61,5 @@ def test_checksum_is_of_the_images_used():
 
 @pytest.mark.parametrize("classes", [1, 11, 2.5])
 def test_other_numbers_of_classes_are_refused(classes):
-    with pytest.raises(UserError, match="digits got classes="):
+    with pytest.raises(UserError, match=f"digits: classes must be .* got {classes}"):
         Digits(classes=classes)

@@ -97,5 +97,5 @@ def test_package_that_is_unknown_is_a_failure_with_apts_words(programs, tmp_path
 
 def test_machine_without_apt_says_so(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(FetchFailed, match="apt-get is not here"):
+    with pytest.raises(FetchFailed, match="apt-get is not installed"):
         from_debian(scratch(tmp_path))

@@ -53,15 +53,21 @@ PETS = ["cat", "dog"]
 
 REFUSED_ARRAYS = [
     (objects, r"mine.npz cannot be read as an .npz of plain arrays"),
-    (lambda f: npz(f, labels=None), "mine.npz has no array labels"),
-    (lambda f: npz(f, inputs=None), "mine.npz has no array inputs"),
+    (
+        lambda f: npz(f, labels=None),
+        "mine.npz must have the arrays inputs and labels; labels is missing",
+    ),
+    (
+        lambda f: npz(f, inputs=None),
+        "mine.npz must have the arrays inputs and labels; inputs is missing",
+    ),
     (nan, r"mine.npz, row 17 has inputs that are not finite, as have 1 other rows"),
-    (negative, r"mine.npz, row 5 has label -1: labels lie in 0 … 2"),
-    (beyond, r"mine.npz, row 2 has label 2: labels lie in 0 … 1, one per class \(a, b\)"),
+    (negative, r"mine.npz, row 5 has label -1: labels must be in 0 … 2"),
+    (beyond, r"mine.npz, row 2 has label 2: labels must be in 0 … 1, one per class \(a, b\)"),
     (switch, r"mine.npz, row 9 has labels \[0, 2\]: any_of needs 0 or 1"),
     (lambda f: npz(f, labels=np.zeros(60)), r"float64: .* convert them with labels\.astype\(int\)"),
     (lambda f: npz(f, labels=np.array([b"a", b"b"] * 30)), r"or labels\.astype\(str\)"),
-    (lambda f: npz(f, labels=np.arange(60) % 2 == 0), r"type bool: one_of needs whole numbers"),
+    (lambda f: npz(f, labels=np.arange(60) % 2 == 0), r"type bool: one_of needs integers"),
     (lambda f: npz(f, labels=np.ones((60, 2), bool)), r"0 and 1 of .* use dataset\.kind=any_of"),
     (lambda f: npz(f, labels=np.ones((60, 2), int)), r"0 and 1 of .* use dataset\.kind=any_of"),
     (lambda f: npz(f, labels=np.eye(3)[np.arange(60) % 3]), r"one-hot .* labels\.argmax\(axis=1\)"),
@@ -72,7 +78,7 @@ REFUSED_ARRAYS = [
     (lambda f: npz(f, "any_of", labels=np.arange(60) % 3), r"row 2 .* use dataset\.kind=one_of"),
     (
         lambda f: npz(f, labels=np.array(["cat", "dgo", "dog"] * 20), class_names=np.array(PETS)),
-        r"mine.npz, row 1 is of class 'dgo': did you mean dog",
+        r"mine.npz, row 1 has the unknown class 'dgo'; did you mean dog",
     ),
     (lambda f: npz(f, labels=np.zeros(0, "U3")), "at least one example"),
     (few, r"has 4 examples, .*val_share=0.1 give 1 to test, 0 to validation and 3 to training"),
@@ -81,12 +87,12 @@ REFUSED_ARRAYS = [
     (lambda f: npz(f, labels=np.full(60, 10**12)), "holds the label 1000000000000 among 60"),
     (lambda f: npz(f, inputs=np.zeros((59, 4))), r"inputs of shape \(59, 4\) for 60 labels"),
     (lambda f: npz(f, inputs=np.zeros((60, 8, 8, 3))), r"look like channels last"),
-    (lambda f: npz(f, inputs=np.zeros((60, 0))), r"inputs of shape \(60, 0\)"),
+    (lambda f: npz(f, inputs=np.zeros((60, 0))), r"inputs must not be empty, got shape \(60, 0\)"),
     (lambda f: npz(f, inputs=np.full((60, 4), 1e100)), "inputs that are not finite"),
     (lambda f: npz(f, labels=np.zeros(60, dtype=int)), r"has one class only \(0\)"),
     (lambda f: npz(f, inputs=np.zeros((60, 4, 4))), r"images \(N, channels, H, W\)"),
-    (lambda f: npz(f, inputs=np.zeros((60, 4), dtype=int)), "inputs of type int64"),
-    (lambda f: npz(f, class_names=np.array(["a", "a", "b"])), "each may occur once"),
+    (lambda f: npz(f, inputs=np.zeros((60, 4), dtype=int)), "inputs must be floats.* got int64"),
+    (lambda f: npz(f, class_names=np.array(["a", "a", "b"])), "names must differ, got a, a, b"),
     (lambda f: npz(f, "any_of", class_names=np.array(["a"])), "names 1 classes"),
     (rare, "so few examples of 2 that none is among the 30"),
 ]
@@ -151,12 +157,12 @@ def test_wrong_images_are_refused_by_name_and_line(tmp_path, spoil, rule):
 @pytest.mark.parametrize(
     ("header", "change", "kind", "rule"),
     [
-        (["file", "a", "b"], {}, "one_of", "has 2 label columns: one_of needs one"),
+        (["file", "a", "b"], {}, "one_of", "has 2 label columns: dataset.kind=one_of needs one"),
         (["file", "a", "b"], {3: ["03.png", 1, 2]}, "any_of", "line 5 holds '2': any_of needs"),
-        (["file", "a", "b"], {3: ["03.png", 1]}, "any_of", "line 5 has 2 cells: its header has 3"),
-        (["file", "a", "b"], {3: ["02.png", 0, 0]}, "any_of", "line 5 names 02.png again, after"),
-        (["file", "a", "a"], {}, "any_of", "names classes a, a: each may occur once"),
-        (["file"], {}, "one_of", "needs a header of two columns"),
+        (["file", "a", "b"], {3: ["03.png", 1]}, "any_of", "line 5 must have 3 cells .* got 2"),
+        (["file", "a", "b"], {3: ["02.png", 0, 0]}, "any_of", "line 5 repeats the image 02.png"),
+        (["file", "a", "a"], {}, "any_of", "class names must differ, got a, a"),
+        (["file"], {}, "one_of", "header of at least 2 columns"),
     ],
 )
 def test_wrong_tables_are_refused_by_line(tmp_path, header, change, kind, rule):
@@ -173,7 +179,7 @@ def test_unknown_class_in_a_table_is_refused_with_near_matches(tmp_path):
     source = replace(
         table(tmp_path, ["file", "side"], rows, "one_of"), class_names=["left", "right"]
     )
-    with pytest.raises(UserError, match=r"line 2 is of class 'lefd': did you mean left"):
+    with pytest.raises(UserError, match=r"line 2 has the unknown class 'lefd'; did you mean left"):
         source.load(None, tmp_path)
 
 
@@ -190,16 +196,16 @@ def test_class_without_an_image_is_refused(tmp_path):
     ("settings", "rule"),
     [
         ({"kind": "any"}, "kind=any: did you mean any_of"),
-        ({"channels": 2}, "channels=2"),
-        ({"channels": "3"}, "channels=3: it needs 1 or 3, a whole number"),
-        ({"val_share": 0}, "val_share=0"),
-        ({"val_share": 0.6, "test_share": 0.5}, r"val_share \+ test_share=1.1"),
-        ({"resize": 28}, r"resize=28: it needs \[height,width\]"),
-        ({"resize": [28, 0]}, "width=0"),
-        ({"resize": 3.5}, r"resize=3.5: it needs \[height,width\]"),
-        ({"resize": [100000, 28]}, "height=100000: it needs a whole number in 1 … 4096"),
-        ({"class_names": "ab"}, "class_names=ab: it needs a list"),
-        ({"class_names": 3}, "class_names=3: it needs a list"),
+        ({"channels": 2}, "channels must be .* got 2"),
+        ({"channels": "3"}, "channels must be 1 or 3, got '3'"),
+        ({"val_share": 0}, "val_share must be .* got 0"),
+        ({"val_share": 0.6, "test_share": 0.5}, r"val_share \+ test_share must be .* got 1.1"),
+        ({"resize": 28}, r"resize must be \[height,width\], got 28"),
+        ({"resize": [28, 0]}, "width must be .* got 0"),
+        ({"resize": 3.5}, r"resize must be \[height,width\], got 3.5"),
+        ({"resize": [100000, 28]}, "height must be an integer from 1 to 4096, got 100000"),
+        ({"class_names": "ab"}, "class_names must be a list of names, got ab"),
+        ({"class_names": 3}, "class_names must be a list of names, got 3"),
     ],
 )
 def test_wrong_settings_are_refused(settings, rule):
@@ -211,12 +217,15 @@ def test_wrong_settings_are_refused(settings, rule):
 def test_path_that_leads_nowhere_is_refused(tmp_path, path):
     (tmp_path / "mine.txt").write_text("text")
     source = replace(SOURCE, path=path and str(tmp_path / path))
-    with pytest.raises(UserError, match=r"needs an \.npz, a \.csv beside .* with dataset\.path="):
+    with pytest.raises(UserError, match=r"an \.npz, a \.csv .* dataset\.path="):
         source.load(None, tmp_path)
 
 
 def test_folder_of_several_labels_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"kind=any_of for the folder .* use dataset.kind=one_of"):
+    with pytest.raises(
+        UserError,
+        match=r"kind must be one_of for the folder .* got any_of.* use dataset.kind=one_of",
+    ):
         replace(SOURCE, path=str(tmp_path), kind="any_of").load(None, tmp_path)
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lossheads.datasets import garments, storing
+from lossheads.datasets import cache as array_cache
+from lossheads.datasets import garments
 from lossheads.datasets.fetching import FetchFailed
 from lossheads.datasets.garments import TORCHVISION, read_garments
 from lossheads.errors import UserError
@@ -151,7 +152,7 @@ def test_no_source_names_three_remedies_and_what_was_tried(files, monkeypatch, t
     assert "torchvision: the network is down" in text
     assert "data_dir=" in text
     assert "apt-get install dataset-fashion-mnist" in text
-    assert "connect a network" in text
+    assert "connect to a network" in text
     assert "\n" not in text
     assert leftovers(tmp_path / "cache") == []
 
@@ -218,7 +219,7 @@ def test_interrupted_or_full_disk_leaves_no_copy(cache, monkeypatch, blow):
         raise blow
 
     with monkeypatch.context() as patch:
-        patch.setattr(storing.np, "save", save)
+        patch.setattr(array_cache.np, "save", save)
         with pytest.raises((KeyboardInterrupt, UserError)):
             read_garments(None, cache)
     assert leftovers(cache) == []
@@ -233,7 +234,7 @@ def test_half_written_copy_of_a_killed_process_is_replaced(cache):
 
 def test_cache_that_cannot_be_a_folder_is_refused(files, tmp_path):
     (tmp_path / "cache").write_text("a file")
-    with pytest.raises(UserError, match=r"cannot keep its decoded copy in .*cache"):
+    with pytest.raises(UserError, match=r"cannot write its decoded copy to .*cache"):
         read_garments(None, tmp_path / "cache")
 
 
@@ -260,9 +261,9 @@ def test_two_at_once_decode_once(cache, monkeypatch):
 
 
 def test_waiting_for_another_process_ends(cache, monkeypatch):
-    monkeypatch.setattr(storing, "LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(array_cache, "LOCK_SECONDS", 0.1)
     with (
-        storing.FileLock(cache / ".fashion_mnist.lock"),
+        array_cache.FileLock(cache / ".fashion_mnist.lock"),
         pytest.raises(UserError, match=r"waited .* another process is preparing"),
     ):
         read_garments(None, cache)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm
 
-from lossheads.datasets.gaussians import (
+from lossheads.datasets.drawing import (
     draw,
     equidistant_bayes,
     orthogonal,

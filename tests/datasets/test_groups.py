@@ -104,12 +104,12 @@ def test_many_sets_of_many_classes_can_be_drawn():
 @pytest.mark.parametrize(
     ("settings", "rule"),
     [
-        ({"groups": 0}, "groups=0"),
-        ({"classes": 1}, "classes=1"),
+        ({"groups": 0}, "groups must be .* got 0"),
+        ({"classes": 1}, "classes must be .* got 1"),
         ({"labels": "sof"}, "labels=sof: did you mean soft"),
-        ({"smoothing": 2}, "smoothing=2"),
-        ({"shares": [0.5, 0.5]}, "4 positive shares"),
-        ({"separation": "far"}, "separation=far"),
+        ({"smoothing": 2}, "smoothing must be .* got 2"),
+        ({"shares": [0.5, 0.5]}, "shares must be 4 positive numbers"),
+        ({"separation": "far"}, "separation must be .* got 'far'"),
     ],
 )
 def test_wrong_settings_are_refused(settings, rule):

@@ -135,13 +135,13 @@ def test_loading_twice_gives_the_same_bits(cache):
 @pytest.mark.parametrize(
     ("settings", "rule"),
     [
-        ({"held_out": []}, "one to eight different"),
-        ({"held_out": "Bag"}, "it needs a list"),
+        ({"held_out": []}, "held_out must be a list of 1 to 8"),
+        ({"held_out": "Bag"}, "held_out must be a list .* got Bag"),
         ({"held_out": ["Bags"]}, "held_out=Bags: did you mean Bag"),
-        ({"held_out": list(garments.NAMES[:9])}, "at least two remain"),
+        ({"held_out": list(garments.NAMES[:9])}, "at least 2 remain"),
         ({"none": "never"}, "none=never"),
-        ({"none_examples": 0}, "none_examples=0"),
-        ({"noise_examples": 1.5}, "noise_examples=1.5"),
+        ({"none_examples": 0}, "none_examples must be .* got 0"),
+        ({"noise_examples": 1.5}, "noise_examples must be .* got 1.5"),
     ],
 )
 def test_wrong_settings_are_refused(settings, rule):

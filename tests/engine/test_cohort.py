@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lossheads.engine.batches import batch_stream
-from lossheads.engine.cohort import LoneCohort, StackedCohort, build_cohort, can_stack
+from lossheads.engine.cohort import SingleMemberCohort, StackedCohort, build_cohort, can_stack
 from lossheads.engine.member import Member, initial_net
 from lossheads.heads import (
     SigmoidBCE,
@@ -33,6 +33,13 @@ OPTIMIZERS: list[tuple[Any, dict[str, Any]]] = [
     (torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "fused": True}),
     (torch.optim.Adam, ADAM),
     (torch.optim.AdamW, {"lr": 1e-2, "weight_decay": 0.1, "fused": True}),
+]
+# Options beside the learning rate, which the fused kernels take as well.
+OPTIONS: list[tuple[Any, dict[str, Any]]] = [
+    (torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "nesterov": True, "fused": True}),
+    (torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "dampening": 0.5, "fused": True}),
+    (torch.optim.Adam, {"lr": 1e-2, "amsgrad": True, "betas": (0.8, 0.9), "fused": True}),
+    (torch.optim.AdamW, {"lr": 1e-2, "amsgrad": True, "fused": True}),
 ]
 BACKBONES: list[Any] = [linear, partial(mlp, hidden=[24]), partial(mlp, hidden=[20, 12])]
 
@@ -85,6 +92,18 @@ def test_member_has_the_same_bits_alone_and_in_any_company(
         together = walk(company, backbone, kind)
         for one, weights in zip(company, together, strict=True):
             assert same(weights, alone[one.seed]), f"seed {one.seed} of {len(company)}"
+
+
+@pytest.mark.parametrize(("kind", "options"), OPTIONS, ids=lambda given: str(given))
+def test_options_of_optimizers_keep_the_bits_of_members(kind: Any, options: dict[str, Any]) -> None:
+    members = [member(HEADS[k % 3], k, **options) for k in range(4)]
+    default = {"lr": options["lr"], "fused": True}
+    others = [member(HEADS[0], k, **default) for k in (7, 8)]
+    alone = [walk([one], BACKBONES[1], kind)[0] for one in members]
+    for cohort in (members, [*members[::-1], *others]):  # one and several groups of parameters
+        for one, weights in zip(cohort, walk(cohort, BACKBONES[1], kind), strict=True):
+            assert one in others or same(weights, alone[one.seed])
+    assert not same(walk([member(HEADS[0], 0, **default)], BACKBONES[1], kind)[0], alone[0])
 
 
 def test_shared_and_own_batches_give_the_same_bits() -> None:
@@ -178,7 +197,7 @@ def test_stacked_member_walks_like_plain_autograd_in_its_first_steps() -> None:
 def test_lone_cohort_walks_like_the_stacked_one_in_its_first_steps() -> None:
     inputs, labels = data(10)
     one = member(HEADS[1], 3, lr=0.1, fused=True)
-    lone = LoneCohort(
+    lone = SingleMemberCohort(
         initial_net(BACKBONES[1], SHAPE, one), [one], labels, partial(torch.optim.SGD), CPU
     )
     batches = batch_stream(len(inputs), 30, [3], CPU)
@@ -240,8 +259,8 @@ def test_convolutions_train_alone() -> None:
     cohort = build_cohort(
         backbone, SHAPE, [member(HEADS[0], 0)], labels, partial(torch.optim.Adam), CPU
     )
-    assert isinstance(cohort, LoneCohort)
-    with pytest.raises(ValueError, match="one by one"):
+    assert isinstance(cohort, SingleMemberCohort)
+    with pytest.raises(ValueError, match="one member at a time, got 2"):
         build_cohort(
             backbone, SHAPE, [member(HEADS[0], 0)] * 2, labels, partial(torch.optim.Adam), CPU
         )

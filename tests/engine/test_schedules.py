@@ -17,5 +17,5 @@ def test_cosine_warms_up_and_falls_to_its_floor(at: float, factor: float) -> Non
 
 @pytest.mark.parametrize(("warmup", "floor"), [(1.0, 0.0), (-0.1, 0.0), (0.0, 1.5)])
 def test_cosine_refuses_shares_outside_their_range(warmup: float, floor: float) -> None:
-    with pytest.raises(UserError, match="warmup lies in"):
+    with pytest.raises(UserError, match="warmup must be in"):
         cosine(0.5, warmup, floor)

@@ -13,12 +13,14 @@ from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 from lossheads.datasets import Digits
 from lossheads.datasets.dataset import Dataset
 from lossheads.engine.cohort import build_cohort
+from lossheads.engine.early_stopping import EarlyStopping
 from lossheads.engine.member import Member, Net, initial_net
 from lossheads.engine.schedules import constant
 from lossheads.engine.training import MemberHistory, Plan, first_step, train
 from lossheads.heads import SigmoidBCE, SoftmaxBCE, SoftmaxCCE
 from lossheads.heads.base import Head
 from lossheads.loggers.base import NullLogger
+from lossheads.metrics import LabelStats
 from lossheads.models import mlp
 from lossheads.outcomes import AnyOf, OneOf
 from lossheads.records import ValidationStep
@@ -168,15 +170,42 @@ def test_members_measured_side_by_side_read_as_if_each_had_walked_alone(
     histories, listeners, _ = run(digits, heads)
     alone = [run(digits, [head])[0][0] for head in heads]
     assert repr(histories) == repr(alone)
-    monkeypatch.setattr("lossheads.engine.training._CELLS_AT_ONCE", 1)
+    monkeypatch.setattr("lossheads.engine.evaluation._CELLS_AT_ONCE", 1)
     one_by_one, _, _ = run(digits, heads)
     assert repr(one_by_one) == repr(histories)
     for history, listener in zip(histories, listeners, strict=True):
         assert repr(listener.validations) == repr(history.validations)
 
 
+def test_the_labels_of_a_split_are_counted_once_for_all_members_and_steps(
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    original = LabelStats.__init__
+
+    def counted(self: LabelStats, *arguments: Any) -> None:
+        made.append(self)
+        original(self, *arguments)
+
+    monkeypatch.setattr(LabelStats, "__init__", counted)
+    run(digits, [SoftmaxCCE(TEN), SoftmaxCCE(TEN), SigmoidBCE(TEN)], patience=2)
+    assert [len(stats.labels) for stats in made] == [len(digits.val), len(digits.test)]
+
+
+def test_early_stopping_ignores_values_that_are_not_better_than_nothing() -> None:
+    for higher_is_better, worst, better in ((True, -math.inf, 0.1), (False, math.inf, 9.0)):
+        stopping = EarlyStopping("any", higher_is_better, patience=2)
+        for step, value in enumerate((math.nan, worst)):
+            stopping.update(step, value, dict)
+        assert stopping.best_weights is None
+        assert stopping.should_stop
+        stopping.update(2, better, dict)
+        assert (stopping.best_step, stopping.best_value, stopping.wait) == (2, better, 0)
+        assert not stopping.should_stop
+
+
 def test_early_stopping_keeps_the_best_lap(digits: Dataset) -> None:
-    """A rate so large that validation wobbles: the kept validation step is the best one seen, not the last."""
+    """A rate so large that validation wobbles: the kept step is the best one, not the last."""
     plan = {"steps": 400, "validate_at": frozenset(range(0, 401, 2)), "patience": 5}
     (history,), _, cohort = run(digits, [SoftmaxCCE(TEN)], lr=0.3, **plan)
     scores = {
@@ -230,7 +259,7 @@ def test_the_best_of_all_laps_is_kept_even_if_patience_was_left(digits: Dataset)
 
 
 def test_first_step_has_the_gradients_of_zero_logits(digits: Dataset) -> None:
-    """With an all-zero output_layer, claims.md's table: 0.949 for CCE, 1.581 for BCE summed, C = 10."""
+    """All-zero output layer, claims.md's table: 0.949 for CCE, 1.581 for BCE summed, C = 10."""
     members = [
         Member(head, 3, 3, {"lr": 1e-2, "fused": True})
         for head in (SoftmaxCCE(TEN), SigmoidBCE(TEN), SigmoidBCE(TEN, class_reduction="mean"))

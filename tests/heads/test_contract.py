@@ -70,7 +70,7 @@ def test_a_head_serves_what_it_says_and_refuses_the_rest(name):
         if served and not (outcome.soft and name in HARD_ONLY):
             assert isinstance(build(name, outcome), Head)
         else:
-            with pytest.raises(HeadMismatch, match=r" cannot serve .*: .*; .*head="):
+            with pytest.raises(HeadMismatch, match=r" does not support .*: .*; .*head="):
                 build(name, outcome)
 
 

@@ -258,5 +258,5 @@ def test_nothing_of_the_size_of_sets_times_pairs_is_made(kind):
     ("outcome", "remedy"), [(OneOf(3), "softmax_cce"), (AnyOf(3), "sigmoid_bce")]
 )
 def test_grouped_heads_refuse_other_outcomes(kind, outcome, remedy):
-    with pytest.raises(HeadMismatch, match=f"needs groups of classes.*head={remedy}"):
+    with pytest.raises(HeadMismatch, match=f"needs an EachOneOf outcome.*head={remedy}"):
         kind(outcome)

@@ -52,7 +52,7 @@ def test_heads_with_other_rates_are_other_heads():
 
 def test_logit_adjustment_refuses_to_work_without_rates():
     head = GroupedLogitAdjustedCCE(EachOneOf(3, 4))
-    with pytest.raises(UserError, match="no base rates"):
+    with pytest.raises(UserError, match="needs base rates"):
         head.loss(torch.zeros(1, 12), torch.full((1, 3, 4), 0.25))
 
 
@@ -60,5 +60,5 @@ def test_logit_adjustment_refuses_to_work_without_rates():
     "base_rates", [3, "even", [[0.5, 0.5]], [[0.5, 0.4], [0.9, 0.1]], [[1.5, -0.5], [0.9, 0.1]]]
 )
 def test_base_rates_that_are_no_rows_of_shares_are_refused(base_rates):
-    with pytest.raises(UserError, match="needs 2 rows of 2 shares that sum to 1"):
+    with pytest.raises(UserError, match="base_rates must be 2 rows of 2 shares that sum to 1"):
         GroupedLogitAdjustedCCE(EachOneOf(2, 2), base_rates=base_rates)

@@ -209,14 +209,14 @@ def test_focal_is_its_formula_without_the_library():
     [(OneOf(3), "head=softmax_cce or head=sigmoid_bce"), (EachOneOf(2, 3), "head=grouped_cce")],
 )
 def test_multilabel_heads_name_a_head_for_other_outcomes(head, outcome, remedy):
-    with pytest.raises(HeadMismatch, match=f"asks of each label alone.*use {remedy}"):
+    with pytest.raises(HeadMismatch, match=f"scores each label independently.*use {remedy}"):
         head(outcome)
 
 
 @pytest.mark.parametrize("head", [Focal, Asymmetric])
 def test_soft_labels_are_refused_where_the_loss_is_not_defined(head):
     with pytest.raises(
-        HeadMismatch, match=r"soft AnyOf\(n=3\): .* on or off; use head=sigmoid_bce"
+        HeadMismatch, match=r"soft AnyOf\(n=3\): .* hard labels only; use head=sigmoid_bce"
     ):
         head(AnyOf(3, soft=True))
 
@@ -229,14 +229,14 @@ def test_a_multihot_softmax_over_one_label_is_refused():
 @pytest.mark.parametrize(
     ("head", "options", "rule"),
     [
-        (Focal, {"gamma": -1.0}, "not below 0"),
+        (Focal, {"gamma": -1.0}, "gamma must be at least 0, got -1.0"),
         (Focal, {"alpha": 1.0}, "between 0 and 1"),
-        (Focal, {"class_reduction": "total"}, "known are mean, sum"),
-        (Focal, {"alpha": "two"}, "alpha=two: it needs a finite number"),
-        (Asymmetric, {"gamma_off": math.inf}, "gamma_off=inf: it needs a finite number"),
+        (Focal, {"class_reduction": "total"}, "choose from mean, sum"),
+        (Focal, {"alpha": "two"}, "alpha must be a finite number, got 'two'"),
+        (Asymmetric, {"gamma_off": math.inf}, "gamma_off must be a finite number, got inf"),
         (Asymmetric, {"margin": 1.0}, r"in \[0, 1\)"),
         (MultilabelCCE, {"score_scale": 0.0}, "above 0"),
-        (MultilabelCCE, {"score_scale": True}, "score_scale=True: it needs a finite number"),
+        (MultilabelCCE, {"score_scale": True}, "score_scale must be a finite number, got True"),
     ],
 )
 def test_options_out_of_range_are_refused(head, options, rule):

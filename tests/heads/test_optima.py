@@ -122,7 +122,7 @@ def test_softmax_on_multihot_rows_spreads_one_over_the_labels():
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_log_sum_has_its_minimum_at_a_tilt_by_class_mass(seed):
-    """t = softmax(2 s + log G), G_j the j-th bracket: temperature 2, rare classes lifted."""
+    """t = softmax(2 s + log G), G_j the j-th bracket: temperature 1/2, rare classes lifted."""
     labels = soft_labels(GROUPS, seed).double()
     logits = minimise(GroupedLogSumCCE(GROUPS), labels, seed + 10).view(1, 4, 5)
     brackets = 1 + (labels * (1 / logits.softmax(-1) - 1)).sum(1, keepdim=True)

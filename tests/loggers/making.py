@@ -30,7 +30,7 @@ def predictions(outcome: Outcome, n: int = 60, strength: float = 2.0) -> Predict
 
 
 def validation_steps(steps: int = 3, outcome: Outcome = THREE) -> list[ValidationStep]:
-    """Validation steps at 0, 10, 20, … of a member that gets better; the last with a test measurement."""
+    """Validation steps at 0, 10, 20, … of a member that gets better; the last has a test split."""
     found = []
     for index in range(steps):
         said, end = predictions(outcome, strength=float(index)), index == steps - 1

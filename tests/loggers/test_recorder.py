@@ -198,7 +198,7 @@ def test_the_text_says_how_the_run_ended(tmp_path):
 def test_a_run_without_laps_can_be_closed(tmp_path):
     logger = TensorBoardLogger(tmp_path, NAMES, THREE)
     logger.close(result([], status="failed"))
-    assert "| validations | 0 |" in text(read(tmp_path), "about/run")
+    assert "| validation steps | 0 |" in text(read(tmp_path), "about/run")
 
 
 @pytest.mark.parametrize("outcome", [THREE, AnyOf(3)], ids=str)

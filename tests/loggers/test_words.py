@@ -26,8 +26,8 @@ def test_columns_of_several_sets_repeat_the_class_names():
 
 
 @pytest.mark.parametrize("outcome", [OneOf(3), AnyOf(3), EachOneOf(2, 3)], ids=str)
-def test_sections_follow_from_what_is_perfect(outcome):
-    sections = {metric.name: section(metric.name) for metric in metrics_for(outcome)}
+def test_sections_follow_from_the_direction(outcome):
+    sections = {metric.name: section(metric.higher_is_better) for metric in metrics_for(outcome)}
     down = {metric.name for metric in metrics_for(outcome) if metric.perfect == 0}
     assert {name for name, section in sections.items() if section == "error"} == down
     assert {name for name, section in sections.items() if section == "other"} == {

@@ -1,9 +1,9 @@
 """Train tiny models in whatever Keras is installed, and write down what it printed.
 
-    KERAS_BACKEND=torch python tests/metrics/ask_keras.py said.json
-    python tests/metrics/ask_keras.py said.json tensorflow.keras
+    KERAS_BACKEND=torch python tests/metrics/ask_keras.py recorded.json
+    python tests/metrics/ask_keras.py recorded.json tensorflow.keras
 
-The printed numbers go to said.json, the logits they came from to said.npz. It runs in a process
+The printed numbers go to recorded.json, the logits they came from to said.npz. It runs in a process
 of its own and imports nothing of lossheads: a witness must not be coached. It keeps to arguments
 that Keras has had in the same place or by the same name from 1.0 to 3, and to Python 3.6, so
 that versions which chose their accuracy by other rules can be heard too.

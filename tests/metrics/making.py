@@ -43,7 +43,7 @@ def from_logits(outcome: Outcome, logits: Tensor, labels: Tensor) -> Predictions
 
 
 def from_scores(outcome: Outcome, scores: Tensor, labels: Tensor) -> Predictions:
-    """Predictions whose scores are exactly these; framework_outputs and decisions follow from them."""
+    """Predictions whose scores are exactly these; outputs and decisions follow from them."""
     made = from_logits(outcome, scores.double().logit(eps=1e-9).flatten(1), labels)
     decisions = scores > 0.5 if isinstance(outcome, AnyOf) else scores.argmax(dim=-1)
     return replace(made, scores=scores, framework_outputs=scores.flatten(1), decisions=decisions)

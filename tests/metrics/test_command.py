@@ -16,9 +16,9 @@ def rows(printed: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for line in printed.splitlines():
         cells = [cell.strip() for cell in line.strip("│").split("│")]
-        if len(cells) == 5 and cells[0]:
+        if len(cells) == 6 and cells[0]:
             found[cells[0]] = cells
-        elif len(cells) == 5 and found:
+        elif len(cells) == 6 and found:
             last = found[list(found)[-1]]
             last[:] = [f"{a} {b}".strip() for a, b in zip(last, cells, strict=True)]
     return found
@@ -33,17 +33,20 @@ def test_every_metric_is_listed_with_what_it_says(capsys: pytest.CaptureFixture[
     shown = listed(capsys)
     assert list(shown) == [metric.name for metric in EVERY]
     for metric in EVERY:
-        _, perfect, serves, measured, says = shown[metric.name]
+        _, better, perfect, outcomes, measured, description = shown[metric.name]
+        assert better == {True: "higher", False: "lower", None: "–"}[metric.higher_is_better]
         assert float(perfect) == metric.perfect
-        assert says.startswith(metric.description)
-        assert measured == ("every validation" if metric.at_every_validation else "end")
-        assert serves in ("all", " ".join(kind.__name__ for kind in metric.outcomes))
+        assert description.startswith(metric.description)
+        assert measured == (
+            "every validation step" if metric.at_every_validation else "last step only"
+        )
+        assert outcomes in ("all", " ".join(kind.__name__ for kind in metric.outcomes))
 
 
 def test_only_metrics_of_the_posterior_say_that_they_need_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    needy = [name for name, row in listed(capsys).items() if row[4].endswith("know the truth.")]
+    needy = [name for name, row in listed(capsys).items() if "known posterior" in row[5]]
     assert needy == ["posterior_kl_loss"]
 
 

@@ -1,5 +1,6 @@
 """What holds for all metrics at once: perfection, baselines, gaps in the data, names."""
 
+import inspect
 import math
 from dataclasses import replace
 
@@ -9,17 +10,23 @@ import torch
 from lossheads import heads
 from lossheads.errors import UserError
 from lossheads.metrics import (
+    SHIPPED,
+    LabelStats,
     accuracy_score,
     find_metric,
+    hamming_loss,
     measure,
     metrics_for,
     per_class_metrics_for,
     posterior_kl_loss,
     skill,
 )
+from lossheads.metrics import metric as new_metric
 from lossheads.metrics.evaluate import ALL_METRICS, ALL_PER_CLASS_METRICS
+from lossheads.metrics.stats import PredictionStats
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf, Outcome
 from lossheads.predictions import Predictions, predict
+from lossheads.records import MetricInfo
 
 from .making import draw, draw_labels, from_logits, generator
 
@@ -115,14 +122,72 @@ def test_no_examples_are_refused():
             ask()
 
 
-def test_names_are_unique_and_tell_which_way_is_better():
+def test_names_are_unique_and_agree_with_the_direction():
     metrics = [*ALL_METRICS, *ALL_PER_CLASS_METRICS]
     names = [metric.name for metric in metrics]
     assert len(names) == len(set(names))
     for metric in metrics:
-        lower = metric.name.endswith(("_loss", "_error"))
-        assert metric.perfect == (0.0 if lower or metric.name == "score_when_absent" else 1.0)
-        assert metric.description.endswith(".")
+        if metric.name == "fitted_temperature":
+            assert metric.higher_is_better is None
+            continue
+        lower = metric.name.endswith(("_loss", "_error")) or metric.name == "score_when_absent"
+        assert metric.higher_is_better is not lower, metric.name
+        assert metric.perfect == (0.0 if lower else 1.0)
+
+
+def test_every_metric_is_documented_and_shows_it():
+    for metric in (*ALL_METRICS, *ALL_PER_CLASS_METRICS):
+        assert metric.description.endswith("."), metric.name
+        assert "\n" not in metric.description
+        assert inspect.getdoc(metric) == inspect.getdoc(metric.function)
+
+
+@new_metric(
+    baseline=lambda stats: stats.label_stats.prevalence.max(),
+    outcomes=(OneOf,),
+    higher_is_better=False,
+    perfect=0.0,
+)
+def gold_score(stats: PredictionStats) -> torch.Tensor:
+    """Lower is better, whatever the name says.
+
+    This part is not shown.
+    """
+    return 1 - stats.correct.double().mean()
+
+
+def test_a_metric_of_ones_own_is_measured_and_known_by_its_attributes():
+    p = draw(OneOf(3))
+    assert gold_score(p) == pytest.approx(1 - accuracy_score(p))
+    assert gold_score.baseline(p) == accuracy_score.baseline(p)
+    assert gold_score.description == "Lower is better, whatever the name says."
+    own = SHIPPED.with_own([gold_score])
+    assert measure(p, full=False, metrics=own).metrics["gold_score"] == gold_score(p)
+    assert own.info(OneOf(3))["gold_score"] == MetricInfo(higher_is_better=False, perfect=0.0)
+    assert own.find("gold_score", OneOf(3)) is gold_score
+    assert "gold_score" not in measure(p, full=False).metrics
+    for taken in (accuracy_score, gold_score):
+        with pytest.raises(UserError, match=taken.name):
+            own.with_own([taken])
+
+
+def test_a_result_knows_every_name_a_run_may_measure():
+    known = SHIPPED.info(AnyOf(3), ["noise"])
+    assert known["tuned/hamming_loss"] == known["one_half/hamming_loss"] == hamming_loss.info
+    assert known["outliers/noise/energy_auroc_score"] == MetricInfo(True, 1.0)
+    assert known["outliers/noise/max_logit_fpr95_error"] == MetricInfo(False, 0.0)
+    assert known["score_when_absent"].higher_is_better is False
+    assert known["score_when_present"].higher_is_better is True
+    assert known["fitted_temperature"].higher_is_better is None
+    assert not any(name.startswith("tuned/") for name in SHIPPED.info(OneOf(3)))
+
+
+def test_label_stats_made_once_give_the_same_numbers_and_refuse_other_labels():
+    p = draw(AnyOf(3))
+    stats = LabelStats(p.outcome, p.labels)
+    assert repr(measure(p, full=True, label_stats=stats)) == repr(measure(p, full=True))
+    with pytest.raises(ValueError, match="label_stats"):
+        measure(replace(p, labels=~p.labels), full=True, label_stats=stats)
 
 
 def test_an_unknown_metric_is_refused_with_its_neighbours():
@@ -131,14 +196,14 @@ def test_an_unknown_metric_is_refused_with_its_neighbours():
 
 
 def test_a_metric_without_meaning_for_the_outcome_is_refused():
-    with pytest.raises(UserError, match=r"accuracy_score does not serve AnyOf\(n=3\).*OneOf or"):
+    with pytest.raises(UserError, match=r"accuracy_score is not defined for AnyOf\(n=3\).*OneOf"):
         find_metric("accuracy_score", AnyOf(3))
-    with pytest.raises(UserError, match="accuracy_score does not serve"):
+    with pytest.raises(UserError, match="accuracy_score is not defined for AnyOf"):
         accuracy_score(draw(AnyOf(3)))
 
 
 def test_a_metric_per_class_cannot_be_asked_for_one_number():
-    with pytest.raises(UserError, match=r"'f1_score' gives one value per class.*macro_f1_score"):
+    with pytest.raises(UserError, match=r"'f1_score' has one value per class.*macro_f1_score"):
         find_metric("f1_score", OneOf(3))
 
 
@@ -164,7 +229,7 @@ def test_metrics_of_the_truth_are_left_out_where_it_is_unknown():
     p = draw(OneOf(3))
     assert "posterior_kl_loss" not in measure(p, full=True).metrics
     assert "posterior_kl_loss" in measure(known(OneOf(3)), full=True).metrics
-    with pytest.raises(UserError, match="without a true posterior"):
+    with pytest.raises(UserError, match=r"posterior_kl_loss needs .*true posterior"):
         posterior_kl_loss(p)
 
 

@@ -141,7 +141,7 @@ def test_temperature_minimises_the_likelihood_loss(outcome, factor):
     p = from_logits(outcome, p.logits / factor, p.labels)
 
     def loss(t):
-        return nll_loss(from_logits(outcome, (t * p.logits.double()), p.labels))
+        return nll_loss(from_logits(outcome, p.logits.double() / t, p.labels))
 
     expected = minimize_scalar(loss, bounds=(0.01, 60), method="bounded", options={"xatol": 1e-8})
     # A minimum is flat: half the digits of its value determine its place.
@@ -149,14 +149,14 @@ def test_temperature_minimises_the_likelihood_loss(outcome, factor):
 
 
 @pytest.mark.parametrize("outcome", [OneOf(4), AnyOf(4), EachOneOf(2, 3)], ids=str)
-def test_temperature_of_soft_labels_finds_the_factor_that_made_them(outcome):
+def test_temperature_of_soft_labels_divides_by_the_factor_that_made_them(outcome):
     soft = replace(outcome, soft=True)
     logits = torch.randn(200, math.prod(outcome.columns), generator=generator(8))
     made = from_logits(outcome, 1.7 * logits.double(), draw_labels(outcome, 200, generator(9)))
     events = made.log_probs.exp()
     labels = events[..., 1] if isinstance(outcome, AnyOf) else events
     p = from_logits(soft, logits, labels.float())
-    assert fitted_temperature(p) == pytest.approx(1.7, rel=1e-5)
+    assert fitted_temperature(p) == pytest.approx(1 / 1.7, rel=1e-5)
 
 
 def test_temperature_is_undefined_when_no_factor_is_the_best():
@@ -209,12 +209,12 @@ def test_always_on_and_never_occurring_labels_have_thresholds_too():
 
 def test_three_ways_to_decide_stand_side_by_side():
     val, test = draw(AnyOf(5), n=300, seed=1), draw(AnyOf(5), n=300, seed=2)
-    timid = [from_logits(AnyOf(5), p.logits - 2, p.labels) for p in (val, test)]
-    own = replace(timid[1], decisions=timid[1].logits > -2)
-    table = compare_thresholds(timid[0], own)
+    shifted = [from_logits(AnyOf(5), p.logits - 2, p.labels) for p in (val, test)]
+    own = replace(shifted[1], decisions=shifted[1].logits > -2)
+    table = compare_thresholds(shifted[0], own)
     assert list(table) == ["one_half", "own_rule", "tuned"]
-    y, s = test.labels.numpy(), timid[1].scores.double().numpy()
-    cuts = tuned_thresholds(timid[0]).numpy()
+    y, s = test.labels.numpy(), shifted[1].scores.double().numpy()
+    cuts = tuned_thresholds(shifted[0]).numpy()
     expected = {"one_half": s > 0.5, "own_rule": own.decisions.numpy(), "tuned": s > cuts}
     for rule, decided in expected.items():
         macro = sk_metrics.f1_score(y, decided, average="macro")
@@ -225,7 +225,7 @@ def test_three_ways_to_decide_stand_side_by_side():
 
 
 def test_classes_that_exclude_each_other_have_no_thresholds():
-    with pytest.raises(UserError, match=r"tuned_thresholds cannot serve OneOf\(n=3\)"):
+    with pytest.raises(UserError, match=r"tuned_thresholds .*AnyOf.* got OneOf\(n=3\)"):
         tuned_thresholds(draw(OneOf(3)))
-    with pytest.raises(UserError, match="cannot serve EachOneOf"):
+    with pytest.raises(UserError, match="got EachOneOf"):
         compare_thresholds(draw(EachOneOf(2, 3)), draw(EachOneOf(2, 3)))

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-from lossheads.errors import TRUST_GIVEN, UserError
+from lossheads.errors import UserError
 from lossheads.heads import SigmoidBCE, SoftmaxCCE
 from lossheads.heads.base import Head
 from lossheads.outcomes import OneOf
 from lossheads.runs.build import build, build_parts
 from lossheads.runs.config import compose
-from lossheads.runs.validate import try_head
+from lossheads.runs.validate import check_head
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ from lossheads.runs.validate import try_head
 )
 def test_targets_outside_the_role_are_refused(target: str, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
-    with pytest.raises(UserError, match="names _target_"):
+    with pytest.raises(UserError, match="_target_"):
         build("head", {"_target_": target, "command": f"touch {victim}"}, trust=[])
     assert not victim.exists()
 
@@ -42,7 +42,7 @@ def test_targets_outside_the_role_are_refused(target: str, tmp_path: Path) -> No
     "target", ["torch.optim.swa_utils.deepcopy", "torch.optim.adam.torch.load"]
 )
 def test_what_a_module_merely_imports_is_refused(target: str) -> None:
-    with pytest.raises(UserError, match=r"not defined in torch\.optim|cannot be imported"):
+    with pytest.raises(UserError, match=r"must be defined in torch\.optim|cannot be imported"):
         build("optimizer", {"_target_": target, "_partial_": True}, trust=[])
 
 
@@ -51,7 +51,7 @@ def test_importing_an_untrusted_package_does_not_happen(
 ) -> None:
     (tmp_path / "hostile.py").write_text("raise SystemExit('imported')\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(UserError, match=r"trust=\[hostile\]"):
+    with pytest.raises(UserError, match="--trust hostile"):
         build("head", {"_target_": "hostile.Head", "_partial_": True}, trust=[])
 
 
@@ -85,13 +85,21 @@ def test_trusted_package_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert type(made(outcome=OneOf(2))).__name__ == "Mine"
 
 
-def test_a_configuration_file_cannot_grant_itself_trust(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = compose(["dataset=digits", "trust=[subprocess]"])
-    monkeypatch.setenv(TRUST_GIVEN, "")
-    with pytest.raises(UserError, match="only you can, on the command line"):
-        build_parts(config)
-    monkeypatch.setenv(TRUST_GIVEN, "subprocess")
-    assert build_parts(config).head.num_logits == 10
+def test_a_configuration_file_cannot_grant_itself_trust(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    claims_trust = "# @package _global_\ntrust: [subprocess]\n"
+    (tmp_path / "experiment" / "evil.yaml").write_text(claims_trust, encoding="utf-8")
+    words = ["dataset=digits", "experiment=evil"]
+    with pytest.raises(UserError, match="only the command line can grant"):
+        compose(words, [tmp_path])
+    with pytest.raises(UserError, match="only the command line can grant"):
+        compose(words, [tmp_path], trust=["my_heads"])
+    for granted in (
+        compose(words, [tmp_path], trust=["subprocess"]),
+        compose(["dataset=digits", "trust=[subprocess]"]),
+    ):
+        assert granted["trust"] == ["subprocess"]
+        assert build_parts(granted).head.num_logits == 10
 
 
 @dataclass(frozen=True)
@@ -112,9 +120,9 @@ class Reduced(SoftmaxCCE):
     ("head", "said"),
     [
         (Broken(OneOf(3), epsilon="abc"), "cannot compute a loss"),  # type: ignore[arg-type]
-        (Reduced(OneOf(3)), "one value per row"),
+        (Reduced(OneOf(3)), "one loss per row"),
     ],
 )
 def test_a_head_that_breaks_is_refused_when_built(head: Head, said: str) -> None:
     with pytest.raises(UserError, match=said):
-        try_head(head, "mine")
+        check_head(head, "mine")

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from lossheads.cli.errors import message_and_status
 from lossheads.errors import UserError, refusing_to_write
 from lossheads.runs.execute import execute
 from lossheads.runs.folder import RunFolder, run_path
+from lossheads.runs.messages import message_and_status
 
 Composer = Callable[..., dict[str, Any]]
 
@@ -77,21 +77,21 @@ def test_what_the_disk_refuses_is_a_sentence(number: int, said: str) -> None:
 
 
 @pytest.mark.parametrize(("number", "helps"), [(errno.ENOSPC, True), (errno.ENOENT, False)])
-def test_room_is_asked_for_where_it_helps(tmp_path: Path, number: int, helps: bool) -> None:
+def test_disk_space_is_asked_for_where_it_helps(tmp_path: Path, number: int, helps: bool) -> None:
     with pytest.raises(UserError) as caught, refusing_to_write(tmp_path):
         raise OSError(number, "x")
-    assert ("free some room" in str(caught.value)) is helps
+    assert ("free disk space" in str(caught.value)) is helps
 
 
 def test_a_file_tried_in_vain_does_not_explain_a_bug() -> None:
     bug = KeyError("bug")
     bug.__context__ = FileNotFoundError(errno.ENOENT, "x", "nowhere")
-    assert message_and_status(bug) == ("KeyError: 'bug' (the whole story: --debug)", 1)
+    assert message_and_status(bug) == ("KeyError: 'bug' (traceback: --debug)", 1)
 
 
 def test_memory_that_is_full_is_a_sentence() -> None:
     error = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried …")
-    assert message_and_status(error)[0].startswith("the memory does not hold this run")
+    assert message_and_status(error)[0].startswith("not enough memory for this run")
     assert message_and_status(MemoryError())[1] == 2
 
 

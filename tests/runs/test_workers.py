@@ -84,7 +84,7 @@ def test_one_worker_gets_cohorts_as_large_as_allowed(tiny: Composer) -> None:
 
 
 @two_cores
-def test_two_companies_are_not_cut_up_for_two_workers(tiny: Composer) -> None:
+def test_two_groups_are_not_cut_up_for_two_workers(tiny: Composer) -> None:
     words = [(f"dataset.classes={c}", f"seed={seed}") for c in (3, 5) for seed in range(3)]
     dealt = cohorts([plan_run(tiny(*pair, "device.threads=2")) for pair in words])
     assert [len(cohort) for cohort in dealt] == [3, 3]

@@ -26,7 +26,7 @@ def pins() -> dict[str, str]:
     }
 
 
-def asked() -> list[str]:
+def requirements() -> list[str]:
     project = PYPROJECT["project"]
     return [
         *project["dependencies"],
@@ -37,7 +37,7 @@ def asked() -> list[str]:
 
 def closure() -> set[str]:
     """Names of all distributions that the project's requirements lead to on this machine."""
-    open_ends, reached = [Requirement(text) for text in asked()], set()
+    open_ends, reached = [Requirement(text) for text in requirements()], set()
     while open_ends:
         requirement = open_ends.pop()
         reached.add(canonicalize_name(requirement.name))
@@ -63,7 +63,7 @@ def test_names_are_pinned_once_and_in_order():
     assert len(pins()) == len(LINES)
 
 
-@pytest.mark.parametrize("text", asked())
+@pytest.mark.parametrize("text", requirements())
 def test_what_pyproject_asks_for_is_pinned_within_its_range(text):
     requirement = Requirement(text)
     version = pins()[canonicalize_name(requirement.name)]
@@ -71,7 +71,7 @@ def test_what_pyproject_asks_for_is_pinned_within_its_range(text):
 
 
 def test_all_that_follows_is_pinned():
-    assert len(closure()) > len(asked())
+    assert len(closure()) > len(requirements())
     assert closure() - pins().keys() == set()
 
 
@@ -79,7 +79,9 @@ def test_torch_and_torchvision_are_the_pair_that_fits():
     assert (pins()["torch"], pins()["torchvision"]) == ("2.14.1", "0.29.1")
 
 
-@pytest.mark.parametrize("script", ["scripts/test.sh", "scripts/reproduce.sh", ".ci/run"])
+@pytest.mark.parametrize(
+    "script", ["scripts/test.sh", "scripts/reproduce.sh", "benchmarks/card.sh", ".ci/run"]
+)
 def test_commands_are_executable_and_parse(script):
     assert (ROOT / script).stat().st_mode & 0o111 == 0o111
     subprocess.run(["bash", "-n", ROOT / script], check=True)

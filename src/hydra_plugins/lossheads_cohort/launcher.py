@@ -26,9 +26,9 @@ ConfigStore.instance().store(
 
 
 class CohortLauncher(Launcher):
-    """Hands all jobs of a sweep to the engine at once, which trains them side by side.
+    """Passes all jobs of a sweep to the engine at once, which trains them as cohorts.
 
-    Each job keeps its own run folder, exactly as if it had run alone.
+    Each job keeps its own run folder, as if it had run alone.
     """
 
     def setup(
@@ -36,6 +36,7 @@ class CohortLauncher(Launcher):
     ) -> None:
         self._context = hydra_context
         self._config = config
+        self._granted: Sequence[str] = getattr(task_function, "granted", ())
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
@@ -45,29 +46,28 @@ class CohortLauncher(Launcher):
         from lossheads.runs.execute import execute
 
         if not job_overrides:
-            raise UserError("the sweep is empty: a range or a list of it holds no value")
+            raise UserError("the sweep is empty: a range or list in it is empty")
         setup_globals()
         jobs = [
             self._job(list(overrides), initial_job_idx + number)
             for number, overrides in enumerate(job_overrides)
         ]
-        places = list(dict.fromkeys(job["config"]["output_dir"] for job in jobs))
-        if len(places) > 1:
+        output_dirs = list(dict.fromkeys(job["config"]["output_dir"] for job in jobs))
+        if len(output_dirs) > 1:
             raise UserError(
-                f"the sweep names several outputs, {', '.join(places)}: one sweep writes to one "
-                f"folder"
+                f"the sweep must have one value of output_dir, got {', '.join(output_dirs)}"
             )
         results = execute([job["config"] for job in jobs])
         distinct = list({result.key: result for result in results}.values())
-        outputs = Path(places[0])
+        outputs = Path(output_dirs[0])
         try:
             sweep_overviews(distinct, outputs)
-        finally:  # what is trained is told, even if the disk is full by now
+        finally:  # results are printed even if the disk is full by now
             print_results(distinct, outputs)
         return [_returned(job, result) for job, result in zip(jobs, results, strict=True)]
 
     def _job(self, overrides: list[str], number: int) -> dict[str, Any]:
-        from lossheads.runs.config import plain
+        from lossheads.runs.config import resolve
 
         config = self._context.config_loader.load_sweep_config(self._config, overrides)
         with open_dict(config):
@@ -77,7 +77,7 @@ class CohortLauncher(Launcher):
         return {
             "overrides": overrides,
             "hydra": config.hydra,
-            "config": plain(config, config.hydra.runtime.choices),
+            "config": resolve(config, config.hydra.runtime.choices, self._granted),
         }
 
 

@@ -1,7 +1,7 @@
 """Arms under metrics over seeds: means, 95 % intervals, baselines, and what had to be left out."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Literal
@@ -9,14 +9,14 @@ from typing import Literal
 from scipy import stats
 
 from lossheads.errors import UserError, near_matches
-from lossheads.records import Measurement, Result, ValidationStep, direction
+from lossheads.records import Measurement, MetricInfo, Result, ValidationStep
 
 Arms = Mapping[str, Sequence[Result]]  # arm name -> one result per seed
 Split = Literal["val", "test"]
 
 
 @dataclass(frozen=True)
-class Spread:
+class SeedInterval:
     """A mean over seeds with its 95 % interval (Student's t).
 
     Attributes:
@@ -40,7 +40,7 @@ class Spread:
         return self.mean + self.half_width
 
 
-def spread(values: Sequence[float]) -> Spread:
+def seed_interval(values: Sequence[float]) -> SeedInterval:
     """Mean and 95 % interval of the values that are not NaN."""
     known = [value for value in values if not math.isnan(value)]
     n = len(known)
@@ -50,7 +50,7 @@ def spread(values: Sequence[float]) -> Spread:
         mean = known[0]  # a rounded sum divided by n would miss it by the last bit
     if n > 1:
         half_width = float(stats.t.ppf(0.975, n - 1)) * stdev(known) / math.sqrt(n)
-    return Spread(mean, half_width, n, len(values) - n)
+    return SeedInterval(mean, half_width, n, len(values) - n)
 
 
 def last(result: Result, split: Split) -> Measurement | None:
@@ -60,21 +60,37 @@ def last(result: Result, split: Split) -> Measurement | None:
     return result.kept.test if split == "test" else result.kept.val
 
 
-def final(results: Sequence[Result], metric: str, split: Split) -> Spread:
+def final(results: Sequence[Result], metric: str, split: Split) -> SeedInterval:
     """One arm under one metric at the end of training."""
     ends = [last(result, split) for result in results]
-    return spread([math.nan if end is None else end.metrics.get(metric, math.nan) for end in ends])
+    return seed_interval(
+        [math.nan if end is None else end.metrics.get(metric, math.nan) for end in ends]
+    )
 
 
 def baseline_of(results: Sequence[Result], metric: str, split: Split) -> float:
-    """What the best constant prediction scores, averaged over seeds; NaN if unknown."""
+    """The score of the best constant prediction, averaged over seeds; NaN if unknown."""
     ends = [last(result, split) for result in results]
-    return spread([end.baselines.get(metric, math.nan) for end in ends if end is not None]).mean
+    return seed_interval(
+        [end.baselines.get(metric, math.nan) for end in ends if end is not None]
+    ).mean
 
 
-def perfect(metric: str) -> float:
-    """What perfect predictions score: 1 where higher is better, 0 where lower is, NaN elsewhere."""
-    return {1: 1.0, -1: 0.0, 0: math.nan}[direction(metric)]
+def metric_info(results: Iterable[Result], metric: str) -> MetricInfo:
+    """Facts about a metric, from the first result that knows it."""
+    known = (run.metric_info[metric] for run in results if metric in run.metric_info)
+    return next(known, MetricInfo(None, math.nan))
+
+
+def perfect(results: Iterable[Result], metric: str) -> float:
+    """Value of perfect predictions; NaN where it is unknown."""
+    return metric_info(results, metric).perfect
+
+
+def is_score_up_to_one(results: Iterable[Result], metric: str) -> bool:
+    """Whether higher is better and 1 is perfect: such metrics share an axis."""
+    info = metric_info(results, metric)
+    return info.higher_is_better is True and info.perfect == 1.0
 
 
 def skill(score: float, baseline: float, best: float) -> float:
@@ -82,12 +98,12 @@ def skill(score: float, baseline: float, best: float) -> float:
     return (score - baseline) / (best - baseline) if best != baseline else math.nan
 
 
-def curve(results: Sequence[Result], metric: str) -> list[tuple[ValidationStep, Spread]]:
+def curve(results: Sequence[Result], metric: str) -> list[tuple[ValidationStep, SeedInterval]]:
     """One arm under one metric over training, on the validation split.
 
     Only steps that every run reached are kept: a mean whose members change along the axis
-    would show who stopped early, not what was learned. Runs without a validation step do not count. Whoever
-    draws it says where it `is_cut`.
+    would show who stopped early, not what was learned. Runs without a validation step do not
+    count. Where a curve `is_cut`, the figure says so.
     """
     by_step = [
         {validation.step: validation for validation in result.history}
@@ -100,7 +116,7 @@ def curve(results: Sequence[Result], metric: str) -> list[tuple[ValidationStep, 
     return [
         (
             by_step[0][step],
-            spread([history[step].val.metrics.get(metric, math.nan) for history in by_step]),
+            seed_interval([history[step].val.metrics.get(metric, math.nan) for history in by_step]),
         )
         for step in shared
     ]
@@ -117,9 +133,9 @@ def is_cut(results: Sequence[Result]) -> bool:
 
 
 def keeps_earlier(results: Sequence[Result]) -> bool:
-    """Whether a run's numbers are of an earlier validation step than its last: early stopping keeps the best.
+    """Whether early stopping kept an earlier validation step than the last one of a run.
 
-    A curve passes that validation step and goes on, so that it need not end in those numbers.
+    A curve goes on after the kept step, so that it need not end in the run's numbers.
     """
     return any(
         validation.test is not None
@@ -129,11 +145,11 @@ def keeps_earlier(results: Sequence[Result]) -> bool:
     )
 
 
-def check(arms: Arms, metrics: Sequence[str], who: str) -> None:
-    """Refuse what cannot be shown: no arm, no metric, or a metric that no run was measured under."""
+def check_shown(arms: Arms, metrics: Sequence[str], who: str) -> None:
+    """Refuse what cannot be shown: no arm, no metric, or a metric that no run has."""
     if not arms or not metrics:
         raise UserError(
-            f"{who} got {len(arms)} arms and {len(metrics)} metrics: it needs at least one of each"
+            f"{who} got {len(arms)} arms and {len(metrics)} metrics: at least one of each is needed"
         )
     known = {
         name
@@ -155,33 +171,33 @@ def check(arms: Arms, metrics: Sequence[str], who: str) -> None:
 
 
 def describe_baseline(results: Sequence[Result], baseline: float) -> str:
-    """A baseline with what it tells.
+    """A baseline with what is known of it.
 
     Names 1 − 1/C where the baseline is that number to nine digits (with two classes that is 1/C as
-    well, and tells nothing), and a baseline that is perfect already: always saying yes recalls all.
+    well, and says nothing), and a baseline that is perfect already: a constant yes recalls all.
     """
     if baseline == 1:
-        return f"{baseline:.3f}, perfect without looking"
+        return f"{baseline:.3f}, perfect for a constant prediction"
     classes = {len(result.class_names) for result in results}
     share = [c for c in classes if c > 2 and math.isclose(baseline, 1 - 1 / c, abs_tol=1e-9)]
     return f"{baseline:.3f} = 1 − 1/{share[0]}" if share else f"{baseline:.3f}"
 
 
-def over_seeds(counts: Sequence[int], spread_word: str) -> str:
-    """What is shown of so many seeds: a mean and its interval or band, which one seed has not."""
-    least, most = min(counts, default=0), max(counts, default=0)
+def over_seeds(counts: Sequence[int], kind: str) -> str:
+    """The caption for so many seeds: a mean and its interval or band; one seed has neither."""
+    fewest, most = min(counts, default=0), max(counts, default=0)
     if most <= 1:
-        return f"one seed, no {spread_word}" if most else "no seed has a value"
-    shown = f"mean and 95 % {spread_word} over n ="
-    if least == most:
+        return f"one seed, no {kind}" if most else "no seed has a value"
+    shown = f"mean and 95 % {kind} over n ="
+    if fewest == most:
         return f"{shown} {most} seeds"
-    return f"{shown} {least} to {most} seeds{', none at one seed' if 1 in counts else ''}"
+    return f"{shown} {fewest} to {most} seeds{', none at one seed' if 1 in counts else ''}"
 
 
-def quantity(metrics: Sequence[str]) -> str:
-    """What an axis that metrics share measures: the one metric, accuracy of several kinds, a score.
+def axis_label(metrics: Sequence[str]) -> str:
+    """The label of an axis that metrics share: the one metric, several accuracies, or a score.
 
-    "Accuracy" is a word only for metrics that bear it: recall, F1 and areas do not.
+    Only metrics named so are an accuracy: recall, F1 and areas are not.
     """
     if len(metrics) == 1:
         return metrics[0]

@@ -6,15 +6,15 @@ from typing import Any
 
 from lossheads.records import NOT_IN_KEY, Result
 
-# Other seeds of a run, and whether they follow its seed when the runs do not tell: see configs.
-_USUALLY_FOLLOWS = {"data_seed": True, "dataset.seed": False}
+# Other seeds of a run, and whether they follow its seed when the runs do not show it: see configs.
+_FOLLOWS_SEED_BY_DEFAULT = {"data_seed": True, "dataset.seed": False}
 
 
 def arms_of(results: Iterable[Result]) -> dict[str, list[Result]]:
     """Arm name -> one result per seed, in the order met.
 
     Seeds repeat an arm; everything else that differs makes another one. An arm is named by its
-    head and by every setting in which the arms differ, in the words of the command line: a group
+    head and by every setting in which the arms differ, in the terms of the command line: a group
     by the name that was chosen, a key by its last part where that is enough to know it.
     """
     # A run that was asked for twice is one repetition, not two.
@@ -23,10 +23,10 @@ def arms_of(results: Iterable[Result]) -> dict[str, list[Result]]:
     leaves = []
     for result, identity in zip(unique, identities(unique), strict=True):
         identity.pop("seed")
-        words = json.dumps(identity, sort_keys=True, default=str)
-        if words not in groups:
+        arm = json.dumps(identity, sort_keys=True, default=str)
+        if arm not in groups:
             leaves.append(identity | _choices(result))
-        groups.setdefault(words, []).append(result)
+        groups.setdefault(arm, []).append(result)
     differing = _differing(leaves)
     names = _names(leaves, [key for key in differing if not key.startswith("head.")])
     if len(set(names)) < len(names):  # heads that differ only in an option of theirs
@@ -37,10 +37,10 @@ def arms_of(results: Iterable[Result]) -> dict[str, list[Result]]:
 def identities(results: Sequence[Result]) -> list[dict[str, Any]]:
     """Every setting that makes an arm, and the seed, of each result.
 
-    A further seed that follows the seed is no setting: it reads "the seed's".
+    Another seed that follows the run's seed is no setting: it reads "follows seed".
     """
     found = [_identity(result) for result in results]
-    for key, usual in _USUALLY_FOLLOWS.items():
+    for key, usual in _FOLLOWS_SEED_BY_DEFAULT.items():
         _mark_followers(key, usual, found)
     return found
 
@@ -49,7 +49,7 @@ def _identity(result: Result) -> dict[str, Any]:
     config = {k: v for k, v in result.config.items() if k not in (*NOT_IN_KEY, "content")}
     leaves = flat(config)
     leaves.pop("device.threads", None)
-    # The same path with other contents is other data: their digests tell, shortened to be read.
+    # The same path with other contents is other data: the digests show it, shortened.
     content = result.config.get("content", {})
     return leaves | {f"content.{role}": str(digest)[:8] for role, digest in content.items()}
 
@@ -57,7 +57,7 @@ def _identity(result: Result) -> dict[str, Any]:
 def _mark_followers(key: str, usual: bool, identities: Sequence[dict[str, Any]]) -> None:
     """Where another seed follows the seed, it repeats with it; where it is fixed, it is a setting.
 
-    Two different seeds that are followed tell. A single run at which both happen to be equal
+    Two different seeds that are followed show it. A single run at which both happen to be equal
     belongs to the fixed ones beside it, if there are any, else to what the other arms do, else to
     what is usual.
     """
@@ -80,7 +80,7 @@ def _mark_followers(key: str, usual: bool, identities: Sequence[dict[str, Any]])
     if any(follows) if follows else usual:
         followers += open_ones
     for leaves in followers:
-        leaves[key] = "the seed's"
+        leaves[key] = "follows seed"
 
 
 def _choices(result: Result) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def flat(config: Mapping[str, Any], above: str = "") -> dict[str, Any]:
 
 
 def _differing(leaves: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The keys that tell arms apart, without those that only repeat what others tell."""
+    """The keys that distinguish arms, without those that follow from others."""
     keys = dict.fromkeys(key for leaf in leaves for key in leaf if not key.startswith("choices."))
     differing = [key for key in keys if len({str(leaf.get(key)) for leaf in leaves}) > 1]
     return [key for key in differing if not _is_implied(key, leaves)]
@@ -120,7 +120,7 @@ def _is_implied(key: str, leaves: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def _names(leaves: Sequence[Mapping[str, Any]], differing: Sequence[str]) -> list[str]:
-    words = spoken(differing)
+    short = short_names(differing)
     chosen = {key for key in differing if _is_known_by_choice(key, leaves)}
     names = []
     for leaf in leaves:
@@ -129,13 +129,13 @@ def _names(leaves: Sequence[Mapping[str, Any]], differing: Sequence[str]) -> lis
             if key in leaf:
                 group = key.rpartition(".")[0]
                 value = leaf[f"choices.{group}"] if key in chosen else leaf[key]
-                parts.append(f"{words[key]}={value}")
+                parts.append(f"{short[key]}={value}")
         names.append(", ".join(parts))
     return names
 
 
 def _is_known_by_choice(key: str, leaves: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the names chosen for a group tell its targets apart; they may be a user's own."""
+    """Whether the names chosen for a group distinguish its targets; they may be a user's own."""
     group, _, last = key.rpartition(".")
     if last != "_target_" or any(f"choices.{group}" not in leaf for leaf in leaves):
         return False
@@ -143,25 +143,24 @@ def _is_known_by_choice(key: str, leaves: Sequence[Mapping[str, Any]]) -> bool:
     return len({choice for choice, _ in pairs}) == len(pairs)
 
 
-def spoken(keys: Sequence[str]) -> dict[str, str]:
-    """Key -> the word for it: `optimizer.lr` -> `lr`, in full where two keys end alike.
+def short_names(keys: Sequence[str]) -> dict[str, str]:
+    """Key -> short name: `optimizer.lr` -> `lr`, in full where two keys end alike.
 
-    A group's `_target_` goes by the group, the digest of a file's or a module's contents by that
-    word.
+    A group's `_target_` is named after the group, the digest of a file or module `contents`.
     """
-    short = {key: _short(key) for key in keys}
-    words = [*short.values(), "seed"]  # alone, it is the run's own
-    return {key: word if words.count(word) == 1 else _full(key) for key, word in short.items()}
+    short = {key: _short_name(key) for key in keys}
+    taken = [*short.values(), "seed"]  # alone, it is the run's own
+    return {key: name if taken.count(name) == 1 else _full_name(key) for key, name in short.items()}
 
 
-def _short(key: str) -> str:
+def _short_name(key: str) -> str:
     above, _, last = key.rpartition(".")
     if above == "content":
         return "contents"
     return above if last == "_target_" else last
 
 
-def _full(key: str) -> str:
+def _full_name(key: str) -> str:
     above, _, last = key.rpartition(".")
     if above == "content":
         return f"{last}.contents"

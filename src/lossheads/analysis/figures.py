@@ -16,29 +16,32 @@ from matplotlib.transforms import Transform
 
 from lossheads.analysis.aggregate import (
     Arms,
+    SeedInterval,
     Split,
-    Spread,
+    axis_label,
     baseline_of,
-    check,
+    check_shown,
     curve,
     describe_baseline,
     final,
     is_cut,
+    is_score_up_to_one,
     keeps_earlier,
     over_seeds,
-    perfect,
-    quantity,
 )
-from lossheads.analysis.tables import folded
+from lossheads.analysis.tables import fold
 from lossheads.errors import UserError
 
 Pair = tuple[str, str]  # arm, metric
-Curves = Mapping[Pair, Sequence[tuple[float, Spread]]]  # (epoch, mean over seeds)
-BASELINE_OFF_AXIS = "a baseline left of the axis"
+Curves = Mapping[Pair, Sequence[tuple[float, SeedInterval]]]  # (epoch, mean over seeds)
+BASELINE_OFF_AXIS = "baseline left of the axis"
 SPLIT_NAMES = {"val": "validation", "test": "test"}
-BASELINE_LABEL = "baseline: the best constant prediction"
-CUT_LABEL = "the first seed of the arm stopped here, others trained on"
-KEPT_LABEL = "early stopping: final numbers are of the best validation step of each seed, not of a curve's end"
+BASELINE_LABEL = "baseline: best constant prediction"
+CUT_LABEL = "first early-stopped seed of the arm; the others trained longer"
+KEPT_LABEL = (
+    "early stopping: final numbers are from each seed's best validation step, "
+    "not from the end of the curve"
+)
 
 
 def puzzle_figure(
@@ -59,23 +62,23 @@ def puzzle_figure(
         UserError: Without arms or metrics, with more arms than colours, for a loss, an error
             or a factor, or for a metric that no run was measured under.
     """
-    _check(arms, metrics, "puzzle_figure")
-    figure, axes = sheet(7.6, 1.4 + len(metrics) * (0.2 + 0.19 * len(arms)))
-    spreads = {(a, r): final(arms[a], r, split) for r in metrics for a in arms}
-    lowest = min((at.mean for at in spreads.values() if at.n), default=0.0)
+    _check_drawable(arms, metrics, "puzzle_figure")
+    figure, axes = new_figure(7.6, 1.4 + len(metrics) * (0.2 + 0.19 * len(arms)))
+    intervals = {(a, r): final(arms[a], r, split) for r in metrics for a in arms}
+    lowest = min((at.mean for at in intervals.values() if at.n), default=0.0)
     # To the next twentieth below; baselines that lie further down get an arrow.
     left = max(0.0, math.floor(20 * lowest - 0.3) / 20)
     axes.set_xlim(left, 1.0 + 0.11 * (1.0 - left))
     heights = _heights(list(arms), metrics)
     baselines = {(a, r): baseline_of(arms[a], r, split) for r in metrics for a in arms}
     _draw_baselines(axes, baselines, heights)
-    _draw_marks(axes, spreads, heights, highlighted)
+    _draw_marks(axes, intervals, heights, highlighted)
     names = [f"{metric}\n{_baseline_text(arms, metric, baselines)}" for metric in metrics]
     axes.set_yticks(range(len(metrics)), names)
     axes.set_ylim(len(metrics) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", color=PALE, linewidth=0.6)
-    over = over_seeds([at.n for at in spreads.values()], "interval")
+    over = over_seeds([at.n for at in intervals.values()], "interval")
     axes.set_xlabel(f"{SPLIT_NAMES[split]} split, {over}")
     keys = [_mark(marker, colour, arm) for arm, marker, colour in _styled(arms)]
     tick = Line2D([], [], color=INK, linestyle="", marker="|", ms=11, mew=2.2, label=BASELINE_LABEL)
@@ -84,7 +87,7 @@ def puzzle_figure(
         keys.append(
             Line2D([], [], color=GREY, linestyle="", marker="<", ms=5, label=BASELINE_OFF_AXIS)
         )
-    finish(
+    add_title_and_legend(
         figure, title, keys + [_ring(label="the numbers that were compared")] * bool(highlighted)
     )
     return figure
@@ -98,7 +101,8 @@ def epochs_figure(
     """Mean over seeds with its 95 % band against epochs; colour is the arm, dash the metric.
 
     Every baseline is a dotted line where the axis reaches it; the legend says whose it is. A curve
-    ends with the first seed of its arm that stopped; a bar marks the end where others trained on.
+    ends with the first seed of its arm that stopped; a bar marks the end where others
+    trained longer.
 
     Args:
         arms: Arm name -> one result per seed; at most seven.
@@ -107,13 +111,13 @@ def epochs_figure(
     Raises:
         UserError: As `puzzle_figure`, and for more metrics than dashes.
     """
-    _check(arms, metrics, "epochs_figure")
+    _check_drawable(arms, metrics, "epochs_figure")
     if len(metrics) > len(DASHES):
         raise UserError(
-            f"epochs_figure got {len(metrics)} metrics: it has {len(DASHES)} dashes to tell them "
-            "apart; draw two figures"
+            f"epochs_figure got {len(metrics)} metrics: it has {len(DASHES)} line styles; "
+            "draw two figures"
         )
-    figure, axes = sheet(7.6, 4.4)
+    figure, axes = new_figure(7.6, 4.4)
     pairs = [(arm, metric) for arm in arms for metric in metrics]
     curves = {
         (arm, metric): [
@@ -135,22 +139,21 @@ def epochs_figure(
     ]
     if lines:
         lines[0].set_label(BASELINE_LABEL)
-    finish(figure, title, keys + lines[:1])
+    add_title_and_legend(figure, title, keys + lines[:1])
     return figure
 
 
-def _check(arms: Arms, metrics: Sequence[str], who: str) -> None:
-    check(arms, metrics, who)
+def _check_drawable(arms: Arms, metrics: Sequence[str], who: str) -> None:
+    check_shown(arms, metrics, who)
     if len(arms) > len(COLOURS):
         raise UserError(
-            f"{who} got {len(arms)} arms: it has {len(COLOURS)} colours to tell them apart; "
-            "draw two figures"
+            f"{who} got {len(arms)} arms: it has {len(COLOURS)} colours; draw two figures"
         )
     for metric in metrics:
-        if perfect(metric) != 1.0:
+        if not is_score_up_to_one((run for runs in arms.values() for run in runs), metric):
             raise UserError(
-                f"{who} got {metric}: it draws metrics of which more is better, up to 1, on one "
-                "axis; show losses, errors and factors in a table"
+                f"{who} got {metric}: only metrics with higher = better and maximum 1 can be "
+                "drawn; show losses, errors and factors in a table"
             )
 
 
@@ -159,7 +162,7 @@ def _styled(arms: Arms) -> list[tuple[str, str, str]]:
 
 
 def _heights(arms: Sequence[str], metrics: Sequence[str]) -> dict[Pair, float]:
-    """Where each mark stands: metrics one apart, arms spread over 0.7 of a row."""
+    """The height of each mark: metrics one apart, arms spread over 0.7 of a row."""
     middle = (len(arms) - 1) / 2
     return {
         (arm, metric): row + 0.7 * (index - middle) / len(arms)
@@ -170,12 +173,12 @@ def _heights(arms: Sequence[str], metrics: Sequence[str]) -> dict[Pair, float]:
 
 def _draw_marks(
     axes: Axes,
-    spreads: Mapping[Pair, Spread],
+    intervals: Mapping[Pair, SeedInterval],
     heights: Mapping[Pair, float],
     highlighted: Sequence[Pair],
 ) -> None:
-    order = list(dict.fromkeys(arm for arm, _ in spreads))
-    for (arm, metric), at in spreads.items():
+    order = list(dict.fromkeys(arm for arm, _ in intervals))
+    for (arm, metric), at in intervals.items():
         if not at.n:
             continue
         y, index = heights[arm, metric], order.index(arm)
@@ -190,7 +193,7 @@ def _draw_marks(
             linewidth=1.2,
         )
         right = axes.get_yaxis_transform()
-        note(axes, f"{at.mean:.3f}", (1.0, y), frame=right, ha="right", color=COLOURS[index])
+        annotate(axes, f"{at.mean:.3f}", (1.0, y), frame=right, ha="right", color=COLOURS[index])
         if (arm, metric) in highlighted:
             axes.add_line(_ring(at.mean, y))
 
@@ -206,13 +209,13 @@ def _draw_baselines(
     for pair, baseline in baselines.items():
         y = heights[pair]
         if baseline < left:
-            note(axes, "◂", (left, y), shift=(2, 0), color=GREY)
+            annotate(axes, "◂", (left, y), shift=(2, 0), color=GREY)
         elif not math.isnan(baseline):
             axes.vlines(baseline, y - half, y + half, color=INK, linewidth=2.2)
 
 
 def _baseline_text(arms: Arms, metric: str, baselines: Mapping[Pair, float]) -> str:
-    """The baseline of a metric in words; all of them where arms differ.
+    """The baseline of a metric as text; all of them where arms differ.
 
     They may: what Keras 2.3 printed, and so its baseline, depends on the loss.
     """
@@ -241,7 +244,7 @@ def _draw_bands(axes: Axes, curves: Curves) -> None:
 
 
 def _early_ends(axes: Axes, arms: Arms, curves: Curves) -> list[Line2D]:
-    """A bar where a curve ends although some of its seeds trained on; what there is to know."""
+    """A bar where a curve ends although some of its seeds trained longer; the legend entries."""
     cut = [arm for arm, runs in arms.items() if is_cut(runs)]
     for (arm, _), points in curves.items():
         if arm in cut and points:
@@ -267,7 +270,7 @@ def _label_epochs(axes: Axes, curves: Curves) -> None:
     axes.grid(axis="y", color=PALE, linewidth=0.6)
     over = over_seeds([at.n for points in curves.values() for _, at in points], "band")
     axes.set_xlabel(f"epochs; validation split, {over}")
-    axes.set_ylabel(quantity(list(dict.fromkeys(metric for _, metric in curves))))
+    axes.set_ylabel(axis_label(list(dict.fromkeys(metric for _, metric in curves))))
 
 
 def _mark(marker: str, colour: str, label: str) -> Line2D:
@@ -287,13 +290,13 @@ Dash = Literal["-"] | tuple[float, tuple[float, ...]]
 DASHES: tuple[Dash, ...] = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
 DOTS: Dash = (0, (2, 2))
 # Letters in a line of a legend, at least: below that names are unreadable whatever is done.
-_FEWEST = 20
-_USUAL_LEGEND = 0.8  # inches that the height of a sheet has for it
+_MIN_LETTERS = 20
+_USUAL_LEGEND = 0.8  # inches that the height of a figure has for it
 INK, GREY, PALE = "#222222", "#6B6B6B", "#E4E4E4"
 
 
-def sheet(width: float, height: float) -> tuple[Figure, Axes]:
-    """White paper in inches, one pair of axes without a frame."""
+def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
+    """A white figure of this size in inches, with one pair of axes and no frame."""
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -304,7 +307,7 @@ def sheet(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def note(
+def annotate(
     axes: Axes,
     text: str,
     at: tuple[float, float],
@@ -327,37 +330,39 @@ def note(
     )
 
 
-def finish(figure: Figure, title: str, keys: Sequence[Line2D]) -> None:
+def add_title_and_legend(figure: Figure, title: str, keys: Sequence[Line2D]) -> None:
     """The title at the left above, the legend at the left below, outside the axes."""
     figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
-    # A legend wider than the paper would be cut without a word: take the most columns that fit.
+    # A legend wider than the figure would be cut silently: take the most columns that fit.
     names = [str(key.get_label()) for key in keys]
-    room = 0.98 * figure.bbox.width
+    available_width = 0.98 * figure.bbox.width
     for columns in range(len(keys), 0, -1):
         legend = _legend(figure, keys, names, columns)
-        if legend.get_window_extent().width <= room:
+        if legend.get_window_extent().width <= available_width:
             return
         legend.remove()
-    _fold_legend(figure, keys, names, room)
+    _fold_legend(figure, keys, names, available_width)
 
 
-def _fold_legend(figure: Figure, keys: Sequence[Line2D], names: Sequence[str], room: float) -> None:
-    """One column, its names folded until they fit; the paper grows by the lines it takes."""
+def _fold_legend(
+    figure: Figure, keys: Sequence[Line2D], names: Sequence[str], available_width: float
+) -> None:
+    """One column, its names folded until they fit; the figure grows by the lines it takes."""
     letters = max(map(len, names))
     while True:
-        legend = _legend(figure, keys, [_folded(name, letters) for name in names], columns=1)
+        legend = _legend(figure, keys, [_break_lines(name, letters) for name in names], columns=1)
         box = legend.get_window_extent()
-        if box.width <= room or letters <= _FEWEST:
+        if box.width <= available_width or letters <= _MIN_LETTERS:
             break
-        letters = max(_FEWEST, min(letters - 1, int(letters * room / box.width)))
+        letters = max(_MIN_LETTERS, min(letters - 1, int(letters * available_width / box.width)))
         legend.remove()
     width, height = figure.get_size_inches()
     figure.set_size_inches(width, height + max(0.0, box.height / figure.dpi - _USUAL_LEGEND))
 
 
-def _folded(name: str, letters: int) -> str:
+def _break_lines(name: str, letters: int) -> str:
     """Lines broken after separators; within a word only where it alone is too long."""
-    lines = folded(name, letters).split("\n")
+    lines = fold(name, letters).split("\n")
     return "\n".join(part for line in lines for part in wrap(line, letters) or [line])
 
 

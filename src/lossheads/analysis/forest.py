@@ -1,7 +1,7 @@
-"""A forest plot in pieces: one SVG strip a hypothesis, one axis for the strips of a group.
+"""A forest plot in pieces: one SVG strip per hypothesis, one axis for the strips of a group.
 
 Across the page everything is placed in per cent, down the page in pixels. So a strip fills
-whatever width it is given, wide screen or telephone, while lines and letters keep their size.
+whatever width it is given, a wide screen or a phone, while lines and letters keep their size.
 Shade, thickness, dashes and caps carry the meaning; colour only helps, a grey print still reads.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lossheads.analysis.format import Stretch
+from lossheads.analysis.format import RecordedInterval
 
 HEIGHT = 36
 _MIDDLE = HEIGHT / 2
@@ -27,11 +27,11 @@ class Bar:
         plain: Mean with its 95 % interval.
         tested: The corrected interval, which decides.
         low, high: The region of the hypothesis; infinite where it has no border.
-        alt: The same in words, for those who do not see the picture.
+        alt: The same as text, for those who do not see the picture.
     """
 
-    plain: Stretch
-    tested: Stretch
+    plain: RecordedInterval
+    tested: RecordedInterval
     low: float
     high: float
     alt: str
@@ -39,13 +39,13 @@ class Bar:
 
 @dataclass(frozen=True)
 class Scale:
-    """A stretch of the number line across the full width of a strip."""
+    """The part of the number line across the full width of a strip."""
 
     low: float
     high: float
 
     def at(self, value: float) -> float:
-        """Where a number stands, in per cent from the left; what lies beyond, at the edge."""
+        """The position of a number, in per cent from the left; what lies beyond, at the edge."""
         share = (value - self.low) / (self.high - self.low)
         return 100 * min(max(share, 0.0), 1.0)
 
@@ -116,10 +116,10 @@ def _uprights(bar: Bar, scale: Scale) -> list[Markup]:
 
 
 def _end(value: float, scale: Scale, arrow: str) -> Markup:
-    """A cap where an interval ends; an arrow at the edge where it never does."""
+    """A cap where an interval ends; an arrow at the edge where it is infinite."""
     at = scale.at(value)
     if math.isinf(value):
-        return _text(at, _MIDDLE + 6, arrow, "endless")
+        return _text(at, _MIDDLE + 6, arrow, "infinite")
     return _line("tested", at, _MIDDLE - 6, at, _MIDDLE + 6)
 
 
@@ -129,9 +129,9 @@ def _line(kind: str, x1: float, y1: float, x2: float, y2: float) -> Markup:
     )
 
 
-def _text(x: float, y: float, words: str, kind: str = "words") -> Markup:
+def _text(x: float, y: float, text: str, kind: str = "label") -> Markup:
     return Markup('<text class="{}" x="{}" y="{:g}" text-anchor="middle">{}</text>').format(
-        kind, _percent(x), y, words
+        kind, _percent(x), y, text
     )
 
 

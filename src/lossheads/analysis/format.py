@@ -1,7 +1,7 @@
 """Numbers and intervals of a verdict.json, as people read them.
 
 A JSON number that is null was not finite when it was written: beside a known mean a missing end
-is an endless one (one seed has no spread), and a missing mean is undefined.
+is infinite (one seed has no interval), and a missing mean is undefined.
 """
 
 import math
@@ -11,8 +11,8 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """A mean with the two ends of its interval.
+class RecordedInterval:
+    """An interval of verdict.json: a mean with the two ends of its interval.
 
     Attributes:
         level: Confidence, 0.95 unless corrected; NaN where it was not recorded.
@@ -26,28 +26,28 @@ class Stretch:
     n: int | None = None
 
 
-def stretch_of(data: Mapping[str, Any] | None) -> Stretch:
+def recorded_interval(data: Mapping[str, Any] | None) -> RecordedInterval:
     """An interval of verdict.json; undefined throughout where there is none."""
     if not data:
-        return Stretch(math.nan, -math.inf, math.inf)
+        return RecordedInterval(math.nan, -math.inf, math.inf)
     low, high = data.get("low"), data.get("high")
-    return Stretch(
-        mean=real(data.get("mean")),
+    return RecordedInterval(
+        mean=nan_if_null(data.get("mean")),
         low=-math.inf if low is None else float(low),
         high=math.inf if high is None else float(high),
-        level=real(data.get("level")),
+        level=nan_if_null(data.get("level")),
         n=data.get("n"),
     )
 
 
-def real(value: float | None) -> float:
+def nan_if_null(value: float | None) -> float:
     """A JSON number; NaN for null."""
     return math.nan if value is None else float(value)
 
 
 def number(value: float | None) -> str:
     """Four decimals, or four digits where those say nothing; a dash for what is undefined."""
-    known = real(value)
+    known = nan_if_null(value)
     if math.isnan(known):
         return "–"
     if known == 0 or 5e-5 <= abs(known) < 1e4:
@@ -55,14 +55,14 @@ def number(value: float | None) -> str:
     return f"{known:.3e}" if math.isfinite(known) else "∞" if known > 0 else "-∞"
 
 
-def ends_text(stretch: Stretch) -> str:
+def ends_text(interval: RecordedInterval) -> str:
     """[0.8790, 0.8812]"""
-    return f"[{number(stretch.low)}, {number(stretch.high)}]"
+    return f"[{number(interval.low)}, {number(interval.high)}]"
 
 
-def interval_text(stretch: Stretch) -> str:
+def interval_text(interval: RecordedInterval) -> str:
     """0.8801 [0.8790, 0.8812]"""
-    return f"{number(stretch.mean)} {ends_text(stretch)}"
+    return f"{number(interval.mean)} {ends_text(interval)}"
 
 
 def percent(level: float) -> str:
@@ -70,26 +70,26 @@ def percent(level: float) -> str:
     return "unknown level" if math.isnan(level) else f"{100 * level:.3g} %"
 
 
-def counted(n: int, one: str, several: str = "") -> str:
+def count_of(n: int, one: str, several: str = "") -> str:
     """1 seed, 2 seeds"""
     return f"{n} {one}" if n == 1 else f"{n} {several or f'{one}s'}"
 
 
-def sign_flip_text(word: str, smallest_p: float, level: float, n: int) -> str:
-    """What sign flips say; where their least p is above the level's, that n pairs cannot decide."""
-    return f"{counted(n, 'pair')} cannot decide" if smallest_p > 1 - level else word
+def sign_flip_text(conclusion: str, smallest_p: float, level: float, n: int) -> str:
+    """The sign-flip test's conclusion, or that n pairs cannot reach the level."""
+    return f"{count_of(n, 'pair')} cannot decide" if smallest_p > 1 - level else conclusion
 
 
-def levels(stretches: Iterable[Stretch]) -> str:
-    """The confidence that intervals share; several where they differ."""
-    return " or ".join(dict.fromkeys(percent(stretch.level) for stretch in stretches))
+def levels(intervals: Iterable[RecordedInterval]) -> str:
+    """The confidence level of the intervals; several where they differ."""
+    return " or ".join(dict.fromkeys(percent(interval.level) for interval in intervals))
 
 
 def environment_text(environment: Mapping[str, Any]) -> str:
     """What the first run was made with, in a line."""
-    said = {k: v for k, v in environment.items() if isinstance(v, str | int | float)}
-    said |= dict(environment.get("packages") or {})
+    fields = {k: v for k, v in environment.items() if isinstance(v, str | int | float)}
+    fields |= dict(environment.get("packages") or {})
     git = environment.get("git") or {}
     if git.get("commit"):
-        said["commit"] = str(git["commit"])[:10] + (" with changes" if git.get("changed") else "")
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in said.items())
+        fields["commit"] = str(git["commit"])[:10] + (" with changes" if git.get("changed") else "")
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in fields.items())

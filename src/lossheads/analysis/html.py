@@ -13,9 +13,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from lossheads.analysis.page_tables import markdown_table
 from lossheads.errors import UserError
 
-# A sign beside each word, so that a grey print tells them apart at a glance.
+# A sign beside each verdict and conclusion, so that they differ in a grey print as well.
 SIGNS = {
     "reproduced": "●",
     "metric_artefact": "◆",
@@ -41,29 +42,43 @@ def picture(name: str, content: bytes, alt: str) -> Picture:
 
 
 def render(template: str, **parts: Any) -> str:
-    """The page, every value escaped; a name that is missing is an error, not a gap."""
-    room = Environment(
+    """The page; in HTML every value is escaped. A name that is missing is an error, not a gap."""
+    environment = Environment(
         loader=PackageLoader("lossheads.analysis"),
-        autoescape=True,
+        autoescape=template.endswith(".html"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    room.filters["breakable"] = breakable
-    room.filters["spoken"] = spoken
-    room.globals["signs"] = SIGNS
-    return room.get_template(template).render(**parts)
+    environment.filters |= {
+        "breakable": breakable,
+        "humanize": humanize,
+        "markdown": markdown_table,
+    }
+    environment.globals["signs"] = SIGNS
+    return environment.get_template(template).render(**parts)
 
 
-def breakable(words: str) -> Markup:
+def breakable(text: str) -> Markup:
     """A long name that may be broken after _ and / where a column is narrow."""
-    return Markup(str(escape(words)).replace("_", "_<wbr>").replace("/", "/<wbr>"))
+    return Markup(str(escape(text)).replace("_", "_<wbr>").replace("/", "/<wbr>"))
 
 
-def spoken(word: str) -> str:
-    """metric_artefact -> metric artefact"""
-    return word.replace("_", " ")
+def humanize(name: str) -> str:
+    """A verdict as people read it: metric_artefact -> metric artefact."""
+    return name.replace("_", " ")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_html(path: Path, text: str) -> Path:
@@ -73,15 +88,9 @@ def write_html(path: Path, text: str) -> Path:
         UserError: When it cannot be written there.
     """
     if path.exists() and not path.is_file():  # a rename would take a device away, too
-        raise UserError(f"the report cannot be written at {path}, which is no file: name a file")
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+        raise UserError(f"the report cannot be written at {path}, which is not a file: name a file")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            aside.write_text(text, encoding="utf-8")
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
+        write_text(path, text)
     except OSError as error:
         raise UserError(
             f"the report cannot be written at {path}: {error.strerror}; name another file"

@@ -15,7 +15,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from lossheads.analysis import OVERVIEWS, PUZZLE_METRICS, PUZZLE_TAG
-from lossheads.analysis.aggregate import Arms, baseline_of, check, curve
+from lossheads.analysis.aggregate import Arms, baseline_of, check_shown, curve
 from lossheads.analysis.arms import arms_of
 from lossheads.analysis.test_sets import by_test_set
 from lossheads.errors import UserError, refusing_to_write
@@ -28,7 +28,7 @@ def write_overview(outputs: Path, name: str, arms: Arms, metrics: Sequence[str])
     """Write `outputs/_overview/<name>/<sentence>/`, one run a line; replaces an earlier one.
 
     The lines are means over seeds on the validation split, in the order arms × metrics; the first
-    is what the best constant prediction scores under the most generous of the metrics.
+    is the score of the best constant prediction under the metric where it is highest.
 
     Returns:
         The run folders, in the order TensorBoard shows them.
@@ -38,8 +38,10 @@ def write_overview(outputs: Path, name: str, arms: Arms, metrics: Sequence[str])
             run was measured under, or when the folder cannot be written.
     """
     if not name or Path(name).name != name or name.startswith("."):
-        raise UserError(f"write_overview got the name {name!r}: it needs one plain folder name")
-    check(arms, metrics, "write_overview")
+        raise UserError(
+            f"write_overview got the name {name!r}: the name must be one plain folder name"
+        )
+    check_shown(arms, metrics, "write_overview")
     lines = overview_lines(arms, metrics)
     folder = outputs / OVERVIEWS / name
     with refusing_to_write(folder, "the overview"):
@@ -61,7 +63,7 @@ def sweep_overviews(results: Sequence[Result], outputs: Path) -> list[str]:
         along = data.runs[0].history[0].val.metrics
         known = [name for name in along if name in data.metrics]
         metrics = [name for name in PUZZLE_METRICS if name in known]
-        # The end of a long path tells more than its beginning, and folder names have an end.
+        # The end of a long path says more than its beginning, and folder names have a limit.
         name = f"sweep-{_as_folder(data.title)[-60:]}"
         write_overview(outputs, name, arms_of(data.runs), metrics or known[:2])
         names.append(name)
@@ -72,14 +74,14 @@ def overview_lines(arms: Arms, metrics: Sequence[str]) -> dict[str, Line]:
     """Sentence -> (step, mean) points; steps are optimizer steps."""
     drawn: list[tuple[str, Line]] = []
     for arm, results in arms.items():
-        for place, metric in enumerate(metrics):
+        for index, metric in enumerate(metrics):
             # The state before training would stretch the axis until the metrics look alike.
             points = [
                 (validation.step, at.mean)
                 for validation, at in curve(results, metric)
                 if at.n and validation.step
             ]
-            drawn.append((f"{'the same ' if place else ''}{arm}, by {metric}", points))
+            drawn.append((f"{'the same ' if index else ''}{arm}, by {metric}", points))
     steps = sorted({step for _, points in drawn for step, _ in points})
     baselines = [
         (baseline_of(arms[arm], metric, "val"), metric) for arm in arms for metric in metrics
@@ -87,19 +89,19 @@ def overview_lines(arms: Arms, metrics: Sequence[str]) -> dict[str, Line]:
     known = [(baseline, metric) for baseline, metric in baselines if not math.isnan(baseline)]
     if known and steps:
         baseline, metric = max(known)
-        words = f"the best constant prediction, by {metric}"
-        drawn.insert(0, (words, [(step, baseline) for step in (steps[0], steps[-1])]))
+        sentence = f"best constant prediction, by {metric}"
+        drawn.insert(0, (sentence, [(step, baseline) for step in (steps[0], steps[-1])]))
     width = len(str(len(drawn) - 1))
     return {
-        f"{number:0{width}d} {_as_folder(words)}": points
-        for number, (words, points) in enumerate(drawn)
+        f"{number:0{width}d} {_as_folder(sentence)}": points
+        for number, (sentence, points) in enumerate(drawn)
         if points
     }
 
 
-def _as_folder(words: str) -> str:
-    """The sentence without what a file system or a run filter would take for its own."""
-    return "".join("-" if letter in '/\\:*?"<>|' else letter for letter in words)
+def _as_folder(sentence: str) -> str:
+    """The sentence without characters that a file system or a run filter interprets."""
+    return "".join("-" if letter in '/\\:*?"<>|' else letter for letter in sentence)
 
 
 def _write(folder: Path, points: Line) -> Path:

@@ -10,18 +10,18 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lossheads.analysis import PUZZLE_METRICS
-from lossheads.analysis.aggregate import Arms, final, over_seeds, perfect, spread
+from lossheads.analysis.aggregate import Arms, final, is_score_up_to_one, over_seeds, seed_interval
 from lossheads.analysis.arms import arms_of
 from lossheads.analysis.figures import COLOURS, epochs_figure, puzzle_figure
 from lossheads.analysis.format import environment_text, number
 from lossheads.analysis.html import Picture, picture, render, write_html
-from lossheads.analysis.html_tables import Cell, Grid, code, figures, text
+from lossheads.analysis.page_tables import Cell, PageTable, code_cell, number_cell, text_cell
 from lossheads.analysis.tables import caption, table
 from lossheads.analysis.test_sets import SharedTestSet, by_test_set
 from lossheads.errors import UserError
 from lossheads.records import Result, read_results
 
-# What a class scores where it is and where it is not; the two that heads differ in most.
+# Mean scores of a class over examples with and without it, where heads differ most.
 _CLASSES = ("score_when_present", "score_when_absent")
 _SHOWN = (*PUZZLE_METRICS, "keras_2_3_accuracy", "keras_3_accuracy")
 
@@ -34,10 +34,10 @@ class Part:
     anchor: str
     examples: str
     arms: int
-    scores: Grid
+    scores: PageTable
     pictures: tuple[Picture, ...]
-    classes: Grid | None
-    runs: Grid
+    classes: PageTable | None
+    runs: PageTable
     environments: tuple[str, ...]
 
 
@@ -74,45 +74,46 @@ def _part(data: SharedTestSet, anchor: str) -> Part:
         pictures=tuple(_pictures(arms, data.finished)),
         classes=_classes(arms),
         runs=_runs(data.runs),
-        environments=tuple(dict.fromkeys(_place(run) for run in data.finished)),
+        environments=tuple(dict.fromkeys(_environment(run) for run in data.finished)),
     )
 
 
-def _scores(data: pd.DataFrame) -> Grid:
+def _scores(data: pd.DataFrame) -> PageTable:
     """Metrics go down, arms across: there are more metrics than arms."""
     arms = list(data["arm"].unique())
     rows = []
     for metric, group in data.groupby("metric", sort=False):
         at = group.set_index("arm")
-        rows.append((code(str(metric)), *(_score(at.loc[arm]) for arm in arms)))
-    said = caption(data)
-    return Grid(f"{said[0].upper()}{said[1:]}.", ("metric", *arms), tuple(rows))
+        rows.append((code_cell(str(metric)), *(_score(at.loc[arm]) for arm in arms)))
+    text = caption(data)
+    return PageTable(f"{text[0].upper()}{text[1:]}.", ("metric", *arms), tuple(rows))
 
 
 def _score(row: "pd.Series[float]") -> Cell:
     if row["n"] == 0:
-        return figures("–", "undefined")
+        return number_cell("–", "undefined")
     ends = "one seed, no interval"
     if not math.isnan(row["high"]):
         ends = f"± {number(row['high'] - row['mean'])}"
     baseline = (
         "no baseline" if math.isnan(row["baseline"]) else f"baseline {number(row['baseline'])}"
     )
-    return figures(number(row["mean"]), f"{ends}, n = {row['n']:.0f}", baseline)
+    return number_cell(number(row["mean"]), f"{ends}, n = {row['n']:.0f}", baseline)
 
 
 def _pictures(arms: Arms, finished: Sequence[Result]) -> list[Picture]:
     known = [
         metric
         for metric in finished[0].test.metrics
-        if perfect(metric) == 1.0 and all(metric in run.history[0].val.metrics for run in finished)
+        if is_score_up_to_one(finished, metric)
+        and all(metric in run.history[0].val.metrics for run in finished)
     ]
     shown = [metric for metric in _SHOWN if metric in known] or known[:2]
     if not shown or len(arms) > len(COLOURS):
         return []
     names = f"Arms: {', '.join(arms)}; metrics: {', '.join(shown)}."
     counts = [final(runs, metric, "test").n for runs in arms.values() for metric in shown]
-    ends_over, curves_over = (over_seeds(counts, word) for word in ("interval", "band"))
+    ends_over, curves_over = (over_seeds(counts, kind) for kind in ("interval", "band"))
     ends = puzzle_figure(arms, shown, title="Every arm at the end of training")
     curves = epochs_figure(arms, shown[:2], title="Every arm while it trains")
     return [
@@ -127,7 +128,7 @@ def _png(figure: Figure) -> bytes:
     return content.getvalue()
 
 
-def _classes(arms: Arms) -> Grid | None:
+def _classes(arms: Arms) -> PageTable | None:
     """Class × arm: the mean score of the class over examples that have it, and that lack it."""
     ended = {arm: [run for run in runs if run.status == "finished"] for arm, runs in arms.items()}
     ended = {
@@ -145,37 +146,39 @@ def _classes(arms: Arms) -> Grid | None:
     for index in range(*sizes):
         label = names[index] if index < len(names) else str(index)
         scores = [
-            figures(number(spread([run.test.per_class[name][index] for run in runs]).mean))
+            number_cell(
+                number(seed_interval([run.test.per_class[name][index] for run in runs]).mean)
+            )
             for runs in ended.values()
             for name in _CLASSES
         ]
-        rows.append((text(label), *scores))
+        rows.append((text_cell(label), *scores))
     counts = sorted({len(runs) for runs in ended.values()})
     over = f"averaged over n = {' or '.join(map(str, counts))} seeds"
-    said = (
+    text = (
         "Mean score of each class from 0 to 1 over test examples that have it (present) and that "
         f"lack it (absent), {'one seed' if counts == [1] else over}."
     )
     head = [f"{arm}, {kind}" for arm in ended for kind in ("present", "absent")]
-    return Grid(said, ("class", *head), tuple(rows))
+    return PageTable(text, ("class", *head), tuple(rows))
 
 
-def _runs(runs: Sequence[Result]) -> Grid:
+def _runs(runs: Sequence[Result]) -> PageTable:
     rows = tuple(
         (
-            code(run.name),
-            text(run.status),
-            figures(str(run.config["seed"])),
-            figures(f"{run.history[-1].epoch:g}" if run.history else "–"),
-            text("; ".join(run.notes)),
+            code_cell(run.name),
+            text_cell(run.status),
+            number_cell(str(run.config["seed"])),
+            number_cell(f"{run.history[-1].epoch:g}" if run.history else "–"),
+            text_cell("; ".join(run.notes)),
         )
         for run in runs
     )
-    return Grid(
+    return PageTable(
         "Every run is a folder of this name.", ("run", "status", "seed", "epochs", "notes"), rows
     )
 
 
-def _place(run: Result) -> str:
-    # When a run began tells runs apart, not places.
+def _environment(run: Result) -> str:
+    # The start time differs between runs of one environment.
     return environment_text({k: v for k, v in run.environment.items() if k != "started"})

@@ -5,7 +5,7 @@ interval inside the region means `holds`, outside it `fails`, across a border `u
 p-values are two-sided throughout, so that "p at most alpha" and "the (1 - alpha) interval does
 not touch a border" are the same statement.
 
-What is promised holds for numbers that are independent over seeds and about normal. Numbers that
+The guarantees hold for numbers that are independent over seeds and about normal. Numbers that
 are equal at every seed count as exact, from three seeds on.
 """
 
@@ -20,10 +20,10 @@ from scipy import stats
 Conclusion = Literal["holds", "fails", "undecided"]
 
 MAX_SEEDS = 1000
-# Metrics that count examples tie by luck: two equal differences would "hold" wrongly in 6 % of
+# Metrics that count examples tie by chance: two equal differences would "hold" wrongly in 6 % of
 # claims instead of 2.5 % (test_two_equal_numbers_decide_nothing); three do so in less than 2.5 %.
-_FEWEST_EQUAL = 3
-_EXACT_UP_TO = 14  # 2**14 sign flips take milliseconds
+_MIN_EQUAL = 3
+EXACT_FLIPS = 14  # 2**14 sign flips take milliseconds
 _RANDOM_FLIPS = 9_999
 
 
@@ -58,7 +58,7 @@ class Region:
     def conclude(self, interval: Interval) -> Conclusion:
         """What an interval says about the region."""
         low, high = interval.low, interval.high
-        if math.isnan(interval.mean) or (interval.deviation == 0 and interval.n < _FEWEST_EQUAL):
+        if math.isnan(interval.mean) or (interval.deviation == 0 and interval.n < _MIN_EQUAL):
             return "undecided"
         if self.open:
             inside, outside = (
@@ -79,11 +79,11 @@ class Region:
 
 
 @dataclass(frozen=True)
-class SecondOpinion:
-    """The same question asked without assuming a normal distribution.
+class SignFlipTest:
+    """A sign-flip permutation test: the same question without assuming a normal distribution.
 
     Attributes:
-        conclusion: At the same level as the first opinion.
+        conclusion: At the same level as the t interval's.
         p: Two-sided p of the better supported side.
         smallest_p: What n seeds can reach at best, see `smallest_flip_p`; above alpha, `conclusion`
             cannot decide.
@@ -129,10 +129,10 @@ def holm_levels(p_values: Sequence[float], alpha: float = 0.05) -> list[float]:
     """The confidence level at which Holm's procedure looks at each of several hypotheses.
 
     The smallest p is held against alpha / m, the next against alpha / (m - 1), …; the first
-    that is not decided stops the walk, and it and all later ones are judged at its level.
+    that is not decided stops the procedure, and it and all later ones are judged at its level.
     The chance of any wrong conclusion among the m is at most alpha: proven for independent
-    hypotheses (words here say a direction, more than Holm's tests do), and in no correlated case
-    that we simulated was it above 0.75 alpha.
+    hypotheses (conclusions here state a direction, more than Holm's tests do), and in no
+    correlated case that we simulated was it above 0.75 alpha.
 
     Source: Holm (1979), "A simple sequentially rejective multiple test procedure"; for
     directions Shaffer (1980), "Control of directional errors with stagewise multiple tests".
@@ -164,10 +164,10 @@ def further_seeds(values: Sequence[float], region: Region, level: float) -> int 
 
 def smallest_flip_p(n: int) -> float:
     """The least two-sided p of n sign flips: 2**(1 - n), or 2 / 10,000 where they are drawn."""
-    return min(1.0, 2.0 ** (1 - n)) if n <= _EXACT_UP_TO else 2 / (_RANDOM_FLIPS + 1)
+    return min(1.0, 2.0 ** (1 - n)) if n <= EXACT_FLIPS else 2 / (_RANDOM_FLIPS + 1)
 
 
-def second_opinion(values: Sequence[float], region: Region, level: float) -> SecondOpinion:
+def sign_flip_test(values: Sequence[float], region: Region, level: float) -> SignFlipTest:
     """Sign-flip permutation test against each border; exact up to 14 seeds.
 
     It assumes only that a difference is as likely to fall short of the border as to exceed it by
@@ -176,7 +176,7 @@ def second_opinion(values: Sequence[float], region: Region, level: float) -> Sec
     x = np.asarray(values, dtype=float)
     smallest = smallest_flip_p(x.size)
     if x.size < 2 or np.isnan(x).any():
-        return SecondOpinion("undecided", 1.0, smallest)
+        return SignFlipTest("undecided", 1.0, smallest)
     sides = [(region.low, "greater", "less"), (region.high, "less", "greater")]
     finite = [side for side in sides if math.isfinite(side[0])]
     inside = [_flip_p(x - border, inward) for border, inward, _ in finite]
@@ -184,11 +184,11 @@ def second_opinion(values: Sequence[float], region: Region, level: float) -> Sec
     holds, fails = 2 * max(inside), 2 * min(outside)
     conclusion: Conclusion = "holds" if holds <= fails else "fails"
     p = min(1.0, holds, fails)
-    return SecondOpinion(conclusion if p <= 1 - level else "undecided", p, smallest)
+    return SignFlipTest(conclusion if p <= 1 - level else "undecided", p, smallest)
 
 
 def _flip_p(x: "np.ndarray[tuple[int], np.dtype[np.float64]]", side: str) -> float:
-    exact = x.size <= _EXACT_UP_TO
+    exact = x.size <= EXACT_FLIPS
     test = stats.permutation_test(
         (x,),
         lambda sample, axis: sample.mean(axis=axis),

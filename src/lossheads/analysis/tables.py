@@ -12,7 +12,15 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from lossheads.analysis.aggregate import Arms, Split, baseline_of, check, final, perfect, skill
+from lossheads.analysis.aggregate import (
+    Arms,
+    Split,
+    baseline_of,
+    check_shown,
+    final,
+    perfect,
+    skill,
+)
 
 COLUMNS = ["arm", "metric", "mean", "low", "high", "n", "left_out", "baseline", "skill", "split"]
 
@@ -21,19 +29,19 @@ def table(arms: Arms, metrics: Sequence[str], split: Split = "test") -> pd.DataF
     """One row per arm and metric, in the order given.
 
     Columns: `mean`, `low` and `high` (95 % interval by Student's t over seeds; NaN for n < 2),
-    `n` seeds, `left_out` seeds without a value, `baseline` (what the best answer that ignores the
-    input scores), `skill` (of the mean: 0 at the baseline, 1 at perfect), `split`.
+    `n` seeds, `left_out` seeds without a value, `baseline` (the score of the best constant
+    prediction), `skill` (of the mean: 0 at the baseline, 1 at perfect), `split`.
 
     Raises:
         UserError: Without arms or metrics, or for a metric that no run was measured under.
     """
-    check(arms, metrics, "table")
+    check_shown(arms, metrics, "table")
     rows = []
     for arm, results in arms.items():
         for metric in metrics:
             at = final(results, metric, split)
             baseline = baseline_of(results, metric, split)
-            gained = skill(at.mean, baseline, perfect(metric))
+            gained = skill(at.mean, baseline, perfect(results, metric))
             rows.append(
                 (arm, metric, at.mean, at.low, at.high, at.n, at.left_out, baseline, gained, split)
             )
@@ -48,16 +56,21 @@ def csv(data: pd.DataFrame) -> str:
 
 def markdown(data: pd.DataFrame) -> str:
     """A table for README and verdict pages, with its conditions in the line below."""
-    head, *rows = _wide(data)
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    body = ["| " + " | ".join(_escape(cell) for cell in line) + " |" for line in lines]
-    return "\n".join([*body, "", caption(data) + "."]) + "\n"
+    return f"{markdown_rows(_wide(data), align='---:')}\n\n{caption(data)}.\n"
+
+
+def markdown_rows(lines: Sequence[Sequence[str]], align: str = "---") -> str:
+    """A Markdown table of a head and rows; `align` holds for all columns but the first."""
+    head, *rows = lines
+    escaped = [[_escape(cell) for cell in line] for line in (head, *rows)]
+    escaped.insert(1, ["---", *[align] * (len(head) - 1)])
+    return "\n".join("| " + " | ".join(line) + " |" for line in escaped)
 
 
 def rich_tables(data: pd.DataFrame, title: str, width: int) -> list[Table]:
-    """The same table for a terminal of so many columns; several where all arms have no room."""
+    """The same table for a terminal of so many columns; several where the arms do not fit."""
     arms = list(data["arm"].unique())
-    parts = math.ceil(len(arms) / _room(data, width))
+    parts = math.ceil(len(arms) / _arms_that_fit(data, width))
     size = math.ceil(len(arms) / parts)
     found = []
     for first in range(0, len(arms), size):
@@ -72,13 +85,13 @@ def _span(first: int, last: int, of: int) -> str:
     return f", arm {first} of {of}" if first == last else f", arms {first} to {last} of {of}"
 
 
-def _room(data: pd.DataFrame, width: int) -> int:
+def _arms_that_fit(data: pd.DataFrame, width: int) -> int:
     """Arms in a table whose columns break neither numbers nor, between separators, names."""
     head, *rows = _wide(data)
     names = [*head, *(row[0] for row in rows)]
     lines = [line for row in rows for cell in row[1:] for line in cell.splitlines()]
     need = max(map(len, [*lines, *(piece for name in names for piece in pieces(name))]))
-    # Rich narrows the widest columns first: all that have equal room have what they need.
+    # Rich narrows the widest columns first: all that are equally wide have what they need.
     return max(1, (width - 1) // (need + 3) - 1)
 
 
@@ -87,9 +100,9 @@ def _rich_table(data: pd.DataFrame, title: str) -> Table:
     shown = Table(title=title, caption_justify="left")
     shown.add_column(head[0], overflow="fold")
     for arm in head[1:]:
-        shown.add_column(Name(arm), justify="right", overflow="fold")
+        shown.add_column(FoldedName(arm), justify="right", overflow="fold")
     for metric, *cells in rows:
-        shown.add_row(Name(metric), *cells, end_section=True)
+        shown.add_row(FoldedName(metric), *cells, end_section=True)
     return shown
 
 
@@ -98,9 +111,7 @@ def caption(data: pd.DataFrame) -> str:
     over = "mean ± half of the 95 % interval over n seeds"
     if data["n"].max() == 1:
         over = "one seed, no interval"
-    text = (
-        f"{'/'.join(data['split'].unique())} split; {over}; baseline: the best constant prediction"
-    )
+    text = f"{'/'.join(data['split'].unique())} split; {over}; baseline: best constant prediction"
     left_out = data.groupby("arm", sort=False)["left_out"].max()
     missing = [f"{count} of {arm}" for arm, count in left_out.items() if count]
     return f"{text}; seeds left out, no value: {', '.join(missing)}" if missing else text
@@ -137,37 +148,37 @@ def _escape(cell: str) -> str:
 
 
 # After a space, ·, _, / or a hyphen inside a name; not inside "n = 5", nor in 1e-3.
-_SEAMS = re.compile(r"(?<=[ ·_/])(?<!= )(?! |=)|(?<=\w-)(?<!\d[eE]-)(?=\w)")
+_SEPARATORS = re.compile(r"(?<=[ ·_/])(?<!= )(?! |=)|(?<=\w-)(?<!\d[eE]-)(?=\w)")
 
 
 @dataclass(frozen=True)
-class Name:
+class FoldedName:
     """A name that rich folds at its separators."""
 
-    words: str
+    text: str
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        widest = max(map(cell_len, pieces(self.words)), default=0)
-        lines = max(map(cell_len, self.words.splitlines()), default=0)
+        widest = max(map(cell_len, pieces(self.text)), default=0)
+        lines = max(map(cell_len, self.text.splitlines()), default=0)
         return Measurement(widest, lines).with_maximum(options.max_width)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
-        yield Text(folded(self.words, options.max_width))
+        yield Text(fold(self.text, options.max_width))
 
 
-def pieces(words: str) -> list[str]:
-    """What no fold goes through, each with the separator that ends it."""
-    return [piece.rstrip() for piece in _SEAMS.split(words)]
+def pieces(text: str) -> list[str]:
+    """The parts that are never broken, each with the separator that ends it."""
+    return [piece.rstrip() for piece in _SEPARATORS.split(text)]
 
 
-def folded(words: str, width: int) -> str:
+def fold(text: str, width: int) -> str:
     """Lines of at most `width` cells where the pieces allow it, each as full as they do."""
-    return "\n".join(_filled(line, width) for line in words.split("\n"))
+    return "\n".join(_filled(line, width) for line in text.split("\n"))
 
 
 def _filled(line: str, width: int) -> str:
     lines = [""]
-    for piece in _SEAMS.split(line):
+    for piece in _SEPARATORS.split(line):
         if lines[-1] and cell_len(lines[-1] + piece.rstrip()) > width:
             lines.append("")
         lines[-1] += piece

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lossheads.analysis.arms import identities, spoken
+from lossheads.analysis.arms import identities, short_names
 from lossheads.records import Result
 
 _CONTENTS = "content.dataset"
@@ -35,7 +35,7 @@ class SharedTestSet:
 
     @property
     def examples(self) -> str:
-        """How many test examples there are, in words that bear their unit."""
+        """How many test examples there are, with their unit."""
         sizes = sorted({run.test.n for run in self.finished})
         return f"n = {' or '.join(map(str, sizes))} examples"
 
@@ -45,7 +45,7 @@ def by_test_set(results: Sequence[Result]) -> list[SharedTestSet]:
 
     Runs with equal dataset settings and equal contents of the files belong together. So do runs
     whose settings differ in the training examples alone: their test examples are the same, as the
-    recorded digests tell.
+    recorded digests show.
     """
     by_choice: dict[str, list[Result]] = {}
     for result in results:
@@ -72,17 +72,19 @@ def _groups(results: Sequence[Result]) -> list[tuple[dict[str, Any], list[Result
             groups.append((data, [result]))
     merged: list[tuple[dict[str, Any], list[Result]]] = []
     for settings, runs in groups:
-        place = next((i for i, (_, known) in enumerate(merged) if _same_test(known, runs)), None)
-        if place is None:
+        index = next(
+            (i for i, (_, known) in enumerate(merged) if _same_examples(known, runs)), None
+        )
+        if index is None:
             merged.append((settings, runs))
         else:
-            known, before = merged[place]
+            known, before = merged[index]
             shared = {k: v for k, v in known.items() if k in settings and settings[k] == v}
-            merged[place] = (shared, before + runs)
+            merged[index] = (shared, before + runs)
     return merged
 
 
-def _same_test(some: Sequence[Result], others: Sequence[Result]) -> bool:
+def _same_examples(some: Sequence[Result], others: Sequence[Result]) -> bool:
     """Whether both were measured on the same examples of the same classes, as far as recorded."""
     one, other = _digests(some), _digests(others)
     return (
@@ -95,7 +97,7 @@ def _same_test(some: Sequence[Result], others: Sequence[Result]) -> bool:
 def _digests(runs: Sequence[Result]) -> dict[int, str]:
     """Seed -> the digest of the test examples, of the runs that recorded it."""
     ends = [(run.config["seed"], run.test.correct) for run in runs if run.status == "finished"]
-    return {seed: right.examples_digest for seed, right in ends if right is not None}
+    return {seed: mask.examples_digest for seed, mask in ends if mask is not None}
 
 
 def _titles(choice: str, groups: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -112,4 +114,4 @@ def _titles(choice: str, groups: Sequence[Mapping[str, Any]]) -> list[str]:
 def _differing(group: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> list[str]:
     """The settings of a group in which those of one title differ."""
     keys = [key for key in group if len({str(other.get(key)) for other in alike}) > 1]
-    return [f"{word}={group[key]}" for key, word in spoken(keys).items()]
+    return [f"{name}={group[key]}" for key, name in short_names(keys).items()]

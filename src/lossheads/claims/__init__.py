@@ -1,1 +1,1 @@
-"""What people said, what was run, and the verdict that follows from it."""
+"""Claims that people made, the runs that test them, and the verdicts that follow."""

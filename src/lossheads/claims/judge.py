@@ -14,17 +14,17 @@ from lossheads.analysis.statistics import (
     Conclusion,
     Discordance,
     Interval,
-    SecondOpinion,
+    SignFlipTest,
     further_seeds,
     holm_levels,
-    second_opinion,
+    sign_flip_test,
     t_interval,
     two_sided_p,
 )
 from lossheads.claims.schema import Check, Claim, Hypothesis
 from lossheads.records import Result
 
-# arm and metric -> seed -> number on the test split; NaN where a run failed or a metric is undefined.
+# arm and metric -> seed -> number on the test split; NaN where a run failed or it is undefined.
 Measured = Mapping[tuple[str, str], Mapping[int, float]]
 
 Reading = Literal["right", "truncated", "wrong"]
@@ -53,13 +53,13 @@ class Finding:
     tested: Interval
     conclusion: Conclusion
     p: float
-    second: SecondOpinion
+    sign_flips: SignFlipTest
     more_seeds: int | None
 
 
 @dataclass(frozen=True)
 class CheckRow:
-    """One algebraic check, judged. `reading` tells how printed digits relate to the number."""
+    """One algebraic check, judged. `reading`: how printed digits relate to the number."""
 
     check: Check
     computed: float
@@ -83,7 +83,7 @@ def judge(
     seeds: Sequence[int],
     alpha: float = 0.05,
 ) -> tuple[Finding, ...]:
-    """Every hypothesis's conclusion; the chance that any decided conclusion is wrong is at most `alpha`."""
+    """Every hypothesis's conclusion; the chance of any wrong decided one is at most `alpha`."""
     numbers = [paired(hypothesis, measured, seeds) for hypothesis in hypotheses]
     p_values = [
         two_sided_p(row, hypothesis.region)
@@ -107,7 +107,7 @@ def _finding(
         tested=tested,
         conclusion=conclusion,
         p=p,
-        second=second_opinion(numbers, region, level),
+        sign_flips=sign_flip_test(numbers, region, level),
         more_seeds=more,
     )
 
@@ -190,8 +190,8 @@ class ModelTest:
 
 
 @dataclass(frozen=True)
-class Environment:
-    """Where `runs` of the runs were made: what may change a last digit."""
+class EnvironmentCount:
+    """An environment and how many runs it made; it may change a last digit."""
 
     commit: str
     torch: str
@@ -201,7 +201,7 @@ class Environment:
 
 
 @dataclass(frozen=True)
-class Cell:
+class ArmMetric:
     """One arm under one metric on the test split: interval over seeds, and the mean baseline."""
 
     arm: str
@@ -211,8 +211,8 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class ArmReport:
-    """What is said of an arm beside its scores.
+class ArmSummary:
+    """What is known of an arm beside its scores.
 
     Attributes:
         gradient_norm: Mean norm of the loss gradient on the logits at the first step; NaN when
@@ -231,12 +231,12 @@ class ArmReport:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim with its verdict and all evidence; what the page prints and a report reads.
+    """A claim with its verdict and all evidence; what `verdict_file` writes.
 
     Attributes:
         environment: Everything known about where the first run was made.
         environments: The distinct ones, most runs first.
-        chosen: Arm -> its run at each seed, as judged; for figures, not for the page.
+        chosen: Arm -> its run at each seed, as judged; for figures, not for the pages.
     """
 
     claim: Claim
@@ -244,15 +244,15 @@ class Verdict:
     why: str
     findings: tuple[Finding, ...]
     checks: tuple[CheckRow, ...]
-    cells: tuple[Cell, ...]
-    arms: tuple[ArmReport, ...]
+    cells: tuple[ArmMetric, ...]
+    arms: tuple[ArmSummary, ...]
     seeds: tuple[int, ...]
     alpha: float
     looks: tuple[int, ...]
     failed: tuple[str, ...]
     notes: tuple[str, ...]
     environment: Mapping[str, object]
-    environments: tuple[Environment, ...]
+    environments: tuple[EnvironmentCount, ...]
     seconds: float
     models: tuple[ModelTest, ...] = ()
     chosen: Mapping[str, Sequence[Result]] = field(default_factory=dict)

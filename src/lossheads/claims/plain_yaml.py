@@ -1,11 +1,13 @@
 """YAML read as plain data that remembers its lines.
 
 A claim file may come from a stranger. Nothing here builds an object from a tag, follows an
-alias or reads a variable: nodes are looked at, one expected type at a time, and whatever is not
-expected is refused by file, line and key.
+alias or reads a variable: nodes are read as one expected type at a time, and whatever is not
+expected is refused by file, line and key. `read_overrides` holds configuration overrides to plain
+words and numbers.
 """
 
 import math
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +15,9 @@ from typing import NoReturn
 
 import yaml
 
+from lossheads.claims.schema import Scalar, Value
 from lossheads.errors import UserError, near_matches, reason
-
-Scalar = str | int | float | bool | None
+from lossheads.records import NOT_IN_KEY
 
 _PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null")} | {
     # Unquoted dates; they are read as the text they are.
@@ -25,6 +27,13 @@ _PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool"
 }
 
 
+# What an override in a claim file may be: keys that name no code (`_target_`) and are not set by
+# whoever runs the claim, values that hide no interpolation, quote or second override.
+_KEY = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]*([./][A-Za-z0-9_-]+)*")
+_RUNNER_KEYS = {"hydra", "defaults", *NOT_IN_KEY}
+
+
 class _NoAliases(yaml.SafeLoader):
     """Composes nodes only; an alias could make a small file endless."""
 
@@ -32,7 +41,7 @@ class _NoAliases(yaml.SafeLoader):
         if self.check_event(yaml.AliasEvent):
             event = self.peek_event()  # type: ignore[no-untyped-call]
             raise yaml.MarkedYAMLError(
-                problem="an alias (*name) stands here: write the value itself",
+                problem="aliases (*name) are not allowed; write the value itself",
                 problem_mark=event.start_mark,
             )
         return super().compose_node(parent, index)
@@ -40,13 +49,13 @@ class _NoAliases(yaml.SafeLoader):
 
 @dataclass(frozen=True)
 class Item:
-    """A node with its place. Every reader refuses what it does not expect.
+    """A node with its location. Every reader refuses what it does not expect.
 
     Attributes:
-        file: Name of the file, for sentences.
+        file: Name of the file, for error messages.
         path: Keys from the top, dotted; empty at the top.
         node: The YAML node.
-        line: Where it is announced, from 1: the line of its key if it has one.
+        line: From 1: the line of its key if it has one.
     """
 
     file: str
@@ -55,41 +64,43 @@ class Item:
     line: int
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """File, line and key, as an error names them."""
         return f"{self.file}, line {self.line}" + (f", {self.path}" if self.path else "")
 
     def refuse(self, rule: str) -> NoReturn:
-        """Raise the one sentence: where, and the rule that is broken."""
-        raise UserError(f"{self.place}: {rule}")
+        """Raise one sentence: the location and the rule that is broken."""
+        raise UserError(f"{self.location}: {rule}")
 
     @property
     def is_list(self) -> bool:
-        """Whether a list stands here."""
+        """Whether the value is a list."""
         return isinstance(self.node, yaml.SequenceNode)
 
     @property
     def is_mapping(self) -> bool:
-        """Whether a mapping stands here."""
+        """Whether the value is a mapping."""
         return isinstance(self.node, yaml.MappingNode)
 
     def mapping(self) -> "dict[str, Item]":
-        """Any keys, each a string that stands once."""
+        """Any keys, each a string that occurs once."""
         if not isinstance(self.node, yaml.MappingNode):
-            self.refuse(f"a mapping (key: value) belongs here, not {_shown(self.node)}")
+            self.refuse(f"expected a mapping (key: value), got {_shown(self.node)}")
         found: dict[str, Item] = {}
         for key, value in self.node.value:
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode) or key.tag not in _PLAIN:
                 Item(self.file, self.path, key, line).refuse(
-                    f"{_shown(key)} is no key: a plain word is"
+                    f"{_shown(key)} is not a key; keys are plain words"
                 )
             name = f"{self.path}.{key.value}" if self.path else key.value
             item = Item(self.file, name, value, line)
             if key.value in found:
-                item.refuse("this key stands twice: keep one")
+                item.refuse("duplicate key; keep one")
             if value.tag not in _PLAIN:
-                item.refuse(f"the tag {_short(value.tag)} names a type: a claim holds plain data")
+                item.refuse(
+                    f"the tag {_short(value.tag)} names a type; a claim file holds plain data"
+                )
             found[key.value] = item
         return found
 
@@ -100,7 +111,7 @@ class Item:
         found, allowed = self.mapping(), [*required, *optional]
         for name, item in found.items():
             if name not in allowed:
-                item.refuse(f"{name!r} is not a key here; {_meant(name, allowed)}")
+                item.refuse(f"{name!r} is not a key here; {_suggestion(name, allowed)}")
         missing = [name for name in required if name not in found]
         if missing:
             self.refuse(f"{' and '.join(missing)} missing; allowed are {', '.join(allowed)}")
@@ -109,59 +120,61 @@ class Item:
     def items(self) -> "list[Item]":
         """A list's entries."""
         if not isinstance(self.node, yaml.SequenceNode):
-            self.refuse(f"a list ([a, b]) belongs here, not {_shown(self.node)}")
+            self.refuse(f"expected a list ([a, b]), got {_shown(self.node)}")
         entries = [
             Item(self.file, f"{self.path}[{i}]", node, node.start_mark.line + 1)
             for i, node in enumerate(self.node.value)
         ]
         for entry in entries:
             if entry.node.tag not in _PLAIN:
-                entry.refuse(f"the tag {_short(entry.node.tag)} names a type: a claim holds data")
+                entry.refuse(
+                    f"the tag {_short(entry.node.tag)} names a type; a claim file holds plain data"
+                )
         return entries
 
     def text(self) -> str:
         """One line of text, not empty; numbers and dates are read as they are written."""
         node = self.node
         if not isinstance(node, yaml.ScalarNode) or node.tag.endswith((":null", ":bool")):
-            self.refuse(f"text belongs here, not {_shown(node)}")
-        words = " ".join(node.value.split())
-        if not words:
-            self.refuse("text belongs here, it is empty")
-        return words
+            self.refuse(f"expected text, got {_shown(node)}")
+        text = " ".join(node.value.split())
+        if not text:
+            self.refuse("expected text, got an empty value")
+        return text
 
     def one_of(self, allowed: Iterable[str]) -> str:
-        """One of the `allowed` words."""
-        word, known = self.text(), list(allowed)
-        if word not in known:
-            self.refuse(f"got {word!r}; {_meant(word, known)}")
-        return word
+        """One of the `allowed` values."""
+        value, known = self.text(), list(allowed)
+        if value not in known:
+            self.refuse(f"got {value!r}; {_suggestion(value, known)}")
+        return value
 
     def number(self) -> float:
         """A finite number; `1e-3` counts, though YAML 1.1 calls it text."""
         value = self.scalar()
         if isinstance(value, bool) or not isinstance(value, int | float):
-            self.refuse(f"a number belongs here, not {_shown(self.node)}")
+            self.refuse(f"expected a number, got {_shown(self.node)}")
         return float(value)
 
-    def whole(self, least: int) -> int:
-        """A whole number of at least `least`."""
+    def integer(self, minimum: int) -> int:
+        """An integer of at least `minimum`."""
         value = self.scalar()
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            self.refuse(f"a whole number of at least {least} belongs here, not {_shown(self.node)}")
+        if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+            self.refuse(f"must be an integer of at least {minimum}, got {_shown(self.node)}")
         return value
 
     def flag(self) -> bool:
         """true or false."""
         value = self.scalar()
         if not isinstance(value, bool):
-            self.refuse(f"true or false belongs here, not {_shown(self.node)}")
+            self.refuse(f"expected true or false, got {_shown(self.node)}")
         return value
 
     def scalar(self) -> Scalar:
         """Text, a finite decimal number, true, false or null."""
         node = self.node
         if not isinstance(node, yaml.ScalarNode):
-            self.refuse(f"a single value belongs here, not {_shown(node)}")
+            self.refuse(f"expected a single value, got {_shown(node)}")
         if node.style is not None:
             return str(node.value)
         if node.tag.endswith(":null"):
@@ -179,7 +192,7 @@ class Item:
             except ValueError:
                 continue
             if not math.isfinite(value):
-                self.refuse(f"{written} is no finite number")
+                self.refuse(f"must be a finite number, got {written}")
             return value
         return written
 
@@ -206,13 +219,47 @@ def read(path: Path) -> Item:
         raise UserError(f"{path.name}, line 1: the file is empty")
     top = Item(path.name, "", node, node.start_mark.line + 1)
     if node.tag not in _PLAIN:
-        top.refuse(f"the tag {_short(node.tag)} names a type: a claim holds plain data")
+        top.refuse(f"the tag {_short(node.tag)} names a type; a claim file holds plain data")
     return top
 
 
-def _meant(word: str, allowed: Collection[str]) -> str:
-    """What may have been meant, and all that is allowed; said once where nothing is near."""
-    near, listed = near_matches(word, allowed), ", ".join(allowed)
+def read_overrides(item: Item) -> dict[str, Value]:
+    """A mapping such as {head: softmax_cce, training.epochs: 5}, each key and value checked."""
+    found = {}
+    for key, value in item.mapping().items():
+        first = key.split(".")[0]
+        if first in _RUNNER_KEYS:
+            value.refuse(f"{first!r} is set by whoever runs the claim, not in a claim file")
+        if first == "seed":
+            value.refuse("the seed is set by the runner; give the number of seeds under `seeds`")
+        if not _KEY.fullmatch(key):
+            value.refuse(
+                f"{key!r} is not a configuration key: keys are words joined by dots, no _ first"
+            )
+        found[key] = read_value(value)
+    return found
+
+
+def read_value(item: Item) -> Value:
+    """A word, a number, true, false, null, or a list of them."""
+    if item.is_list:
+        return tuple(_plain(entry) for entry in item.items())
+    return _plain(item)
+
+
+def _plain(item: Item) -> Scalar:
+    value = item.scalar()
+    if isinstance(value, str) and not _WORD.fullmatch(value):
+        item.refuse(
+            f"{value!r} is not a plain value: a number, true, false, null, or a word of letters, "
+            f"digits, _ and -, parts joined by a dot or slash"
+        )
+    return value
+
+
+def _suggestion(value: str, allowed: Collection[str]) -> str:
+    """The nearest allowed value, if one is near, and all that are allowed."""
+    near, listed = near_matches(value, allowed), ", ".join(allowed)
     return f"{near} (allowed: {listed})" if near.startswith("did") else f"allowed: {listed}"
 
 

@@ -6,9 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from lossheads.claims.overrides import Value, read_overrides, read_value
-from lossheads.claims.plain_yaml import Item, read
-from lossheads.claims.schema import DATA_SEED, Arm, Check, Claim, Hypothesis, Relation, Source
+from lossheads.claims.plain_yaml import Item, read, read_overrides, read_value
+from lossheads.claims.schema import (
+    DATA_SEED,
+    Arm,
+    Check,
+    Claim,
+    Hypothesis,
+    Relation,
+    Source,
+    Value,
+)
 from lossheads.errors import UserError, near_matches
 
 PROTOCOLS = ("same_rate", "tuned_rate")
@@ -17,7 +25,7 @@ DATA = ("one_draw", "per_seed")
 MAX_WORDS = 25
 
 _TOP = ("source", "says", "statement", "verdict", "explanation", "would_change")
-_CONTEST = (
+_ARM_KEYS = (
     "arms",
     "hypotheses",
     "protocol",
@@ -39,18 +47,23 @@ def load_claim(path: Path) -> Claim:
         UserError: On anything unexpected, by file, line and key, with what is allowed.
     """
     if not NAME.fullmatch(path.stem):
-        raise UserError(f"{path.name} names a claim: lower-case letters, digits, - and _ only")
+        raise UserError(
+            f"{path.name} is not a name for a claim file; names have lower-case letters, digits, - "
+            f"and _ only"
+        )
     top = read(path)
-    fields = top.fields(_TOP, (*_CONTEST, "checks"))
+    fields = top.fields(_TOP, (*_ARM_KEYS, "checks"))
     if "arms" not in fields and "checks" not in fields:
         top.refuse("a claim needs arms with hypotheses, or checks, or both")
-    contest = _contest(top, fields)
+    parts = _arms_and_hypotheses(top, fields)
     checks = read_checks(fields["checks"]) if "checks" in fields else ()
-    hypotheses = contest.get("hypotheses", ())
+    hypotheses = parts.get("hypotheses", ())
     names = [hypothesis.name for hypothesis in hypotheses] + [check.name for check in checks]
     for check in checks:
         if names.count(check.name) > 1:
-            raise UserError(f"{check.place}: a hypothesis bears this name too; names stand once")
+            raise UserError(
+                f"{check.location}: a hypothesis has this name already; names must be unique"
+            )
     return Claim(
         slug=path.stem,
         source=_source(fields["source"]),
@@ -60,7 +73,7 @@ def load_claim(path: Path) -> Claim:
         would_change=fields["would_change"].text(),
         verdict=_rule(fields["verdict"], names),
         checks=checks,
-        **contest,
+        **parts,
     )
 
 
@@ -78,8 +91,8 @@ def find_claim(name: str, folder: Path) -> Claim:
         if not path.exists():
             others = (str(other) for other in path.parent.glob("*.yaml"))
             near = near_matches(name, [*slugs, *others])
-            raise UserError(f"claim finds no file {name}: name a file that is there; {near}")
-        return replace(load_claim(path), called=name)
+            raise UserError(f"claim finds no file {name}; {near}")
+        return replace(load_claim(path), cli_name=name)
     if name not in slugs:
         raise UserError(f"claim {name!r} is unknown; {near_matches(name, slugs)}")
     return load_claim(folder / f"{name}.yaml")
@@ -91,17 +104,17 @@ def _source(item: Item) -> Source:
 
 
 def _paraphrase(item: Item) -> str:
-    words = item.text()
-    if (n := len(words.split())) > MAX_WORDS:
-        item.refuse(f"the paraphrase has {n} words: at most {MAX_WORDS}")
-    return words
+    text = item.text()
+    if (n := len(text.split())) > MAX_WORDS:
+        item.refuse(f"must have at most {MAX_WORDS} words, got {n}")
+    return text
 
 
-def _contest(top: Item, fields: Mapping[str, Item]) -> dict[str, Any]:
-    given = [name for name in _CONTEST if name in fields]
+def _arms_and_hypotheses(top: Item, fields: Mapping[str, Item]) -> dict[str, Any]:
+    given = [name for name in _ARM_KEYS if name in fields]
     if "arms" not in fields:
         for name in given:
-            fields[name].refuse("this needs `arms`; without them only `checks` decide")
+            fields[name].refuse("this key needs `arms`; a claim without arms has `checks` only")
         return {"arms": {}}
     for name in ("hypotheses", "protocol", "seeds"):
         if name not in fields:
@@ -119,7 +132,7 @@ def _contest(top: Item, fields: Mapping[str, Item]) -> dict[str, Any]:
 
 
 def _seeds(item: Item) -> int | Literal["auto"]:
-    return "auto" if item.scalar() == "auto" else item.whole(least=2)
+    return "auto" if item.scalar() == "auto" else item.integer(minimum=2)
 
 
 def _protocol(fields: Mapping[str, Item]) -> dict[str, Any]:
@@ -139,7 +152,7 @@ def _protocol(fields: Mapping[str, Item]) -> dict[str, Any]:
     if len(grid) != 1 or not isinstance(values := next(iter(grid.values())), tuple):
         fields["grid"].refuse("a grid is one key with a list of values: {optimizer.lr: [0.1, 0.3]}")
     if len(set(values)) < max(2, len(values)):
-        fields["grid"].refuse("a grid holds two or more different values")
+        fields["grid"].refuse("a grid needs at least two values, all different")
     chooser = fields["choose_by"].text()
     return {"protocol": protocol, "grid": (next(iter(grid)), values), "choose_by": chooser}
 
@@ -161,23 +174,25 @@ def _arms(fields: Mapping[str, Item]) -> dict[str, Arm]:
             _join(dict(overrides), grid, fields.get("grid", item), "an arm sets it already")
             for other in arms.values():
                 if other.overrides == overrides:
-                    item.refuse(f"this arm and {other.name} differ in nothing: change or drop one")
+                    item.refuse(f"this arm and {other.name} are identical; change or remove one")
             if case in redrawn and DATA_SEED in overrides:
                 fields["data"].refuse(f"an arm sets {DATA_SEED}, which per_seed sets: keep one")
             name = f"{case}/{side}" if case else side
             parts = [fields.get("shared"), cases.get(case), item, fields.get("grid")]
-            places = {key: at.place for part in parts if part for key, at in part.mapping().items()}
-            arms[name] = Arm(name, case, overrides, case in redrawn, item.place, places)
+            locations = {
+                key: at.location for part in parts if part for key, at in part.mapping().items()
+            }
+            arms[name] = Arm(name, case, overrides, case in redrawn, item.location, locations)
     return arms
 
 
 def _redrawn(item: Item, cases: Collection[str]) -> Collection[str]:
-    """The cases in which each seed draws its own data; "" stands for a claim without cases."""
+    """The cases in which each seed draws its own data; "" for a claim without cases."""
     if not item.is_mapping:
         return (cases or ("",)) if item.one_of(DATA) == "per_seed" else ()
     named_cases = item.fields(("per_seed",))["per_seed"].items()
     if not cases or not named_cases:
-        item.refuse(f"a list names cases, of which there are {len(cases)}: write data: per_seed")
+        item.refuse(f"a list names cases, and this claim has {len(cases)}; write data: per_seed")
     return tuple(case.one_of(cases) for case in named_cases)
 
 
@@ -190,11 +205,11 @@ def _join(onto: dict[str, Value], more: Mapping[str, Value], item: Item, rule: s
 
 def _rule(item: Item, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
     rule = {}
-    for word, entry in item.mapping().items():
-        if word not in VERDICTS:
+    for verdict, entry in item.mapping().items():
+        if verdict not in VERDICTS:
             entry.refuse(
-                f"{word!r} is no verdict to state; {near_matches(word, VERDICTS)} "
-                f"(undecided needs no rule)"
+                f"{verdict!r} is not a verdict that a rule can give; "
+                f"{near_matches(verdict, VERDICTS)} (undecided needs no rule)"
             )
         wanted: list[str] = []
         for needed in entry.items():
@@ -207,7 +222,7 @@ def _rule(item: Item, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
             wanted += meant
         if not wanted:
             entry.refuse("a verdict rests on at least one hypothesis or check")
-        rule[word] = tuple(wanted)
+        rule[verdict] = tuple(wanted)
     if not rule:
         item.refuse(f"state at least one of {', '.join(VERDICTS)}")
     return rule
@@ -221,15 +236,17 @@ def named(item: Item) -> dict[str, Item]:
     """Entries under names of lower-case letters, digits, - and _; at least one."""
     found = item.mapping()
     if not found:
-        item.refuse("at least one entry belongs here")
+        item.refuse("expected at least one entry")
     for name, entry in found.items():
         if not NAME.fullmatch(name):
-            entry.refuse(f"{name!r} is no name: lower-case letters, digits, - and _ only")
+            entry.refuse(
+                f"{name!r} is not a name; names have lower-case letters, digits, - and _ only"
+            )
     return found
 
 
 def read_hypotheses(item: Item, arms: Mapping[str, Arm]) -> tuple[Hypothesis, ...]:
-    """Predictions; those that name arms without a case are asked of every case."""
+    """Hypotheses; one that names arms without a case is asked of every case."""
     cases = list(dict.fromkeys(arm.case for arm in arms.values()))
     found = []
     for name, entry in named(item).items():
@@ -264,12 +281,14 @@ def _hypothesis(
     metrics = _metrics(fields["metric"], len(sides))
     read_under = list(zip(sides, metrics, strict=True))
     if len(set(read_under)) < len(read_under):
-        fields["arms"].refuse("the same arm under the same metric stands twice: nothing differs")
+        fields["arms"].refuse(
+            "the same arm under the same metric is listed twice; the difference would be 0"
+        )
     relation = fields["relation"].one_of(RELATIONS)
     value, margin = _numbers(fields, relation, len(sides))
     says = fields["says"].text() if "says" in fields else ""
     relation = cast(Relation, relation)
-    return Hypothesis(name, relation, tuple(sides), metrics, value, margin, says, entry.place)
+    return Hypothesis(name, relation, tuple(sides), metrics, value, margin, says, entry.location)
 
 
 def _metrics(item: Item, sides: int) -> tuple[str, ...]:
@@ -300,7 +319,7 @@ def _numbers(fields: Mapping[str, Item], relation: str, sides: int) -> tuple[flo
     value = fields["value"].number() if "value" in fields else 0.0
     width = fields["tolerance" if relation == "equals" else "margin"]
     if width.number() < 0:
-        width.refuse("a margin is 0 or more")
+        width.refuse(f"must be at least 0, got {width.number():g}")
     return value, width.number()
 
 
@@ -333,7 +352,7 @@ def _check(name: str, entry: Item) -> Check:
         tolerance=tolerance,
         printed=None,
         says=says,
-        place=entry.place,
+        location=entry.location,
     )
 
 
@@ -347,10 +366,12 @@ def _printed_check(
 ) -> Check:
     for key in ("relation", "value", "tolerance"):
         if key in fields:
-            fields[key].refuse("printed digits say what to compare with: leave this out")
+            fields[key].refuse("printed digits already state what to compare with; leave this out")
     digits = fields["printed"].text()
     if not re.fullmatch(r"-?\d*\.?\d+(e-?\d+)?", digits):
-        fields["printed"].refuse(f'{digits!r} are no printed digits, such as "0.731" or "2.9e-98"')
+        fields["printed"].refuse(
+            f'{digits!r} are not digits as printed, such as "0.731" or "2.9e-98"'
+        )
     mantissa, _, power = digits.partition("e")
     decimals = len(mantissa.partition(".")[2])
     unit = 10.0 ** (int(power or 0) - decimals)
@@ -363,5 +384,5 @@ def _printed_check(
         tolerance=unit / 2,
         printed=digits,
         says=says,
-        place=entry.place,
+        location=entry.location,
     )

@@ -1,4 +1,4 @@
-"""What a verdict shows beside its name: the table, the arms, what failed, what to know."""
+"""What a verdict records beside its name: the table, the arms, what failed, notes."""
 
 import math
 from collections import Counter
@@ -9,14 +9,15 @@ from typing import Any
 from lossheads.analysis.aggregate import curve
 from lossheads.analysis.statistics import Discordance, mcnemar, t_interval
 from lossheads.claims.arm_runs import FIRST_STEP, ArmRuns, Config, first_step
-from lossheads.claims.judge import ArmReport, Cell, Environment, ModelTest
+from lossheads.claims.judge import ArmMetric, ArmSummary, EnvironmentCount, ModelTest
 from lossheads.claims.schema import Hypothesis
 from lossheads.errors import UserError
-from lossheads.records import CorrectMask, Result, direction
+from lossheads.records import CorrectMask, Result
 
-# Raises UserError when the configuration cannot be built, or its outcome has no such metric.
+# Both raise UserError: when the configuration cannot be built, when its outcome has no such metric.
 AllowArm = Callable[[Config], object]
-AllowMetric = Callable[[Config, str], object]
+# Returns whether higher is better; None where neither direction is.
+AllowMetric = Callable[[Config, str], bool | None]
 
 # Measured beside the metrics of the outcome, e.g. outliers/digits/max_logit_auroc_score or
 # tuned/macro_f1_score: whether a run has them is known when it is read.
@@ -30,31 +31,43 @@ def refuse_arms(runs: ArmRuns, allow_arm: AllowArm) -> None:
             try:
                 allow_arm(runs.config(arm, rate, 0))
             except UserError as error:
-                raise UserError(f"{arm.place}: {error}") from error
+                raise UserError(f"{arm.location}: {error}") from error
 
 
 def refuse_metrics(runs: ArmRuns, allow_metric: AllowMetric) -> None:
     """Refuse metrics that an arm's outcome does not have; a shown one may miss some arms."""
     claim = runs.claim
     asked = {
-        (f"{hypothesis.place}.metric", arm, metric)
+        (f"{hypothesis.location}.metric", arm, metric)
         for hypothesis in claim.hypotheses
         for arm, metric in zip(hypothesis.arms, hypothesis.metrics, strict=True)
     }
     if claim.choose_by:
         asked |= {(f"claim {claim.slug}, choose_by", arm, claim.choose_by) for arm in claim.arms}
-    for place, arm, metric in sorted(asked):
+    for location, arm, metric in sorted(asked):
         if error := _refusal(runs, allow_metric, arm, metric):
-            raise UserError(f"{place}: {error}") from error
-    if claim.choose_by and direction(claim.choose_by) == 0:
-        raise UserError(
-            f"claim {claim.slug}, choose_by: {claim.choose_by} has no better side; choose by a "
-            f"metric in _score, _accuracy, _loss or _error"
-        )
+            raise UserError(f"{location}: {error}") from error
+    if claim.choose_by:
+        _refuse_choice(runs, allow_metric)
     for metric in claim.show:
         errors = [_refusal(runs, allow_metric, arm, metric) for arm in claim.arms]
         if all(errors):
             raise UserError(f"claim {claim.slug}, show: {errors[0]}") from errors[0]
+
+
+def _refuse_choice(runs: ArmRuns, allow_metric: AllowMetric) -> None:
+    claim, metric = runs.claim, runs.claim.choose_by
+    if metric.startswith(_EXTRA_PREFIXES):
+        raise UserError(
+            f"claim {claim.slug}, choose_by: {metric} is not measured on the validation split; "
+            f"choose by a metric that is"
+        )
+    arm = next(iter(claim.arms.values()))
+    if allow_metric(runs.config(arm, runs.grid[0], 0), metric) is None:
+        raise UserError(
+            f"claim {claim.slug}, choose_by: neither direction of {metric} is better; choose by "
+            f"another metric"
+        )
 
 
 def _refusal(runs: ArmRuns, allow_metric: AllowMetric, arm: str, metric: str) -> UserError | None:
@@ -67,7 +80,7 @@ def _refusal(runs: ArmRuns, allow_metric: AllowMetric, arm: str, metric: str) ->
     return None
 
 
-def cells(runs: ArmRuns, level: float = 0.95) -> tuple[Cell, ...]:
+def cells(runs: ArmRuns, level: float = 0.95) -> tuple[ArmMetric, ...]:
     """The table: every arm under every metric of the claim that its runs have."""
     found = []
     for arm in runs.claim.arms if runs.seeds else ():
@@ -77,11 +90,11 @@ def cells(runs: ArmRuns, level: float = 0.95) -> tuple[Cell, ...]:
                 continue
             baselines = [run.test.baselines.get(metric, math.nan) for run in ended]
             interval = t_interval(list(runs.numbers(arm, metric).values()), level)
-            found.append(Cell(arm, metric, interval, math.fsum(baselines) / len(baselines)))
+            found.append(ArmMetric(arm, metric, interval, math.fsum(baselines) / len(baselines)))
     return tuple(found)
 
 
-def reports(runs: ArmRuns) -> tuple[ArmReport, ...]:
+def arm_summaries(runs: ArmRuns) -> tuple[ArmSummary, ...]:
     """First-step gradients, chosen rates and curves of every arm."""
     found = []
     first: dict[str, float] = {}
@@ -91,7 +104,7 @@ def reports(runs: ArmRuns) -> tuple[ArmReport, ...]:
         base = first.setdefault(arm.case, norm)
         curves = {metric: _curve(members, metric) for metric in runs.claim.metrics}
         found.append(
-            ArmReport(
+            ArmSummary(
                 name=arm.name,
                 gradient_norm=norm,
                 gradient_ratio=norm / base if base else math.nan,
@@ -103,12 +116,12 @@ def reports(runs: ArmRuns) -> tuple[ArmReport, ...]:
 
 
 def failed(runs: ArmRuns) -> tuple[str, ...]:
-    """Runs that broke, and diverged ones that the verdict would rest on, in words."""
-    said = [run for run in runs.all() if run.status in ("failed", "interrupted")]
+    """Runs that failed, and diverged ones that the verdict would rest on, a line each."""
+    problems = [run for run in runs.all() if run.status in ("failed", "interrupted")]
     if runs.seeds:
         used = [run for arm in runs.claim.arms for run in runs.of(arm)]
-        said += [run for run in used if run.status == "diverged"]
-    return tuple({run.key: f"{run.name} {run.status}" for run in said}.values())
+        problems += [run for run in used if run.status == "diverged"]
+    return tuple({run.key: f"{run.name} {run.status}" for run in problems}.values())
 
 
 def notes(runs: ArmRuns) -> tuple[str, ...]:
@@ -118,13 +131,13 @@ def notes(runs: ArmRuns) -> tuple[str, ...]:
     if diverged:
         found.append(f"{diverged} of {len(runs.all())} runs diverged")
     old = sum(run.status == "finished" and run.test.correct is None for run in runs.all())
-    if old and any(map(_compares_two, runs.claim.hypotheses)):
+    if old and any(map(_compares_two_arms, runs.claim.hypotheses)):
         found.append(
-            f"{old} runs did not record which examples they decided right, so McNemar's test of "
+            f"{old} runs did not record which test examples were correct, so McNemar's test of "
             f"them is left out; force=true trains them again"
         )
-    said = {note for run in runs.all() for note in run.notes}
-    return (*(note for note in found if note), *sorted(said))
+    run_notes = {note for run in runs.all() for note in run.notes}
+    return (*(note for note in found if note), *sorted(run_notes))
 
 
 def environment(runs: ArmRuns) -> Mapping[str, Any]:
@@ -132,10 +145,10 @@ def environment(runs: ArmRuns) -> Mapping[str, Any]:
     return next((run.environment for run in runs.all()), {})
 
 
-def environments(runs: ArmRuns) -> tuple[Environment, ...]:
+def environments(runs: ArmRuns) -> tuple[EnvironmentCount, ...]:
     """Every distinct environment with the number of runs it made, most runs first."""
     counts = Counter(_where(run.environment) for run in runs.all())
-    return tuple(Environment(*where, runs=n) for where, n in counts.most_common())
+    return tuple(EnvironmentCount(*where, runs=n) for where, n in counts.most_common())
 
 
 def _where(environment: Mapping[str, Any]) -> tuple[str, str, str, str]:
@@ -153,7 +166,7 @@ def model_tests(runs: ArmRuns) -> tuple[ModelTest, ...]:
     whatever the metric that counts right answers, the models and examples are the same.
     """
     found: dict[frozenset[str], ModelTest] = {}
-    for hypothesis in filter(_compares_two, runs.claim.hypotheses):
+    for hypothesis in filter(_compares_two_arms, runs.claim.hypotheses):
         by_seed = _discordances(runs, hypothesis)
         if not by_seed:
             continue
@@ -163,7 +176,7 @@ def model_tests(runs: ArmRuns) -> tuple[ModelTest, ...]:
     return tuple(found.values())
 
 
-def _compares_two(hypothesis: Hypothesis) -> bool:
+def _compares_two_arms(hypothesis: Hypothesis) -> bool:
     arms, metrics = hypothesis.arms, hypothesis.metrics
     return len(arms) == 2 and arms[0] != arms[1] and metrics[0] == metrics[1]
 
@@ -179,46 +192,46 @@ def _discordances(runs: ArmRuns, hypothesis: Hypothesis) -> tuple[Discordance, .
 
 
 def _discordance(one: Result, two: Result, metric: str) -> Discordance | None:
-    first, second = _counted(one, metric), _counted(two, metric)
+    first, second = _correct_examples(one, metric), _correct_examples(two, metric)
     if first is None or second is None or first.examples_digest != second.examples_digest:
         return None
     only_first, only_second = first.mask & ~second.mask, second.mask & ~first.mask
     return mcnemar(only_first.bit_count(), only_second.bit_count())
 
 
-def _counted(run: Result, metric: str) -> CorrectMask | None:
+def _correct_examples(run: Result, metric: str) -> CorrectMask | None:
     """The examples a metric counts; None unless its number is the share of examples right.
 
-    Told from the numbers: with several labels or sets another metric is exact than with one class.
+    Read from the numbers: with several labels or groups it is another metric than with one class.
     """
-    if run.status != "finished" or (right := run.test.correct) is None:
+    if run.status != "finished" or (correct := run.test.correct) is None:
         return None
-    share = right.mask.bit_count() / run.test.n
-    return right if math.isclose(run.test.metrics.get(metric, math.nan), share) else None
+    share = correct.mask.bit_count() / run.test.n
+    return correct if math.isclose(run.test.metrics.get(metric, math.nan), share) else None
 
 
 def _edge_note(runs: ArmRuns, arm: str) -> str:
-    chosen = [runs.rate(arm, seed) for seed in runs.seeds]
+    chosen = [runs.chosen_value(arm, seed) for seed in runs.seeds]
     ends = sum(rate in (runs.grid[0], runs.grid[-1]) for rate in chosen)
     if not ends:
         return ""
     return (
-        f"{arm} chose an end of the grid in {ends} of {len(chosen)} seeds: its best rate may lie "
+        f"{arm} chose an end of the grid in {ends} of {len(chosen)} seeds: its best value may lie "
         f"outside"
     )
 
 
 def _chosen(runs: ArmRuns, arm: str) -> dict[str, int]:
     """Learning rate (or other grid value), as text -> seeds; empty when the file fixes it."""
-    if arm in runs.rates:
-        return {str(runs.rates[arm]): len(runs.seeds)}
+    if arm in runs.learning_rates:
+        return {str(runs.learning_rates[arm]): len(runs.seeds)}
     if len(runs.grid) == 1:
         return {}
-    return dict(Counter(str(runs.rate(arm, seed)) for seed in runs.seeds))
+    return dict(Counter(str(runs.chosen_value(arm, seed)) for seed in runs.seeds))
 
 
 def _curve(runs: Sequence[Result], metric: str) -> list[tuple[float, float]]:
-    """Mean over runs of a metric on the validation split, by epoch; steps that all runs measured."""
+    """Mean over runs of a metric on the validation split, by epoch; steps common to all runs."""
     ended = _ended(runs)
     return [
         (validation.epoch, at.mean) for validation, at in curve(ended, metric) if at.n == len(ended)

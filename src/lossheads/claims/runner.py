@@ -19,7 +19,7 @@ from lossheads.claims.schema import Claim
 from lossheads.errors import UserError
 
 ALPHA = 0.05
-# seeds=auto looks after so many seeds; fixed beforehand, or the interval would not keep its word.
+# seeds=auto looks after so many seeds; fixed beforehand, otherwise intervals lose their coverage.
 LOOKS = (5, 10, 20, 40, 80)
 
 
@@ -92,7 +92,7 @@ def _verdict(
         findings=findings,
         checks=checks,
         cells=record.cells(runs, 1 - alpha),
-        arms=record.reports(runs),
+        arms=record.arm_summaries(runs),
         seeds=runs.seeds,
         alpha=alpha,
         looks=looks,
@@ -124,7 +124,9 @@ def _looks(claim: Claim, seeds: int | Literal["auto"] | None, max_seeds: int) ->
     if n == "auto":
         return (*(look for look in LOOKS if look < max_seeds), max(2, max_seeds))
     if n < 2:
-        raise UserError(f"claim {claim.slug} got seeds={n}: an interval needs at least 2")
+        raise UserError(
+            f"claim {claim.slug} got seeds={n}; seeds must be at least 2 for an interval"
+        )
     return (n,)
 
 

@@ -1,21 +1,47 @@
 """A claim is data: who said what, the arms that test it, hypotheses with margins, a rule.
 
 Nothing in a claim names code. Arms are configuration overrides whose keys and values are plain
-words and numbers (see `overrides`), so a stranger's claim file is safe to run; the verdict is
+words and numbers (see `plain_yaml`), so a stranger's claim file is safe to run; the verdict is
 computed from the hypotheses by the rule the file states, never written.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from lossheads.analysis.statistics import Region
-from lossheads.claims.overrides import Overrides, Value
+
+Scalar = str | int | float | bool | None
+Value = Scalar | tuple[Scalar, ...]
+Overrides = Mapping[str, Value]
 
 # What draws a dataset: set to the run's seed where each seed draws its own data.
 DATA_SEED = "dataset.seed"
 
 Relation = Literal["greater", "less", "equivalent", "equals"]
+
+
+def as_arguments(overrides: Mapping[str, object]) -> list[str]:
+    """The overrides as the command line takes them: ["head=softmax_cce", …]."""
+    return [f"{key}={_as_argument(value)}" for key, value in overrides.items()]
+
+
+def _as_argument(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_as_argument, value))}]"
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def region_of(relation: Relation, value: float, margin: float) -> Region:
+    """Where the true mean lies if the hypothesis is right."""
+    if relation == "greater":
+        return Region(value + margin, math.inf, open=True)
+    if relation == "less":
+        return Region(-math.inf, value - margin, open=True)
+    return Region(value - margin, value + margin)
 
 
 @dataclass(frozen=True)
@@ -39,7 +65,7 @@ class Hypothesis:
         name: As in the file; `name/case` when it is asked of several cases.
         relation: greater (above value + margin), less (below value - margin), equivalent
             (within ± margin), equals (within value ± tolerance).
-        place: File, line and key, for sentences.
+        location: File, line and key, for error messages.
     """
 
     name: str
@@ -49,17 +75,32 @@ class Hypothesis:
     value: float
     margin: float
     says: str
-    place: str
+    location: str
 
     @property
     def region(self) -> Region:
         """Where the true mean lies if the hypothesis is right."""
-        inf = float("inf")
+        return region_of(self.relation, self.value, self.margin)
+
+    @property
+    def condition(self) -> str:
+        """The hypothesis in symbols, with its margin: `accuracy_score: a - b > 0.01`."""
+        same = len(set(self.metrics)) == 1
+        names = [
+            arm if same else f"{metric}({arm})"
+            for arm, metric in zip(self.arms, self.metrics, strict=True)
+        ]
+        if len(names) == 4:
+            contrast = f"({names[0]} - {names[1]}) - ({names[2]} - {names[3]})"
+        else:
+            contrast = " - ".join(names)
         if self.relation == "greater":
-            return Region(self.value + self.margin, inf, open=True)
-        if self.relation == "less":
-            return Region(-inf, self.value - self.margin, open=True)
-        return Region(self.value - self.margin, self.value + self.margin)
+            bound = f"> {self.value + self.margin:.6g}"
+        elif self.relation == "less":
+            bound = f"< {self.value - self.margin:.6g}"
+        else:
+            bound = f"within {self.value:.6g} ± {self.margin:.3g}"
+        return f"{self.metrics[0]}: {contrast} {bound}" if same else f"{contrast} {bound}"
 
 
 @dataclass(frozen=True)
@@ -67,10 +108,10 @@ class Check:
     """An algebraic check: one computed number against one stated number. Needs no training.
 
     Attributes:
-        compute: Name in `identities.COMPUTATIONS`.
+        compute: Name in `checks.registry.COMPUTATIONS`.
         of: Its arguments, by position.
         printed: Digits as a source printed them; then `relation` is equals, within half a unit
-            of the last digit, and truncated digits are told from wrong ones.
+            of the last digit, and truncated digits are distinguished from wrong ones.
     """
 
     name: str
@@ -81,25 +122,25 @@ class Check:
     tolerance: float
     printed: str | None
     says: str
-    place: str
+    location: str
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One side of a contest: everything it sets, shared and case overrides included.
+    """One arm of a claim: everything it sets, shared and case overrides included.
 
     Attributes:
         redrawn: Whether each seed draws its own data; else all seeds share one data set.
-        place: File, line and key, for sentences.
-        places: The same for each override by its key.
+        location: File, line and key, for error messages.
+        locations: The same for each override by its key.
     """
 
     name: str
     case: str
     overrides: Overrides
     redrawn: bool = False
-    place: str = ""
-    places: Mapping[str, str] = field(default_factory=dict)
+    location: str = ""
+    locations: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -109,16 +150,16 @@ class Claim:
     Attributes:
         slug: The file's stem.
         says: Our paraphrase, at most 25 words.
-        statement: What exactly is put to the test.
+        statement: What exactly is tested.
         arms: By name; `case/arm` when there are cases. Empty when checks alone decide.
         grid: Key and values tried on each side under `tuned_rate`.
         choose_by: The metric that chooses from the grid on the validation split.
         match_first_step: Whether learning rates are scaled so that all first steps are equally
             long on the logits; the file's rate is then the first arm's.
-        seeds: How many, 0 … seeds - 1; or `auto`, see `contest.run_claim`.
+        seeds: How many, 0 … seeds - 1; or `auto`, see `runner.run_claim`.
         show: Metrics of the printed table, beyond those of the hypotheses.
         called: How the command line names it: a path for a file of one's own, else the slug.
-        verdict: In order: word -> names of hypotheses and checks that must all hold.
+        verdict: In order: verdict -> names of hypotheses and checks that must all hold.
     """
 
     slug: str
@@ -137,7 +178,8 @@ class Claim:
     match_first_step: bool = False
     seeds: int | Literal["auto"] = 0
     show: tuple[str, ...] = ()
-    called: str = field(default="", compare=False)
+    cli_name: str = field(default="", compare=False)
+    cli_flags: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def metrics(self) -> tuple[str, ...]:

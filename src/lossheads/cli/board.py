@@ -1,4 +1,4 @@
-"""TensorBoard for the outputs, and links that open it at the right page."""
+"""TensorBoard for a folder of runs, with links to its overviews."""
 
 import io
 import json
@@ -19,11 +19,11 @@ from lossheads.errors import UserError, near_matches
 HOST = "127.0.0.1"
 PORT = 6006
 PORTS_TRIED = 100
-RUNS_BY_HEAD = r"regex:([^/]+)-s\d+-[0-9a-f]+$"  # dataset and head give the colour, not the seed
+RUNS_BY_HEAD = r"regex:([^/]+)-s\d+-[0-9a-f]+$"  # colour by dataset and head, not by seed
 
 
 def board(outputs: Path, port: int, overview: str | None) -> int:
-    """Serve `outputs` on 127.0.0.1 until interrupted, having printed where to look.
+    """Print the links, and serve `outputs` on 127.0.0.1 until interrupted.
 
     Args:
         outputs: A folder with event files anywhere below it.
@@ -35,13 +35,13 @@ def board(outputs: Path, port: int, overview: str | None) -> int:
         The exit status, 0.
 
     Raises:
-        UserError: If there is nothing to show, or no such overview.
+        UserError: If there are no events, or no such overview.
     """
     links = _links(outputs, overview)
     port = free_port(port)
     server = program.TensorBoard()
     server.configure(logdir=str(outputs), host=HOST, port=port)
-    # It prints which reader of event files it took, and no flag leaves it the choice in silence.
+    # It prints which reader of event files it uses, and no flag silences that.
     with redirect_stderr(io.StringIO()):
         server.launch()
     print(f"TensorBoard for {outputs} runs on http://{HOST}:{port}/ until Ctrl-C")
@@ -57,38 +57,38 @@ def board(outputs: Path, port: int, overview: str | None) -> int:
 def deep_link(port: int, overview: str | None = None) -> str:
     """The address of a page: an overview, or all runs coloured by data set and head.
 
-    Smoothing is 0: TensorBoard's default of 0.6 draws curves that nobody measured. The page keeps
+    Smoothing is 0: TensorBoard's default of 0.6 draws values that were not measured. The page keeps
     the rest (pinned chart, filters) in its address, so the link can be passed on.
     """
-    words = {"smoothing": "0"}
+    query = {"smoothing": "0"}
     if overview is None:
-        words["runColorGroup"] = RUNS_BY_HEAD
+        query["runColorGroup"] = RUNS_BY_HEAD
     else:
-        words["runFilter"] = f"^{OVERVIEWS}/{re.escape(overview)}/".replace("\\-", "-")
-        words["tagFilter"] = f"^{PUZZLE_TAG}$"
-        words["pinnedCards"] = json.dumps([{"plugin": "scalars", "tag": PUZZLE_TAG}])
-    return f"http://{HOST}:{port}/?{urlencode(words, quote_via=quote)}#timeseries"
+        query["runFilter"] = f"^{OVERVIEWS}/{re.escape(overview)}/".replace("\\-", "-")
+        query["tagFilter"] = f"^{PUZZLE_TAG}$"
+        query["pinnedCards"] = json.dumps([{"plugin": "scalars", "tag": PUZZLE_TAG}])
+    return f"http://{HOST}:{port}/?{urlencode(query, quote_via=quote)}#timeseries"
 
 
 def free_port(first: int) -> int:
-    """`first`, or the next port on 127.0.0.1 that nobody listens on.
+    """`first`, or the next free port on 127.0.0.1.
 
     Raises:
-        UserError: If the number is no port, or a hundred in a row are taken.
+        UserError: If the number is not a port, or a hundred in a row are taken.
     """
     if not 1 <= first <= 65535:
-        raise UserError(f"board got port {first}: a port lies in 1 … 65535")
+        raise UserError(f"board: port must be between 1 and 65535, got {first}")
     last = min(first + PORTS_TRIED, 65536)
     for port in range(first, last):
         with socket.socket() as probe:
-            # As the server does it: a port that was left a moment ago is free.
+            # As the server does: a port that was released a moment ago is free.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((HOST, port))
             except OSError:
                 continue
             return port
-    raise UserError(f"board found ports {first} … {last - 1} taken: name another one with --port")
+    raise UserError(f"board found ports {first} … {last - 1} taken: choose another one with --port")
 
 
 def overviews(outputs: Path) -> list[str]:
@@ -97,7 +97,7 @@ def overviews(outputs: Path) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
 
 
-def command(words: Sequence[str]) -> int:
+def command(words: list[str], trust: Sequence[str] = ()) -> int:
     """`lossheads board [OUTPUTS] [--port PORT] [--overview NAME]`."""
     parser = Parser(
         prog="lossheads board", description="TensorBoard on 127.0.0.1 for a folder of runs."

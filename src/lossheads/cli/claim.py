@@ -2,75 +2,71 @@
 
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from lossheads.cli.arguments import Parser
 from lossheads.errors import UserError
 
 if TYPE_CHECKING:
+    from lossheads.claims.judge import Verdict
     from lossheads.claims.schema import Claim
 
 Seeds = int | Literal["auto"] | None
 
 
-def command(words: list[str]) -> int:
-    """Carry out `lossheads claim …`; returns the exit status."""
-    # Settings may stand anywhere among the flags; argparse wants its positionals in one piece.
+def command(words: list[str], trust: Sequence[str] = ()) -> int:
+    """`lossheads claim list | run`; returns the exit status."""
+    # Settings may stand anywhere between the flags; argparse needs its positionals in one piece.
     settings = [word for word in words if re.match(r"[\w.]+=", word)]
-    asked = _parser().parse_args([word for word in words if word not in settings])
+    given = _parser().parse_args([word for word in words if word not in settings])
 
+    from lossheads.api.running import judge_claim
     from lossheads.claims.reading import find_claim, list_claims
     from lossheads.claims.render.html import write_claims_page
     from lossheads.cli.console import wide_console
     from lossheads.runs.config import claim_folder, compose
 
-    folder = Path(asked.claims) if asked.claims else claim_folder()
+    folder = Path(given.claims) if given.claims else claim_folder()
     if not folder.is_dir():
         raise UserError(f"claim finds no folder {folder}: name one that holds claim files")
-    if asked.verb == "list":
+    if given.verb == "list":
         _list(list_claims(folder))
         return 0
-    claims = list_claims(folder) if asked.name == "all" else [find_claim(asked.name, folder)]
-    seeds, extra = _settings([*settings, *asked.settings])
+    claims = list_claims(folder) if given.name == "all" else [find_claim(given.name, folder)]
+    seeds, extra = _settings([*settings, *given.settings])
     if not claims:
         raise UserError(f"claim finds no claim file (*.yaml) in {folder}: name another folder")
-    reference = Path(asked.reference)
-    statuses = [_run(claim, seeds, extra, reference, asked.save) for claim in claims]
-    report = write_claims_page(Path(compose(extra)["output_dir"]) / "claims")
+    reference = Path(given.reference)
+    outputs = Path(compose(extra)["output_dir"])
+    folders = [Path(own) for own in given.config_dir]
+    statuses = []
+    for claim in claims:
+        verdict = judge_claim(claim, seeds, extra, folders, trust)
+        statuses.append(_show(verdict, outputs, reference, given.save))
+    report = write_claims_page(outputs / "claims")
     wide_console().print(f"Report over all claims run so far: {report}")
     return max(statuses, key=lambda status: (status == 1, status))
 
 
-def _run(claim: "Claim", seeds: Seeds, extra: list[str], reference: Path, save_it: bool) -> int:
+def _show(verdict: "Verdict", outputs: Path, reference: Path, save: bool) -> int:
+    """Write and print a verdict, compare it with the reference; returns the exit status."""
     from lossheads.claims.render.console import print_verdict
-    from lossheads.claims.render.markdown import exit_status, write_page
+    from lossheads.claims.render.markdown import write_verdict
     from lossheads.claims.render.pictures import draw
-    from lossheads.claims.runner import run_claim
+    from lossheads.claims.verdict_file import exit_status
     from lossheads.cli.console import wide_console
-    from lossheads.metrics import find_metric
-    from lossheads.runs.build import build_head
-    from lossheads.runs.config import compose
-    from lossheads.runs.execute import execute
 
     console = wide_console()
-    verdict = run_claim(
-        claim,
-        compose=lambda words: compose([*words, *extra]),
-        execute=execute,
-        seeds=seeds,
-        allow_metric=lambda config, name: find_metric(name, build_head(config).outcome),
-        allow_arm=_try_arm,
-    )
-    outputs = Path(compose(extra)["output_dir"])
+    claim = verdict.claim
     folder = outputs / "claims" / claim.slug
-    page = write_page(verdict, folder, draw(verdict, outputs, folder))
+    page = write_verdict(verdict, folder, draw(verdict, outputs, folder))
     print_verdict(verdict, console)
     console.print(f"Written: {page}")
     if verdict.chosen:
         console.print(f"Dashboard: lossheads board {outputs}")
-    if save_it and not verdict.failed:
+    if save and not verdict.failed:
         _save_reference(folder, reference / claim.slug)
     status = exit_status(verdict, reference)
     if status == 3:
@@ -80,19 +76,10 @@ def _run(claim: "Claim", seeds: Seeds, extra: list[str], reference: Path, save_i
     return status
 
 
-def _try_arm(config: Mapping[str, Any]) -> None:
-    """Refuse what the engine would refuse, before it is asked for many runs at once."""
-    from lossheads.runs.build import build_parts
-    from lossheads.runs.validate import check_numbers
-
-    check_numbers(config)
-    build_parts(config)
-
-
 def _save_reference(folder: Path, reference: Path) -> None:
-    """Copy what belongs under version control: numbers, page, pictures; small files only."""
+    """Copy the files for version control: numbers, page, figures."""
     reference.mkdir(parents=True, exist_ok=True)
-    for old in reference.glob("*.png"):  # pictures of arms that are no more
+    for old in reference.glob("*.png"):  # figures of arms that no longer exist
         old.unlink()
     for path in folder.iterdir():
         if path.suffix in (".json", ".md", ".png"):
@@ -102,15 +89,15 @@ def _save_reference(folder: Path, reference: Path) -> None:
 def _list(claims: "Sequence[Claim]") -> None:
     from rich.table import Table
 
-    from lossheads.analysis.tables import Name
+    from lossheads.analysis.tables import FoldedName
     from lossheads.cli.console import wide_console
 
     shown = Table(title=f"{len(claims)} claims; run one with: lossheads claim run NAME")
-    for name in ("claim", "made in", "date", "what was said"):
+    for name in ("claim", "source", "date", "statement"):
         shown.add_column(name, overflow="fold")
     for claim in claims:
-        document = Name(claim.source.document)
-        shown.add_row(Name(claim.slug), document, claim.source.date, claim.says)
+        document = FoldedName(claim.source.document)
+        shown.add_row(FoldedName(claim.slug), document, claim.source.date, claim.says)
     wide_console().print(shown)
 
 
@@ -121,8 +108,8 @@ def _settings(words: Sequence[str]) -> tuple[Seeds, list[str]]:
         key, equals, value = word.partition("=")
         if not equals or key not in ALLOWED:
             raise UserError(
-                f"claim run got {word!r}: a claim fixes what it asks; what can be set is "
-                f"{', '.join(ALLOWED)}"
+                f"claim run got {word!r}: a claim's settings are fixed; only "
+                f"{', '.join(ALLOWED)} can be set"
             )
         if key == "seeds":
             seeds = _seeds(value)
@@ -133,23 +120,30 @@ def _seeds(word: str) -> int | Literal["auto"]:
     if word == "auto":
         return "auto"
     if not word.isdecimal():
-        raise UserError(f"claim run got seeds={word}: it is a number or auto")
+        raise UserError(f"claim run: seeds must be a number or auto, got {word}")
     return int(word)
 
 
-# Settings that change where or on what a claim runs, or how often, but not what it asks.
+# Settings that change where, on which device or how often a claim runs, but not what it tests.
 ALLOWED = ("seeds", "device", "device.threads", "output_dir", "data_dir", "force")
 
 
 def _parser() -> Parser:
     """Flags and positionals of `lossheads claim list | run`."""
-    parser = Parser(prog="lossheads claim", description="Claims, and verdicts on them.")
+    parser = Parser(prog="lossheads claim", description="Claims and their verdicts.")
     parser.set_defaults(claims=None)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|run")
-    listed = verbs.add_parser("list", help="the claims, and where they were made")
+    listed = verbs.add_parser("list", help="list the claims and their sources")
     run = verbs.add_parser("run", help="train what is missing, print the verdict")
     run.add_argument("name", help="a claim's name, a claim file (.yaml), or all")
     run.add_argument("settings", nargs="*", help=f"{', '.join(ALLOWED)}, as KEY=VALUE")
+    run.add_argument(
+        "--config-dir",
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="YAML of your own for the arms (FOLDER/head/NAME.yaml); its package needs --trust",
+    )
     run.add_argument(
         "--reference",
         default="outputs/reference",
@@ -159,7 +153,7 @@ def _parser() -> Parser:
         "--save-reference",
         action="store_true",
         dest="save",
-        help="make this verdict the committed one",
+        help="save this verdict as the reference",
     )
     for verb in (listed, run):
         verb.add_argument("--claims", metavar="FOLDER", help="claim files of your own")

@@ -1,4 +1,4 @@
-"""What finished runs say on the terminal."""
+"""Results of finished runs on the terminal."""
 
 from collections.abc import Sequence
 from math import isnan
@@ -9,17 +9,18 @@ from rich.table import Table
 
 from lossheads.analysis.aggregate import perfect, skill
 from lossheads.analysis.arms import arms_of
-from lossheads.analysis.tables import rich_tables, table
+from lossheads.analysis.format import count_of
+from lossheads.analysis.tables import FoldedName, rich_tables, table
 from lossheads.analysis.test_sets import by_test_set
 from lossheads.errors import RunsFailed
 from lossheads.records import Result
 
 
 def print_results(results: Sequence[Result], outputs: Path, console: Console | None = None) -> None:
-    """Print one run's metrics, or a table arm × metric of a sweep, and where the folders lie.
+    """Print one run's metrics, or a table arm × metric of a sweep, and where the folders are.
 
     Args:
-        outputs: Where they lie now; a result remembers only where it was made.
+        outputs: Where the run folders are now; a result knows only where it was made.
 
     Raises:
         RunsFailed: If any run diverged, after everything is printed.
@@ -30,9 +31,10 @@ def print_results(results: Sequence[Result], outputs: Path, console: Console | N
         console.print(metrics_table(finished[0]), *finished[0].notes, sep="\n")
     elif finished:
         print_arms(results, console)
-    word = "run" if len(results) == 1 else "runs"
     where = outputs / "runs" / (results[0].name if len(results) == 1 else "")
-    console.print(f"{len(results)} {word} in {where}; to see more: lossheads board {outputs}")
+    console.print(
+        f"{count_of(len(results), 'run')} in {where}; to see more: lossheads board {outputs}"
+    )
     _refuse_diverged(results)
 
 
@@ -61,18 +63,18 @@ def metrics_table(result: Result) -> Table:
         shown.add_column(name, justify="left" if name == "metric" else "right")
     for name, value in measured.metrics.items():
         baseline = measured.baselines.get(name, float("nan"))
-        gained = skill(value, baseline, perfect(name))
-        shown.add_row(name, _number(value), _number(baseline), _number(gained))
+        gained = skill(value, baseline, perfect([result], name))
+        shown.add_row(FoldedName(name), _number(value), _number(baseline), _number(gained))
     return shown
 
 
 def _refuse_diverged(results: Sequence[Result]) -> None:
-    lost = [result for result in results if result.status == "diverged"]
-    if lost:
-        at = lost[0].diverged_at or {}
+    diverged = [result for result in results if result.status == "diverged"]
+    if diverged:
+        at = diverged[0].diverged_at or {}
         raise RunsFailed(
-            f"{len(lost)} of {len(results)} run(s) diverged, first {lost[0].name}: the loss was "
-            f"not finite at step {at.get('step')} with learning rate "
+            f"{len(diverged)} of {len(results)} run(s) diverged, first {diverged[0].name}: the "
+            f"loss was not finite at step {at.get('step')} with learning rate "
             f"{at.get('learning_rate'):g}; try a smaller optimizer.lr"
         )
 

@@ -1,6 +1,7 @@
 """lossheads heads: what each head does, with a tiny worked example."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -13,22 +14,43 @@ if TYPE_CHECKING:
     from lossheads.heads.examples import HeadExample
 
 
-def command(words: list[str]) -> int:
-    """Carry out `lossheads heads [NAME …]`; returns the exit status."""
+def command(words: list[str], trust: Sequence[str] = ()) -> int:
+    """`lossheads heads [NAME …]`; returns the exit status."""
     parser = Parser(
         prog="lossheads heads", description="What each head does, with a tiny worked example."
     )
     parser.add_argument("names", nargs="*", help="only these; default: all")
-    asked = parser.parse_args(words).names
+    parser.add_argument(
+        "--config-dir",
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="YAML of your own, FOLDER/head/NAME.yaml; its package needs --trust",
+    )
+    given = parser.parse_args(words)
 
     from lossheads.heads.examples import worked_examples
 
     examples = {example.name: example for example in worked_examples()}
-    for name in asked:
+    examples |= _own_examples([Path(folder) for folder in given.config_dir], trust)
+    for name in given.names:
         if name not in examples:
-            raise UserError(f"heads knows no {name!r}; {near_matches(name, examples)}")
-    _print([examples[name] for name in asked or examples])
+            raise UserError(f"heads has no {name!r}; {near_matches(name, examples)}")
+    _print([examples[name] for name in given.names or examples])
     return 0
+
+
+def _own_examples(folders: Sequence[Path], trust: Sequence[str]) -> "dict[str, HeadExample]":
+    from lossheads.heads.examples import own_example
+    from lossheads.runs.build import head_builder
+
+    found = {}
+    for folder in folders:
+        if not (folder / "head").is_dir():
+            raise UserError(f"heads finds no folder {folder / 'head'}: name one that holds head/")
+        for file in sorted((folder / "head").glob("*.yaml")):
+            found[file.stem] = own_example(file.stem, head_builder(file, trust))
+    return found
 
 
 def _print(examples: "Sequence[HeadExample]") -> None:

@@ -1,7 +1,7 @@
 """The command line: lossheads train | claim | report | board | heads | metrics.
 
-Nothing heavy is imported before a command needs it. Mistakes end in one sentence and exit status
-2; `--debug` brings the traceback back.
+Nothing heavy is imported before a command needs it. Errors of the user end in one message and exit
+status 2; `--debug` shows the traceback.
 """
 
 import io
@@ -9,60 +9,62 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from types import FrameType
 from typing import NoReturn
 
 from lossheads import __version__
-from lossheads.cli.commands import COMMANDS
+from lossheads.cli.arguments import COMMANDS, take_trust
 from lossheads.errors import UserError, near_matches
 
 HELP = """\
-lossheads compares loss heads honestly: one backbone, every metric, paired seeds, a verdict.
+lossheads compares loss heads: one backbone, every metric, paired seeds, a verdict.
 
   lossheads train [KEY=VALUE ...]       train one run; -m sweeps (train may be left out)
-  lossheads claim list                  the claims, and where they were made
+  lossheads claim list                  list the claims and their sources
   lossheads claim run NAME|FILE|all     train what is missing, print the verdict
   lossheads heads [NAME ...]            what each head does, with a tiny worked example
-  lossheads metrics [NAME ...]           what each metric counts, and which outcomes it serves
+  lossheads metrics [NAME ...]          what each metric measures, and for which outcomes
   lossheads board [OUTPUTS]             TensorBoard on 127.0.0.1
   lossheads report [OUTPUTS]            a table of all finished runs; --html FILE: a page
   lossheads report --claims [FOLDER]    one HTML page over all verdicts
 
-Every command explains itself: lossheads COMMAND --help. --debug shows tracebacks.
-Exit status: 0 done, 1 a run failed or diverged, 2 a mistake in the call, 3 a verdict changed.
+Help on a command: lossheads COMMAND --help. --debug shows tracebacks.
+--trust NAME[,NAME] lets YAML of your own name classes of these packages, in every command.
+Exit status: 0 done, 1 a run failed or diverged, 2 an error in the call, 3 a verdict changed.
 """
 
-Command = Callable[[list[str]], int]
+Command = Callable[[list[str], Sequence[str]], int]
 
 
 def main() -> None:
     """Entry point of the console script and of `python -m lossheads`."""
-    words = sys.argv[1:]
-    if "--debug" in words:
-        words.remove("--debug")
+    arguments = sys.argv[1:]
+    if "--debug" in arguments:
+        arguments.remove("--debug")
         os.environ["HYDRA_FULL_ERROR"] = "1"
-        sys.exit(run(words))
+        sys.exit(run(arguments))
     if os.environ.get("HYDRA_FULL_ERROR") == "1":
-        sys.exit(run(words))
-    sys.exit(_guarded(words))
+        sys.exit(run(arguments))
+    sys.exit(_guarded(arguments))
 
 
-def run(words: list[str]) -> int:
-    """Carry out one command; returns the exit status, lets exceptions through."""
-    if not words or words[0] in ("-h", "--help", "help"):
+def run(arguments: list[str]) -> int:
+    """Run one command; returns the exit status, does not catch exceptions."""
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
         sys.stdout.write(HELP)
         return 0
-    if "--version" in words:
+    if "--version" in arguments:
         sys.stdout.write(f"lossheads {__version__}\n")
         return 0
-    if words[0] in COMMANDS:
-        return _command(words[0])(words[1:])
-    if words[0].startswith(("-", "+", "~")) or "=" in words[0]:
-        return _command("train")(words)
+    arguments, trust = take_trust(arguments)
+    if arguments and arguments[0] in COMMANDS:
+        return _command(arguments[0])(arguments[1:], trust)
+    if not arguments or arguments[0].startswith(("-", "+", "~")) or "=" in arguments[0]:
+        return _command("train")(arguments, trust)
     raise UserError(
-        f"lossheads has no command {words[0]!r}; {near_matches(words[0], COMMANDS)} "
+        f"lossheads has no command {arguments[0]!r}; {near_matches(arguments[0], COMMANDS)} "
         f"(see lossheads --help)"
     )
 
@@ -73,47 +75,47 @@ def _command(name: str) -> Command:
     return command
 
 
-def _guarded(words: list[str]) -> int:
-    # Hydra prints its own wrapped report unless told not to; ours is one sentence.
+def _guarded(arguments: list[str]) -> int:
+    # Otherwise Hydra prints its own report of several lines.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.stdout = sys.stdout or io.StringIO()  # `>&-` leaves none
     threading.excepthook = _ignore_disk_errors_in_threads
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, _on_sigterm)
     try:
-        return run(words)
+        return run(arguments)
     except KeyboardInterrupt as stopped:
-        sentence = "interrupted; finished runs are kept, the same call starts the others again"
-        return _say(sentence, 143 if isinstance(stopped, _Ended) else 130)
+        message = "interrupted; finished runs are kept; run the same command again for the others"
+        return _print_error(message, 143 if isinstance(stopped, _Terminated) else 130)
     except SystemExit as ended:
-        # rich ends the program with status 1 when the reader of its output has left.
+        # rich exits with status 1 when the reader of its output has left.
         if isinstance(ended.__context__, BrokenPipeError):
             return 0
         raise
     except BrokenPipeError:
-        # The reader of our output left (`| head`): not an error, and nothing more to say to it.
+        # The reader of our output left (`| head`): not an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        from lossheads.cli.errors import message_and_status
+        from lossheads.runs.messages import message_and_status
 
-        sentence, status = message_and_status(error)
-        return _say(sentence, status)
-
-
-class _Ended(KeyboardInterrupt):
-    """SIGTERM, as batch systems send it: folders and workers are left as after Ctrl-C."""
+        message, status = message_and_status(error)
+        return _print_error(message, status)
 
 
-def _end(number: int, frame: FrameType | None) -> NoReturn:
-    raise _Ended
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, as batch systems send it: handled like Ctrl-C."""
+
+
+def _on_sigterm(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Terminated
 
 
 def _ignore_disk_errors_in_threads(failed: threading.ExceptHookArgs) -> None:
-    # TensorBoard writes in a thread of its own; the loop meets the same error and says it once.
+    # TensorBoard writes in its own thread; the training loop meets the same error and reports it.
     if not isinstance(failed.exc_value, OSError):
         threading.__excepthook__(failed)
 
 
-def _say(sentence: str, status: int) -> int:
-    sys.stderr.write(f"lossheads: {sentence}\n")
+def _print_error(message: str, status: int) -> int:
+    sys.stderr.write(f"lossheads: {message}\n")
     return status

@@ -1,4 +1,4 @@
-"""lossheads metrics: what each metric counts, and where it has a meaning."""
+"""lossheads metrics: what each metric measures, and for which outcomes."""
 
 import math
 import re
@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     from lossheads.metrics.base import BaseMetric
 
 _FOOTER = (
-    "Names in _score and _accuracy: higher is better; in _loss and _error: lower. Beside each "
-    "value stands its baseline, what the best constant prediction gets. The test "
-    "split has more: one_half/NAME and tuned/NAME for AnyOf (the same metrics, decided at ½ and at "
-    "thresholds tuned on validation), and outliers/SET/… where the data have outliers."
+    "Each value is shown with its baseline, the value of the best constant prediction. On the test "
+    "split there are also one_half/NAME and tuned/NAME for AnyOf (decisions at 0.5 and at "
+    "thresholds tuned on validation), and outliers/DATASET/NAME where the data set has outliers."
 )
 
+_BETTER = {True: "higher", False: "lower", None: "–"}
 
-def command(words: list[str]) -> int:
+
+def command(words: list[str], trust: Sequence[str] = ()) -> int:
     """Carry out `lossheads metrics [NAME …] [--outcome KIND]`; returns the exit status."""
     asked = _parser().parse_args(words)
 
@@ -50,13 +51,13 @@ def command(words: list[str]) -> int:
 def _parser() -> Parser:
     parser = Parser(
         prog="lossheads metrics",
-        description="What each metric counts, its perfect value, and which outcomes it serves.",
+        description="What each metric measures, which way is better, and for which outcomes.",
     )
     parser.add_argument("names", nargs="*", help="only these; default: all")
     parser.add_argument(
         "--outcome",
         metavar="KIND",
-        help="only what serves OneOf (or one_of), AnyOf (any_of) or EachOneOf (each_one_of) labels",
+        help="only metrics of OneOf (or one_of), AnyOf (any_of) or EachOneOf (each_one_of) labels",
     )
     return parser
 
@@ -75,7 +76,7 @@ def _outcomes() -> dict[str, type]:
 def _chosen(
     known: "Mapping[str, BaseMetric]", names: Sequence[str], outcome: str | None
 ) -> "list[BaseMetric]":
-    """The metrics of these names, or all; with an outcome, those that serve it."""
+    """The metrics of these names, or all; with an outcome, those that are defined for it."""
     outcomes = _outcomes()
     if outcome is not None and outcome not in outcomes:
         raise UserError(f"metrics knows no outcome {outcome!r}; {near_matches(outcome, outcomes)}")
@@ -86,9 +87,8 @@ def _chosen(
             raise UserError(f"metrics knows no {name!r}; {near_matches(name, known)}")
         if outcome is not None and outcomes[outcome] not in known[name].outcomes:
             raise UserError(
-                f"{name} does not serve {outcome}: it has a meaning for "
-                f"{_kinds(known[name], ' or ')} alone; lossheads metrics --outcome {outcome} lists "
-                f"what serves it"
+                f"{name} is not defined for {outcome}, only for {_kinds(known[name], ' or ')}; "
+                f"lossheads metrics --outcome {outcome} lists the metrics that are"
             )
     metrics = [known[name] for name in names or known]
     return [r for r in metrics if outcome is None or outcomes[outcome] in r.outcomes]
@@ -96,14 +96,15 @@ def _chosen(
 
 def _table(title: str, metrics: "Sequence[BaseMetric]") -> Table:
     table = Table(title=title, title_justify="left", show_lines=True)
-    for column in ("metric", "perfect", "serves", "measured", "what it says"):
-        table.add_column(column, overflow="fold", no_wrap=column == "serves")
+    for column in ("metric", "better", "perfect", "outcomes", "measured", "description"):
+        table.add_column(column, overflow="fold", no_wrap=column in ("better", "outcomes"))
     for metric in metrics:
         table.add_row(
             metric.name,
+            _BETTER[metric.higher_is_better],
             "–" if math.isnan(metric.perfect) else f"{metric.perfect:g}",
             "all" if set(metric.outcomes) == set(_outcomes().values()) else _kinds(metric, "\n"),
-            "every validation" if metric.at_every_validation else "end",
+            "every validation step" if metric.at_every_validation else "last step only",
             _explained(metric),
         )
     return table
@@ -111,7 +112,7 @@ def _table(title: str, metrics: "Sequence[BaseMetric]") -> Table:
 
 def _explained(metric: "BaseMetric") -> str:
     return (
-        f"{metric.description} Only where the data know the truth."
+        f"{metric.description} Only for data with a known posterior."
         if metric.needs_true_posterior
         else metric.description
     )

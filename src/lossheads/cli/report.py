@@ -13,28 +13,28 @@ if TYPE_CHECKING:
     from lossheads.records import Result
 
 
-def command(words: list[str]) -> int:
-    """Carry out `lossheads report`; returns the exit status."""
-    asked = _parser().parse_args(words)
+def command(words: list[str], trust: Sequence[str] = ()) -> int:
+    """`lossheads report`; returns the exit status."""
+    given = _parser().parse_args(words)
 
     from lossheads.analysis.runs_page import write_runs_page
     from lossheads.claims.render.html import write_claims_page
     from lossheads.cli.console import wide_console
 
-    if asked.claims is not None:
-        if asked.csv:
+    if given.claims is not None:
+        if given.csv:
             raise UserError("report got --csv and --claims: verdicts have no CSV; choose one")
-        folder = Path(asked.claims or Path(asked.outputs) / "claims")
-        page = write_claims_page(folder, Path(asked.html) if asked.html else None)
+        folder = Path(given.claims or Path(given.outputs) / "claims")
+        page = write_claims_page(folder, Path(given.html) if given.html else None)
         wide_console().print(f"Written: {page}")
         return 0
-    if asked.html:
-        if asked.csv:
-            raise UserError("report got --csv and --html: choose one, or call it twice")
-        page = write_runs_page(Path(asked.outputs), Path(asked.html))
+    if given.html:
+        if given.csv:
+            raise UserError("report got --csv and --html: choose one")
+        page = write_runs_page(Path(given.outputs), Path(given.html))
         wide_console().print(f"Written: {page}")
         return 0
-    return _report_runs(Path(asked.outputs), asked.csv)
+    return _report_runs(Path(given.outputs), given.csv)
 
 
 def _report_runs(outputs: Path, as_csv: bool) -> int:
@@ -57,7 +57,7 @@ def _report_runs(outputs: Path, as_csv: bool) -> int:
 
 
 def _long_form(results: "Sequence[Result]") -> "pd.DataFrame":
-    """Every arm, named among all, under the metrics of its own data."""
+    """All arms, each with the metrics of its own data; names distinguish them among all."""
     import pandas as pd
 
     from lossheads.analysis.arms import arms_of
@@ -77,10 +77,11 @@ def _long_form(results: "Sequence[Result]") -> "pd.DataFrame":
 def _parser() -> Parser:
     """Flags and positionals of `lossheads report`."""
     parser = Parser(
-        prog="lossheads report", description="Tables of all finished runs: arm × metric over seeds."
+        prog="lossheads report",
+        description="Tables of all finished runs: arm × metric, over seeds.",
     )
     parser.add_argument("outputs", nargs="?", default="outputs", help="folder that holds runs/")
-    parser.add_argument("--csv", action="store_true", help="the long form, every digit kept")
+    parser.add_argument("--csv", action="store_true", help="long-format CSV with full precision")
     parser.add_argument(
         "--claims",
         nargs="?",

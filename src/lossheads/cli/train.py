@@ -1,4 +1,4 @@
-"""lossheads train: Hydra composes one run, or with -m a sweep, and the engine carries it out."""
+"""lossheads train: Hydra composes one run, or with -m a sweep, and the engine trains it."""
 
 import os
 import re
@@ -8,18 +8,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-from lossheads.cli.commands import COMMANDS
-from lossheads.errors import TRUST_GIVEN, UserError
+from lossheads.cli.arguments import COMMANDS
+from lossheads.errors import UserError
 
 
-def command(words: list[str]) -> int:
+def command(words: list[str], trust: Sequence[str] = ()) -> int:
     """Carry out `lossheads train`: one run, or with -m a sweep; returns the exit status."""
     import hydra
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import DictConfig
 
-    from lossheads.runs.config import HYDRA_VERSION, config_folder, plain
+    from lossheads.runs.config import HYDRA_VERSION, config_folder, granted_by, resolve
 
+    granted = [*trust, *granted_by(words)]
     here = os.getpid()
     failures: list[Exception] = []
 
@@ -28,14 +29,15 @@ def command(words: list[str]) -> int:
         from lossheads.runs.execute import execute
 
         try:
-            run = plain(config, dict(HydraConfig.get().runtime.choices))
+            run = resolve(config, dict(HydraConfig.get().runtime.choices), granted)
             print_results(execute([run]), Path(run["output_dir"]))
         except Exception as error:
             if os.getpid() != here:  # another launcher's worker: its error must travel
                 raise
             failures.append(error)  # let the other jobs of a sweep go on
 
-    _ready_hydra(words)
+    task.granted = granted  # type: ignore[attr-defined]  # the launcher of a sweep reads it
+    _ready_hydra(words, granted)
     train = hydra.main(str(config_folder()), "config", version_base=HYDRA_VERSION)(task)
     with without_empty_sweep(words):
         train()
@@ -44,25 +46,24 @@ def command(words: list[str]) -> int:
     return 0
 
 
-def _ready_hydra(words: list[str]) -> None:
-    """Refuse what no run can mean, and leave the words where Hydra reads them."""
-    from lossheads.runs import schema
-    from lossheads.runs.config import cache_group_listing, refuse_foreign_code
+def _ready_hydra(words: list[str], granted: Sequence[str]) -> None:
+    """Check the arguments, and put them where Hydra reads them."""
+    from lossheads.runs.config import cache_group_listing, check_overrides, refuse_foreign_code
 
-    granted = [re.match(r"\+*trust=\[?([\w.,]*)", word) for word in words]
-    os.environ[TRUST_GIVEN] = ",".join(found[1] for found in granted if found)
-    schema.register()
-    refuse_foreign_code()
+    refuse_foreign_code(granted)
     cache_group_listing()
     refuse_claim(words)
     refuse_two_lengths(words)
     tidy_completion(COMMANDS)
-    sys.argv = [sys.argv[0], *flags_first(words)]
+    flags, settings = split_arguments(words)
+    if {"-sc", "--shell-completion"}.isdisjoint(flags):  # whose settings are no overrides
+        check_overrides(settings, sweep=not {"-m", "--multirun"}.isdisjoint(flags))
+    sys.argv = [sys.argv[0], *flags, *settings]
 
 
 @contextmanager
 def without_empty_sweep(words: Sequence[str]) -> Iterator[None]:
-    """Take away what Hydra's sweeper writes before it looks at the jobs, when none was launched."""
+    """Remove what Hydra's sweeper writes before it launches jobs, if it launched none."""
     named = [word.removeprefix("output_dir=") for word in words if word.startswith("output_dir=")]
     sweeps = Path(named[-1] if named else "outputs") / "sweeps"
     before = set(sweeps.iterdir()) if sweeps.is_dir() else set()
@@ -77,28 +78,28 @@ def without_empty_sweep(words: Sequence[str]) -> Iterator[None]:
 
 
 def _remove_empty(folder: Path) -> None:
-    """Remove `folder`, then `sweeps` and the outputs if they hold nothing else."""
+    """Remove `folder`, then its two parents, as far as they are empty."""
     for path in (folder, folder.parent, folder.parent.parent):
         if any(path.iterdir()):
             return
         path.rmdir()
 
 
-def flags_first(words: Sequence[str]) -> list[str]:
-    """Hydra's parser wants its flags before the overrides; people write them anywhere.
+def split_arguments(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Hydra's flags and the settings: Hydra needs its flags first, people write them anywhere.
 
     Raises:
         UserError: For an unknown flag, or one without its value.
     """
-    from hydra._internal.utils import get_args_parser
+    from lossheads.runs.config import argument_parser
 
-    parser = get_args_parser()
+    parser = argument_parser()
     parser.error = _refuse_flag  # type: ignore[method-assign]
     settings = list(parser.parse_intermixed_args(list(words)).overrides)
     flags = list(words)
     for setting in settings:
         flags.remove(setting)
-    return [*flags, *settings]
+    return flags, settings
 
 
 def _refuse_flag(message: str) -> NoReturn:
@@ -106,40 +107,40 @@ def _refuse_flag(message: str) -> NoReturn:
 
 
 def refuse_claim(words: Iterable[str]) -> None:
-    """A claim is no group that a run chooses from: it trains runs of its own.
+    """Refuse to select a claim for a run: a claim trains its own runs.
 
     Raises:
-        UserError: If one of the settings chooses a claim.
+        UserError: If one of the settings selects a claim.
     """
     for word in words:
         if re.match(r"[+~]*claim[=.@]|~claim$", word):
             named = re.fullmatch(r"\W*\w+=([\w-]+)", word)
             name = named[1] if named else "NAME"
             raise UserError(
-                f"train got {word}: a claim trains runs of its own, and is no choice for one; use "
-                f"lossheads claim run {name}"
+                f"train got {word}: a claim trains its own runs and cannot be selected for one "
+                f"run; use lossheads claim run {name}"
             )
 
 
 def refuse_two_lengths(words: Iterable[str]) -> None:
-    """Steps go before epochs, in silence where a file gives one of them; typed, they contradict.
+    """Refuse both steps and epochs on the command line; in files, steps override epochs silently.
 
     Raises:
         UserError: If the settings give both, neither of them null.
     """
-    typed = [word.lstrip("+").partition("=") for word in words]
-    given = {key: value for key, _, value in typed}  # the last word counts
+    pairs = [word.lstrip("+").partition("=") for word in words]
+    given = {key: value for key, _, value in pairs}  # the last one counts
     steps, epochs = given.get("training.steps"), given.get("training.epochs")
     if epochs and steps not in (None, "null"):
         raise UserError(
-            f"train got training.steps={steps} and training.epochs={epochs}: steps are counted "
-            f"instead of epochs; leave one of the two out"
+            f"train got training.steps={steps} and training.epochs={epochs}: steps override "
+            "epochs; omit one of the two"
         )
 
 
 def tidy_completion(commands: Iterable[str]) -> None:
-    """Take our command's name out of the line that Hydra completes: it expects overrides only."""
+    """Remove our command's name from the line that Hydra completes: it expects overrides only."""
     line = os.environ.get("COMP_LINE")
     if line is not None:
-        words = "|".join(commands)
-        os.environ["COMP_LINE"] = re.sub(rf"^(\S+)\s+(?:{words})(?=\s)", r"\1", line)
+        names = "|".join(commands)
+        os.environ["COMP_LINE"] = re.sub(rf"^(\S+)\s+(?:{names})(?=\s)", r"\1", line)

@@ -1,4 +1,4 @@
-"""Pictures composed of Fashion-MNIST's garments: several labels with real pixels."""
+"""Pictures composed of Fashion-MNIST's garments: several labels, real pixels."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +8,12 @@ import torch
 from numpy.typing import NDArray
 
 from lossheads.datasets import garments
-from lossheads.datasets.checks import check_number, check_size, check_whole
+from lossheads.datasets.cache import Bytes
+from lossheads.datasets.checks import check_integer, check_integer_choice, check_number
 from lossheads.datasets.dataset import Dataset, Provenance, Split
-from lossheads.datasets.drawing import drawn, stream
+from lossheads.datasets.drawing import drawn_provenance, random_stream
 from lossheads.datasets.fashion_mnist import pixels
 from lossheads.datasets.garments import Garments, read_garments
-from lossheads.datasets.storing import Bytes
 from lossheads.errors import UserError
 from lossheads.outcomes import AnyOf, EachOneOf
 
@@ -48,16 +48,16 @@ class Canvas:
     seed: int
 
     def __post_init__(self) -> None:
-        check_whole("canvas", SIDE, size=self.size)
-        check_whole("canvas", 1, train=self.train, val=self.val, test=self.test)
-        check_whole("canvas", 0, seed=self.seed)
+        check_integer("canvas", SIDE, size=self.size)
+        check_integer("canvas", 1, train=self.train, val=self.val, test=self.test)
+        check_integer("canvas", 0, seed=self.seed)
         check_number("canvas", 0, 1, empty=self.empty)
-        check_whole("canvas", 1, len(garments.NAMES), most=self.most)
+        check_integer("canvas", 1, len(garments.NAMES), most=self.most)
         cells = (self.size // SIDE) ** 2
         if self.most > cells:
             raise UserError(
-                f"canvas got most={self.most} garments of {SIDE} pixels on size={self.size}: "
-                f"without overlap it has room for {cells}; enlarge size or lower most"
+                f"canvas: most must be at most {cells} for size={self.size}, got {self.most}: more "
+                f"garments of {SIDE} pixels would overlap; enlarge size or lower most"
             )
 
     @property
@@ -65,10 +65,10 @@ class Canvas:
         return AnyOf(len(garments.NAMES))
 
     def load(self, data_dir: Path | None, cache: Path) -> Dataset:
-        """See `DatasetSource.load`; `read_garments` says where the files are sought."""
+        """See `DatasetSource.load`; `read_garments` documents where the files are searched."""
         parts = read_garments(data_dir, cache)
         train, val, test = (
-            self._split(parts[part], rows, stream(self.seed, part))
+            self._split(parts[part], rows, random_stream(self.seed, part))
             for part, rows in (("train", self.train), ("val", self.val), ("test", self.test))
         )
         return Dataset(
@@ -135,11 +135,11 @@ class Quadrants:
     seed: int
 
     def __post_init__(self) -> None:
-        check_whole("quadrants", 1, rows=self.rows, columns=self.columns)
-        check_whole("quadrants", 1, train=self.train, val=self.val, test=self.test)
-        check_whole("quadrants", 0, seed=self.seed)
-        check_whole("quadrants", 1, len(garments.NAMES), garments=self.garments)
-        check_size("quadrants", (28, 14, 7), tile=self.tile)
+        check_integer("quadrants", 1, rows=self.rows, columns=self.columns)
+        check_integer("quadrants", 1, train=self.train, val=self.val, test=self.test)
+        check_integer("quadrants", 0, seed=self.seed)
+        check_integer("quadrants", 1, len(garments.NAMES), garments=self.garments)
+        check_integer_choice("quadrants", (28, 14, 7), tile=self.tile)
         check_number("quadrants", 0.001, 0.999, background=self.background)
         check_number("quadrants", 1, 10_000, imbalance=self.imbalance)
 
@@ -154,10 +154,10 @@ class Quadrants:
         return np.concatenate([[self.background], rest])
 
     def load(self, data_dir: Path | None, cache: Path) -> Dataset:
-        """See `DatasetSource.load`; `read_garments` says where the files are sought."""
+        """See `DatasetSource.load`; `read_garments` documents where the files are searched."""
         parts = read_garments(data_dir, cache)
         train, val, test = (
-            self._split(parts[part], rows, stream(self.seed, part))
+            self._split(parts[part], rows, random_stream(self.seed, part))
             for part, rows in (("train", self.train), ("val", self.val), ("test", self.test))
         )
         return Dataset(
@@ -184,8 +184,8 @@ class Quadrants:
 
 def composed(name: str, seed: int, splits: tuple[Split, Split, Split]) -> Provenance:
     """Provenance of pictures made of garments: the checksum is of the pictures and labels."""
-    made = drawn(name, seed, splits, origin=f"composed of {garments.ORIGIN}")
-    return Provenance(made.name, made.origin, made.checksum, garments.LICENCE)
+    source = drawn_provenance(name, seed, splits, origin=f"composed of {garments.ORIGIN}")
+    return Provenance(source.name, source.origin, source.checksum, garments.LICENCE)
 
 
 def _first_of_shuffled(rng: np.random.Generator, rows: int, n: int, most: int) -> Whole:

@@ -1,6 +1,6 @@
-"""A dataset: outcome, three splits, provenance. Plain tensors; `to` makes them resident.
+"""A dataset: outcome, three splits, provenance. Plain tensors; `to` moves them to a device.
 
-A *source* is the cheap, frozen description that a YAML file builds. It knows its outcome before
+A *source* is the frozen description that a YAML file builds. It knows its outcome before
 anything is read, so that a head that does not fit is refused early; `load` reads or draws.
 """
 
@@ -49,7 +49,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where the data come from: name, origin in words, checksum of what was used, licence."""
+    """Where the data come from: name, origin, checksum of what was used, licence."""
 
     name: str
     origin: str
@@ -62,10 +62,10 @@ class Dataset:
     """One outcome, three splits that share no example, names, provenance.
 
     Attributes:
-        outliers: Named inputs (N, ...) that belong to no class; for detection metrics only.
+        outliers: Named inputs (N, ...) that belong to no class, for out-of-distribution metrics.
         bayes_score: Best reachable accuracy_score on the test distribution, where known.
         none_class: Class that was trained to mean "none of the others", where there is one.
-        notes: What is odd about these examples, a sentence each: told, and kept with results.
+        notes: Warnings about these examples, a sentence each: printed, and kept with results.
     """
 
     outcome: Outcome
@@ -100,7 +100,7 @@ class Dataset:
         return tuple(self.train.inputs.shape[1:])
 
     def to(self, device: torch.device) -> "Dataset":
-        """The same dataset, resident on `device`."""
+        """The same dataset on `device`."""
         return replace(
             self,
             train=self.train.to(device),
@@ -111,7 +111,7 @@ class Dataset:
 
 
 class DatasetSource(Protocol):
-    """What a file in configs/dataset builds: cheap to make, knows its outcome before reading."""
+    """What a file in configs/dataset builds: cheap to build, knows its outcome before reading."""
 
     @property
     def outcome(self) -> Outcome:

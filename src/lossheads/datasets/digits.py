@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lossheads.datasets.checks import check_whole
+from lossheads.datasets.checks import check_integer
 from lossheads.datasets.dataset import Dataset, Provenance, Split
 from lossheads.outcomes import OneOf
 
@@ -41,7 +41,7 @@ class Digits:
     classes: int
 
     def __post_init__(self) -> None:
-        check_whole("digits", 2, 10, classes=self.classes)
+        check_integer("digits", 2, 10, classes=self.classes)
 
     @property
     def outcome(self) -> OneOf:

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from lossheads.datasets import garments
-from lossheads.datasets.checks import check_number, check_whole, check_word
+from lossheads.datasets.cache import Bytes
+from lossheads.datasets.checks import check_choice, check_integer, check_number
 from lossheads.datasets.dataset import Dataset, Provenance, Split
 from lossheads.datasets.garments import Garments, read_garments
-from lossheads.datasets.storing import Bytes
 from lossheads.errors import UserError
 from lossheads.outcomes import OneOf
 
@@ -41,14 +41,14 @@ class FashionMNIST:
     classes: int
 
     def __post_init__(self) -> None:
-        check_whole("fashion_mnist", 2, len(garments.NAMES), classes=self.classes)
+        check_integer("fashion_mnist", 2, len(garments.NAMES), classes=self.classes)
 
     @property
     def outcome(self) -> OneOf:
         return OneOf(self.classes)
 
     def load(self, data_dir: Path | None, cache: Path) -> Dataset:
-        """See `DatasetSource.load`; `read_garments` says where the files are sought."""
+        """See `DatasetSource.load`; `read_garments` documents where the files are searched."""
         parts = read_garments(data_dir, cache)
         return Dataset(
             outcome=self.outcome,
@@ -60,13 +60,13 @@ class FashionMNIST:
         )
 
     def _split(self, part: Garments) -> Split:
-        kept = part.classes < self.classes
-        return Split(pixels(part.images[kept]), torch.from_numpy(part.classes[kept]))
+        rows = part.classes < self.classes
+        return Split(pixels(part.images[rows]), torch.from_numpy(part.classes[rows]))
 
 
 @dataclass(frozen=True)
 class FashionMNISTPair:
-    """Two garments of Fashion-MNIST told apart, at a chosen share of positives.
+    """Two garments of Fashion-MNIST, at a chosen share of positives.
 
     The splits are those of `FashionMNIST`. In each of them the garment that is too frequent for
     `positive_rate` loses its last examples; nothing is drawn, so nothing depends on a seed.
@@ -83,12 +83,12 @@ class FashionMNISTPair:
     positive_rate: float
 
     def __post_init__(self) -> None:
-        check_word(
+        check_choice(
             "fashion_mnist_pair", garments.NAMES, negative=self.negative, positive=self.positive
         )
         if self.negative == self.positive:
             raise UserError(
-                f"fashion_mnist_pair got {self.positive} twice: it needs two different garments"
+                f"fashion_mnist_pair: negative and positive must differ, got {self.positive} twice"
             )
         check_number("fashion_mnist_pair", 0.001, 0.999, positive_rate=self.positive_rate)
 
@@ -97,7 +97,7 @@ class FashionMNISTPair:
         return OneOf(2)
 
     def load(self, data_dir: Path | None, cache: Path) -> Dataset:
-        """See `DatasetSource.load`; `read_garments` says where the files are sought."""
+        """See `DatasetSource.load`; `read_garments` documents where the files are searched."""
         parts = read_garments(data_dir, cache)
         return Dataset(
             outcome=self.outcome,
@@ -118,8 +118,8 @@ class FashionMNISTPair:
         negatives, positives = negatives[:most_negatives], positives[:most_positives]
         if len(negatives) == 0 or len(positives) == 0:
             raise UserError(
-                f"fashion_mnist_pair got positive_rate={self.positive_rate}: its {name} split "
-                f"would lose one garment altogether; choose a rate nearer to 0.5"
+                f"fashion_mnist_pair: positive_rate={self.positive_rate} leaves no example of one "
+                f"garment in the {name} split; choose a rate nearer to 0.5"
             )
         rows = np.sort(np.concatenate([negatives, positives]))
         labels = part.classes[rows] == garments.NAMES.index(self.positive)

@@ -1,4 +1,4 @@
-"""Some garments are learnt, the others and stranger things must be told from them."""
+"""Some garments are known classes; held-out garments, noise and digits are outliers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from lossheads.datasets import garments
-from lossheads.datasets.checks import check_whole, check_word
+from lossheads.datasets.cache import Bytes
+from lossheads.datasets.checks import check_choice, check_integer
 from lossheads.datasets.dataset import Dataset, Split
 from lossheads.datasets.digits import read_digits
-from lossheads.datasets.drawing import stream
+from lossheads.datasets.drawing import random_stream
 from lossheads.datasets.fashion_mnist import pixels, provenance
 from lossheads.datasets.garments import Garments, read_garments
-from lossheads.datasets.storing import Bytes
 from lossheads.errors import UserError
 from lossheads.outcomes import AnyOf, OneOf
 
@@ -40,7 +40,7 @@ class FashionMNISTKnown:
 
     Args:
         held_out: Names of the garments held out; at least two garments must remain.
-        none: How training hears of "nothing is here". `absent`: not at all, OneOf(C). `class`:
+        none: How "none of the classes" enters training. `absent`: not at all, OneOf(C). `class`:
             as one more class, the last of OneOf(C + 1). `zero_rows`: as rows with every label
             off, AnyOf(C). The examples are known training garments cut into 16 squares of 7 x 7
             pixels, shuffled: the same pixels, no garment. They add to the training split.
@@ -56,16 +56,16 @@ class FashionMNISTKnown:
     seed: int
 
     def __post_init__(self) -> None:
-        check_word(NAME, ("absent", "class", "zero_rows"), none=self.none)
-        check_whole(NAME, 1, none_examples=self.none_examples, noise_examples=self.noise_examples)
-        check_whole(NAME, 0, seed=self.seed)
+        check_choice(NAME, ("absent", "class", "zero_rows"), none=self.none)
+        check_integer(NAME, 1, none_examples=self.none_examples, noise_examples=self.noise_examples)
+        check_integer(NAME, 0, seed=self.seed)
         if isinstance(self.held_out, str) or not 1 <= len(set(self.held_out)) <= 8:
             raise UserError(
-                f"{NAME} got held_out={self.held_out}: it needs a list of one to eight different "
-                f"garments, so that at least two remain"
+                f"{NAME}: held_out must be a list of 1 to 8 different garments, so that at least 2 "
+                f"remain, got {self.held_out}"
             )
         for garment in self.held_out:
-            check_word(NAME, garments.NAMES, held_out=garment)
+            check_choice(NAME, garments.NAMES, held_out=garment)
 
     @property
     def outcome(self) -> OneOf | AnyOf:
@@ -74,26 +74,26 @@ class FashionMNISTKnown:
 
     @property
     def known(self) -> tuple[str, ...]:
-        """Garments that are learnt, in the published order."""
+        """The known garments, in the published order."""
         return tuple(name for name in garments.NAMES if name not in self.held_out)
 
     def load(self, data_dir: Path | None, cache: Path) -> Dataset:
-        """See `DatasetSource.load`; `read_garments` says where the files are sought."""
+        """See `DatasetSource.load`; `read_garments` documents where the files are searched."""
         parts = read_garments(data_dir, cache)
-        train = self._known(parts["train"])
+        train = self._known_part(parts["train"])
         outliers = {"held_out": self._held_out(parts["test"]), **self._outliers(train.images)}
         return Dataset(
             outcome=self.outcome,
             train=self._training_split(train),
-            val=self._split(self._known(parts["val"])),
-            test=self._split(self._known(parts["test"])),
+            val=self._split(self._known_part(parts["val"])),
+            test=self._split(self._known_part(parts["test"])),
             class_names=self.known + ("none",) * (self.none == "class"),
             provenance=provenance(NAME),
             outliers=outliers,
             none_class=len(self.known) if self.none == "class" else None,
         )
 
-    def _known(self, part: Garments) -> Garments:
+    def _known_part(self, part: Garments) -> Garments:
         """The known garments of a split, their classes renumbered without gaps."""
         number = np.full(len(garments.NAMES), -1)
         number[[garments.NAMES.index(name) for name in self.known]] = np.arange(len(self.known))
@@ -108,14 +108,14 @@ class FashionMNISTKnown:
         classes = torch.from_numpy(part.classes)
         if self.none != "zero_rows":
             return Split(pixels(part.images), classes)
-        # One column per class; row C of this table is the all-off row of "nothing is here".
+        # One column per class; row C of this table is the all-off row of "none of the classes".
         table = torch.eye(len(self.known) + 1, len(self.known), dtype=torch.bool)
         return Split(pixels(part.images), table[classes])
 
     def _training_split(self, part: Garments) -> Split:
         if self.none == "absent":
             return self._split(part)
-        rng = stream(self.seed, "train")
+        rng = random_stream(self.seed, "train")
         chosen = rng.integers(0, len(part.images), self.none_examples)
         nothing = _shuffled_squares(part.images[chosen], rng)
         images = np.concatenate([part.images, nothing])
@@ -123,7 +123,7 @@ class FashionMNISTKnown:
         return self._split(Garments(images, classes))
 
     def _outliers(self, train_images: Bytes) -> dict[str, Tensor]:
-        rng = stream(self.seed, "test")
+        rng = random_stream(self.seed, "test")
         shape = (self.noise_examples, 1, 28, 28)
         mean, deviation = train_images.mean() / 255, train_images.std() / 255
         uniform = rng.random(shape, dtype=np.float32)

@@ -1,7 +1,7 @@
-"""Ways to get Fashion-MNIST's files over a network, each in a folder that the caller throws away.
+"""Downloads of Fashion-MNIST's files, each into a temporary folder of the caller.
 
-Both run in a process of their own: time is bounded whatever the network does, nothing reaches
-the terminal, and the five seconds that importing torchvision takes are paid only here.
+Both run in a process of their own: their time is limited, they print nothing, and the five
+seconds that importing torchvision takes are spent only here.
 """
 
 import os
@@ -22,11 +22,11 @@ FashionMNIST(sys.argv[1], download=True)
 
 
 class FetchFailed(Exception):
-    """This way does not lead to the files; the text says why, on one line."""
+    """The files could not be downloaded; the message says why, in one line."""
 
 
 def from_torchvision(folder: Path) -> Path:
-    """Let torchvision download into `folder`; the folder that then holds the archives."""
+    """Let torchvision download into `folder`; returns the folder of the archives."""
     _run(
         [sys.executable, "-u", "-c", _TORCHVISION, str(folder)], folder
     )  # -u: its error comes last
@@ -37,7 +37,7 @@ def from_debian(folder: Path) -> Path:
     """Download and unpack Debian's package in `folder`, without root and without installing it."""
     for program in ("apt-get", "dpkg-deb"):
         if shutil.which(program) is None:
-            raise FetchFailed(f"{program} is not here")
+            raise FetchFailed(f"{program} is not installed")
     # Machines without package lists (most containers) get lists of their own, in `folder`.
     lists, archives = folder / "lists", folder / "archives"
     own = [f"-oDir::State::Lists={lists}", f"-oDir::Cache={archives}"]

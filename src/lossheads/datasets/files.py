@@ -11,32 +11,36 @@ import PIL
 import torch
 from numpy.typing import NDArray
 
-from lossheads.datasets.checks import check_number, check_size, check_whole, check_word
+from lossheads.datasets.cache import cached_array_if_possible
+from lossheads.datasets.checks import (
+    check_choice,
+    check_integer,
+    check_integer_choice,
+    check_number,
+)
 from lossheads.datasets.dataset import Dataset, Provenance, Split
 from lossheads.datasets.images import Pixels
-from lossheads.datasets.storing import stored_if_possible
 from lossheads.datasets.tables import Kind, Table, read_csv, read_folder, read_npz
 from lossheads.errors import UserError
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf, Outcome
 
-# The arguments of `Files` are settings: sentences name them as the command line does.
 READS = (
     "an .npz, a .csv beside images, or a folder with one folder of images per class, named with "
     "dataset.path=…"
 )
 
-_NAMED = 5  # classes named in a sentence that counts them
+_MAX_NAMED = 5  # classes named in a sentence that counts them
 
 
 @dataclass(frozen=True)
 class Files:
-    """Examples from files, split at random, nothing guessed about what the labels mean.
+    """Examples from files, split at random; `kind` states what the labels mean.
 
     Args:
         path: What to read, by its name: `*.npz` (arrays `inputs` (N, D) or (N, channels, H, W),
             `labels`, optional `class_names`; never pickled objects), `*.csv` (labels beside
             images), or a folder (of one folder of images per class). `read_npz`, `read_csv` and
-            `read_folder` say more. None builds, but refuses to be read.
+            `read_folder` say more. None can be built but not read.
         kind: What the labels mean: `one_of` int or words (N,), `any_of` 0 / 1 (N, L),
             `each_one_of` int or words (N, S). A folder can only be `one_of`.
         class_names: Names in the order of their numbers; None for those that the file gives, or
@@ -58,19 +62,19 @@ class Files:
 
     def __post_init__(self) -> None:
         if self.path is not None and not isinstance(self.path, str):
-            raise UserError(f"files got path={self.path}: it needs the name of a file or folder")
-        check_word("files", ("one_of", "any_of", "each_one_of"), kind=self.kind)
-        check_size("files", (1, 3), channels=self.channels)
+            raise UserError(f"files: path must be the name of a file or folder, got {self.path}")
+        check_choice("files", ("one_of", "any_of", "each_one_of"), kind=self.kind)
+        check_integer_choice("files", (1, 3), channels=self.channels)
         check_number("files", 0.001, 0.998, val_share=self.val_share, test_share=self.test_share)
         both = {"val_share + test_share": self.val_share + self.test_share}
         check_number("files", 0.002, 0.999, **both)
-        check_whole("files", 0, seed=self.seed)
+        check_integer("files", 0, seed=self.seed)
         if not isinstance(self.class_names, list | tuple | None):
-            raise UserError(f"files got class_names={self.class_names}: it needs a list of names")
+            raise UserError(f"files: class_names must be a list of names, got {self.class_names}")
         if self.resize is not None:
             if not isinstance(self.resize, list | tuple) or len(self.resize) != 2:
-                raise UserError(f"files got resize={self.resize}: it needs [height,width]")
-            check_whole("files", 1, 4096, height=self.resize[0], width=self.resize[1])
+                raise UserError(f"files: resize must be [height,width], got {self.resize}")
+            check_integer("files", 1, 4096, height=self.resize[0], width=self.resize[1])
 
     @property
     def outcome(self) -> Outcome:
@@ -89,8 +93,8 @@ class Files:
             digest.update(path.read_bytes())
         for image in self._table().images:
             file_stat = image.stat() if image.exists() else None  # a missing one is refused by name
-            known = f"{file_stat.st_size} {file_stat.st_mtime_ns}" if file_stat else "missing"
-            digest.update(f"{image} {known}\n".encode())
+            state = f"{file_stat.st_size} {file_stat.st_mtime_ns}" if file_stat else "missing"
+            digest.update(f"{image} {state}\n".encode())
         return digest.hexdigest()[:16]
 
     def load(self, data_dir: Path | None, cache: Path) -> Dataset:
@@ -105,7 +109,7 @@ class Files:
         table = self._table()
         outcome = _outcome(self.kind, table)
         _refuse_labels(table, outcome)
-        inputs = table.inputs(lambda decode: self._kept(cache, decode))
+        inputs = table.inputs(lambda decode: self._cached_pixels(cache, decode))
         _refuse_inputs(table, inputs)
         order = np.random.default_rng(self.seed).permutation(len(inputs))
         tests, vals = (round(len(inputs) * share) for share in (self.test_share, self.val_share))
@@ -125,7 +129,7 @@ class Files:
                 checksum=_checksum(inputs, table.labels),
                 licence="the user's own",
             ),
-            notes=_unmeasured(table, outcome, {"val": parts[1], "test": parts[0]}),
+            notes=_missing_class_notes(table, outcome, {"val": parts[1], "test": parts[0]}),
         )
 
     def _refuse_empty(self, table: Table, sizes: Sequence[int]) -> None:
@@ -138,31 +142,31 @@ class Files:
                 f"at least 1; add examples or change the shares"
             )
 
-    def _kept(self, cache: Path, decode: Callable[[], Pixels]) -> Pixels:
-        """What `decode` gives, from its copy in `cache` while no file and no setting changed."""
+    def _cached_pixels(self, cache: Path, decode: Callable[[], Pixels]) -> Pixels:
+        """The result of `decode`, from its copy in `cache` while no file and no setting changed."""
         path = Path(str(self.path)).expanduser().resolve()
         state = [self.fingerprint(), self.channels, self.resize, PIL.__version__]
-        return stored_if_possible(cache, f"files-{_digits(path)}", _digits(state), decode)
+        return cached_array_if_possible(cache, f"files-{_digits(path)}", _digits(state), decode)
 
     def _table(self) -> Table:
         if self.path is None:
-            raise UserError(f"files got no path: it needs {READS}")
+            raise UserError(f"files: path must be set; it names {READS}")
         path = Path(self.path).expanduser()
         names = None if self.class_names is None else tuple(map(str, self.class_names))
         if path.is_dir():
             if self.kind != "one_of":
                 raise UserError(
-                    f"files got kind={self.kind} for the folder {path}: folders name one class per "
-                    f"image; use dataset.kind=one_of, or a .csv"
+                    f"files: kind must be one_of for the folder {path}, got {self.kind}: folders "
+                    "name one class per image; use dataset.kind=one_of, or a .csv"
                 )
             return read_folder(path, names, self.channels, self.resize)
         if not path.is_file():
-            raise UserError(f"files found nothing at {path}: it needs {READS}")
+            raise UserError(f"files found nothing at {path}: path names {READS}")
         if path.suffix == ".npz":
             return read_npz(path, self.kind, names)
         if path.suffix == ".csv":
             return read_csv(path, self.kind, names, self.channels, self.resize)
-        raise UserError(f"files got path={path}: it needs {READS}")
+        raise UserError(f"files cannot read {path}: path names {READS}")
 
 
 def _digits(words: object) -> str:
@@ -179,11 +183,11 @@ def _outcome(kind: Kind, table: Table) -> Outcome:
     names = table.class_names
     if len(names) < 2 and kind != "any_of":
         raise UserError(
-            f"{table.source} has one class only ({', '.join(names) or 'without a name'}): telling "
-            f"apart needs at least two"
+            f"{table.source} has one class only ({', '.join(names) or 'without a name'}): "
+            "classification needs at least 2"
         )
     if len(set(names)) < len(names):
-        raise UserError(f"{table.source} names classes {', '.join(names)}: each may occur once")
+        raise UserError(f"{table.source}: class names must differ, got {', '.join(names)}")
     if kind == "any_of":
         return AnyOf(table.labels.shape[1])
     return OneOf(len(names)) if kind == "one_of" else EachOneOf(table.labels.shape[1], len(names))
@@ -198,19 +202,19 @@ def _refuse_labels(table: Table, outcome: Outcome) -> None:
         if wrong.any():
             row = int(np.argwhere(wrong)[0][0])
             raise UserError(
-                f"{table.row(row)} has label {table.labels[row].tolist()}: labels lie in "
+                f"{table.row(row)} has label {table.labels[row].tolist()}: labels must be in "
                 f"0 … {outcome.n - 1}, one per class ({', '.join(names)})"
             )
     empty = ", ".join(_without_example(table.labels, table, outcome))
     if empty:
         raise UserError(
-            f"{table.source} has no example of {empty}: nothing can be learnt or "
-            f"measured about a class without examples; leave it out"
+            f"{table.source} has no example of {empty}: a class without "
+            f"examples can be neither learnt nor evaluated; leave it out"
         )
 
 
 def _without_example(labels: NDArray[Any], table: Table, outcome: Outcome) -> list[str]:
-    """Names of the classes or labels that never occur in `labels`, over all sets."""
+    """Names of the classes or labels that never occur in `labels`, over all groups."""
     if isinstance(outcome, AnyOf):
         counts = labels.sum(axis=0)
     else:
@@ -222,10 +226,10 @@ def _refuse_inputs(table: Table, inputs: NDArray[np.float32]) -> None:
     if len(inputs) != len(table.labels) or inputs.ndim not in (2, 4):
         raise UserError(
             f"{table.source} has inputs of shape {inputs.shape} for {len(table.labels)} labels: "
-            f"inputs are (N, D), or images (N, channels, H, W), one row per label"
+            f"inputs must be (N, D), or images (N, channels, H, W), one row per label"
         )
     if 0 in inputs.shape:
-        raise UserError(f"{table.source} has inputs of shape {inputs.shape}: nothing to look at")
+        raise UserError(f"{table.source}: inputs must not be empty, got shape {inputs.shape}")
     if (
         inputs.ndim == 4
         and inputs.shape[3] in (1, 3, 4)
@@ -240,7 +244,7 @@ def _refuse_inputs(table: Table, inputs: NDArray[np.float32]) -> None:
         row = int(np.flatnonzero(~finite)[0])
         raise UserError(
             f"{table.row(row)} has inputs that are not finite, as have {(~finite).sum() - 1} other "
-            f"rows: NaN and infinity would spoil every weight; remove or replace them"
+            f"rows: training needs finite numbers; remove or replace NaN and infinity"
         )
 
 
@@ -250,23 +254,23 @@ def _refuse_untrained(table: Table, outcome: Outcome, train: NDArray[np.int64]) 
         raise UserError(
             f"{table.source} has so few examples of {lost} that none is among the "
             f"{len(train)} that train: add examples, lower dataset.val_share and "
-            f"dataset.test_share, or take another dataset.seed"
+            f"dataset.test_share, or choose another dataset.seed"
         )
 
 
-def _unmeasured(
+def _missing_class_notes(
     table: Table, outcome: Outcome, parts: Mapping[str, NDArray[np.int64]]
 ) -> tuple[str, ...]:
-    """Which classes have no example in a split that is measured, a sentence for each split."""
+    """Which classes have no example in validation or test, a sentence for each split."""
     notes = []
     for part, rows in parts.items():
         lost = _without_example(table.labels[rows], table, outcome)
         if lost:
-            named = ", ".join(lost[:_NAMED]) + (" …" if len(lost) > _NAMED else "")
+            named = ", ".join(lost[:_MAX_NAMED]) + (" …" if len(lost) > _MAX_NAMED else "")
             notes.append(
                 f"no example of {len(lost)} of {outcome.n} classes ({named}) is among the "
-                f"{len(rows)} of the {part} split, so nothing is measured on those; bring more "
-                f"examples, enlarge dataset.{part}_share or take another dataset.seed"
+                f"{len(rows)} of the {part} split, so these are not evaluated; add "
+                f"examples, raise dataset.{part}_share or choose another dataset.seed"
             )
     return tuple(notes)
 

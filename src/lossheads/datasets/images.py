@@ -1,4 +1,4 @@
-"""Images in the user's own files: decoded, resized, all of one size."""
+"""Images in the user's own files: decoded, resized, checked to have one size."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +30,7 @@ def pixels(
             )
             raise UserError(
                 f"{place} is {height} x {width} pixels, the first image {first_height} x "
-                f"{first_width}: all must be alike; give dataset.resize=[height,width]"
+                f"{first_width}: all images must have one size; set dataset.resize=[height,width]"
             )
     return np.stack(pictures).reshape(len(files), *pictures[0].shape[:2], channels)
 
@@ -38,15 +38,14 @@ def pixels(
 def _image(file: Path, place: str, channels: int, resize: Sequence[int] | None) -> Pixels:
     try:
         with Image.open(file) as image:
-            # Pillow would cut deeper pixels off at 255 without a word.
+            # Pillow would silently clip deeper pixels at 255.
             deep = image.mode.startswith(("I", "F"))
             picture = image.convert("L" if channels == 1 else "RGB")
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{place}: the image {file} cannot be read ({reason(error)})") from error
     if deep:
         raise UserError(
-            f"{place}: the image {file} has more than 8 bits per pixel: bring such data as an .npz "
-            f"of floats"
+            f"{place}: the image {file} has more than 8 bits per pixel; use an .npz file of floats"
         )
     if resize is not None:
         picture = picture.resize((resize[1], resize[0]), Image.Resampling.BILINEAR)

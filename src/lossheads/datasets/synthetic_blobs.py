@@ -7,10 +7,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lossheads.datasets.checks import check_number, check_whole, shares_of
+from lossheads.datasets.checks import check_integer, check_number, class_shares
 from lossheads.datasets.dataset import Dataset, Split
-from lossheads.datasets.drawing import drawn, stream
-from lossheads.datasets.gaussians import Floats, draw, equidistant_bayes, orthogonal, posterior
+from lossheads.datasets.drawing import (
+    Floats,
+    draw,
+    drawn_provenance,
+    equidistant_bayes,
+    orthogonal,
+    posterior,
+    random_stream,
+)
 from lossheads.errors import UserError
 from lossheads.outcomes import OneOf
 
@@ -42,16 +49,16 @@ class SyntheticBlobs:
 
     def __post_init__(self) -> None:
         name = "synthetic_blobs"
-        check_whole(name, 2, classes=self.classes, dimensions=self.dimensions)
-        check_whole(name, 1, train=self.train, val=self.val, test=self.test)
-        check_whole(name, 0, seed=self.seed)
+        check_integer(name, 2, classes=self.classes, dimensions=self.dimensions)
+        check_integer(name, 1, train=self.train, val=self.val, test=self.test)
+        check_integer(name, 0, seed=self.seed)
         check_number(name, 0.01, 40, separation=self.separation)
         if self.dimensions < self.classes:
             raise UserError(
-                f"{name} got dimensions={self.dimensions} for {self.classes} classes: each "
-                f"class needs its own direction, so take at least {self.classes}"
+                f"{name}: dimensions must be at least {self.classes} for {self.classes} classes, "
+                f"one direction per class, got {self.dimensions}"
             )
-        shares_of(name, self.shares, self.classes)
+        class_shares(name, self.shares, self.classes)
 
     @property
     def outcome(self) -> OneOf:
@@ -59,19 +66,19 @@ class SyntheticBlobs:
 
     def load(self, data_dir: Path | None, cache: Path) -> Dataset:
         """See `DatasetSource.load`; draws, and touches neither folder."""
-        shares = shares_of("synthetic_blobs", self.shares, self.classes)
+        shares = class_shares("synthetic_blobs", self.shares, self.classes)
         amplitude = self.separation / np.sqrt(2)
         means = amplitude * orthogonal(self.dimensions, self.seed)[: self.classes]
-        train = mixture_split(means, shares, self.train, stream(self.seed, "train"))
-        val = mixture_split(means, shares, self.val, stream(self.seed, "val"))
-        test = mixture_split(means, shares, self.test, stream(self.seed, "test"))
+        train = mixture_split(means, shares, self.train, random_stream(self.seed, "train"))
+        val = mixture_split(means, shares, self.val, random_stream(self.seed, "val"))
+        test = mixture_split(means, shares, self.test, random_stream(self.seed, "test"))
         return Dataset(
             outcome=self.outcome,
             train=train,
             val=val,
             test=test,
             class_names=tuple(f"blob {k}" for k in range(self.classes)),
-            provenance=drawn("synthetic_blobs", self.seed, (train, val, test)),
+            provenance=drawn_provenance("synthetic_blobs", self.seed, (train, val, test)),
             bayes_score=equidistant_bayes(self.separation, shares),
         )
 

@@ -10,10 +10,15 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from lossheads.datasets.checks import check_number, check_whole, check_word, shares_of
+from lossheads.datasets.checks import check_choice, check_integer, check_number, class_shares
 from lossheads.datasets.dataset import Dataset, Split
-from lossheads.datasets.drawing import drawn, stream
-from lossheads.datasets.gaussians import Floats, equidistant_bayes, orthogonal
+from lossheads.datasets.drawing import (
+    Floats,
+    drawn_provenance,
+    equidistant_bayes,
+    orthogonal,
+    random_stream,
+)
 from lossheads.outcomes import EachOneOf
 
 NAME = "synthetic_groups"
@@ -57,13 +62,13 @@ class SyntheticGroups:
     seed: int
 
     def __post_init__(self) -> None:
-        check_whole(NAME, 1, groups=self.groups, train=self.train, val=self.val, test=self.test)
-        check_whole(NAME, 2, classes=self.classes)
-        check_whole(NAME, 0, seed=self.seed)
+        check_integer(NAME, 1, groups=self.groups, train=self.train, val=self.val, test=self.test)
+        check_integer(NAME, 2, classes=self.classes)
+        check_integer(NAME, 0, seed=self.seed)
         check_number(NAME, 0.01, 40, separation=self.separation)
         check_number(NAME, 0, 1, smoothing=self.smoothing)
-        check_word(NAME, ("hard", "smoothed", "soft"), labels=self.labels)
-        shares_of(NAME, self.shares, self.classes)
+        check_choice(NAME, ("hard", "smoothed", "soft"), labels=self.labels)
+        class_shares(NAME, self.shares, self.classes)
 
     @property
     def outcome(self) -> EachOneOf:
@@ -71,7 +76,7 @@ class SyntheticGroups:
 
     def load(self, data_dir: Path | None, cache: Path) -> Dataset:
         """See `DatasetSource.load`; draws, and touches neither folder."""
-        shares = shares_of(NAME, self.shares, self.classes)
+        shares = class_shares(NAME, self.shares, self.classes)
         turn = orthogonal(self.groups, self.seed), orthogonal(self.classes, self.seed)
         train, val, test = (
             self._split(part, rows, shares, turn)
@@ -83,12 +88,12 @@ class SyntheticGroups:
             val=val,
             test=test,
             class_names=tuple(f"class {k}" for k in range(self.classes)),
-            provenance=drawn(NAME, self.seed, (train, val, test)),
+            provenance=drawn_provenance(NAME, self.seed, (train, val, test)),
             bayes_score=equidistant_bayes(self.separation, shares),
         )
 
     def _split(self, part: str, rows: int, shares: Floats, turn: tuple[Floats, Floats]) -> Split:
-        rng = stream(self.seed, part)
+        rng = random_stream(self.seed, part)
         amplitude = self.separation / np.sqrt(2)
         classes = rng.choice(self.classes, size=(rows, self.groups), p=shares)
         one_hot = np.eye(self.classes)[classes]

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import expit, ndtr
 
-from lossheads.datasets.checks import check_number, check_whole, check_word
+from lossheads.datasets.checks import check_choice, check_integer, check_number
 from lossheads.datasets.dataset import Dataset, Split
-from lossheads.datasets.drawing import drawn, stream
-from lossheads.datasets.gaussians import Floats
+from lossheads.datasets.drawing import Floats, drawn_provenance, random_stream
 from lossheads.errors import UserError
 from lossheads.outcomes import AnyOf
 
@@ -64,14 +63,14 @@ class SyntheticMultilabel:
     seed: int
 
     def __post_init__(self) -> None:
-        check_whole(NAME, 1, 1_000, labels=self.labels)
-        check_whole(NAME, 2, dimensions=self.dimensions)
-        check_whole(NAME, 1, train=self.train, val=self.val, test=self.test)
-        check_whole(NAME, 0, seed=self.seed)
+        check_integer(NAME, 1, 1_000, labels=self.labels)
+        check_integer(NAME, 2, dimensions=self.dimensions)
+        check_integer(NAME, 1, train=self.train, val=self.val, test=self.test)
+        check_integer(NAME, 0, seed=self.seed)
         check_number(NAME, 0, 1, correlation=self.correlation)
         if self.noise != 0:
             check_number(NAME, 0.01, 10, noise=self.noise)
-        check_word(NAME, ("hard", "soft"), training_labels=self.training_labels)
+        check_choice(NAME, ("hard", "soft"), training_labels=self.training_labels)
         self.prevalences()
 
     @property
@@ -84,8 +83,8 @@ class SyntheticMultilabel:
         ends = tuple(given) if isinstance(given, Sequence) else (given,)
         if len(ends) not in (1, 2):
             raise UserError(
-                f"{NAME} got {len(ends)} numbers as prevalence: it needs one, or the lower and the "
-                f"upper end of a range"
+                f"{NAME}: prevalence must be one number, or the lower and upper end of a range, "
+                f"got {len(ends)} numbers"
             )
         low, high = ends[0], ends[-1]
         check_number(NAME, 0.001, 0.999, prevalence=low)
@@ -106,20 +105,22 @@ class SyntheticMultilabel:
             val=val,
             test=test,
             class_names=tuple(f"label {k}" for k in range(self.labels)),
-            provenance=drawn(NAME, self.seed, (train, val, test)),
+            provenance=drawn_provenance(NAME, self.seed, (train, val, test)),
             bayes_score=_bayes_elementwise(thresholds, self.noise),
         )
 
     def _directions(self) -> Floats:
         """Unit vectors (L, D): a common one and one's own at right angles to it."""
-        draws = stream(self.seed, "structure").standard_normal((self.labels + 1, self.dimensions))
+        draws = random_stream(self.seed, "structure").standard_normal(
+            (self.labels + 1, self.dimensions)
+        )
         common = draws[0] / np.linalg.norm(draws[0])
         own = draws[1:] - np.outer(draws[1:] @ common, common)
         own /= np.linalg.norm(own, axis=1, keepdims=True)
         return np.asarray(np.sqrt(self.correlation) * common + np.sqrt(1 - self.correlation) * own)
 
     def _split(self, part: str, directions: Floats, thresholds: Floats, rows: int) -> Split:
-        rng = stream(self.seed, part)
+        rng = random_stream(self.seed, part)
         inputs = rng.standard_normal((rows, self.dimensions)).astype(np.float32)
         true_posterior = _on(inputs.astype(np.float64) @ directions.T - thresholds, self.noise)
         drawn_labels = rng.random(true_posterior.shape) < true_posterior

@@ -7,13 +7,14 @@ from typing import Literal
 import numpy as np
 from scipy.optimize import brentq
 
-from lossheads.datasets.checks import check_number, check_whole, check_word
+from lossheads.datasets.checks import check_choice, check_integer, check_number
 from lossheads.datasets.dataset import Dataset
-from lossheads.datasets.drawing import drawn, stream
-from lossheads.datasets.gaussians import (
+from lossheads.datasets.drawing import (
     Floats,
+    drawn_provenance,
     equidistant_bayes,
     orthogonal,
+    random_stream,
     tree_bayes,
     tree_means,
 )
@@ -22,8 +23,8 @@ from lossheads.errors import UserError
 from lossheads.outcomes import OneOf
 
 NAME = "synthetic_tree"
-LONGEST = 100  # standard deviations; beyond, nothing is ever confused
-MOST_CLASSES = 1_000
+MAX_BRANCH = 100  # standard deviations; beyond, nothing is ever confused
+MAX_CLASSES = 1_000
 
 
 @dataclass(frozen=True)
@@ -57,22 +58,22 @@ class SyntheticTree:
     seed: int
 
     def __post_init__(self) -> None:
-        check_word(NAME, ("tree", "flat"), shape=self.shape)
-        check_whole(NAME, 1, 10, depth=self.depth)
-        check_whole(NAME, 2, 10, branching=self.branching)
+        check_choice(NAME, ("tree", "flat"), shape=self.shape)
+        check_integer(NAME, 1, 10, depth=self.depth)
+        check_integer(NAME, 2, 10, branching=self.branching)
         check_number(NAME, 0.1, 10, separation=self.separation)
         check_number(NAME, 1, 10, growth=self.growth)
-        check_whole(NAME, 1, train=self.train, val=self.val, test=self.test)
-        check_whole(NAME, 0, seed=self.seed)
-        if self.separation * self.growth ** (self.depth - 1) > LONGEST:
+        check_integer(NAME, 1, train=self.train, val=self.val, test=self.test)
+        check_integer(NAME, 0, seed=self.seed)
+        if self.separation * self.growth ** (self.depth - 1) > MAX_BRANCH:
             raise UserError(
-                f"{NAME} got growth={self.growth} over depth={self.depth}: its top branches would "
-                f"be over {LONGEST} standard deviations long; lower one of the two"
+                f"{NAME}: growth={self.growth} with depth={self.depth} makes top branches "
+                f"over {MAX_BRANCH} standard deviations long; lower one of the two"
             )
-        if self.classes > MOST_CLASSES:
+        if self.classes > MAX_CLASSES:
             raise UserError(
-                f"{NAME} got branching={self.branching} and depth={self.depth}, so "
-                f"{self.classes:,} classes: it draws at most {MOST_CLASSES:,}; lower one of them"
+                f"{NAME}: branching ** depth must be at most {MAX_CLASSES:,} classes, got "
+                f"{self.branching} ** {self.depth} = {self.classes:,}; lower one of them"
             )
 
     @property
@@ -86,16 +87,16 @@ class SyntheticTree:
     def load(self, data_dir: Path | None, cache: Path) -> Dataset:
         """See `DatasetSource.load`; draws, and touches neither folder."""
         means, shares = self._means(), np.full(self.classes, 1 / self.classes)
-        train = mixture_split(means, shares, self.train, stream(self.seed, "train"))
-        val = mixture_split(means, shares, self.val, stream(self.seed, "val"))
-        test = mixture_split(means, shares, self.test, stream(self.seed, "test"))
+        train = mixture_split(means, shares, self.train, random_stream(self.seed, "train"))
+        val = mixture_split(means, shares, self.val, random_stream(self.seed, "val"))
+        test = mixture_split(means, shares, self.test, random_stream(self.seed, "test"))
         return Dataset(
             outcome=self.outcome,
             train=train,
             val=val,
             test=test,
             class_names=tuple(self._name(leaf) for leaf in range(self.classes)),
-            provenance=drawn(NAME, self.seed, (train, val, test)),
+            provenance=drawn_provenance(NAME, self.seed, (train, val, test)),
             bayes_score=tree_bayes(self._amplitudes(), self.branching),
         )
 

@@ -1,7 +1,7 @@
 """Labelled examples in the user's own files, read without trusting them.
 
-Each reader gives a `Table`: labels and class names at once, inputs when asked, and the name of
-each row as the user knows it, for sentences about what is wrong with it.
+Each reader returns a `Table`: labels and class names, inputs on demand, and the name of each row
+in the user's file, for error messages.
 """
 
 import csv
@@ -19,23 +19,23 @@ from lossheads.datasets.images import Pixels, pixels, scaled
 from lossheads.errors import UserError, near_matches, reason
 
 Kind = Literal["one_of", "any_of", "each_one_of"]
-Keep = Callable[[Callable[[], Pixels]], Pixels]
+PixelCache = Callable[[Callable[[], Pixels]], Pixels]
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
 
 
 @dataclass(frozen=True)
 class Table:
-    """Labels (N,), (N, S), or bool (N, L); `row(i)` names example i; `inputs(keep)` reads them.
+    """Labels (N,), (N, S), or bool (N, L); `row(i)` names example i; `inputs(cached)` reads them.
 
-    `images` are the files that `inputs` will open beside the table itself. It asks
-    `keep(decode)` for their pixels, which may know them from an earlier call.
+    `images` are the files that `inputs` will open beside the table itself. It gets
+    their pixels from `cached(decode)`, which may have them from an earlier call.
     """
 
     source: str
     labels: NDArray[Any]
     class_names: tuple[str, ...]
     row: Callable[[int], str]
-    inputs: Callable[[Keep], NDArray[np.float32]]
+    inputs: Callable[[PixelCache], NDArray[np.float32]]
     images: Sequence[Path] = ()
 
 
@@ -47,16 +47,16 @@ def read_npz(path: Path, kind: Kind, class_names: Sequence[str] | None) -> Table
     """
     arrays = _npz_arrays(path, ("labels", "class_names"))
     if "labels" not in arrays:
-        raise UserError(f"{path} has no array labels: it needs inputs and labels")
+        raise UserError(f"{path} must have the arrays inputs and labels; labels is missing")
     labels: NDArray[Any] = np.atleast_1d(arrays["labels"])
     given = arrays.get("class_names") if class_names is None else np.array(class_names)
     if kind == "any_of":
-        labels = _as_switches(path, labels)
+        labels = _as_binary_labels(path, labels)
     elif labels.dtype.kind == "U":
         given = np.unique(labels) if given is None else given
         labels = _as_numbers(path, labels, tuple(map(str, given.reshape(-1))))
     else:
-        _refuse_switches(path, kind, labels)
+        _refuse_binary_labels(path, kind, labels)
         labels = labels.astype(np.int64)
     names = _npz_names(path, kind, labels, given)
     return Table(
@@ -82,8 +82,8 @@ def read_folder(
         np.array(labels, dtype=np.int64),
         names,
         lambda i: str(files[i]),
-        lambda keep: scaled(
-            keep(lambda: pixels(files, [str(file) for file in files], channels, resize))
+        lambda cached: scaled(
+            cached(lambda: pixels(files, [str(file) for file in files], channels, resize))
         ),
         files,
     )
@@ -100,35 +100,55 @@ def read_csv(
 
     The first column is the image's path, from the table's folder. Then, for `one_of`, one
     column of class names; for `any_of`, one column per label, 0 or 1; for `each_one_of`, one
-    column of class names per set. Unless `class_names` are given, classes are the words found,
-    sorted, and labels are called as their columns.
+    column of class names per group. Unless `class_names` are given, classes are the words found,
+    sorted, and labels are named by their columns.
     """
     lines = _lines(path)
     header, rows = lines[0][1], lines[1:]
     places = [f"{path}, line {number}" for number, _ in rows]
     for place, (_, cells) in zip(places, rows, strict=True):
         if len(cells) != len(header):
-            raise UserError(f"{place} has {len(cells)} cells: its header has {len(header)}")
+            raise UserError(
+                f"{place} must have {len(header)} cells as its header, got {len(cells)}"
+            )
+    files = [path.parent / cells[0] for _, cells in rows]
+    _refuse_other_tables(path, kind, files, places)
     words = np.array([cells[1:] for _, cells in rows], dtype=np.str_).reshape(len(rows), -1)
     if kind == "one_of" and len(header) != 2:
         raise UserError(
-            f"{path} has {len(header) - 1} label columns: one_of needs one; for several use "
-            f"dataset.kind=any_of or dataset.kind=each_one_of"
+            f"{path} has {len(header) - 1} label columns: dataset.kind=one_of needs one; for "
+            "several use dataset.kind=any_of or dataset.kind=each_one_of"
         )
     found = header[1:] if kind == "any_of" else np.unique(words).tolist()
     names = tuple(class_names or found)
     labels: NDArray[Any]
-    labels = _switches(words, places) if kind == "any_of" else _numbers(words, names, places)
-    files = [path.parent / cells[0] for _, cells in rows]
+    labels = _binary_labels(words, places) if kind == "any_of" else _numbers(words, names, places)
     _refuse_repeats(files, places)
     return Table(
         str(path),
         labels[:, 0] if kind == "one_of" else labels,
         names,
         lambda i: places[i],
-        lambda keep: scaled(keep(lambda: pixels(files, places, channels, resize))),
+        lambda cached: scaled(cached(lambda: pixels(files, places, channels, resize))),
         files,
     )
+
+
+def _refuse_other_tables(
+    path: Path, kind: Kind, files: Sequence[Path], places: Sequence[str]
+) -> None:
+    """A table of measurements is the commonest other CSV: say what this reader takes."""
+    if files and files[0].suffix.lower() not in SUFFIXES and not files[0].is_file():
+        lines = {
+            "one_of": "file,label / images/1.png,cat",
+            "any_of": "file,sunny,indoors / images/1.png,1,0",
+            "each_one_of": "file,shape,colour / images/1.png,round,red",
+        }[kind]
+        raise UserError(
+            f"{places[0]} names {files[0].name!r}, which is no image file: a CSV lists images and "
+            f"labels, with two lines such as {lines}; for a table of numbers save arrays inputs "
+            f"and labels with numpy.savez and pass dataset.path={path.with_suffix('.npz').name}"
+        )
 
 
 def _npz_names(
@@ -140,7 +160,7 @@ def _npz_names(
     if count > labels.size:
         raise UserError(
             f"{path} holds the label {count - 1} among {labels.size}: most classes below it have "
-            f"no example; number the classes 0, 1, 2 …"
+            f"no example; number the classes 0, 1, 2, …"
         )
     return tuple(str(k) for k in range(count))
 
@@ -164,20 +184,19 @@ def _npz_arrays(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
 def _npz_inputs(path: Path) -> NDArray[np.float32]:
     arrays = _npz_arrays(path, ("inputs",))
     if "inputs" not in arrays:
-        raise UserError(f"{path} has no array inputs: it needs inputs and labels")
+        raise UserError(f"{path} must have the arrays inputs and labels; inputs is missing")
     inputs = arrays["inputs"]
     if inputs.dtype == np.uint8:
         return np.asarray(inputs.astype(np.float32) / 255)
     if inputs.dtype.kind != "f":
         raise UserError(
-            f"{path} holds inputs of type {inputs.dtype}: floats are taken as they are, uint8 as "
-            f"pixels; convert them to one of the two"
+            f"{path}: inputs must be floats, or uint8 for pixels, got {inputs.dtype}; convert them"
         )
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
         return np.asarray(inputs, dtype=np.float32)
 
 
-def _as_switches(path: Path, labels: NDArray[Any]) -> NDArray[np.bool_]:
+def _as_binary_labels(path: Path, labels: NDArray[Any]) -> NDArray[np.bool_]:
     wrong = ~np.isin(labels, (0, 1)) if labels.dtype.kind in "biuf" else np.ones(labels.shape, bool)
     if wrong.any():
         row = int(np.argwhere(wrong)[0][0])
@@ -194,22 +213,22 @@ def _as_numbers(path: Path, words: NDArray[np.str_], names: tuple[str, ...]) -> 
     return _numbers(rows, names, places).reshape(words.shape)
 
 
-def _refuse_switches(path: Path, kind: Kind, labels: NDArray[Any]) -> None:
-    """What is no class number: 0 / 1 per label or class, or of another type."""
-    switches = labels.dtype.kind in "biuf" and labels.ndim == 2 and np.isin(labels, (0, 1)).all()
-    if switches and kind == "one_of" and (labels.sum(axis=1) == 1).all():
+def _refuse_binary_labels(path: Path, kind: Kind, labels: NDArray[Any]) -> None:
+    """Labels that are no class numbers: 0 / 1 per label or class, or of another type."""
+    binary = labels.dtype.kind in "biuf" and labels.ndim == 2 and np.isin(labels, (0, 1)).all()
+    if binary and kind == "one_of" and (labels.sum(axis=1) == 1).all():
         raise UserError(
             f"{path} holds one-hot labels of shape {labels.shape}: one_of needs class numbers, "
             f"labels.argmax(axis=1); if a row could have several ones, use dataset.kind=any_of"
         )
-    if switches and (kind == "one_of" or labels.dtype.kind == "b"):
+    if binary and (kind == "one_of" or labels.dtype.kind == "b"):
         raise UserError(
             f"{path} holds labels 0 and 1 of shape {labels.shape}: {kind} needs class numbers; for "
-            f"labels that are on or off, any number in a row, use dataset.kind=any_of"
+            f"any number of labels per row use dataset.kind=any_of"
         )
     if labels.dtype.kind not in "iu":
         raise UserError(
-            f"{path} holds labels of type {labels.dtype}: {kind} needs whole numbers or words; "
+            f"{path} holds labels of type {labels.dtype}: {kind} needs integers or words; "
             f"convert them with labels.astype(int) or labels.astype(str)"
         )
 
@@ -224,13 +243,13 @@ def _lines(path: Path) -> list[tuple[int, list[str]]]:
         raise UserError(f"{path} cannot be read as a table in UTF-8 ({reason(error)})") from error
     if len(lines) < 2 or len(lines[0][1]) < 2:
         raise UserError(
-            f"{path} needs a header of two columns or more, the first of image files, and a line "
-            f"per image"
+            f"{path} must have a header of at least 2 columns, the first with image files, and one "
+            f"line per image"
         )
     return lines
 
 
-def _switches(words: NDArray[np.str_], places: list[str]) -> NDArray[np.bool_]:
+def _binary_labels(words: NDArray[np.str_], places: list[str]) -> NDArray[np.bool_]:
     wrong = ~np.isin(words, ("0", "1"))
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
@@ -252,7 +271,7 @@ def _numbers(
 
 def _number_of(word: str, names: tuple[str, ...], place: str) -> int:
     if word not in names:
-        raise UserError(f"{place} is of class {word!r}: {near_matches(word, names)}")
+        raise UserError(f"{place} has the unknown class {word!r}; {near_matches(word, names)}")
     return names.index(word)
 
 
@@ -261,7 +280,7 @@ def _refuse_repeats(files: list[Path], places: list[str]) -> None:
     for file, place in zip(files, places, strict=True):
         if file in first:
             raise UserError(
-                f"{place} names {file.name} again, after {first[file]}: an image may stand in one "
-                f"line only, or it could both train and test"
+                f"{place} repeats the image {file.name} of {first[file]}: an image may be in one "
+                "line only, or it could be in training and test"
             )
         first[file] = place

@@ -1,26 +1,26 @@
-"""The order in which examples are seen: resident rows, a permutation an epoch, fixed shapes."""
+"""Batches: row numbers of the training split, a new permutation per epoch, fixed shapes."""
 
 from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from lossheads.engine.cohort import ROW_LANE, Batch
+from lossheads.engine.cohort import ROW_MULTIPLE, Batch
 from lossheads.engine.member import batch_seed
 
 
 def batch_stream(
     n: int, batch_size: int, data_seeds: Sequence[int], device: torch.device
 ) -> Iterator[Batch]:
-    """Batches without end: each pass sees every row once, in an order drawn from `data_seeds`.
+    """Endless stream of batches: every row once per epoch, in an order drawn from `data_seeds`.
 
-    The last batch of a pass holds what is left; its shape is kept by rows of weight 0.
+    The last batch of an epoch holds the remaining rows, padded with rows of weight 0.
 
     Args:
         n: Rows of the training split.
         batch_size: True rows per batch, except the last.
-        data_seeds: One per member. Members with equal seeds see equal batches; when all are
-            equal, one gather serves all.
+        data_seeds: One per member. Members with equal seeds get equal batches; when all seeds
+            are equal, the rows are gathered once.
     """
     seeds = data_seeds[:1] if len(set(data_seeds)) == 1 else data_seeds
     generators = [torch.Generator().manual_seed(batch_seed(seed)) for seed in seeds]
@@ -33,13 +33,13 @@ def batch_stream(
 
 
 def steps_per_epoch(n: int, batch_size: int) -> int:
-    """Batches in one pass, the last partial one included."""
+    """Batches per epoch, the last partial one included."""
     return -(-n // batch_size)
 
 
 def _epoch_order(n: int, batch_size: int, generator: torch.Generator) -> Tensor:
-    """(steps, B) rows of one pass. Drawn on the CPU: the same order on every device."""
-    steps, width = steps_per_epoch(n, batch_size), _width(batch_size)
+    """(steps, B) rows of one epoch. Drawn on the CPU: the same order on every device."""
+    steps, width = steps_per_epoch(n, batch_size), _padded_batch_size(batch_size)
     order = torch.randperm(n, generator=generator)
     rows = torch.zeros(steps * batch_size, dtype=torch.int64)
     rows[:n] = order
@@ -49,8 +49,8 @@ def _epoch_order(n: int, batch_size: int, generator: torch.Generator) -> Tensor:
 
 
 def _weights(n: int, batch_size: int) -> Tensor:
-    """(steps, B): 1 / (true rows of the batch), 0 on the rows that fill up."""
-    steps, width = steps_per_epoch(n, batch_size), _width(batch_size)
+    """(steps, B): 1 / (true rows of the batch), 0 for padding rows."""
+    steps, width = steps_per_epoch(n, batch_size), _padded_batch_size(batch_size)
     weights = torch.zeros(steps, width)
     weights[:, :batch_size] = 1 / batch_size
     last = n - (steps - 1) * batch_size
@@ -59,5 +59,5 @@ def _weights(n: int, batch_size: int) -> Tensor:
     return weights
 
 
-def _width(batch_size: int) -> int:
-    return -(-batch_size // ROW_LANE) * ROW_LANE
+def _padded_batch_size(batch_size: int) -> int:
+    return -(-batch_size // ROW_MULTIPLE) * ROW_MULTIPLE

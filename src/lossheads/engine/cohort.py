@@ -1,8 +1,8 @@
 """K members trained as one program.
 
-A cohort takes batches and moves its members one optimizer step; it knows nothing of epochs,
-metrics or files. `StackedCohort` serves backbones that can be stacked, `LoneCohort` every other backbone,
-one member at a time; both keep the same interface.
+A cohort takes a batch and does one optimizer step for every member; it knows nothing of epochs,
+metrics or files. `StackedCohort` is for backbones that can be stacked, `SingleMemberCohort` for any
+other one, a single member at a time; both have the same interface.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,11 +19,11 @@ from lossheads.engine.head_loss import HeadLoss
 from lossheads.engine.member import BackboneBuilder, Member, Net, initial_net, isolated_rng
 from lossheads.engine.stacking import StackedNet, pad_single, stackable
 
-# Rows come in multiples of this, in training and in measuring, so that vector loops have no ragged
-# end, which would be computed differently by slot.
-ROW_LANE = 16
+# Rows are padded to a multiple of this, in training and in evaluation, so that vector loops have no
+# remainder, whose rounding would depend on the slot.
+ROW_MULTIPLE = 16
 
-# Rows per pass when a whole split is measured: fixed, so that logits do not depend on memory.
+# Rows per pass when a whole split is evaluated: fixed, so that logits do not depend on memory.
 _ROWS = 1024
 
 OptimizerBuilder = partial[torch.optim.Optimizer]
@@ -32,11 +32,11 @@ OptimizerKwargs = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's rows. S is 1 when all members see the same rows, K when each has its own.
+    """The rows of one step. S is 1 when all members see the same rows, K when each has its own.
 
     Attributes:
         index: (S, B) rows of the training split.
-        weights: (B,), 1 / (number of true rows), 0 where the row only fills up the last batch.
+        weights: (B,), 1 / (number of true rows), 0 for padding rows.
     """
 
     index: Tensor
@@ -44,15 +44,15 @@ class Batch:
 
 
 class Cohort(Protocol):
-    """What the training loop asks of its members."""
+    """The interface that the training loop uses."""
 
     members: Sequence[Member]
 
     def step(self, inputs: Tensor, batch: Batch) -> Tensor:
-        """Move every member one step; returns (K,) mean losses in each head's own nats.
+        """One optimizer step for every member; returns (K,), each member's mean loss in nats.
 
         Args:
-            inputs: The resident training inputs (N, ...).
+            inputs: The training inputs (N, ...), on the device.
         """
 
     def scale_learning_rates(self, factor: float) -> None:
@@ -65,7 +65,7 @@ class Cohort(Protocol):
         """Member k's weights on the CPU, under the names of a plain `Net`."""
 
     def restore(self, k: int, weights: dict[str, Tensor]) -> None:
-        """Put back what `weights` gave."""
+        """Load what `weights` returned into member k."""
 
 
 def build_cohort(
@@ -78,13 +78,13 @@ def build_cohort(
     compute_dtype: torch.dtype = torch.float32,
     graph: bool = False,
 ) -> Cohort:
-    """The cohort of `members`, which must have equal numbers of units.
+    """The cohort of `members`, which must have equal numbers of logits.
 
     Args:
-        labels: The resident training labels; every head encodes them once.
-        compute_dtype: What layers multiply in: float32, or bfloat16 with weights, gradients, losses
-            and optimizer in float32 all the same.
-        graph: Record the step of a stacked cohort and replay it; for a card.
+        labels: The training labels, on the device; every head encodes them once.
+        compute_dtype: Type of the layers' matrix products: float32, or bfloat16 while weights,
+            gradients, losses and the optimizer stay in float32.
+        graph: Capture the step of a stacked cohort as a CUDA graph; needs a GPU.
 
     Raises:
         ValueError: If several members share a backbone that cannot be stacked.
@@ -93,8 +93,10 @@ def build_cohort(
     if can_stack(backbone, input_shape, optimizer, members[0].optimizer_kwargs):
         return StackedCohort(nets, members, labels, optimizer, device, compute_dtype, graph)
     if len(members) > 1:
-        raise ValueError("members of a backbone that cannot be stacked train one by one")
-    return LoneCohort(nets[0], members, labels, optimizer, device, compute_dtype)
+        raise ValueError(
+            f"a backbone that cannot be stacked trains one member at a time, got {len(members)}"
+        )
+    return SingleMemberCohort(nets[0], members, labels, optimizer, device, compute_dtype)
 
 
 def can_stack(
@@ -103,37 +105,38 @@ def can_stack(
     optimizer: OptimizerBuilder,
     optimizer_kwargs: OptimizerKwargs,
 ) -> bool:
-    """Whether members of this backbone and optimizer can train side by side.
+    """Whether members with this backbone and optimizer can be stacked.
 
-    The optimizer must treat each number alone, by one kernel for all of them: SGD, Adam and AdamW
-    with `fused=True`. The backbone must be a chain of what `stacking` knows.
+    The optimizer must be elementwise and one kernel: SGD, Adam and AdamW with `fused=True`,
+    whatever their other options. The backbone must be a chain of layers that `stacking` supports.
     """
-    kinds = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
-    if optimizer.func not in kinds or not optimizer_kwargs.get("fused", False):
+    elementwise = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
+    if optimizer.func not in elementwise or not optimizer_kwargs.get("fused", False):
         return False
     with isolated_rng():
         return stackable(backbone(input_shape))
 
 
-def bytes_per_member(net: Net, batch_size: int, measured: int) -> int:
+def bytes_per_member(net: Net, batch_size: int, num_evaluated: int, amsgrad: bool = False) -> int:
     """Memory that one more stacked member takes, about: 5 MB for 784-128-10 at batch 128.
 
-    Weights, gradients and two moments; in a step its rows and, per layer, result and gradient;
-    in measuring a few thousand rows' results, and the logits of `measured` examples twice.
+    Weights, gradients and two moments, three with `amsgrad`; in a step its rows and, per layer,
+    result and gradient; in evaluation a few thousand rows' results, and the logits of
+    `num_evaluated` examples twice.
     """
     layers = [p for p in net.parameters() if p.dim() == 2]
     widths, inputs = sum(len(layer) for layer in layers), layers[0].shape[1]
-    numbers = 4 * sum(p.numel() for p in net.parameters())
+    numbers = (5 if amsgrad else 4) * sum(p.numel() for p in net.parameters())
     numbers += batch_size * (inputs + 4 * widths)
-    numbers += 2 * _ROWS * widths + 2 * measured * len(layers[-1])
+    numbers += 2 * _ROWS * widths + 2 * num_evaluated * len(layers[-1])
     return 4 * numbers
 
 
 class StackedCohort:
-    """Members side by side in one flat buffer.
+    """Members with their weights stacked in one flat buffer.
 
-    On a CPU a member's bits are its own as long as torch computes on one thread, in training and
-    in measuring: compute_dtype that several threads share are cut up by their number and by G.
+    On a CPU a member gets the same bits in every cohort as long as torch uses one thread, in
+    training and in evaluation: several threads split a product by their number and by G.
     """
 
     def __init__(
@@ -147,19 +150,21 @@ class StackedCohort:
         graph: bool = False,
     ) -> None:
         self.members = members
-        # Members of one head sit together, so that its loss is one call.
-        kinds = list(dict.fromkeys(member.head for member in members))
-        slots = sorted(range(len(members)), key=lambda k: kinds.index(members[k].head))
+        # Members with the same head get adjacent slots, so that its loss is one call.
+        heads = list(dict.fromkeys(member.head for member in members))
+        slots = sorted(range(len(members)), key=lambda k: heads.index(members[k].head))
         if len(slots) == 1 and pad_single(nets[0]):
-            slots *= 2  # nobody reads the copy
+            slots *= 2  # the results of the copy are not used
         self._slots = slots
         self._slot_of = {k: slot for slot, k in enumerate(slots)}
-        self._order = torch.tensor([self._slot_of[k] for k in range(len(members))], device=device)
+        self._member_order = torch.tensor(
+            [self._slot_of[k] for k in range(len(members))], device=device
+        )
         self._net = StackedNet([nets[k] for k in slots], device, compute_dtype)
-        self._plain = nets[0]
+        self._template = nets[0]
         self._losses = [
-            HeadLoss(head, [slot for slot, _ in group], labels)
-            for head, group in groupby(enumerate(slots), key=lambda pair: members[pair[1]].head)
+            HeadLoss(head, [slot for slot, _ in same_head], labels)
+            for head, same_head in groupby(enumerate(slots), key=lambda pair: members[pair[1]].head)
         ]
         self._optimizer = self._build_optimizer(optimizer)
         self._learning_rates = [
@@ -167,47 +172,47 @@ class StackedCohort:
         ]
         if graph:
             _prepare_for_capture(self._optimizer, device)
-        self._call = CUDAGraphStep(self._move) if graph else self._move
+        self._run_step = CUDAGraphStep(self._train_step) if graph else self._train_step
         self._inputs = labels.new_empty(0)  # the training inputs of the last step
-        self._own_rows = torch.tensor(slots, device=device)
+        self._slot_index = torch.tensor(slots, device=device)
         self._rows = torch.empty(0, device=device)  # takes its shape at the first step
 
     @torch.no_grad()
     def step(self, inputs: Tensor, batch: Batch) -> Tensor:
         index = (
-            batch.index if len(batch.index) == 1 else batch.index.index_select(0, self._own_rows)
+            batch.index if len(batch.index) == 1 else batch.index.index_select(0, self._slot_index)
         )
         self._inputs = inputs
-        return self._call(index, batch.weights)
+        return self._run_step(index, batch.weights)
 
-    def _move(self, index: Tensor, weights: Tensor) -> Tensor:
-        """One step; keeps to tensors of fixed shape and place, and never waits for the device."""
+    def _train_step(self, index: Tensor, weights: Tensor) -> Tensor:
+        """One step on tensors of fixed shape and address, without waiting for the device."""
         inputs = self._inputs
         torch.index_select(inputs, 0, index.reshape(-1), out=self._rows)
         logits = self._net.forward(self._rows.view(*index.shape, *inputs.shape[1:]))
-        parts = [part.with_gradient(logits, index, weights) for part in self._losses]
+        parts = [part.loss_and_gradient(logits, index, weights) for part in self._losses]
         self._net.backward(torch.cat([gradient for _, gradient in parts]))
         self._optimizer.step()
-        return torch.cat([losses for losses, _ in parts]).index_select(0, self._order)
+        return torch.cat([losses for losses, _ in parts]).index_select(0, self._member_order)
 
     def scale_learning_rates(self, factor: float) -> None:
-        _scale(self._optimizer, self._learning_rates, factor)
+        _scale_learning_rates(self._optimizer, self._learning_rates, factor)
 
     @torch.no_grad()
     def logits(self, inputs: Tensor) -> Tensor:
         parts = [
-            self._net.logits(_filled_up(rows).unsqueeze(0))[:, : len(rows)]
+            self._net.logits(_pad_rows(rows).unsqueeze(0))[:, : len(rows)]
             for rows in inputs.split(_ROWS)
         ]
-        return torch.cat(parts, dim=1).index_select(0, self._order)
+        return torch.cat(parts, dim=1).index_select(0, self._member_order)
 
     def weights(self, k: int) -> dict[str, Tensor]:
-        net = self._net.unstack(self._slot_of[k], self._plain)
+        net = self._net.unstack(self._slot_of[k], self._template)
         return {name: value.detach().clone() for name, value in net.state_dict().items()}
 
     def restore(self, k: int, weights: dict[str, Tensor]) -> None:
-        self._plain.load_state_dict(weights)
-        self._net.fill(self._slot_of[k], self._plain)
+        self._template.load_state_dict(weights)
+        self._net.fill(self._slot_of[k], self._template)
 
     def _build_optimizer(self, optimizer: OptimizerBuilder) -> torch.optim.Optimizer:
         kwargs = [dict(self.members[k].optimizer_kwargs) for k in self._slots]
@@ -216,14 +221,14 @@ class StackedCohort:
             flat.grad = self._net.gradients
             return optimizer([flat], **kwargs[0])
         param_groups = [
-            {"params": [_leaf(*pair) for pair in self._net.slices(slot)], **own}
+            {"params": [_leaf_parameter(*pair) for pair in self._net.slices(slot)], **own}
             for slot, own in enumerate(kwargs)
         ]
         return optimizer(param_groups, **kwargs[0])
 
 
-class LoneCohort:
-    """One member and any backbone, by plain autograd."""
+class SingleMemberCohort:
+    """One member with any backbone, trained by autograd."""
 
     def __init__(
         self,
@@ -236,7 +241,7 @@ class LoneCohort:
     ) -> None:
         self.members = members
         self._net = net.to(device)
-        self._rough = torch.autocast(
+        self._autocast = torch.autocast(
             device.type, torch.bfloat16, compute_dtype is not torch.float32
         )
         self._loss = HeadLoss(members[0].head, [0], labels)
@@ -245,7 +250,7 @@ class LoneCohort:
 
     def step(self, inputs: Tensor, batch: Batch) -> Tensor:
         self._net.train()
-        with self._rough:
+        with self._autocast:
             logits = self._net(inputs.index_select(0, batch.index[0])).float().unsqueeze(0)
         losses = self._loss(logits, batch.index, batch.weights)
         self._optimizer.zero_grad(set_to_none=True)
@@ -254,12 +259,12 @@ class LoneCohort:
         return losses.detach()
 
     def scale_learning_rates(self, factor: float) -> None:
-        _scale(self._optimizer, self._learning_rates, factor)
+        _scale_learning_rates(self._optimizer, self._learning_rates, factor)
 
     @torch.no_grad()
     def logits(self, inputs: Tensor) -> Tensor:
         self._net.eval()
-        with self._rough:
+        with self._autocast:
             parts = [self._net(rows).float() for rows in inputs.split(_ROWS)]
         return torch.cat(parts).unsqueeze(0)
 
@@ -272,33 +277,32 @@ class LoneCohort:
         self._net.load_state_dict(weights)
 
 
-def _filled_up(rows: Tensor) -> Tensor:
-    """Rows up to a multiple of a cache line: compute_dtype of ragged shapes differ by slot."""
-    missing = -len(rows) % ROW_LANE
+def _pad_rows(rows: Tensor) -> Tensor:
+    """Zero rows appended up to a multiple of `ROW_MULTIPLE`: otherwise bits depend on the slot."""
+    missing = -len(rows) % ROW_MULTIPLE
     return rows if missing == 0 else torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])])
 
 
-def _scale(
+def _scale_learning_rates(
     optimizer: torch.optim.Optimizer, learning_rates: Sequence[float], factor: float
 ) -> None:
     for param_group, learning_rate in zip(optimizer.param_groups, learning_rates, strict=True):
         if isinstance(param_group["lr"], Tensor):
-            param_group["lr"].fill_(
-                learning_rate * factor
-            )  # a recording reads the same place again
+            # A captured graph reads the same address again.
+            param_group["lr"].fill_(learning_rate * factor)
         else:
             param_group["lr"] = learning_rate * factor
 
 
 def _prepare_for_capture(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
-    """Keep on the device what changes from step to step: rates, and Adam's count of steps."""
+    """Keep learning rates and Adam's step count on the device: they change from step to step."""
     for param_group in optimizer.param_groups:
         param_group["lr"] = torch.tensor(float(param_group["lr"]), device=device)
         if "capturable" in param_group:
             param_group["capturable"] = True
 
 
-def _leaf(parameter: Tensor, gradient: Tensor) -> nn.Parameter:
+def _leaf_parameter(parameter: Tensor, gradient: Tensor) -> nn.Parameter:
     leaf = nn.Parameter(parameter.detach())
     leaf.grad = gradient
     return leaf

@@ -1,7 +1,7 @@
-"""A step recorded once and replayed: a card runs a small step faster than Python can launch it.
+"""The CUDA graph of a training step: captured once, then replayed.
 
-Nothing here has met a card yet: the CPU tests hold the bookkeeping with a stand-in for the
-recording, `tests/engine/test_cuda.py` waits for the real thing, and `device.graph` is off.
+A GPU runs a small step faster than Python can launch its kernels. The tests on a CPU check the
+bookkeeping with a stand-in for the graph; `tests/engine/test_cuda.py` needs a GPU.
 """
 
 from collections.abc import Callable
@@ -10,17 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Calls made as they are before one is recorded: libraries choose kernels and take workspace in
-# their first calls, which a recording must not contain.
+# Calls before the capture: libraries choose kernels and allocate workspace in their first calls,
+# which a graph must not contain.
 WARMUP_CALLS = 3
 
 Work = Callable[..., Tensor]
-# From work without arguments to the buffer of its result and a call that fills it anew.
+# Work without arguments -> the buffer of its result, and a call that fills the buffer again.
 Capture = Callable[[Callable[[], Tensor]], tuple[Tensor, Callable[[], object]]]
 
 
 def capture_cuda_graph(work: Callable[[], Tensor]) -> tuple[Tensor, Callable[[], object]]:
-    """Capture `work` on the card without carrying it out."""
+    """Capture `work` on the GPU without running it."""
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         result = work()
@@ -28,7 +28,7 @@ def capture_cuda_graph(work: Callable[[], Tensor]) -> tuple[Tensor, Callable[[],
 
 
 def on_side_stream(work: Work, *tensors: Tensor) -> Tensor:
-    """Carry `work` out where a recording will be made: never on the card's default stream."""
+    """Run `work` on a stream of its own: graphs cannot be captured on the default stream."""
     stream, here = torch.cuda.Stream(), torch.cuda.current_stream()
     stream.wait_stream(here)
     with torch.cuda.stream(stream):
@@ -38,11 +38,11 @@ def on_side_stream(work: Work, *tensors: Tensor) -> Tensor:
 
 
 class CUDAGraphStep:
-    """`work`, called through a recording from its fourth call on.
+    """`work`, replayed as a CUDA graph from its fourth call on.
 
     Args:
-        work: Reads its arguments and what it keeps, writes in place what it keeps, waits for
-            nothing. Its arguments have the same shapes at every call.
+        work: Reads its arguments and its own tensors, writes its own tensors in place, and never
+            waits for the device. Its arguments have the same shapes in every call.
     """
 
     def __init__(
@@ -56,13 +56,13 @@ class CUDAGraphStep:
     def __call__(self, *tensors: Tensor) -> Tensor:
         if self._calls < WARMUP_CALLS:
             self._calls += 1
-            warmed: Tensor = self._warmup(self._work, *tensors)
-            return warmed
+            result: Tensor = self._warmup(self._work, *tensors)
+            return result
         if self._captured is None:
             self._buffers = [tensor.clone() for tensor in tensors]
             self._captured = self._capture(lambda: self._work(*self._buffers))
         for buffer, tensor in zip(self._buffers, tensors, strict=True):
             buffer.copy_(tensor)
-        result, replay = self._captured
+        captured, replay = self._captured
         replay()
-        return result.clone()  # the next replay overwrites it
+        return captured.clone()  # the next replay overwrites it

@@ -1,4 +1,4 @@
-"""A member: one head, one seed, one set of optimizer settings, and the net they start from."""
+"""A member: one head, one seed, one set of optimizer settings, and its initial network."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -14,20 +14,21 @@ from lossheads.heads.base import Head
 
 BackboneBuilder = Callable[..., nn.Module]
 
-# Random streams drawn from one seed; members that share a seed share a backbone, whatever their head.
+# Random streams of one seed; members with equal seeds start from the same backbone, whatever their
+# head.
 _BACKBONE, _OUTPUT_LAYER, _BATCHES = range(3)
 
 
 @dataclass(frozen=True)
 class Member:
-    """What tells one member of a cohort from another.
+    """What distinguishes one member of a cohort from another.
 
     Attributes:
         head: Loss, scores and decision.
-        seed: Draws the backbone and the output_layer.
+        seed: Initialises the backbone and the output layer.
         data_seed: Draws the order of batches.
         optimizer_kwargs: Keyword arguments of the optimizer (`lr`, `weight_decay`, ...).
-        initial_bias: Logit bias (U,) to start the output layer from, or None for the default start.
+        initial_bias: Initial bias (U,) of the output layer, or None for torch's default.
     """
 
     head: Head
@@ -38,7 +39,7 @@ class Member:
 
 
 class Net(nn.Module):
-    """BackboneBuilder, then output_layer: inputs -> logits."""
+    """Backbone, then output layer: inputs -> logits."""
 
     def __init__(self, backbone: nn.Module, output_layer: nn.Linear) -> None:
         super().__init__()
@@ -51,19 +52,19 @@ class Net(nn.Module):
         return logits
 
 
-# Modules draw their first weights from torch's one global generator: one thread at a time.
+# Modules draw their initial weights from torch's global generator: one thread at a time.
 _RNG_LOCK = threading.Lock()
 
 
 @contextmanager
 def isolated_rng() -> Iterator[None]:
-    """Nets are built in here: nobody else draws meanwhile, and the generator is put back."""
+    """Build networks here: torch's global generator is locked, and restored afterwards."""
     with _RNG_LOCK, torch.random.fork_rng(devices=[]):
         yield
 
 
 def initial_net(backbone: BackboneBuilder, input_shape: tuple[int, ...], member: Member) -> Net:
-    """The net `member` starts from, on the CPU: the same bits alone or in any company."""
+    """The initial network of `member`, on the CPU: the same bits in every cohort."""
     with isolated_rng():
         torch.manual_seed(stream_seed(member.seed, _BACKBONE))
         module = backbone(input_shape)

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: functions of progress in [0, 1] giving a factor on the rate."""
+"""Learning-rate schedules: functions of progress in [0, 1] giving a factor on the learning rate."""
 
 from math import cos, pi
 
@@ -6,12 +6,12 @@ from lossheads.errors import UserError
 
 
 def constant(progress: float) -> float:
-    """The configured rate, all the way."""
+    """Constant learning rate."""
     return 1.0
 
 
 def cosine(progress: float, warmup: float, floor: float) -> float:
-    """Linear warm-up from 0, then half a cosine from 1 down to `floor`.
+    """Linear warm-up from 0 to 1, then half a cosine from 1 down to `floor`.
 
     Args:
         progress: Share of the steps taken, in [0, 1].
@@ -19,13 +19,13 @@ def cosine(progress: float, warmup: float, floor: float) -> float:
         floor: Last factor, in [0, 1].
 
     Raises:
-        UserError: If `warmup` or `floor` leaves its range.
+        UserError: If `warmup` or `floor` is out of range.
     """
-    right = all(isinstance(value, int | float) for value in (warmup, floor))
-    if not right or not 0 <= warmup < 1 or not 0 <= floor <= 1:
+    valid = all(isinstance(value, int | float) for value in (warmup, floor))
+    if not valid or not 0 <= warmup < 1 or not 0 <= floor <= 1:
         raise UserError(
-            f"schedule cosine got warmup={warmup} and floor={floor}: warmup lies in [0, 1), floor "
-            f"in [0, 1]"
+            f"schedule cosine: warmup must be in [0, 1) and floor in [0, 1], got warmup={warmup} "
+            f"and floor={floor}"
         )
     if progress < warmup:
         return progress / warmup

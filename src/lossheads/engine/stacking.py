@@ -1,10 +1,10 @@
-"""Several nets of one shape as one: stacked weights, batched compute_dtype, one flat buffer.
+"""Several networks of one shape as one: stacked weights, batched products, one flat buffer.
 
-Everything here is written so that a member's bits do not depend on its companions: compute_dtype are
-batched per member, the rest is elementwise or row by row, shapes are fixed, and one thread does
-it all. Training walks forward and backward by hand, in buffer that is made once: autograd would
-make a fresh tensor per layer and step, and the pages of a fresh tensor cost more than filling
-it. The heads' losses, where mistakes are made, stay with autograd.
+Everything here is written so that a member's bits do not depend on the other members: products
+are batched per member, the rest is elementwise or per row, shapes are fixed, and one thread does
+it all. Forward and backward are written by hand into buffers that are allocated once: autograd
+would allocate a tensor per layer and step, and the pages of a new tensor cost more than filling
+it. The heads' losses, where mistakes are likely, use autograd.
 """
 
 from collections.abc import Sequence
@@ -16,19 +16,19 @@ from torch import Tensor, nn
 
 from lossheads.engine.member import Net
 
-# Numbers a member's part of a layer is padded to in the flat buffer: one cache line of float32.
-# Vector loops then have no ragged end, which would be computed differently by slot.
-_LANE = 16
+# A member's part of a layer is padded to a multiple of this in the flat buffer: one cache line of
+# float32. Vector loops then have no remainder, whose rounding would depend on the slot.
+_PAD_MULTIPLE = 16
 
 
 class Layer(Protocol):
     """One layer of all members."""
 
     def forward(self, x: Tensor, save: bool) -> Tensor:
-        """What the layer makes of `x`; with `save`, in buffer of its own that is used again."""
+        """The layer's output; with `save`, in the layer's own buffer, which is reused."""
 
     def backward(self, x: Tensor, grad: Tensor, needs_input_grad: bool) -> Tensor:
-        """From the gradient at the layer's result to the one at `x`; anything unless `needs_input_grad`.
+        """Gradient at the output -> gradient at `x`; undefined unless `needs_input_grad`.
 
         `grad` may be overwritten.
         """
@@ -38,8 +38,8 @@ class Layer(Protocol):
 class Dense:
     """A linear layer of G members: weight (G, out, in), bias (G, 1, out), views of flat buffers.
 
-    Weights lie as in `nn.Linear`: for a narrow output layer the compute_dtype with (in, out) take twice
-    as long (measured: 458 against 183 us a step, eight members of 128-10, one thread).
+    Weights are laid out as in `nn.Linear`: for a narrow output layer, products with (in, out) take
+    twice as long (measured: 458 against 183 us a step, eight members of 128-10, one thread).
     """
 
     weight: Tensor
@@ -68,13 +68,17 @@ class Dense:
         """Batched product in `compute_dtype`; factors and result stay float32 elsewhere."""
         if self.compute_dtype is torch.float32:
             return torch.bmm(a, b, out=out)
-        rough = torch.bmm(a.to(self.compute_dtype), b.to(self.compute_dtype))
-        return rough.float() if out is None else out.resize_(rough.shape).copy_(rough)
+        low_precision = torch.bmm(a.to(self.compute_dtype), b.to(self.compute_dtype))
+        return (
+            low_precision.float()
+            if out is None
+            else out.resize_(low_precision.shape).copy_(low_precision)
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class ReLU:
-    """max(x, 0), number by number."""
+    """max(x, 0), elementwise."""
 
     buffer: Tensor
 
@@ -88,7 +92,7 @@ class ReLU:
 
 
 class Flatten:
-    """(G or 1, B, ...) -> (G or 1, B, numbers): a view."""
+    """(G or 1, B, ...) -> (G or 1, B, features): a view."""
 
     def forward(self, x: Tensor, save: bool) -> Tensor:
         return x.flatten(2)
@@ -98,9 +102,9 @@ class Flatten:
 
 
 def stackable(backbone: nn.Module) -> bool:
-    """Whether the backbone is a plain chain of Flatten, Linear with bias, and ReLU.
+    """Whether the backbone is a chain of Flatten, Linear with bias, and ReLU.
 
-    Torch computes tanh and its kin differently at the ragged ends of vector loops: not here.
+    Not of tanh and similar functions: torch rounds them differently in the remainder of a loop.
     """
     return type(backbone) is nn.Sequential and all(map(_is_supported, backbone))
 
@@ -115,23 +119,23 @@ def _is_supported(layer: nn.Module) -> bool:
 
 
 def pad_single(net: Net) -> bool:
-    """Whether a lone net of this shape would be computed otherwise than one of several.
+    """Whether a single network of this shape must be padded to two to give the same bits.
 
-    A product of a matrix and a vector goes to another routine when it is not one of a batch
+    Outside a batch, torch computes the product of a matrix and a vector by another routine
     (measured with torch 2.14): layers with a single input or output, such as one logit.
     """
     return any(1 in weight.shape for weight in _weights_of(net)[::2])
 
 
 class StackedNet:
-    """G nets of one shape, side by side.
+    """G networks of one shape, stacked.
 
     Attributes:
-        parameters: All weights in one flat buffer, layer by layer, members side by side.
+        parameters: All weights in one flat buffer: layer by layer, in each one row per member.
         gradients: The same layout; written by `backward`.
 
     Args:
-        compute_dtype: What the layers multiply in; everything else is float32.
+        compute_dtype: Type of the matrix products; everything else is float32.
     """
 
     def __init__(
@@ -139,7 +143,7 @@ class StackedNet:
     ) -> None:
         self.size, self._compute_dtype = len(nets), compute_dtype
         shapes = [weight.shape for weight in _weights_of(nets[0])]
-        self._strides = [-(-shape.numel() // _LANE) * _LANE for shape in shapes]
+        self._strides = [-(-shape.numel() // _PAD_MULTIPLE) * _PAD_MULTIPLE for shape in shapes]
         self.parameters = torch.zeros(self.size * sum(self._strides), device=device)
         self.gradients = torch.zeros_like(self.parameters)
         self._views = self._split_views(self.parameters, shapes)
@@ -147,7 +151,7 @@ class StackedNet:
         for k, net in enumerate(nets):
             self.fill(k, net)
         self._layers = self._build_layers(_layers_of(nets[0]))
-        # Nobody asks for gradients below the first layer that has weights.
+        # Below the first layer with weights no gradient is needed.
         self._first_dense = next(
             i for i, layer in enumerate(self._layers) if isinstance(layer, Dense)
         )
@@ -161,9 +165,9 @@ class StackedNet:
         return x
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """The same for a training step: overwritten by the next one, remembered for `backward`.
+        """The same for a training step: kept for `backward`, overwritten by the next call.
 
-        All calls must have inputs of one shape.
+        The inputs of all calls must have the same shape.
         """
         self._activations = [inputs]
         for layer in self._layers:
@@ -171,7 +175,7 @@ class StackedNet:
         return self._activations.pop()
 
     def backward(self, grad: Tensor) -> None:
-        """From the gradient (G, B, U) at the logits of the last `forward` to `gradients`."""
+        """Fill `gradients` from the gradient (G, B, U) at the logits of the last `forward`."""
         for i in range(len(self._layers) - 1, self._first_dense - 1, -1):
             grad = self._layers[i].backward(
                 self._activations[i], grad, needs_input_grad=i > self._first_dense
@@ -186,16 +190,16 @@ class StackedNet:
 
     @torch.no_grad()
     def unstack(self, k: int, into: Net) -> Net:
-        """Copy member k's weights into a net of the same shape."""
-        for plain, own in zip(_weights_of(into), self._views, strict=True):
-            plain.copy_(own[k])
+        """Copy member k's weights into a network of the same shape."""
+        for weight, stacked in zip(_weights_of(into), self._views, strict=True):
+            weight.copy_(stacked[k])
         return into
 
     @torch.no_grad()
     def fill(self, k: int, source: Net) -> None:
-        """Copy a net's weights into member k."""
-        for plain, own in zip(_weights_of(source), self._views, strict=True):
-            own[k].copy_(plain)
+        """Copy a network's weights into member k."""
+        for weight, stacked in zip(_weights_of(source), self._views, strict=True):
+            stacked[k].copy_(weight)
 
     def _rows(self, flat: Tensor) -> list[Tensor]:
         """The flat buffer layer by layer, one padded row per member."""
@@ -211,16 +215,16 @@ class StackedNet:
     def _build_layers(self, chain: list[nn.Module]) -> list[Layer]:
         weights, grads = iter(self._views), iter(self._grad_views)
 
-        def buffer() -> Tensor:
-            return self.parameters.new_empty(0)  # takes its shape at the first step
+        def new_buffer() -> Tensor:
+            return self.parameters.new_empty(0)  # gets its shape in the first step
 
         layers: list[Layer] = []
         for layer in chain:
             if isinstance(layer, nn.Linear):
                 own = next(weights), next(weights), next(grads), next(grads)
-                layers.append(Dense(*own, buffer(), buffer(), self._compute_dtype))
+                layers.append(Dense(*own, new_buffer(), new_buffer(), self._compute_dtype))
             else:
-                layers.append(ReLU(buffer()) if isinstance(layer, nn.ReLU) else Flatten())
+                layers.append(ReLU(new_buffer()) if isinstance(layer, nn.ReLU) else Flatten())
         return layers
 
 

@@ -1,12 +1,14 @@
-"""The one training loop: n + 1 validation steps, so that the last state is measured by the same code as all.
+"""The training loop.
 
-The loop histories a cohort; a single run is a cohort of one. Nothing inside a step asks the device
-for a number: losses are summed where they are and read at measuring steps.
+It validates n + 1 times, so that the last state is measured by the same code as all others. The
+loop trains a cohort; a single run is a cohort of one. Nothing inside a step asks the device for a
+number: losses are summed where they are and read at validation steps.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -14,32 +16,26 @@ from torch import Tensor
 from lossheads.datasets.dataset import Dataset, Split
 from lossheads.engine.batches import batch_stream, steps_per_epoch
 from lossheads.engine.cohort import Cohort
+from lossheads.engine.early_stopping import EarlyStopping
+from lossheads.engine.evaluation import Evaluation
 from lossheads.loggers.base import Logger
-from lossheads.metrics import (
-    add_ood_metrics,
-    add_threshold_metrics,
-    correct_mask_bits,
-    measure_cohort,
-)
-from lossheads.predictions import Predictions, predict_cohort
-from lossheads.records import CorrectMask, Measurement, Status, ValidationStep, direction
-
-# Numbers of a split (members × examples × logits) that are measured at once: enough to keep a
-# card busy, and about 140 MB of what metrics share.
-_CELLS_AT_ONCE = 1 << 20
+from lossheads.metrics import SHIPPED, MetricSet
+from lossheads.outcomes import Outcome
+from lossheads.records import Status, ValidationStep
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long, how often measured, when to stop.
+    """How long to train, when to validate, when to stop.
 
     Attributes:
         steps: Optimizer steps.
         batch_size: Examples per step.
-        validate_at: Steps at which to measure; 0 and `steps` always are.
+        validate_at: Steps at which to validate; 0 and `steps` always are.
         schedule: Progress in [0, 1] -> factor on the learning rate.
-        monitor: Metric that is shown, and that early stopping watches.
-        patience: Validation steps without a better `monitor` on validation before a member stops; None: never.
+        monitor: Metric that is shown, and that early stopping compares.
+        patience: Validation steps without a better `monitor` before a member stops; None: never.
+        metrics: What is measured.
     """
 
     steps: int
@@ -48,28 +44,40 @@ class Plan:
     schedule: Callable[[float], float]
     monitor: str
     patience: int | None = None
+    metrics: MetricSet = SHIPPED
+
+    def learning_rate_factor(self, step: int) -> float:
+        """Factor on the learning rate at a step."""
+        return self.schedule(step / self.steps) if self.steps else 1.0
+
+    def early_stopping(self, outcome: Outcome) -> EarlyStopping | None:
+        """A new early stopping of one member; None without patience."""
+        if self.patience is None:
+            return None
+        higher_is_better = self.metrics.find(self.monitor, outcome).higher_is_better
+        if higher_is_better is None:
+            raise ValueError(f"early stopping cannot monitor {self.monitor}: no value is better")
+        return EarlyStopping(self.monitor, higher_is_better, self.patience)
 
 
 @dataclass
 class MemberHistory:
-    """What one member leaves behind."""
+    """History of one member: validation steps, status and, with early stopping, best weights."""
 
     validations: list[ValidationStep] = field(default_factory=list)
     status: Status = "running"
     diverged_at: dict[str, float] | None = None
-    best_value: float = -math.inf
-    best_step: int = 0
-    best_weights: dict[str, Tensor] | None = None
+    early_stopping: EarlyStopping | None = None
     stopped: bool = False
-    wait: int = 0
     notes: list[str] = field(default_factory=list)
 
     @property
     def kept_index(self) -> int:
-        """Which of the validation steps has the weights that are kept: the best one seen, else the last."""
-        if self.best_weights is None:
+        """Index of the validation step whose weights are kept: the best one, else the last."""
+        if self.early_stopping is None or self.early_stopping.best_weights is None:
             return len(self.validations) - 1
-        return [validation.step for validation in self.validations].index(self.best_step)
+        steps = [validation.step for validation in self.validations]
+        return steps.index(self.early_stopping.best_step)
 
 
 def train(
@@ -84,7 +92,8 @@ def train(
 
     Args:
         loggers: One per member.
-        on_validation: Called at each validation step with the step and the mean validation `monitor` of the cohort.
+        on_validation: Called at each validation step with the step and the cohort's mean of
+            `monitor` on validation.
         check_interrupt: Called before each step; what it raises ends the training.
 
     Returns:
@@ -93,26 +102,26 @@ def train(
     data_seeds = [member.data_seed for member in cohort.members]
     device = dataset.train.inputs.device
     batches = batch_stream(len(dataset.train), plan.batch_size, data_seeds, device)
-    run = _Validation(cohort, dataset, plan, loggers)
-    losses = LossTracker(len(run.histories))
+    histories = _Histories(cohort, dataset, plan, loggers)
+    losses = LossTracker(len(data_seeds))
     for step in range(plan.steps + 1):
         if step in plan.validate_at or step in (0, plan.steps):
-            run.validate(step, *losses.compute())
-            on_validation(step, run.mean_monitored())
-        if step == plan.steps or run.all_stopped():
+            histories.validate(step, *losses.compute())
+            on_validation(step, histories.mean_monitored())
+        if step == plan.steps or histories.all_stopped():
             break
         check_interrupt()
-        cohort.scale_learning_rates(plan.schedule(step / plan.steps))
+        cohort.scale_learning_rates(plan.learning_rate_factor(step))
         losses.add(cohort.step(dataset.train.inputs, next(batches)))
-    run.finish()
-    return run.histories
+    histories.finish()
+    return histories.members
 
 
 def first_step(cohort: Cohort, split: Split) -> list[dict[str, float]]:
     """Where each head starts: mean loss and mean L2 norm of the gradient on one example's logits.
 
-    "The same learning rate" is a choice: heads start with gradients of different lengths. Taken
-    over the first 1,024 training examples, before any step.
+    An equal learning rate favours heads that start with larger gradients. Taken over the first
+    1,024 training examples, before any step.
     """
     inputs, labels = split.inputs[:1024], split.labels[:1024]
     rows = []
@@ -126,7 +135,10 @@ def first_step(cohort: Cohort, split: Split) -> list[dict[str, float]]:
 
 
 class LossTracker:
-    """Losses since the last validation step and the first bad step; left on the device until a validation step reads."""
+    """Training losses since the last validation step, and the first step that was not finite.
+
+    Losses stay on the device until `compute` reads them.
+    """
 
     def __init__(self, size: int) -> None:
         self._losses: list[Tensor] = []
@@ -135,16 +147,16 @@ class LossTracker:
         self._next_step = 0
 
     def add(self, losses: Tensor) -> None:
-        """(K,) of the next step. No number is read, so the device is not wait for."""
+        """(K,) of the next step. No number is read, so nothing waits for the device."""
         self._losses.append(losses)
         if len(self._losses) >= 4096:
             self._flush()
 
     def compute(self) -> tuple[list[float], list[int]]:
-        """Mean loss per member (NaN before the first step) and first bad step (-1: none)."""
+        """Mean loss per member (NaN before the first step), first step not finite (-1: none)."""
         self._flush()
-        nothing = [math.nan] * len(self._sum)
-        means = (self._sum / self._count).tolist() if self._count else nothing
+        unknown = [math.nan] * len(self._sum)
+        means = (self._sum / self._count).tolist() if self._count else unknown
         self._sum, self._count = torch.zeros_like(self._sum), 0
         return means, self._first_nonfinite_step
 
@@ -160,139 +172,100 @@ class LossTracker:
         self._losses.clear()
 
 
-class _Validation:
-    """Where members are measured: every validation step on validation, and at the end on test as well."""
+class _Histories:
+    """The members' histories: written at every validation step, and completed at the end."""
 
     def __init__(
         self, cohort: Cohort, dataset: Dataset, plan: Plan, loggers: Sequence[Logger]
     ) -> None:
-        self.histories = [MemberHistory() for _ in cohort.members]
+        self.members = [
+            MemberHistory(early_stopping=plan.early_stopping(member.head.outcome))
+            for member in cohort.members
+        ]
         self._cohort, self._dataset, self._plan = cohort, dataset, plan
         self._loggers = loggers
-        self._epoch = steps_per_epoch(len(dataset.train), plan.batch_size)
-        self._val_logits = torch.empty(0)  # of the last validation step
+        self._evaluation = Evaluation(cohort, dataset, plan.metrics)
+        self._steps_per_epoch = steps_per_epoch(len(dataset.train), plan.batch_size)
 
     def all_stopped(self) -> bool:
-        """Whether nobody histories any more."""
-        return all(history.stopped for history in self.histories)
+        """Whether all members have stopped."""
+        return all(history.stopped for history in self.members)
 
     def mean_monitored(self) -> float:
-        """Mean over members of the monitored metric, each at its last validation."""
+        """Mean over members of the monitored metric, each at its last validation step."""
         monitor = self._plan.monitor
-        validations = [history.validations[-1] for history in self.histories if history.validations]
-        values = [validation.val.metrics.get(monitor, math.nan) for validation in validations]
+        last = [history.validations[-1] for history in self.members if history.validations]
+        values = [validation.val.metrics.get(monitor, math.nan) for validation in last]
         return sum(values) / len(values) if values else math.nan
 
-    def validate(self, step: int, means: Sequence[float], nonfinite_steps: Sequence[int]) -> None:
-        """Measure on validation whoever still histories.
+    def validate(self, step: int, losses: Sequence[float], nonfinite_at: Sequence[int]) -> None:
+        """Validate every member that is still training.
 
         Args:
-            means: Mean training loss of each member since the last validation.
-            nonfinite_steps: First step at which each member's loss was not finite; -1: none.
+            losses: Mean training loss of each member since the last validation step.
+            nonfinite_at: First step at which each member's loss was not finite; -1: none.
         """
         plan = self._plan
-        self._val_logits = self._cohort.logits(self._dataset.val.inputs)
-        running = self._stop_diverged(step, nonfinite_steps)
-        factor = plan.schedule(step / plan.steps) if plan.steps else 1.0
-        # The last validation step is measured under every metric; `finish` adds test and records it.
+        training = self._still_training(step, self._evaluation.forward(), nonfinite_at)
+        # The last validation step has every metric at once; `finish` adds test and logs it.
         last = step == plan.steps and plan.patience is None
-        for k, _, val in self._measure_members(
-            running, self._val_logits, self._dataset.val, full=last
-        ):
-            validation = ValidationStep(
-                step, step / self._epoch, means[k], self._learning_rate(k) * factor, val
-            )
-            self.histories[k].validations.append(validation)
+        for k, val in self._evaluation.on_val(training, full=last):
+            history, rate = self.members[k], self._learning_rate(k, step)
+            validation = ValidationStep(step, step / self._steps_per_epoch, losses[k], rate, val)
+            history.validations.append(validation)
             if not last:
                 self._loggers[k].log_validation(validation)
-            if plan.patience is not None:
-                self._update_early_stopping(k, validation, plan.patience)
+            if (stopping := history.early_stopping) is not None:
+                value = val.metrics[stopping.monitor]
+                stopping.update(step, value, partial(self._cohort.weights, k))
+                history.stopped = stopping.should_stop
 
     def finish(self) -> None:
-        """Measure the state each member keeps on validation and test under every metric."""
-        dataset = self._dataset
-        done = [k for k, history in enumerate(self.histories) if history.status != "diverged"]
-        if not done:
+        """Measure the state each member keeps on validation and test with every metric."""
+        finished = [k for k, history in enumerate(self.members) if history.status != "diverged"]
+        if not finished:
             return
         if self._plan.patience is not None:
-            self._restore_best_weights(done)
-        test_logits = self._cohort.logits(dataset.test.inputs)
-        outlier_logits = {
-            name: self._cohort.logits(rows) for name, rows in dataset.outliers.items()
-        }
-        examples = dataset.test.digest(dataset.outcome)
-        for k, test, on_test in self._measure_members(done, test_logits, dataset.test, full=True):
-            history, head = self.histories[k], self._cohort.members[k].head
-            on_test = add_threshold_metrics(
-                on_test, test, head, self._val_logits[k], dataset.val.labels
-            )
-            on_test = replace(on_test, correct=CorrectMask(correct_mask_bits(test), examples))
-            outliers = {name: logits[k] for name, logits in outlier_logits.items()}
-            on_test = add_ood_metrics(on_test, head, test_logits[k], outliers, dataset.none_class)
-            kept = replace(history.validations[history.kept_index], test=on_test)
+            self._restore_best_weights(finished)
+        for k, test, predictions in self._evaluation.on_test(finished):
+            history = self.members[k]
+            kept = replace(history.validations[history.kept_index], test=test)
             history.validations[history.kept_index] = kept
             history.status = "finished"
             self._loggers[k].log_validation(kept)
-            self._loggers[k].log_figures(kept, test, dataset.class_names)
+            self._loggers[k].log_figures(kept, predictions, self._dataset.class_names)
 
-    def _learning_rate(self, k: int) -> float:
-        return float(self._cohort.members[k].optimizer_kwargs["lr"])
+    def _learning_rate(self, k: int, step: int) -> float:
+        rate = float(self._cohort.members[k].optimizer_kwargs["lr"])
+        return rate * self._plan.learning_rate_factor(step)
 
-    def _stop_diverged(self, step: int, nonfinite_steps: Sequence[int]) -> list[int]:
-        """Who histories on with finite numbers; the others are stopped here."""
-        finite = self._val_logits.isfinite().all(dim=2).all(dim=1).tolist()
-        running = []
-        for k, history in enumerate(self.histories):
+    def _still_training(
+        self, step: int, finite: Sequence[bool], nonfinite_at: Sequence[int]
+    ) -> list[int]:
+        """Members whose loss and logits are finite; the others are marked diverged."""
+        training = []
+        for k, history in enumerate(self.members):
             if history.stopped:
                 continue
-            if nonfinite_steps[k] < 0 and finite[k]:
-                running.append(k)
+            if nonfinite_at[k] < 0 and finite[k]:
+                training.append(k)
                 continue
-            at = nonfinite_steps[k] if nonfinite_steps[k] >= 0 else step
+            at = nonfinite_at[k] if nonfinite_at[k] >= 0 else step
             history.status, history.stopped = "diverged", True
-            rate = self._learning_rate(k) * self._plan.schedule(at / max(self._plan.steps, 1))
-            history.diverged_at = {"step": at, "learning_rate": rate}
-        return running
+            history.diverged_at = {"step": at, "learning_rate": self._learning_rate(k, at)}
+        return training
 
-    def _measure_members(
-        self, which: Sequence[int], logits: Tensor, split: Split, full: bool
-    ) -> Iterator[tuple[int, Predictions, Measurement]]:
-        """For each member of `which`, side by side where heads are equal: number and findings."""
-        heads = [member.head for member in self._cohort.members]
-        for head in dict.fromkeys(heads[k] for k in which):
-            same_head = [k for k in which if heads[k] == head]
-            size = max(1, _CELLS_AT_ONCE // max(1, logits[0].numel()))
-            for chunk in (same_head[at : at + size] for at in range(0, len(same_head), size)):
-                predictions = predict_cohort(
-                    head, logits[chunk], split.labels, split.true_posterior
-                )
-                yield from zip(chunk, predictions, measure_cohort(predictions, full), strict=True)
-
-    def _update_early_stopping(self, k: int, validation: ValidationStep, patience: int) -> None:
-        """Early stopping: keep the best weights so far, stop when patience is spent."""
-        monitor, history = self._plan.monitor, self.histories[k]
-        value = direction(monitor) * validation.val.metrics[monitor]
-        if value > history.best_value:
-            history.best_value, history.best_step, history.wait = value, validation.step, 0
-            history.best_weights = self._cohort.weights(k)
-            return
-        history.wait += 1
-        history.stopped = history.wait >= patience
-
-    def _restore_best_weights(self, done: Sequence[int]) -> None:
-        """Every member takes up the weights of its best validation, measured again under every metric."""
-        for k in done:
-            weights = self.histories[k].best_weights
-            if weights is not None:
-                self._cohort.restore(k, weights)
-        self._val_logits = self._cohort.logits(self._dataset.val.inputs)
-        for k, _, val in self._measure_members(
-            done, self._val_logits, self._dataset.val, full=True
-        ):
-            history = self.histories[k]
-            history.validations[history.kept_index] = replace(
-                history.validations[history.kept_index], val=val
-            )
+    def _restore_best_weights(self, members: Sequence[int]) -> None:
+        """Restore each member's best weights and validate them with every metric."""
+        for k in members:
+            stopping = self.members[k].early_stopping
+            if stopping is not None and stopping.best_weights is not None:
+                self._cohort.restore(k, stopping.best_weights)
+        self._evaluation.forward()
+        for k, val in self._evaluation.on_val(members, full=True):
+            history = self.members[k]
+            kept = replace(history.validations[history.kept_index], val=val)
+            history.validations[history.kept_index] = kept
             history.notes += self._early_stopping_note(history)
 
     def _early_stopping_note(self, history: MemberHistory) -> list[str]:

@@ -1,7 +1,7 @@
-"""The contract every head keeps, and the refusal it owes the rest of the program.
+"""The interface of heads, and the error for outcomes that a head does not support.
 
 A head holds every consequence of choosing it. Nothing outside this package may ask which head
-it handles: whoever needs to know something new about heads extends this contract instead.
+it is: what the program needs to know about heads belongs into this interface.
 """
 
 import math
@@ -17,12 +17,12 @@ FrameworkLoss = Literal["categorical_crossentropy", "binary_crossentropy", "othe
 
 @runtime_checkable
 class Head(Protocol):
-    """What stands between the last features and the decision.
+    """Output encoding, loss, scores and decision of one classification head.
 
-    Heads are frozen dataclasses: built from an outcome (and options), they refuse an outcome
-    they cannot serve with `HeadMismatch` before any data is read. All methods are pure and take
-    any number N of rows; a row's result never depends on its neighbours, so rows of several
-    members can be stacked.
+    Heads are frozen dataclasses: built from an outcome (and options), they raise
+    `HeadMismatch` for an outcome they do not support, before any data is read. All methods are
+    pure and take any number N of rows; a row's result never depends on other rows, so rows of
+    several members can be stacked.
     """
 
     @property
@@ -35,12 +35,12 @@ class Head(Protocol):
 
     @property
     def framework_loss(self) -> FrameworkLoss:
-        """Name of the loss in Keras's words; old Keras chose its accuracy by this name."""
+        """Keras's name of the loss; old versions of Keras chose the accuracy by this name."""
 
     def with_base_rates(self, base_rates: Tensor) -> "Head":
         """The head that knows how often each class is present in training (outcome.columns).
 
-        Itself, unless its loss needs the rates.
+        Itself, unless its loss uses them.
         """
 
     def encode(self, labels: Tensor) -> Tensor:
@@ -50,10 +50,11 @@ class Head(Protocol):
         """(N, U), target -> (N,): nats per example, never reduced over examples."""
 
     def framework_outputs(self, logits: Tensor) -> Tensor:
-        """(N, U) -> (N, U) in [0, 1]: what the model's last layer would print in a framework."""
+        """(N, U) -> (N, U) in [0, 1]: what a framework's last layer returns (sigmoid or "
+        "softmax)."""
 
     def framework_target(self, labels: Tensor) -> Tensor:
-        """Labels -> (N, U) float: the target a framework user would pass beside `framework_outputs`."""
+        """Labels -> (N, U) float: the target that a framework's loss gets for these labels."""
 
     def scores(self, logits: Tensor) -> Tensor:
         """(N, U) -> (N, *outcome.columns) in [0, 1]: the head's per-class score."""
@@ -65,21 +66,50 @@ class Head(Protocol):
         """(N, U) -> decisions shaped and typed like hard labels."""
 
     def prior_bias(self, base_rates: Tensor) -> Tensor:
-        """Base rates (outcome.columns) -> (U,): logits whose `log_probs` are those rates."""
+        """Base rates (outcome.columns) -> (U,): logits whose `log_probs` are these rates."""
 
 
 def head_mismatch(head: object, outcome: Outcome, rule: str, instead: str) -> HeadMismatch:
-    """The one sentence for a head and an outcome that do not fit; the caller raises it."""
-    return HeadMismatch(f"{type(head).__name__} cannot serve {outcome}: {rule}; {instead}")
+    """The error for a head and an outcome that do not fit; the caller raises it."""
+    return HeadMismatch(f"{type(head).__name__} does not support {outcome}: {rule}; {instead}")
 
 
 def check_numbers(head: object, **options: object) -> None:
-    """Refuse an option that is not a finite number, before a head compares it with its bounds.
+    """Refuse an option that is not a finite number.
 
     Raises:
         UserError: Naming the head, the option and what it got.
     """
     for name, value in options.items():
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not math.isfinite(value):  # type: ignore[arg-type]
-            raise UserError(f"{type(head).__name__} got {name}={value}: it needs a finite number")
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not math.isfinite(value):  # type: ignore[arg-type]
+            raise UserError(f"{type(head).__name__}: {name} must be a finite number, got {value!r}")
+
+
+# How logits are read; a loss that means something else by them needs its own.
+_READING = ("scores", "log_probs", "decide")
+
+
+def inherited_reading(head: object) -> str:
+    """A warning for a head of one's own whose loss is new and whose scores are inherited.
+
+    A squared error below softmax scores trains one thing and is measured as another. It may be
+    meant (a variant of cross-entropy keeps its scores), so it is told, not refused. Empty for
+    heads of this project, and where nothing is inherited by accident.
+    """
+    kinds = type(head).__mro__
+    owner = {
+        name: next((kind for kind in kinds if name in vars(kind)), object)
+        for name in ("loss", *_READING)
+    }
+
+    def ours(kind: type) -> bool:
+        return kind.__module__.split(".")[0] == "lossheads"
+
+    kept = [name for name in _READING if ours(owner[name])]
+    if ours(owner["loss"]) or not kept:
+        return ""
+    return (
+        f"{type(head).__name__} has a loss of its own and inherits {', '.join(kept)} from "
+        f"{owner[kept[0]].__name__}: override them if its logits mean something else"
+    )

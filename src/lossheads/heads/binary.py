@@ -23,7 +23,7 @@ def _refuse_unless_two_classes(head: object, outcome: Outcome, logits: str) -> N
         instead = "use head=sigmoid_bce or head=multilabel_cce"
     if isinstance(outcome, EachOneOf):
         instead = "use head=grouped_cce"
-    raise head_mismatch(head, outcome, f"{logits} two classes apart, no more", instead)
+    raise head_mismatch(head, outcome, f"{logits} can represent two classes only", instead)
 
 
 class _SingleLogit(Link):
@@ -48,7 +48,7 @@ class SingleLogitBCE(_SingleLogit):
     """One logit, two classes: sigmoid + binary cross-entropy.
 
     The same function as `TwoLogitCCE` of (-z/2, z/2). Scores and log-probabilities carry both
-    classes, so nothing downstream sees how many logits there were.
+    classes, so the number of logits has no effect downstream.
 
     Args:
         outcome: OneOf(2).
@@ -59,7 +59,7 @@ class SingleLogitBCE(_SingleLogit):
     framework_loss: ClassVar[FrameworkLoss] = "binary_crossentropy"
 
     def __post_init__(self) -> None:
-        _refuse_unless_two_classes(self, self.outcome, "one logit tells")
+        _refuse_unless_two_classes(self, self.outcome, "one logit")
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """(N, 1), (N, 1) -> (N,) nats."""
@@ -90,22 +90,22 @@ class SingleLogitBCE(_SingleLogit):
 
 @dataclass(frozen=True)
 class TwoLogitCCE(SoftmaxCCE):
-    """Two logits, two classes: `SoftmaxCCE` that insists on two, the partner of one logit.
+    """Two logits, two classes: `SoftmaxCCE` for two classes only, the counterpart of one logit.
 
     Args:
         outcome: OneOf(2).
     """
 
     def __post_init__(self) -> None:
-        _refuse_unless_two_classes(self, self.outcome, "two logits tell")
+        _refuse_unless_two_classes(self, self.outcome, "two logits")
 
 
 @dataclass(frozen=True)
 class SingleLogitSoftmaxCCE(_SingleLogit):
     """One logit with softmax + categorical cross-entropy: broken, and kept on purpose.
 
-    A softmax over one unit is 1 whatever the logit, so the loss is 0, its gradient is exactly 0
-    and nothing is ever learned. Compared with a 0/1 column, the constant 1 is "class 1 for
+    A softmax over one logit is always 1, so the loss is 0, its gradient is exactly 0 and nothing
+    is learned. Compared with a 0/1 column, the constant 1 is "class 1 for
     sure": accuracy is the base rate of class 1, from the first step to the last, and the
     log-probability of class 0 is -inf. Use it to see that failure, never to train.
 
@@ -118,7 +118,7 @@ class SingleLogitSoftmaxCCE(_SingleLogit):
     framework_loss: ClassVar[FrameworkLoss] = "categorical_crossentropy"
 
     def __post_init__(self) -> None:
-        _refuse_unless_two_classes(self, self.outcome, "one logit tells")
+        _refuse_unless_two_classes(self, self.outcome, "one logit")
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """(N, 1), (N, 1) -> (N,): zero, with a gradient of zero."""
@@ -142,5 +142,5 @@ class SingleLogitSoftmaxCCE(_SingleLogit):
         return torch.ones_like(logits[:, 0], dtype=torch.int64)
 
     def prior_bias(self, base_rates: Tensor) -> Tensor:
-        """(2,) -> (1,): zero, for no logit of this head says anything about base rates."""
+        """(2,) -> (1,): zero: the logit of this head has no effect."""
         return torch.zeros_like(base_rates[:1])

@@ -1,14 +1,17 @@
 """One tiny example per head name, computed by the heads themselves; `lossheads heads` prints it.
 
-Heads for the same kind of label share their logits, so the rows can be read against each other.
+Heads for the same kind of label share their logits, so the rows can be compared.
 """
 
+import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from lossheads.heads.base import Head
+from lossheads.errors import HeadMismatch
+from lossheads.heads.base import Head, inherited_reading
 from lossheads.heads.binary import SingleLogitBCE, SingleLogitSoftmaxCCE, TwoLogitCCE
 from lossheads.heads.grouped import (
     GroupedBalancedCCE,
@@ -22,20 +25,20 @@ from lossheads.heads.grouped import (
 from lossheads.heads.multiclass import SigmoidBCE, SoftmaxBCE, SoftmaxCCE
 from lossheads.heads.multilabel import Asymmetric, Focal, MultilabelCCE
 from lossheads.heads.multilabel_softmax import PerLabelCCE, SoftmaxMultihot
-from lossheads.outcomes import AnyOf, EachOneOf, OneOf
+from lossheads.outcomes import AnyOf, EachOneOf, OneOf, Outcome
 
 
 @dataclass(frozen=True)
 class HeadExample:
-    """What one head makes of one example.
+    """One head on one example.
 
     Attributes:
         name: As in `head=name` on the command line.
-        outcome: What the label can be, in words.
+        outcome: What the label can be, as text.
         labels: The example's label: a class, a list of bools, or a class per group.
-        logits: The U numbers the head reads.
+        logits: U numbers.
         loss: Nats.
-        scores: Per class, label, or set and class; in [0, 1].
+        scores: Per class, label, or group and class; in [0, 1].
         decision: Shaped like `labels`.
         explanation: One line.
     """
@@ -61,13 +64,37 @@ _ONE_LOGIT = [0.8]
 _TWO_LOGITS = [-0.4, 0.4]
 _THREE_LOGITS = [2.0, -1.0, 0.5]
 _PAIRS = [-1.0, 1.0, 0.5, -0.5, -0.25, 0.25]  # on less off gives the three logits
-_GROUP_LOGITS = [2.0, -1.0, 0.5, 0.5, 1.0, -1.0]  # the first set is right, the second wrong
-_RATES = torch.tensor([[0.75, 0.125, 0.125]] * 2, dtype=torch.float64)
+_GROUP_LOGITS = [2.0, -1.0, 0.5, 0.5, 1.0, -1.0]  # the first group is right, the second wrong
+_BASE_RATES = torch.tensor([[0.75, 0.125, 0.125]] * 2, dtype=torch.float64)
 
 
 def worked_examples() -> list[HeadExample]:
     """One example per head name: multi-class, binary, multi-label, grouped."""
     return _multiclass() + _binary() + _multilabel() + _grouped()
+
+
+def own_example(name: str, build: Callable[[Outcome], Head]) -> HeadExample:
+    """An example for a head of one's own, on the first kind of outcome that it supports.
+
+    Raises:
+        HeadMismatch: If it supports none of one class of 3, one of 2, 3 labels, 2 groups of 3.
+    """
+    refused: HeadMismatch | None = None
+    for outcome in (_THREE, _TWO, _TAGS, _GROUPS):
+        try:
+            head = build(outcome)
+        except HeadMismatch as error:
+            refused = error
+            continue
+        logits = {1: _ONE_LOGIT, 2: _TWO_LOGITS, 3: _THREE_LOGITS}.get(head.num_logits)
+        if logits is None:
+            logits = torch.linspace(-1, 1, head.num_logits).tolist()
+        told = (inspect.getdoc(type(head)) or type(head).__name__).splitlines()[0]
+        return _example(
+            name, head, logits, "; ".join(filter(None, [told, inherited_reading(head)]))
+        )
+    assert refused is not None
+    raise refused
 
 
 def _example(name: str, head: Head, logits: list[float], explanation: str) -> HeadExample:
@@ -90,19 +117,19 @@ def _multiclass() -> list[HeadExample]:
             "softmax_cce",
             SoftmaxCCE(_THREE),
             _THREE_LOGITS,
-            "classes share a probability of 1; costs -ln of the true one's share",
+            "scores sum to 1 over classes; loss = -ln of the true class's score",
         ),
         _example(
             "softmax_bce",
             SoftmaxBCE(_THREE),
             _THREE_LOGITS,
-            "the same shares, each judged as a yes or no of its own, then averaged over classes",
+            "softmax scores with binary cross-entropy per class, averaged over classes",
         ),
         _example(
             "sigmoid_bce",
             SigmoidBCE(_THREE),
             _THREE_LOGITS,
-            "each class says yes or no alone: scores need not sum to 1, every class costs",
+            "independent sigmoid per class: scores need not sum to 1, every class adds to the loss",
         ),
         _example(
             "sigmoid_bce_mean",
@@ -119,19 +146,19 @@ def _binary() -> list[HeadExample]:
             "single_logit_bce",
             SingleLogitBCE(_TWO),
             _ONE_LOGIT,
-            "one number for two classes: above zero is class 1",
+            "one logit for two classes: above zero is class 1",
         ),
         _example(
             "two_logit_cce",
             TwoLogitCCE(_TWO),
             _TWO_LOGITS,
-            "two numbers, of which only the difference counts: the same loss as single_logit_bce",
+            "two logits, of which only the difference counts: the same loss as single_logit_bce",
         ),
         _example(
             "single_logit_softmax_cce",
             SingleLogitSoftmaxCCE(_TWO),
             _ONE_LOGIT,
-            "broken on purpose: one unit's share is always 1: no loss, no gradient",
+            "broken on purpose: softmax over one logit is always 1, so no loss and no gradient",
         ),
     ]
 
@@ -142,19 +169,19 @@ def _multilabel() -> list[HeadExample]:
             "multilabel_cce",
             MultilabelCCE(_TAGS),
             _THREE_LOGITS,
-            "pushes present logits above 0 and absent ones below, one logarithm a side",
+            "pushes present logits above 0 and absent ones below, one log-sum for each side",
         ),
         _example(
             "focal",
             Focal(_TAGS),
             _THREE_LOGITS,
-            "sigmoid_bce in which labels that are nearly right cost next to nothing",
+            "sigmoid_bce with less weight on labels that are already right",
         ),
         _example(
             "asymmetric",
             Asymmetric(_TAGS),
             _THREE_LOGITS,
-            "focal with a focus per side: absent labels are forgiven more, free below a margin",
+            "focal with one exponent per side; absent labels below a margin cost nothing",
         ),
         _example(
             "per_label_cce",
@@ -166,7 +193,7 @@ def _multilabel() -> list[HeadExample]:
             "softmax_multihot",
             SoftmaxMultihot(_TAGS),
             _THREE_LOGITS,
-            "a mistake kept on purpose: labels share a probability of 1, so only one passes 1/2",
+            "wrong on purpose: scores sum to 1 over labels, so at most one exceeds 1/2",
         ),
     ]
 
@@ -177,11 +204,11 @@ def _grouped() -> list[HeadExample]:
             "grouped_cce",
             GroupedCCE(_GROUPS),
             _GROUP_LOGITS,
-            "a softmax_cce per group, added up",
+            "softmax_cce per group, summed over groups",
         ),
         _example(
             "grouped_logit_adjusted_cce",
-            GroupedLogitAdjustedCCE(_GROUPS).with_base_rates(_RATES),
+            GroupedLogitAdjustedCCE(_GROUPS).with_base_rates(_BASE_RATES),
             _GROUP_LOGITS,
             "grouped_cce trained with log base rates added (here class 0 is frequent)",
         ),
@@ -189,13 +216,13 @@ def _grouped() -> list[HeadExample]:
             "grouped_logsum_cce",
             GroupedLogSumCCE(_GROUPS),
             _GROUP_LOGITS,
-            "odds against the truth, added up over groups inside one logarithm per class",
+            "odds against the true class, summed over groups inside one logarithm per class",
         ),
         _example(
             "grouped_centred_cce",
             GroupedCentredCCE(_GROUPS),
             _GROUP_LOGITS,
-            "asks the true class to beat its group's mean, not the other classes",
+            "pushes the true class above its group's mean, not above the other classes",
         ),
         _example(
             "grouped_balanced_cce",

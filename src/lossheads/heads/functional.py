@@ -1,7 +1,7 @@
 """Losses as pure functions of logits and targets, in nats, reduced over nothing but an example.
 
 Rows of several cohort members are stacked, and a member's bits must not depend on its
-neighbours: formulas keep to what `rowwise` names as safe.
+neighbours: formulas use only the operations that `numerics` names as safe.
 """
 
 from typing import Literal, get_args
@@ -21,21 +21,22 @@ KERAS_EPSILON = 1e-7
 _TINY = 1e-30
 
 
-def reduce_classes(per_unit: Tensor, how: ClassReduction) -> Tensor:
+def reduce_classes(per_unit: Tensor, class_reduction: ClassReduction) -> Tensor:
     """(N, U) -> (N,): the sum is a log-likelihood in nats, the mean is 1/U of it."""
-    return per_unit.sum(dim=-1) if how == "sum" else per_unit.mean(dim=-1)
+    return per_unit.sum(dim=-1) if class_reduction == "sum" else per_unit.mean(dim=-1)
 
 
-def check_class_reduction(head: object, how: str) -> None:
+def check_class_reduction(head: object, class_reduction: str) -> None:
     """Refuse a reduction other than `sum` and `mean`.
 
     Raises:
         UserError: Naming the head, the word it got, and the near matches.
     """
     known = get_args(ClassReduction)
-    if how not in known:
+    if class_reduction not in known:
         raise UserError(
-            f"{type(head).__name__} got class_reduction={how}: {near_matches(str(how), known)}"
+            f"{type(head).__name__} got class_reduction={class_reduction}: "
+            f"{near_matches(str(class_reduction), known)}"
         )
 
 
@@ -48,7 +49,7 @@ def sigmoid_cross_entropy(logits: Tensor, target: Tensor, pos_weight: float = 1.
     """-w t log s(z) - (1 - t) log s(-z) for each unit, exact in both tails; shape unchanged.
 
     Two log-sigmoids instead of the usual max(z, 0) - t z + log1p(exp(-|z|)): that one loses the
-    value and the gradient of a confident right answer to cancellation.
+    value and the gradient of a confident correct answer to cancellation.
     """
     on, off = F.logsigmoid(logits), F.logsigmoid(-logits)
     return -(pos_weight * target * on + (1 - target) * off)
@@ -89,7 +90,7 @@ def log_sum_of_others(logits: Tensor) -> Tensor:
     other from the total loses at most one bit.
     """
     peak, top = logits.detach().max(dim=-1, keepdim=True)
-    is_top = torch.zeros_like(logits, dtype=torch.bool).scatter_(-1, top, True)
+    is_top = torch.arange(logits.shape[-1], device=logits.device) == top
     summands = (logits - peak).exp()
     rest = summands.sum(dim=-1, keepdim=True) - summands
     # Where the top is left out, `rest` is a difference of near equals: summed afresh instead.
@@ -121,7 +122,7 @@ def shifted_focal_cost(logits: Tensor, gamma: float, margin: float) -> Tensor:
 
 # Matrices whose rows start on cache lines multiply to the same bits wherever they lie; others
 # do not (measured with MKL), and a row would feel its neighbours.
-_LINE = 16
+_PAD_MULTIPLE = 16
 
 # Factors of a matrix product reach up to exp(40), so that as little as possible falls below
 # float32; the sum of a thousand of their products still fits.
@@ -171,7 +172,7 @@ def pairwise_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     """sum_{j != k} log(1 + sum_i t_ij exp((s_ik - s_ij) / 2)).
 
     The inner sum is a matrix product over groups, (M, S) by (S, M), so nothing of size S M^2 is
-    made. In float32 it is exact as long as no class with t > 0 trails the top of its set by more
+    made. In float32 it is exact as long as no class with t > 0 trails the top of its group by more
     than 250; beyond, value and gradient stay finite but pairs dwarfed by such a group drop out.
     """
     top = logits.detach().amax(dim=2, keepdim=True)
@@ -195,4 +196,4 @@ def _log_odds_against(logits: Tensor) -> Tensor:
 def _on_cache_lines(matrices: Tensor) -> Tensor:
     """(N, S, M) with zeros appended to S and M up to a multiple of 16."""
     groups, classes = matrices.shape[1:]
-    return F.pad(matrices, (0, -classes % _LINE, 0, -groups % _LINE))
+    return F.pad(matrices, (0, -classes % _PAD_MULTIPLE, 0, -groups % _PAD_MULTIPLE))

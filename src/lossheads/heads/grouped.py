@@ -1,7 +1,7 @@
-"""Heads for one of M classes in each of S groups. docs/open-question.md says why there are so many.
+"""Heads for one of M classes in each of S groups; docs/open-question.md compares them.
 
-All read the logits of a group as its softmax and take hard or soft labels; they differ in the loss
-alone, so each is a name, an explanation and a formula.
+All apply a softmax to the logits of a group and take hard or soft labels; they differ in the loss
+alone.
 """
 
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ from lossheads.outcomes import EachOneOf, OneOf, Outcome
 
 @dataclass(frozen=True)
 class _Grouped(GroupedLink):
-    """What the heads below share: one outcome, and the refusal of any other.
+    """Base of the heads below.
 
     Args:
         outcome: EachOneOf(S, M), hard or soft.
@@ -42,7 +42,7 @@ class _Grouped(GroupedLink):
     def __post_init__(self) -> None:
         if not isinstance(self.outcome, EachOneOf):
             instead = "softmax_cce" if isinstance(self.outcome, OneOf) else "sigmoid_bce"
-            rule = "it needs groups of classes, one true class in each"
+            rule = "it needs an EachOneOf outcome, one true class in each group"
             raise head_mismatch(self, self.outcome, rule, f"use head={instead}")
 
 
@@ -64,14 +64,14 @@ class GroupedLogitAdjustedCCE(_Grouped):
 
     The rates carry the imbalance, so the bare logits decide as if classes were equally frequent.
     Scores and decisions are those of the bare logits; `log_probs` are those of the adjusted ones,
-    for they are what the loss fits to the labels. The likeliest event and the decision therefore
+    for they are what the loss valid to the labels. The likeliest event and the decision therefore
     differ, on purpose.
 
     Args:
         outcome: EachOneOf(S, M), hard or soft.
-        base_rates: Base rate of each class in each group, S rows of M shares that sum to 1. None until
-            `with_base_rates` sets it from the training labels: the loss and the log-probabilities
-            refuse to work without. Rates that are given stay: say, those of another population.
+        base_rates: Base rate of each class in each group, S rows of M shares that sum to 1. None
+            until `with_base_rates` sets it from the training labels; the loss and the
+            log-probabilities need it. Rates that are given stay, such as another population's.
 
     Source: Menon et al. (2021), "Long-tail learning via logit adjustment", arXiv 2007.07314.
     """
@@ -85,7 +85,7 @@ class GroupedLogitAdjustedCCE(_Grouped):
             object.__setattr__(self, "base_rates", _checked_base_rates(self, self.base_rates))
 
     def with_base_rates(self, base_rates: Tensor) -> Self:
-        """The same head, adjusted by these rates unless it was given its own.
+        """The same head, adjusted by these rates unless it has its own.
 
         Args:
             base_rates: (S, M), from the training split.
@@ -113,8 +113,8 @@ class GroupedLogitAdjustedCCE(_Grouped):
     def _log_base_rates(self, like: Tensor) -> Tensor:
         if self.base_rates is None:
             raise UserError(
-                f"{type(self).__name__} has no base rates: it adjusts logits by how often each "
-                "class is true; take head.with_base_rates(base_rates(outcome, labels))"
+                f"{type(self).__name__} needs base rates: call "
+                "head.with_base_rates(base_rates(outcome, labels))"
             )
         return _log_base_rates(self.outcome, self.base_rates, like.device, like.dtype)
 
@@ -129,20 +129,20 @@ def _checked_base_rates(
     """
     try:
         rates = torch.tensor(given, dtype=torch.float64)
-        fits = rates.shape == head.outcome.columns and bool((rates >= 0).all())
-        fits = fits and bool(((rates.sum(dim=-1) - 1).abs() <= 1e-4).all())
+        valid = rates.shape == head.outcome.columns and bool((rates >= 0).all())
+        valid = valid and bool(((rates.sum(dim=-1) - 1).abs() <= 1e-4).all())
     except (TypeError, ValueError, RuntimeError):
-        fits = False
-    if not fits:
+        valid = False
+    if not valid:
         groups, classes = head.outcome.columns
         raise UserError(
-            f"{type(head).__name__} got base_rates={given}: it needs {groups} rows of {classes} shares "
-            "that sum to 1; leave it at null for the rates of the training labels"
+            f"{type(head).__name__}: base_rates must be {groups} rows of {classes} shares that sum "
+            f"to 1, got {given}; null takes them from the training labels"
         )
     return tuple(map(tuple, rates.tolist()))
 
 
-# Kept per device: a copy from the host in every step would make a GPU wait.
+# Kept per device: a copy from the host in every step would stall a GPU.
 @lru_cache(maxsize=64)
 def _log_base_rates(
     outcome: Outcome,

@@ -4,17 +4,23 @@ A link is the half of a head that several losses share. Heads inherit one and ad
 """
 
 import math
-from typing import Self
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lossheads.errors import HeadMismatch
+from lossheads.heads.base import Head
+from lossheads.heads.criterion import mean_loss
 from lossheads.numerics import log_softmax, sigmoid, softmax
 from lossheads.outcomes import AnyOf, Outcome
 
+# copy and pickle make an object first and fill it afterwards.
+_COPYING = object()
+
 # A class that no training example shows still needs a finite bias.
-_RAREST = 1e-6
+_MIN_RATE = 1e-6
 
 
 class Link:
@@ -22,8 +28,26 @@ class Link:
 
     outcome: Outcome
 
+    # Before a head looks at its options: 12 where AnyOf(12) is due is the commonest slip.
+    def __new__(cls, outcome: Any = _COPYING, *options: Any, **named: Any) -> Self:
+        if outcome is not _COPYING and not isinstance(outcome, Outcome):
+            raise HeadMismatch(
+                f"{cls.__name__} got outcome={outcome!r}: it must say what the labels can be; pass "
+                f"OneOf(C) for one class of C, AnyOf(L) for L labels or EachOneOf(S, M) for groups"
+            )
+        return super().__new__(cls)
+
+    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Mean loss over the batch, in nats per example: a criterion, see `criterion.mean_loss`.
+
+        Args:
+            logits: (N, U); grouped ones may be (N, S, M).
+            labels: Integers are class indices or 0/1 labels, floats are distributions.
+        """
+        return mean_loss(cast(Head, self), logits, labels)
+
     def with_base_rates(self, base_rates: Tensor) -> Self:
-        """The head that knows how often each class is present: itself, unless its loss cares.
+        """The head that knows how often each class is present: itself, unless its loss uses them.
 
         Args:
             base_rates: outcome.columns, from the training split.
@@ -147,8 +171,8 @@ class GroupedLink(Link):
 def safe_base_rates(outcome: Outcome, base_rates: Tensor) -> Tensor:
     """Base rates moved off 0 (and 1, for labels), so that their logarithms are finite."""
     if isinstance(outcome, AnyOf):
-        return base_rates.clamp(_RAREST, 1 - _RAREST)
-    rates = base_rates.clamp(min=_RAREST)
+        return base_rates.clamp(_MIN_RATE, 1 - _MIN_RATE)
+    rates = base_rates.clamp(min=_MIN_RATE)
     return rates / rates.sum(dim=-1, keepdim=True)
 
 

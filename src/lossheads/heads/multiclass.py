@@ -19,19 +19,23 @@ from lossheads.heads.functional import (
 from lossheads.heads.links import SigmoidLink, SoftmaxLink
 from lossheads.outcomes import AnyOf, EachOneOf, Outcome
 
-_ONE_TRUE = "a softmax makes its classes compete for one truth"
+_ONE_CLASS_ONLY = "softmax assumes that exactly one class is true"
 
 
 def refuse_unless_one_of(head: object, outcome: Outcome) -> None:
-    """Refuse several labels and several groups on behalf of a softmax head.
+    """Refuse several labels and several groups for a softmax head.
 
     Raises:
-        HeadMismatch: Naming the heads that do serve the outcome.
+        HeadMismatch: Naming heads that support the outcome.
     """
     if isinstance(outcome, AnyOf):
-        raise head_mismatch(head, outcome, _ONE_TRUE, "use head=sigmoid_bce or head=multilabel_cce")
+        raise head_mismatch(
+            head, outcome, _ONE_CLASS_ONLY, "use head=sigmoid_bce or head=multilabel_cce"
+        )
     if isinstance(outcome, EachOneOf):
-        raise head_mismatch(head, outcome, _ONE_TRUE, "use head=grouped_cce, one softmax per group")
+        raise head_mismatch(
+            head, outcome, _ONE_CLASS_ONLY, "use head=grouped_cce, one softmax per group"
+        )
 
 
 @dataclass(frozen=True)
@@ -91,13 +95,13 @@ class SigmoidBCE(SigmoidLink):
     """One logit per class or label, each its own Bernoulli: sigmoid + binary cross-entropy.
 
     For `AnyOf` this is the likelihood of independent labels. For `OneOf` it is the
-    one-versus-rest reading: the units do not know that exactly one of them is true, and the
-    sigmoids need not sum to 1.
+    one-versus-rest model: the units ignore that exactly one of them is true, and the sigmoids
+    need not sum to 1.
 
     Args:
         outcome: OneOf(C) or AnyOf(L).
-        class_reduction: `sum` is the negative log-likelihood, in nats per example. `mean` divides it,
-            and every gradient, by U, as `torch.nn.BCEWithLogitsLoss` and Keras do by default.
+        class_reduction: `sum` is the negative log-likelihood, in nats per example. `mean` divides
+            it, and every gradient, by U, as `torch.nn.BCEWithLogitsLoss` and Keras do by default.
         pos_weight: Factor on the term of present classes; moves the optimal logit by its
             logarithm, which neither scores nor log-probabilities undo.
     """
@@ -110,14 +114,14 @@ class SigmoidBCE(SigmoidLink):
 
     def __post_init__(self) -> None:
         if isinstance(self.outcome, EachOneOf):
-            rule = "independent sigmoids do not know that each group has one truth"
+            rule = "independent sigmoids ignore that each group has one true class"
             raise head_mismatch(self, self.outcome, rule, "use head=grouped_cce")
         check_class_reduction(self, self.class_reduction)
         check_numbers(self, pos_weight=self.pos_weight)
         if self.pos_weight <= 0:
             raise UserError(
-                f"SigmoidBCE got pos_weight={self.pos_weight}: a weight is above 0; "
-                "1.0 weighs present and absent alike"
+                f"SigmoidBCE: pos_weight must be above 0, got {self.pos_weight}; 1.0 weighs "
+                "present and absent classes equally"
             )
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Heads for any subset of L labels (and focal, which reads one-of-C as C questions too)."""
+"""Heads for any subset of L labels (and focal, also for one of C classes)."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -19,34 +19,34 @@ from lossheads.heads.links import SigmoidLink
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf, Outcome
 
 
-def mismatch(head: object, outcome: Outcome, rule: str) -> HeadMismatch:
-    """The refusal that names the plain head for `outcome`; the caller raises it."""
-    kept = "grouped_cce" if isinstance(outcome, EachOneOf) else "sigmoid_bce"
+def default_mismatch(head: object, outcome: Outcome, rule: str) -> HeadMismatch:
+    """The error that names the usual head for `outcome`; the caller raises it."""
+    usual = "grouped_cce" if isinstance(outcome, EachOneOf) else "sigmoid_bce"
     if isinstance(outcome, OneOf):
-        kept = "softmax_cce or head=sigmoid_bce"
-    return head_mismatch(head, outcome, rule, f"use head={kept}")
+        usual = "softmax_cce or head=sigmoid_bce"
+    return head_mismatch(head, outcome, rule, f"use head={usual}")
 
 
 def refuse_unless_any_of(head: object, outcome: Outcome) -> None:
-    """Refuse one-of-C and grouped outcomes on behalf of a head that thresholds each label.
+    """Refuse one-of-C and grouped outcomes for a head that thresholds each label.
 
     Raises:
-        HeadMismatch: Naming a head that serves the outcome.
+        HeadMismatch: Naming a head that supports the outcome.
     """
     if not isinstance(outcome, AnyOf):
-        raise mismatch(head, outcome, "it asks of each label alone whether it is on")
+        raise default_mismatch(head, outcome, "it scores each label independently")
 
 
 def _refuse_soft(head: object, outcome: Outcome) -> None:
     if outcome.soft:
-        raise mismatch(head, outcome, "it is defined for labels that are on or off")
+        raise default_mismatch(head, outcome, "it is defined for hard labels only")
 
 
 def _refuse_negative(head: object, **options: float) -> None:
     check_numbers(head, **options)
     for name, value in options.items():
         if value < 0:
-            raise UserError(f"{type(head).__name__} got {name}={value}: it is not below 0")
+            raise UserError(f"{type(head).__name__}: {name} must be at least 0, got {value}")
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,14 @@ class MultilabelCCE(SigmoidLink):
     """Log-sum loss over all labels at once: every absent logit below 0, every present one above.
 
     The sums stand inside the logarithms, so a thousand absent labels weigh about as much as a
-    few present ones: it balances them by itself. Hard labels: predict s > 0. Soft labels t: the
+    few present ones. Hard labels: predict s > 0. Soft labels t: the
     optimum is t = sigmoid(2 s).
 
     Args:
         outcome: AnyOf(L).
         score_scale: Scores are sigmoid(score_scale * s). 1 leaves the logits as they are; with
             hard labels it is under-confident, the more so the larger L is. 2 is the soft optimum.
+            It is 1 / temperature.
 
     Source: Su, kexue.fm 7359 and 9064; Su et al. (2022), "ZLPR", arXiv 2208.02955.
     """
@@ -75,8 +76,8 @@ class MultilabelCCE(SigmoidLink):
         check_numbers(self, score_scale=self.score_scale)
         if self.score_scale <= 0:
             raise UserError(
-                f"MultilabelCCE got score_scale={self.score_scale}: it multiplies logits and is "
-                "above 0; use 1.0, or 2.0 for soft labels"
+                f"MultilabelCCE: score_scale must be above 0, got {self.score_scale}; use 1.0, or "
+                "2.0 for soft labels"
             )
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -102,13 +103,13 @@ class MultilabelCCE(SigmoidLink):
 
 @dataclass(frozen=True)
 class Focal(SigmoidLink):
-    """Sigmoid cross-entropy that forgives: each unit's cost times (1 - p of the truth)^gamma.
+    """Sigmoid cross-entropy that down-weights easy examples: times (1 - p of the label)^gamma.
 
-    Not a proper score: the optimum is less confident than the truth. For hard labels only.
+    Not a proper score: its optimum is under-confident. For hard labels only.
 
     Args:
-        outcome: OneOf(C), one question per class, or AnyOf(L).
-        gamma: 0 is sigmoid cross-entropy; the paper settles on 2.
+        outcome: OneOf(C), one sigmoid per class, or AnyOf(L).
+        gamma: 0 is sigmoid cross-entropy; the paper uses 2.
         alpha: None leaves both sides as they are. Otherwise present units weigh alpha and absent
             ones 1 - alpha (torchvision's default, 0.25, thus weighs *present* ones down).
         class_reduction: `sum`, or `mean` for 1/U of it.
@@ -125,7 +126,7 @@ class Focal(SigmoidLink):
 
     def __post_init__(self) -> None:
         if isinstance(self.outcome, EachOneOf):
-            raise mismatch(self, self.outcome, "it asks of each class alone whether it is on")
+            raise default_mismatch(self, self.outcome, "it scores each class independently")
         _refuse_soft(self, self.outcome)
         _refuse_negative(self, gamma=self.gamma)
         check_class_reduction(self, self.class_reduction)
@@ -134,8 +135,8 @@ class Focal(SigmoidLink):
         check_numbers(self, alpha=self.alpha)
         if not 0 < self.alpha < 1:
             raise UserError(
-                f"Focal got alpha={self.alpha}: it is the weight of present units, between 0 and "
-                "1; use alpha=null for no weights"
+                f"Focal: alpha must be between 0 and 1, got {self.alpha}; use alpha=null for no "
+                "weights"
             )
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -148,14 +149,14 @@ class Focal(SigmoidLink):
 
 @dataclass(frozen=True)
 class Asymmetric(SigmoidLink):
-    """Focal costs with a focus per side, and absent labels below a margin free of charge (ASL).
+    """Focal loss with an exponent per side; absent labels below a margin cost nothing (ASL).
 
     Not a proper score. For hard labels only.
 
     Args:
         outcome: AnyOf(L).
-        gamma_on: Focus on present labels.
-        gamma_off: Focus on absent labels.
+        gamma_on: Exponent for present labels.
+        gamma_off: Exponent for absent labels.
         margin: Probability below which an absent label costs nothing; in [0, 1).
 
     Source: Ridnik et al. (2021), "Asymmetric Loss For Multi-Label Classification",
@@ -175,7 +176,7 @@ class Asymmetric(SigmoidLink):
         _refuse_negative(self, gamma_on=self.gamma_on, gamma_off=self.gamma_off)
         check_numbers(self, margin=self.margin)
         if not 0 <= self.margin < 1:
-            raise UserError(f"Asymmetric got margin={self.margin}: a probability lies in [0, 1)")
+            raise UserError(f"Asymmetric: margin must be in [0, 1), got {self.margin}")
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """(N, L), (N, L) -> (N,) nats."""

@@ -1,4 +1,4 @@
-"""Softmaxes for any subset of L labels: the one that works, and the one people try."""
+"""Softmaxes for any subset of L labels: one that works, and one that is a known mistake."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,7 +9,7 @@ from torch import Tensor
 from lossheads.heads.base import FrameworkLoss
 from lossheads.heads.functional import log_sum_of_others, softmax_cross_entropy
 from lossheads.heads.links import Link, safe_base_rates
-from lossheads.heads.multilabel import mismatch, refuse_unless_any_of
+from lossheads.heads.multilabel import default_mismatch, refuse_unless_any_of
 from lossheads.numerics import log_softmax, sigmoid, softmax
 from lossheads.outcomes import Outcome
 
@@ -26,7 +26,7 @@ class PerLabelCCE(Link):
 
     outcome: Outcome
 
-    # A framework shapes this as (L, 2) and takes the softmax of the last axis; laid flat, as
+    # A framework shapes this as (L, 2) and takes the softmax of the last axis; flattened, as
     # `framework_outputs` is, no Keras loss name describes it.
     framework_loss: ClassVar[FrameworkLoss] = "other"
 
@@ -52,7 +52,7 @@ class PerLabelCCE(Link):
         return softmax_cross_entropy(_pairs(logits), target).sum(dim=-1)
 
     def framework_outputs(self, logits: Tensor) -> Tensor:
-        """(N, 2 L) -> (N, 2 L): the pairs' softmaxes, side by side."""
+        """(N, 2 L) -> (N, 2 L): the pairs' softmaxes."""
         return softmax(_pairs(logits)).flatten(1)
 
     def scores(self, logits: Tensor) -> Tensor:
@@ -70,18 +70,18 @@ class PerLabelCCE(Link):
         return on > off
 
     def prior_bias(self, base_rates: Tensor) -> Tensor:
-        """(L,) -> (2 L,): log of absence and indicators."""
+        """(L,) -> (2 L,): log of 1 - rate, log of rate."""
         rates = safe_base_rates(self.outcome, base_rates)
         return torch.stack([1 - rates, rates], dim=-1).log().flatten()
 
 
 @dataclass(frozen=True)
 class SoftmaxMultihot(Link):
-    """Softmax + categorical cross-entropy on multi-hot rows divided by their sum: a mistake, kept.
+    """Softmax + categorical cross-entropy on multi-hot rows over their sum: wrong, on purpose.
 
-    Forum threads do this to labels that may be true together. The optimum spreads probability 1
+    Forum threads do this with labels that may be true together. The optimum spreads probability 1
     evenly over the labels that are on, so with k of them no score passes 1/k, a threshold of one
-    half misses all of them from k = 2 on, and an example without labels teaches nothing. Use it
+    half misses all of them from k = 2 on, and an example without labels has no gradient. Use it
     to see that failure.
 
     Args:
@@ -95,7 +95,7 @@ class SoftmaxMultihot(Link):
     def __post_init__(self) -> None:
         refuse_unless_any_of(self, self.outcome)
         if self.outcome.n < 2:
-            raise mismatch(self, self.outcome, "a softmax over one unit is always 1")
+            raise default_mismatch(self, self.outcome, "a softmax over one unit is always 1")
 
     @property
     def num_logits(self) -> int:
@@ -120,7 +120,7 @@ class SoftmaxMultihot(Link):
         return softmax(logits)
 
     def log_probs(self, logits: Tensor) -> Tensor:
-        """(N, L) -> (N, L, 2), holding [off, on]: each softmax taken at its word; float64."""
+        """(N, L) -> (N, L, 2), holding [off, on]: each softmax score read as P(on); float64."""
         z = logits.double()
         on = log_softmax(z)
         off = log_sum_of_others(z) - z.logsumexp(dim=-1, keepdim=True)
@@ -131,7 +131,7 @@ class SoftmaxMultihot(Link):
         return softmax(logits.double()) > 0.5
 
     def prior_bias(self, base_rates: Tensor) -> Tensor:
-        """(L,) -> (L,): log of the rates divided by their sum, for no softmax holds more."""
+        """(L,) -> (L,): log of the rates divided by their sum: a softmax cannot sum to more."""
         rates = safe_base_rates(self.outcome, base_rates)
         return (rates / rates.sum()).log()
 

@@ -10,12 +10,12 @@ class Logger(Protocol):
     """Receives one member's validation steps and its last predictions."""
 
     def log_validation(self, validation: ValidationStep) -> None:
-        """One measuring step: scalars, cheap (well under 5 ms)."""
+        """One validation step: scalars, cheap (well under 5 ms)."""
 
     def log_figures(
         self, last: ValidationStep, predictions: Predictions, class_names: tuple[str, ...]
     ) -> None:
-        """The test predictions measured at the `last` validation: figures, curves, histograms (0.02 s)."""
+        """Test predictions of the `last` validation step: figures, curves, histograms (20 ms)."""
 
     def close(self, result: Result) -> None:
         """The run is over, whatever its status; hyper-parameters and summary go here."""

@@ -65,7 +65,7 @@ def confusion_figure(
 
     Args:
         rows: Names of what is true.
-        columns: Names of what was said.
+        columns: Names of what was decided.
         title: The title.
         axes: What rows and columns are.
     """
@@ -108,7 +108,7 @@ def accuracies_figure(
         baselines: A baseline that is not finite has no mark.
         title: The title.
     """
-    note = "black marks: the best constant prediction"
+    note = "black marks: baseline (best constant prediction)"
     shown = [fitted(name, BESIDE, 1.5 * NAME_ROOM) for name in names]
     left = EDGE + _widest(shown, BESIDE) + GAP
     bottom = TOP + ROW * len(names)

@@ -16,7 +16,7 @@ from rich.progress import (
 
 
 class Reporter:
-    """Tells how far training is. Use as a context manager around a sweep."""
+    """Reports training progress. Use as a context manager around a sweep."""
 
     def __init__(self, console: Console | None = None) -> None:
         # Progress goes to stderr: stdout is for results, and may be a pipe.
@@ -51,7 +51,7 @@ class Reporter:
         self.console.print(text, markup=False, soft_wrap=True)
 
     def cohort(self, title: str, members: int, steps: int) -> "CohortProgress":
-        """A cohort begins; its line tells of its validation steps."""
+        """A cohort begins; its line shows its validation steps."""
         if self._progress is None:
             self.say(f"training {title}: {members} member(s), {steps} steps")
             return CohortProgress(self, title, members, None)
@@ -66,7 +66,7 @@ class Reporter:
 
 @dataclass(frozen=True)
 class CohortProgress:
-    """How far one cohort is; several may be under way at the same time."""
+    """Progress of one cohort; several may be in training at the same time."""
 
     reporter: Reporter
     title: str
@@ -74,7 +74,7 @@ class CohortProgress:
     task: TaskID | None
 
     def on_validation(self, step: int, epoch: float, monitor: str, value: float) -> None:
-        """A measuring step of the cohort; `value` is the mean over its members on validation."""
+        """A validation step of the cohort; `value` is the mean over its members."""
         message = f"{monitor} {value:.4f} (validation, mean of {self.members})"
         if self.task is not None:
             self.reporter.show(self.task, step, message)

@@ -1,8 +1,8 @@
 """A member's validation steps and last predictions as one TensorBoard event file.
 
-One event per validation step holds all its scalars: one call per scalar costs 75 µs, and a validation step of ten classes
-has more than a hundred. torch.utils.tensorboard is imported here alone, so that programs without
-a logger start without it.
+One event per validation step holds all its scalars: one call per scalar costs 75 µs, and a
+validation step of ten classes has more than a hundred. torch.utils.tensorboard is imported here
+alone, so that programs without a logger start without it.
 """
 
 import math
@@ -25,7 +25,7 @@ from lossheads.loggers.pictures import (
 )
 from lossheads.outcomes import AnyOf, Outcome
 from lossheads.predictions import Predictions
-from lossheads.records import NOT_IN_KEY, Measurement, Result, ValidationStep, direction
+from lossheads.records import NOT_IN_KEY, Measurement, Result, ValidationStep
 
 CLASSES_SHOWN = 50  # more columns than this would bury the other charts; metrics still see all
 
@@ -33,32 +33,44 @@ CLASSES_SHOWN = 50  # more columns than this would bury the other charts; metric
 class TensorBoardLogger:
     """Writes `events.out.tfevents.…` in a run folder; a `Logger`.
 
-    Tags: `accuracy/<metric>`, `error/<metric>`, `other/<metric>` (validation split, every validation) with
-    `baseline/<metric>`; `test/<metric>` at the last validation step; `loss/train`, the head's own nats, never
-    comparable between heads; `training/learning_rate`, `training/epoch`;
-    `class/<name>/<metric>`; and after the last validation step `pr/<name>`, `scores/<name>/when_present` and
-    `…/when_absent`, `picture/…` and texts under `about/`. Values that are not finite are not
-    written; `about/undefined` counts them.
+    Tags of every validation step, on the validation split: `accuracy/<metric>` (higher is
+    better), `error/<metric>` (lower is better), `other/<metric>`, `baseline/<metric>` and
+    `class/<name>/<metric>`; `loss/train`, in the head's own nats per example and not comparable
+    between heads; `training/learning_rate`, `training/epoch`. At the last one, on the test split:
+    `test/<metric>`, `pr/<name>`, `scores/<name>/when_present` and `…/when_absent`, `figure/…`, and
+    texts under `about/`. Values that are not finite are not written; `about/undefined` counts
+    them.
 
     Args:
         folder: The run folder, without event files: a second one would be drawn as a zigzag.
         class_names: As the dataset gives them; made safe for tags here.
         outcome: Whose metrics are explained in `about/metrics`.
+        measured: Which metrics the run measures.
     """
 
-    def __init__(self, folder: Path, class_names: Sequence[str], outcome: Outcome) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        class_names: Sequence[str],
+        outcome: Outcome,
+        measured: metrics.MetricSet = metrics.SHIPPED,
+    ) -> None:
         self._writer = FileWriter(str(folder))
         self._names = class_names
         self._unwritten: Counter[str] = Counter()
         self._reached: dict[str, int] = {}  # tag -> last step it has
         self._step = 0
-        self._text("about/metrics", _explained(outcome))
+        self._sections = {
+            name: section(info.higher_is_better) for name, info in measured.info(outcome).items()
+        }
+        self._text("about/metrics", _explained(outcome, measured))
 
     def log_validation(self, validation: ValidationStep) -> None:
-        """All scalars of a measuring step, as one event; on disk when this returns.
+        """All scalars of a validation step, as one event; on disk when this returns.
 
-        A validation step may come again (early stopping measures the state it keeps once more, on test too):
-        what a tag has at this step or later is not written twice, lest its line run backwards.
+        A validation step may come again (early stopping measures the state it keeps once more, on
+        test too): a tag that has a value at this step or later gets no other, or its line would
+        run backwards.
         """
         self._step = validation.step
         values = []
@@ -81,7 +93,7 @@ class TensorBoardLogger:
         self._curves(predictions, class_names)
         self._histograms(predictions, class_names)
         if last.test is not None:
-            self._image("figure/accuracies", _accuracies(last.test))
+            self._image("figure/accuracies", self._accuracies(last.test))
         self._image("figure/confusion_matrix", _confusion(predictions, class_names))
 
     def close(self, result: Result) -> None:
@@ -95,12 +107,12 @@ class TensorBoardLogger:
         self._writer.close()
 
     def _scalars(self, validation: ValidationStep) -> Iterator[tuple[str, float]]:
-        if validation.step > 0:  # before the first step there is no training loss to speak of
+        if validation.step > 0:  # before the first step there is no training loss
             yield "loss/train", validation.train_loss
         yield "training/learning_rate", validation.learning_rate
         yield "training/epoch", validation.epoch
         for name, value in validation.val.metrics.items():
-            yield f"{section(name)}/{name}", value
+            yield f"{self._sections[name]}/{name}", value
         for name, value in validation.val.baselines.items():
             yield f"baseline/{name}", value
         for metric, row in validation.val.per_class.items():
@@ -150,6 +162,22 @@ class TensorBoardLogger:
                     )
                 )
 
+    def _accuracies(self, measured: Measurement) -> Png:
+        drawn = [
+            name
+            for name, value in measured.metrics.items()
+            # A name with a slash measures other decisions: tuned thresholds, outliers.
+            if "/" not in name and self._sections[name] == "accuracy" and math.isfinite(value)
+        ]
+        return compressed(
+            accuracies_figure(
+                drawn,
+                [measured.metrics[name] for name in drawn],
+                [measured.baselines[name] for name in drawn],
+                f"Accuracies of the same predictions (test, n = {measured.n})",
+            )
+        )
+
     def _image(self, tag: str, png: Png) -> None:
         image = Summary.Image(
             encoded_image_string=png.data, width=png.width, height=png.height, colorspace=3
@@ -163,53 +191,36 @@ class TensorBoardLogger:
         self._writer.add_summary(part, self._step)
 
 
-def _accuracies(measured: Measurement) -> Png:
-    drawn = [
-        name
-        for name, value in measured.metrics.items()
-        # A name with a slash measures other decisions: tuned thresholds, outliers.
-        if section(name) == "accuracy" and math.isfinite(value) and "/" not in name
-    ]
-    return compressed(
-        accuracies_figure(
-            drawn,
-            [measured.metrics[name] for name in drawn],
-            [measured.baselines[name] for name in drawn],
-            f"Same predictions, many accuracies (test, n = {measured.n})",
-        )
-    )
-
-
 def _confusion(predictions: Predictions, class_names: Sequence[str]) -> Png:
     n = len(predictions.labels)
     if isinstance(predictions.outcome, AnyOf):
-        said, true = predictions.decisions, predictions.outcome.hard(predictions.labels)
-        pairs = ((true, said), (true, ~said), (~true, said), (~true, ~said))
+        decided, true = predictions.decisions, predictions.outcome.hard(predictions.labels)
+        pairs = ((true, decided), (true, ~decided), (~true, decided), (~true, ~decided))
         counts = torch.stack([(a & b).sum(dim=0) for a, b in pairs], dim=1).cpu()
-        columns = ("found", "missed", "invented", "rightly off")
-        title = f"What was said of each label (test, n = {n})"
-        axes = ("label", "answers")
+        columns = ("TP", "FN", "FP", "TN")
+        title = f"Decisions per label (test, n = {n})"
+        axes = ("label", "decisions")
         return compressed(confusion_figure(counts, class_names, columns, title, axes))
     counts = metrics.confusion_matrix(predictions)
-    title = f"Who is taken for whom (test, n = {n})"
+    title = f"Confusion matrix (test, n = {n})"
     if counts.ndim > 2:
-        title = f"Who is taken for whom, {len(counts)} groups together (test, n = {n})"
+        title = f"Confusion matrix, {len(counts)} groups pooled (test, n = {n})"
         counts = counts.sum(dim=0)
     return compressed(confusion_figure(counts, class_names, class_names, title))
 
 
-def _explained(outcome: Outcome) -> str:
-    rows = [(f"`{r.name}`", r.description, r.perfect) for r in metrics.metrics_for(outcome)]
+def _explained(outcome: Outcome, measured: metrics.MetricSet) -> str:
+    rows = [(f"`{r.name}`", r.description, r.perfect) for r in measured.scalar_for(outcome)]
     rows += [
         (f"`{r.name}` (per class)", r.description, r.perfect)
-        for r in metrics.per_class_metrics_for(outcome)
+        for r in measured.per_class_for(outcome)
     ]
     lines = [
-        "Every metric measures the same predictions. `baseline/…` is what the best answer that never "
-        "looks at the input scores on the same labels: read no score without it. `loss/train` is "
-        "this head's own training loss in nats per example and says nothing about another head.",
+        "All metrics use the same predictions. `baseline/…` is the value of the best constant "
+        "prediction on the same labels. `loss/train` is this head's training loss in nats per "
+        "example; it is not comparable between heads.",
         "",
-        table(("metric", "what it says", "perfect"), rows),
+        table(("metric", "description", "perfect"), rows),
     ]
     return "\n".join(lines)
 
@@ -230,7 +241,7 @@ def safe_names(names: Sequence[str]) -> list[str]:
 
 
 def column_names(class_names: Sequence[str], columns: int) -> list[str]:
-    """One name per score column: class names, repeated under a group's number for several groups."""
+    """A name for each score column: class names, with several groups after the group's number."""
     if columns == len(class_names):
         return list(class_names)
     return [
@@ -239,9 +250,11 @@ def column_names(class_names: Sequence[str], columns: int) -> list[str]:
     ]
 
 
-def section(metric: str) -> str:
-    """The dashboard section of a metric, by its name: `accuracy` up, `error` down, or `other`."""
-    return {1: "accuracy", -1: "error", 0: "other"}[direction(metric)]
+def section(higher_is_better: bool | None) -> str:
+    """The dashboard section of a metric: `accuracy` if higher is better, `error` if lower is."""
+    if higher_is_better is None:
+        return "other"
+    return "accuracy" if higher_is_better else "error"
 
 
 def flat(config: Mapping[str, Any], above: str = "") -> dict[str, float | str]:
@@ -283,7 +296,7 @@ def about(result: Result) -> str:
         ("key", result.key),
         ("status", result.status),
         ("seconds", f"{result.seconds:.1f}"),
-        ("validations", len(result.history)),
+        ("validation steps", len(result.history)),
     ]
     rows += [(f"first step: {name}", f"{value:.4g}") for name, value in result.first_step.items()]
     rows += [(f"diverged at: {k}", f"{v:.4g}") for k, v in (result.diverged_at or {}).items()]
@@ -292,14 +305,14 @@ def about(result: Result) -> str:
 
 
 def undefined_summary(unwritten: Mapping[str, int], result: Result, shown: int) -> str:
-    """What the charts leave out, counted: values that are not finite, and why metrics had none.
+    """Counts of values that are not drawn because they are not finite or not defined.
 
     Args:
         shown: How many classes have charts of their own, at most.
     """
     parts = _uncharted(result, shown)
     if not unwritten:
-        return "\n".join([*parts, "Every value of every validation step is finite and drawn."])
+        return "\n".join([*parts, "All values of all validation steps are finite and drawn."])
     parts += [
         "A value that is undefined or not finite is not drawn. Counted over all validation steps:",
         "",
@@ -310,7 +323,7 @@ def undefined_summary(unwritten: Mapping[str, int], result: Result, shown: int) 
         if measured and measured.undefined:
             parts += [
                 "",
-                f"Undefined at the kept validation, {split} split (n = {measured.n}):",
+                f"Undefined at the kept validation step, {split} split (n = {measured.n}):",
                 "",
             ]
             parts.append(table(("metric", "undefined parts"), sorted(measured.undefined.items())))

@@ -1,12 +1,14 @@
 """Metrics: numbers about predictions, each with its baseline.
 
-`measure` lays all of them on one member's predictions, `measure_cohort` on those of several at
-once; a single metric is called like a function:
-`accuracy_score(predictions)`, `accuracy_score.baseline(predictions)`.
+`measure` evaluates all of them for one member's predictions, `measure_cohort` for those of several
+at once; a single metric is called like a function:
+`accuracy_score(predictions)`, `accuracy_score.baseline(predictions)`. `metric` makes a new one.
 """
 
 from lossheads.metrics.base import Metric as Metric
 from lossheads.metrics.base import PerClassMetric as PerClassMetric
+from lossheads.metrics.base import metric as metric
+from lossheads.metrics.base import per_class_metric as per_class_metric
 from lossheads.metrics.base import skill as skill
 from lossheads.metrics.classification import accuracy_score as accuracy_score
 from lossheads.metrics.classification import balanced_accuracy_score as balanced_accuracy_score
@@ -28,6 +30,8 @@ from lossheads.metrics.curves import ScoreHistograms as ScoreHistograms
 from lossheads.metrics.curves import confusion_matrix as confusion_matrix
 from lossheads.metrics.curves import precision_recall_curves as precision_recall_curves
 from lossheads.metrics.curves import score_histograms as score_histograms
+from lossheads.metrics.evaluate import SHIPPED as SHIPPED
+from lossheads.metrics.evaluate import MetricSet as MetricSet
 from lossheads.metrics.evaluate import add_ood_metrics as add_ood_metrics
 from lossheads.metrics.evaluate import add_threshold_metrics as add_threshold_metrics
 from lossheads.metrics.evaluate import find_metric as find_metric
@@ -59,5 +63,6 @@ from lossheads.metrics.ranking import excess_coverage_error as excess_coverage_e
 from lossheads.metrics.ranking import macro_roc_auc_score as macro_roc_auc_score
 from lossheads.metrics.ranking import mean_average_precision_score as mean_average_precision_score
 from lossheads.metrics.ranking import ranking_loss as ranking_loss
+from lossheads.metrics.stats import LabelStats as LabelStats
 from lossheads.metrics.thresholds import compare_thresholds as compare_thresholds
 from lossheads.metrics.thresholds import tuned_thresholds as tuned_thresholds

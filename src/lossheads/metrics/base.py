@@ -1,5 +1,10 @@
-"""A metric: one number about predictions, with the number that knowing nothing would get."""
+"""A metric: a function of predictions, and its baseline on the same labels.
 
+The baseline is the value of the best prediction that ignores the input. For most metrics that is
+a constant prediction; where it is a random guess, the metric says so.
+"""
+
+import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,9 +14,10 @@ import torch
 from torch import Tensor
 
 from lossheads.errors import UserError
-from lossheads.metrics.stats import PredictionStats
+from lossheads.metrics.stats import LabelStats, PredictionStats
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf, Outcome
 from lossheads.predictions import Predictions
+from lossheads.records import MetricInfo
 
 ALL_OUTCOMES: tuple[type, ...] = (OneOf, AnyOf, EachOneOf)
 MetricFunction = Callable[[PredictionStats], Tensor]
@@ -21,29 +27,33 @@ MetricFunction = Callable[[PredictionStats], Tensor]
 class BaseMetric:
     """What metrics with one number and metrics with one value per class have in common.
 
-    Attributes:
-        name: Ends in `_score` or `_accuracy` (higher is better), `_loss` or `_error` (lower).
-        description: One sentence for dashboards: what it counts and on what.
-        function: The computation, a float64 tensor of one or more parts (say, one per class).
-        baseline_function: What the best constant prediction scores on these labels.
-        perfect: The value of perfect predictions of hard labels.
-        outcomes: The outcomes it has a meaning for.
-        at_every_validation: Measured at every validation step (under about 1 ms at N = 5,000, C = 10), or only at the last.
-        needs_true_posterior: Defined only where the data know the true posterior; `measure` leaves it out
-            elsewhere.
-        supports_vmap: Whether `torch.vmap` can lay the rule on several members at once: it may
-            not write into tensors of its own making nor read a number while it computes.
+    Made by `metric` and `per_class_metric`, which describe the attributes.
     """
 
     name: str
-    description: str
     function: MetricFunction
     baseline_function: MetricFunction
-    perfect: float = 1.0
+    higher_is_better: bool | None
+    perfect: float
     outcomes: tuple[type, ...] = ALL_OUTCOMES
     at_every_validation: bool = True
     needs_true_posterior: bool = False
     supports_vmap: bool = True
+
+    def __post_init__(self) -> None:
+        # `help(accuracy_score)` shows what the decorated function says.
+        object.__setattr__(self, "__doc__", inspect.getdoc(self.function))
+
+    @property
+    def description(self) -> str:
+        """The first paragraph of the function's docstring, on one line."""
+        text = inspect.getdoc(self.function) or ""
+        return " ".join(text.split("\n\n")[0].split())
+
+    @property
+    def info(self) -> MetricInfo:
+        """What a reader of results has to know of the metric."""
+        return MetricInfo(self.higher_is_better, self.perfect)
 
     def is_defined_for(self, predictions: Predictions) -> bool:
         """Whether these predictions hold all that the metric reads."""
@@ -51,49 +61,45 @@ class BaseMetric:
         return known and isinstance(predictions.outcome, self.outcomes)
 
     def check_outcome(self, outcome: Outcome) -> None:
-        """Raise `UserError` unless the metric has a meaning for the outcome."""
+        """Raise `UserError` unless the metric is defined for the outcome."""
         if not isinstance(outcome, self.outcomes):
             known = " or ".join(kind.__name__ for kind in self.outcomes)
             raise UserError(
-                f"{self.name} does not serve {outcome}: it has a meaning for {known} alone; "
-                f"`lossheads.metrics.metrics_for(outcome)` lists what serves it"
+                f"{self.name} is not defined for {outcome}, only for {known}; "
+                f"`lossheads.metrics.metrics_for(outcome)` lists the metrics that are"
             )
 
     def values(self, stats: PredictionStats) -> Tensor:
-        """The rule's parts as a float64 row: all NaN if the predictions hold a NaN."""
-        # Every comparison with NaN is false, so a broken head would score like one that says no.
+        """The function's parts as a float64 row: all NaN if the predictions hold a NaN."""
+        # Every comparison with NaN is false: a NaN would otherwise count as a negative decision.
         return torch.where(stats.has_nan, torch.nan, self.function(stats).double().reshape(-1))
 
     def _stats_for(self, predictions: Predictions) -> PredictionStats:
         self.check_outcome(predictions.outcome)
         if not self.is_defined_for(predictions):
             raise UserError(
-                f"{self.name} got predictions without a true posterior: it measures the distance "
-                f"to it; use nll_loss where the true_posterior is unknown"
+                f"{self.name} needs predictions with a true posterior, got none: use nll_loss "
+                f"where the posterior is unknown"
             )
         return prediction_stats(predictions)
 
 
 @dataclass(frozen=True)
 class Metric(BaseMetric):
-    """A named pure function of predictions, beside its baseline. Call it on `Predictions`.
-
-    Attributes:
-        reduction: How the defined parts become one number.
-    """
+    """A metric with one number. Call it on `Predictions`."""
 
     reduction: Literal["mean", "min"] = "mean"
 
     def __call__(self, predictions: Predictions) -> float:
-        """The score; NaN where it is undefined.
+        """The value; NaN where it is undefined.
 
         Raises:
-            UserError: If the metric has no meaning for the outcome, or there are no examples.
+            UserError: If the metric is not defined for the outcome, or there are no examples.
         """
         return self.reduce(to_floats(self.values(self._stats_for(predictions))))
 
     def baseline(self, predictions: Predictions) -> float:
-        """What the best constant prediction scores on the same labels."""
+        """Value of the best constant prediction on the same labels."""
         return self.reduce(to_floats(self.baseline_function(self._stats_for(predictions))))
 
     def reduce(self, parts: list[float]) -> float:
@@ -113,21 +119,88 @@ class PerClassMetric(BaseMetric):
         return to_floats(self.values(self._stats_for(predictions)))
 
     def baseline(self, predictions: Predictions) -> list[float]:
-        """What the best constant prediction scores, for each column."""
+        """Value of the best constant prediction, for each column."""
         return to_floats(self.baseline_function(self._stats_for(predictions)))
 
 
-def skill(score: float, baseline: float, perfect: float = 1.0) -> float:
-    """How far a score has come from its baseline to perfection: 0 at the baseline, 1 at perfect.
+def metric(
+    *,
+    baseline: MetricFunction,
+    higher_is_better: bool | None,
+    perfect: float,
+    name: str | None = None,
+    outcomes: tuple[type, ...] = ALL_OUTCOMES,
+    at_every_validation: bool = True,
+    needs_true_posterior: bool = False,
+    supports_vmap: bool = True,
+    reduction: Literal["mean", "min"] = "mean",
+) -> Callable[[MetricFunction], Metric]:
+    """Make a function of `PredictionStats` a `Metric`.
 
-    Negative below the baseline. NaN where the baseline is perfect already (calibration errors, splits
-    with a single class): there is nothing to gain, hence no skill to state.
+    The function returns a tensor of one or more parts (say, one per class). The first paragraph
+    of its docstring is what `lossheads metrics` and the dashboard print.
+
+    Args:
+        baseline: Value of the best constant prediction on the same labels.
+        higher_is_better: None where neither direction is better.
+        perfect: The value of perfect predictions of hard labels.
+        name: Of the function unless given. By convention it ends in `_score` or `_accuracy` where
+            higher is better, in `_loss` or `_error` where lower is; nothing reads it from there.
+        outcomes: The outcomes it is defined for.
+        at_every_validation: Measured at every validation step (under about 1 ms at N = 5,000,
+            C = 10), or only at the last.
+        needs_true_posterior: Defined only for data with a known posterior; `measure` leaves it
+            out elsewhere.
+        supports_vmap: Whether `torch.vmap` can evaluate the function for several members at once:
+            it may not write into tensors of its own making nor read a number while it computes.
+        reduction: How the defined parts become one number.
+    """
+    return lambda function: Metric(
+        name=name or function.__name__,
+        function=function,
+        baseline_function=baseline,
+        higher_is_better=higher_is_better,
+        perfect=perfect,
+        outcomes=outcomes,
+        at_every_validation=at_every_validation,
+        needs_true_posterior=needs_true_posterior,
+        supports_vmap=supports_vmap,
+        reduction=reduction,
+    )
+
+
+def per_class_metric(
+    *,
+    baseline: MetricFunction,
+    higher_is_better: bool | None,
+    perfect: float,
+    name: str | None = None,
+    outcomes: tuple[type, ...] = ALL_OUTCOMES,
+    at_every_validation: bool = True,
+) -> Callable[[MetricFunction], PerClassMetric]:
+    """Make a function of `PredictionStats`, (K,) values, a `PerClassMetric`; see `metric`."""
+    return lambda function: PerClassMetric(
+        name=name or function.__name__,
+        function=function,
+        baseline_function=baseline,
+        higher_is_better=higher_is_better,
+        perfect=perfect,
+        outcomes=outcomes,
+        at_every_validation=at_every_validation,
+    )
+
+
+def skill(score: float, baseline: float, perfect: float = 1.0) -> float:
+    """Skill score: 0 at the baseline, 1 at the perfect value, negative below the baseline.
+
+    NaN where the baseline is perfect already (calibration errors, splits with a single class):
+    there is nothing to gain.
     """
     return (score - baseline) / (perfect - baseline) if perfect != baseline else math.nan
 
 
 def to_floats(value: Tensor) -> list[float]:
-    """A rule's tensor as Python floats: one transfer from the device."""
+    """A tensor as Python floats: one transfer from the device."""
     parts: list[float] = value.double().reshape(-1).tolist()
     return parts
 
@@ -139,12 +212,14 @@ def constant_baseline(value: float) -> MetricFunction:
     )
 
 
-def prediction_stats(predictions: Predictions) -> PredictionStats:
+def prediction_stats(
+    predictions: Predictions, label_stats: LabelStats | None = None
+) -> PredictionStats:
     """Predictions as metrics read them.
 
     Raises:
         UserError: If there are no examples.
     """
     if len(predictions.labels) == 0:
-        raise UserError("metrics got 0 examples: a split needs at least one to be measured")
-    return PredictionStats(predictions)
+        raise UserError("metrics need at least 1 example, got 0 examples")
+    return PredictionStats(predictions, label_stats)

@@ -1,4 +1,4 @@
-"""What pictures need: score histograms, precision-recall curves, confusions."""
+"""Data of figures: score histograms, precision-recall curves, confusion matrices."""
 
 from dataclasses import dataclass
 
@@ -86,7 +86,7 @@ def precision_recall_curves(
 
 
 def confusion_matrix(predictions: Predictions) -> Tensor:
-    """int64 (C, C), or (S, C, C) for groups, on the CPU: row the true class, column the decided one.
+    """int64 (C, C), or (S, C, C) for groups, on the CPU: row true class, column decided class.
 
     Raises:
         UserError: For AnyOf, whose labels are not confused with each other but missed or invented.

@@ -1,21 +1,21 @@
 """What named frameworks would have printed as "accuracy" for the same last layer.
 
-Each framework metric reads the raw last layer (`outputs`) and the target a user of that framework would
-pass (`framework_target`), never the head's decisions: the same model gets several numbers, and
-which one is printed depends on shapes, on the name of the loss, and on the version.
+Each metric reads the last layer (`framework_outputs`) and the target a user of that framework
+would pass (`framework_target`), never the head's decisions: the same model gets several numbers,
+and which one is printed depends on shapes, on the name of the loss, and on the version.
 """
 
 import torch
 from torch import Tensor
 
-from lossheads.metrics.base import Metric
+from lossheads.metrics.base import metric
 from lossheads.metrics.classification import best_constant_cells, best_constant_recalls
 from lossheads.metrics.stats import PredictionStats, bincount, count, share
 from lossheads.outcomes import AnyOf
 
 
 def _binary(stats: PredictionStats) -> Tensor:
-    # Equality with the target itself: a soft target is never equal to a yes or a no.
+    # Equality with the target itself: a soft target is equal to neither 0 nor 1.
     return share(stats.framework_outputs_above_half == stats.predictions.framework_target)
 
 
@@ -44,44 +44,47 @@ def _uses_binary_accuracy(stats: PredictionStats) -> bool:
     return _is_single_logit(stats) or stats.predictions.framework_loss == "binary_crossentropy"
 
 
-keras_2_3_accuracy = Metric(
-    name="keras_2_3_accuracy",
-    description="What Keras 1.0.6 to 2.3.1 and tf.keras up to 2.1 print: cells at ½ when there is one "
-    "unit or the loss is binary cross-entropy, else argmax.",
-    function=lambda stats: _binary(stats) if _uses_binary_accuracy(stats) else _categorical(stats),
-    baseline_function=lambda stats: (
+@metric(
+    baseline=lambda stats: (
         _binary_baseline(stats) if _uses_binary_accuracy(stats) else _categorical_baseline(stats)
     ),
+    higher_is_better=True,
+    perfect=1.0,
 )
+def keras_2_3_accuracy(stats: PredictionStats) -> Tensor:
+    """What Keras 1.0.6 to 2.3.1 and tf.keras up to 2.1 print: elementwise accuracy at 0.5 for a
+    single unit or binary cross-entropy, else argmax.
+    """
+    return _binary(stats) if _uses_binary_accuracy(stats) else _categorical(stats)
 
-keras_3_accuracy = Metric(
-    name="keras_3_accuracy",
-    description="What tf.keras from 2.2 and Keras 3 print (and Keras before 1.0.6): cells at ½ for one "
-    "unit, else argmax of the outputs against argmax of the target row, whatever the loss.",
-    function=lambda stats: _binary(stats) if _is_single_logit(stats) else _categorical(stats),
-    baseline_function=lambda stats: (
+
+@metric(
+    baseline=lambda stats: (
         _binary_baseline(stats) if _is_single_logit(stats) else _categorical_baseline(stats)
     ),
+    higher_is_better=True,
+    perfect=1.0,
 )
-
-
-def _fastai(stats: PredictionStats) -> Tensor:
-    # fastai applies the sigmoid itself, to whatever the model returns: here, the logits.
-    predicted = torch.sigmoid(stats.predictions.logits) > 0.5
-    return share(predicted == stats.framework_target_nonzero)
+def keras_3_accuracy(stats: PredictionStats) -> Tensor:
+    """What tf.keras from 2.2 and Keras 3 print (and Keras before 1.0.6): elementwise accuracy at
+    0.5 for a single unit, else argmax of the outputs against argmax of the target row, whatever
+    the loss.
+    """
+    return _binary(stats) if _is_single_logit(stats) else _categorical(stats)
 
 
 def _best_constant_cells_of_target(stats: PredictionStats) -> Tensor:
     return best_constant_cells(count(stats.framework_target_nonzero) / stats.n)
 
 
-fastai_accuracy_multi = Metric(
-    name="fastai_accuracy_multi",
-    description="What fastai's accuracy_multi prints: cells with the sigmoid of the logit on the right "
-    "side of ½, whatever the head.",
-    function=_fastai,
-    baseline_function=_best_constant_cells_of_target,
-)
+@metric(baseline=_best_constant_cells_of_target, higher_is_better=True, perfect=1.0)
+def fastai_accuracy_multi(stats: PredictionStats) -> Tensor:
+    """What fastai's accuracy_multi prints: elementwise accuracy of sigmoid(logit) > 0.5, for every
+    head.
+    """
+    # fastai applies the sigmoid itself, to whatever the model returns: here, the logits.
+    predicted = torch.sigmoid(stats.predictions.logits) > 0.5
+    return share(predicted == stats.framework_target_nonzero)
 
 
 def _nan_unless_hard(stats: PredictionStats, value: Tensor) -> Tensor:
@@ -89,35 +92,17 @@ def _nan_unless_hard(stats: PredictionStats, value: Tensor) -> Tensor:
     return torch.where(stats.target_is_hard, value, torch.nan)
 
 
-def _rows_equal(stats: PredictionStats) -> Tensor:
+@metric(
+    baseline=lambda stats: _nan_unless_hard(stats, stats.label_stats.most_frequent_share),
+    higher_is_better=True,
+    perfect=1.0,
+)
+def sklearn_accuracy_score(stats: PredictionStats) -> Tensor:
+    """What scikit-learn's accuracy_score(target, framework_outputs > 0.5) prints on multi-hot
+    rows: rows that match in every cell.
+    """
     equal = stats.framework_outputs_above_half == stats.framework_target_nonzero
     return _nan_unless_hard(stats, share(equal.all(dim=1)))
-
-
-sklearn_accuracy_score = Metric(
-    name="sklearn_accuracy_score",
-    description="What scikit-learn's accuracy_score(target, outputs > 0.5) prints on multi-hot rows: "
-    "rows that match in every cell.",
-    function=_rows_equal,
-    baseline_function=lambda stats: _nan_unless_hard(stats, stats.label_stats.most_frequent_share),
-)
-
-
-def _torchmetrics(stats: PredictionStats) -> Tensor:
-    if isinstance(stats.outcome, AnyOf) or _is_single_logit(stats):
-        return share(stats.framework_outputs_above_half == stats.framework_target_nonzero)
-    # Per-class scores, not num_logits: a head may have another number of num_logits than classes.
-    labels, named = (
-        stats.label_stats.hard.flatten(),
-        stats.predictions.scores.argmax(dim=-1).flatten(),
-    )
-    n = stats.outcome.n
-    pairs = bincount(labels * n + named, n * n).reshape(n, n)
-    seen, true_positives = pairs.sum(dim=1), pairs.diagonal()
-    # A class that is named but never occurs enters the mean as 0; torchmetrics drops it only
-    # when it is neither.
-    met = seen + pairs.sum(dim=0) > 0
-    return torch.where(met, true_positives.double() / seen.clamp(min=1), torch.nan)
 
 
 def _torchmetrics_baseline(stats: PredictionStats) -> Tensor:
@@ -126,13 +111,24 @@ def _torchmetrics_baseline(stats: PredictionStats) -> Tensor:
     return best_constant_recalls(stats)
 
 
-torchmetrics_accuracy = Metric(
-    name="torchmetrics_accuracy",
-    description="What torchmetrics' MulticlassAccuracy prints by default: the mean over classes of the "
-    "share recalled; for labels and for one unit, cells at ½.",
-    function=_torchmetrics,
-    baseline_function=_torchmetrics_baseline,
-)
+@metric(baseline=_torchmetrics_baseline, higher_is_better=True, perfect=1.0)
+def torchmetrics_accuracy(stats: PredictionStats) -> Tensor:
+    """What torchmetrics' MulticlassAccuracy prints by default: mean recall over classes; for
+    labels and a single unit, elementwise accuracy at 0.5.
+    """
+    if isinstance(stats.outcome, AnyOf) or _is_single_logit(stats):
+        return share(stats.framework_outputs_above_half == stats.framework_target_nonzero)
+    # Scores, not outputs: a head may have another number of logits than classes.
+    labels = stats.label_stats.hard.flatten()
+    predicted = stats.predictions.scores.argmax(dim=-1).flatten()
+    n = stats.outcome.n
+    pairs = bincount(labels * n + predicted, n * n).reshape(n, n)
+    positives, true_positives = pairs.sum(dim=1), pairs.diagonal()
+    # A class that is predicted but never occurs enters the mean as 0; torchmetrics drops it only
+    # when it is neither.
+    seen = positives + pairs.sum(dim=0) > 0
+    return torch.where(seen, true_positives.double() / positives.clamp(min=1), torch.nan)
+
 
 METRICS = (
     keras_2_3_accuracy,

@@ -1,6 +1,8 @@
-"""Can the head tell that nothing it knows is here? Known examples against outliers."""
+"""Out-of-distribution detection: test examples of known classes against outliers."""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -8,19 +10,22 @@ from torch import Tensor
 from lossheads.errors import UserError
 from lossheads.heads.base import Head
 from lossheads.metrics.stats import roc_auc_and_average_precision
-from lossheads.records import Measurement
+from lossheads.records import Measurement, MetricInfo
+
+SCORE_NAMES = ("max_score", "max_logit", "energy")
 
 
 def ood_scores(head: Head, logits: Tensor, none_class: int | None = None) -> dict[str, Tensor]:
-    """Three readings of "this is something I know", higher is more familiar, float64 (N,).
+    """Three out-of-distribution scores, float64 (N,); higher means more in-distribution.
 
     Args:
         logits: (N, U).
-        none_class: Column trained to mean "nothing of this", left out of all three.
+        none_class: Column trained to mean "none of the classes", left out of all three.
 
     Returns:
-        "max_score", the highest per-class score; "max_logit"; and "energy", the log of the sum
-        of exponentials (minus the free energy of Liu et al., 2020).
+        By `SCORE_NAMES`: "max_score", the highest per-class score; "max_logit"; and "energy", the
+        log of the sum of exponentials (minus the free energy of Liu et al., 2020: their sign is
+        the opposite).
     """
     scores = head.scores(logits).flatten(1).double()
     logits = logits.double()
@@ -40,49 +45,12 @@ def ood_scores(head: Head, logits: Tensor, none_class: int | None = None) -> dic
     }
 
 
-def evaluate_ood(
-    head: Head, known: Tensor, outliers: Tensor, none_class: int | None = None
-) -> Measurement:
-    """How well each reading of ood_scores separates known examples from outliers.
-
-    Args:
-        known: (N, U) logits of test examples of the classes that were trained.
-        outliers: (M, U) logits of examples of none of them.
-        none_class: See `ood_scores`.
-
-    Returns:
-        For each reading, `<reading>_auroc_score` (chance that a known example is the more
-        familiar; baseline 1/2) and `<reading>_fpr95_error` (share of outliers that pass the
-        threshold which 95 % of the known pass; baseline 0.95). NaN where a logit is.
-
-    Raises:
-        UserError: If either side is empty.
-    """
-    if len(known) == 0 or len(outliers) == 0:
-        raise UserError(
-            f"evaluate_ood got {len(known)} known examples and {len(outliers)} outliers: it needs at "
-            f"least one of each"
-        )
-    inside, outside = (ood_scores(head, logits, none_class) for logits in (known, outliers))
-    metrics: dict[str, float] = {}
-    for reading, of_known in inside.items():
-        metrics[f"{reading}_auroc_score"] = _auroc(of_known, outside[reading])
-        metrics[f"{reading}_fpr95_error"] = _fpr_at_95_tpr(of_known, outside[reading])
-    return Measurement(
-        metrics=metrics,
-        baselines={name: 0.5 if name.endswith("_score") else 0.95 for name in metrics},
-        per_class={},
-        undefined={name: 1 for name, value in metrics.items() if math.isnan(value)},
-        n=len(known) + len(outliers),
-    )
-
-
 def _auroc(known: Tensor, outliers: Tensor) -> float:
-    readings = torch.cat([known, outliers]).unsqueeze(1)
-    if readings.isnan().any():
+    scores = torch.cat([known, outliers]).unsqueeze(1)
+    if scores.isnan().any():
         return math.nan
-    is_known = torch.arange(len(readings), device=readings.device).unsqueeze(1) < len(known)
-    return roc_auc_and_average_precision(readings, is_known)[0].item()
+    is_known = torch.arange(len(scores), device=scores.device).unsqueeze(1) < len(known)
+    return roc_auc_and_average_precision(scores, is_known)[0].item()
 
 
 def _fpr_at_95_tpr(known: Tensor, outliers: Tensor) -> float:
@@ -91,3 +59,68 @@ def _fpr_at_95_tpr(known: Tensor, outliers: Tensor) -> float:
     enough = -(-95 * len(known) // 100)  # whole examples, rounded up without floating point
     threshold = known.sort(descending=True).values[enough - 1]
     return (outliers >= threshold).double().mean().item()
+
+
+@dataclass(frozen=True)
+class _OODMetric:
+    """How well a score separates known examples (first argument) from outliers."""
+
+    function: Callable[[Tensor, Tensor], float]
+    baseline: float
+    info: MetricInfo
+
+
+_OOD_METRICS = {
+    "auroc_score": _OODMetric(_auroc, 0.5, MetricInfo(higher_is_better=True, perfect=1.0)),
+    "fpr95_error": _OODMetric(
+        _fpr_at_95_tpr, 0.95, MetricInfo(higher_is_better=False, perfect=0.0)
+    ),
+}
+
+
+def ood_metric_info() -> dict[str, MetricInfo]:
+    """What a reader of results has to know of every metric of `evaluate_ood`."""
+    return {
+        f"{score_name}_{name}": metric.info
+        for score_name in SCORE_NAMES
+        for name, metric in _OOD_METRICS.items()
+    }
+
+
+def evaluate_ood(
+    head: Head, known: Tensor, outliers: Tensor, none_class: int | None = None
+) -> Measurement:
+    """How well each of `ood_scores` separates known examples from outliers.
+
+    Args:
+        known: (N, U) logits of test examples of the classes that were trained.
+        outliers: (M, U) logits of examples of none of them.
+        none_class: See `ood_scores`.
+
+    Returns:
+        For each score, `<score>_auroc_score` (probability that a known example has the higher
+        score; baseline 1/2) and `<score>_fpr95_error` (share of outliers above the threshold that
+        95 % of the known examples reach; baseline 0.95). NaN where a logit is.
+
+    Raises:
+        UserError: If either side is empty.
+    """
+    if len(known) == 0 or len(outliers) == 0:
+        raise UserError(
+            f"evaluate_ood needs at least 1 known example and 1 outlier, got {len(known)} known "
+            f"examples and {len(outliers)} outliers"
+        )
+    inside, outside = (ood_scores(head, logits, none_class) for logits in (known, outliers))
+    metrics: dict[str, float] = {}
+    baselines: dict[str, float] = {}
+    for score_name, of_known in inside.items():
+        for name, metric in _OOD_METRICS.items():
+            metrics[f"{score_name}_{name}"] = metric.function(of_known, outside[score_name])
+            baselines[f"{score_name}_{name}"] = metric.baseline
+    return Measurement(
+        metrics=metrics,
+        baselines=baselines,
+        per_class={},
+        undefined={name: 1 for name, value in metrics.items() if math.isnan(value)},
+        n=len(known) + len(outliers),
+    )

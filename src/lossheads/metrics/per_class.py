@@ -1,59 +1,61 @@
 """Metrics with one value per class, label, or class of each group.
 
-A value is NaN where the class gives nothing to measure: a class that never occurs has no recall,
-one that is never decided has no precision. scikit-learn prints 0 (and warns) in these places.
+A value is NaN where it is undefined: a class that never occurs has no recall, one that is never
+predicted has no precision. scikit-learn returns 0 (and warns) in these places.
 """
 
 import torch
 from torch import Tensor
 
-from lossheads.metrics.base import PerClassMetric
+from lossheads.metrics.base import per_class_metric
 from lossheads.metrics.probabilistic import binned_calibration_error
 from lossheads.metrics.stats import PredictionStats
 
 
 def recall_parts(stats: PredictionStats) -> Tensor:
-    """(K,) share of the examples of each class that are decided to be of it."""
+    """(K,) TP / (TP + FN) of each class."""
     return stats.true_positives / stats.label_stats.positives
 
 
 def precision_parts(stats: PredictionStats) -> Tensor:
-    """(K,) share of the examples decided to be of each class that are of it."""
+    """(K,) TP / (TP + FP) of each class."""
     return stats.true_positives / stats.predicted_positives
 
 
 def f1_parts(stats: PredictionStats) -> Tensor:
-    """(K,) harmonic mean of precision and recall; NaN where a class neither occurs nor is named."""
+    """(K,) 2 TP / (2 TP + FP + FN); NaN where a class neither occurs nor is predicted."""
     return 2 * stats.true_positives / (stats.label_stats.positives + stats.predicted_positives)
 
 
 def always_positive_f1(stats: PredictionStats) -> Tensor:
-    """(K,) F1 of an answer that always names the class: the best blind one for a single class."""
+    """(K,) F1 of always predicting the class: the best constant prediction for one class."""
     prevalence = stats.label_stats.prevalence
     return torch.where(prevalence > 0, 2 * prevalence / (1 + prevalence), torch.nan)
 
 
-precision_score = PerClassMetric(
-    name="precision_score",
-    description="Of the examples decided to be of the class, the share that are.",
-    function=precision_parts,
-    baseline_function=lambda stats: stats.label_stats.prevalence,
+@per_class_metric(
+    baseline=lambda stats: stats.label_stats.prevalence, higher_is_better=True, perfect=1.0
 )
+def precision_score(stats: PredictionStats) -> Tensor:
+    """TP / (TP + FP) of the class."""
+    return precision_parts(stats)
 
-recall_score = PerClassMetric(
-    name="recall_score",
-    description="Of the examples of the class, the share decided to be of it.",
-    function=recall_parts,
-    # Always saying yes recalls everything: recall alone can be had by talking.
-    baseline_function=lambda stats: torch.where(stats.label_stats.prevalence > 0, 1.0, torch.nan),
-)
 
-f1_score = PerClassMetric(
-    name="f1_score",
-    description="Harmonic mean of the class's precision and recall.",
-    function=f1_parts,
-    baseline_function=always_positive_f1,
+@per_class_metric(
+    # Predicting the class always gives recall 1: high recall alone is easy.
+    baseline=lambda stats: torch.where(stats.label_stats.prevalence > 0, 1.0, torch.nan),
+    higher_is_better=True,
+    perfect=1.0,
 )
+def recall_score(stats: PredictionStats) -> Tensor:
+    """TP / (TP + FN) of the class."""
+    return recall_parts(stats)
+
+
+@per_class_metric(baseline=always_positive_f1, higher_is_better=True, perfect=1.0)
+def f1_score(stats: PredictionStats) -> Tensor:
+    """Harmonic mean of the class's precision and recall."""
+    return f1_parts(stats)
 
 
 def _mean_score(stats: PredictionStats, weight: Tensor) -> Tensor:
@@ -62,49 +64,62 @@ def _mean_score(stats: PredictionStats, weight: Tensor) -> Tensor:
     )
 
 
-score_when_present = PerClassMetric(
-    name="score_when_present",
-    description="Mean score of the class over examples that have it (soft labels weigh by their share).",
-    function=lambda stats: _mean_score(stats, stats.label_stats.indicators),
-    baseline_function=lambda stats: stats.label_stats.base_rates,
+@per_class_metric(
+    baseline=lambda stats: stats.label_stats.base_rates, higher_is_better=True, perfect=1.0
 )
+def score_when_present(stats: PredictionStats) -> Tensor:
+    """Mean score of the class over examples that have it (soft labels are weights)."""
+    return _mean_score(stats, stats.label_stats.indicators)
 
-score_when_absent = PerClassMetric(
-    name="score_when_absent",
-    description="Mean score of the class over examples that lack it (soft labels weigh by the rest).",
-    function=lambda stats: _mean_score(stats, 1 - stats.label_stats.indicators),
-    baseline_function=lambda stats: stats.label_stats.base_rates,
-    perfect=0.0,
+
+@per_class_metric(
+    baseline=lambda stats: stats.label_stats.base_rates, higher_is_better=False, perfect=0.0
 )
+def score_when_absent(stats: PredictionStats) -> Tensor:
+    """Mean score of the class over examples that lack it (1 minus the soft label is the weight)."""
+    return _mean_score(stats, 1 - stats.label_stats.indicators)
 
-roc_auc_score = PerClassMetric(
-    name="roc_auc_score",
-    description="Chance that an example of the class scores above one that is not of it; ties count half.",
-    function=lambda stats: stats.ranking[0],
-    baseline_function=lambda stats: stats.label_stats.chance,
+
+@per_class_metric(
+    baseline=lambda stats: stats.label_stats.chance,
+    higher_is_better=True,
+    perfect=1.0,
     at_every_validation=False,
 )
+def roc_auc_score(stats: PredictionStats) -> Tensor:
+    """Probability that an example of the class scores above one of another class.
 
-average_precision_score = PerClassMetric(
-    name="average_precision_score",
-    description="Precision averaged over the class's examples, each at the threshold that just finds it.",
-    function=lambda stats: stats.ranking[1],
-    baseline_function=lambda stats: torch.where(
+    Ties count half: the area under the class's ROC curve, one against the rest.
+    """
+    return stats.ranking[0]
+
+
+@per_class_metric(
+    baseline=lambda stats: torch.where(
         stats.label_stats.prevalence > 0, stats.label_stats.prevalence, torch.nan
     ),
+    higher_is_better=True,
+    perfect=1.0,
     at_every_validation=False,
 )
+def average_precision_score(stats: PredictionStats) -> Tensor:
+    """Precision averaged over the class's examples, each at the threshold that includes it."""
+    return stats.ranking[1]
 
-classwise_calibration_error = PerClassMetric(
-    name="classwise_calibration_error",
-    description="Gap between the probability of the class and its frequency, over 15 equal bins.",
-    function=lambda stats: binned_calibration_error(
-        stats.class_probs, stats.label_stats.indicators
-    ),
-    baseline_function=lambda stats: torch.zeros_like(stats.label_stats.prevalence),
+
+@per_class_metric(
+    baseline=lambda stats: torch.zeros_like(stats.label_stats.prevalence),
+    higher_is_better=False,
     perfect=0.0,
     at_every_validation=False,
 )
+def classwise_calibration_error(stats: PredictionStats) -> Tensor:
+    """Expected calibration error of the class's probability, 15 equal-width bins.
+
+    One class against the rest. Soft labels count by their share.
+    """
+    return binned_calibration_error(stats.class_probs, stats.label_stats.indicators)
+
 
 PER_CLASS_METRICS = (
     precision_score,

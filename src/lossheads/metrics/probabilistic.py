@@ -1,4 +1,4 @@
-"""Metrics of probabilities: how good, and how honest, the likelihood of the outcome's events is."""
+"""Metrics of the probabilities of the outcome's events: likelihood, Brier score, calibration."""
 
 import math
 from collections.abc import Callable
@@ -6,20 +6,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lossheads.metrics.base import Metric, constant_baseline
+from lossheads.metrics.base import constant_baseline, metric
 from lossheads.metrics.stats import PredictionStats
 from lossheads.numerics import softmax
 from lossheads.outcomes import AnyOf
 
 BINS = 15
-
-
-def _negative_log_likelihood(stats: PredictionStats) -> Tensor:
-    log_probs = stats.predictions.log_probs
-    if stats.outcome.soft:
-        return _cross_entropy(label_events(stats), log_probs) / stats.n
-    truth = stats.label_stats.labels.long().unsqueeze(-1)
-    return -log_probs.gather(-1, truth).sum() / stats.n
 
 
 def _cross_entropy(shares: Tensor, log_probs: Tensor) -> Tensor:
@@ -52,24 +44,27 @@ def base_rate_events(stats: PredictionStats) -> Tensor:
     return base_rates.reshape(stats.predictions.log_probs.shape[1:])
 
 
-nll_loss = Metric(
-    name="nll_loss",
-    description="Minus the log-probability of the truth, in nats per example, summed over labels or groups.",
-    function=_negative_log_likelihood,
-    baseline_function=lambda stats: _entropy(base_rate_events(stats)),
-    perfect=0.0,
+@metric(
+    baseline=lambda stats: _entropy(base_rate_events(stats)), higher_is_better=False, perfect=0.0
 )
+def nll_loss(stats: PredictionStats) -> Tensor:
+    """Negative log-likelihood of the labels, in nats per example, summed over labels or groups.
+
+    For OneOf the value of scikit-learn's log_loss and of torch's nll_loss, except that a true
+    class of probability 0 gives inf here: log_loss clips probabilities. For AnyOf log_loss
+    divides by the number of labels and this sum does not, nor does it for EachOneOf. Soft labels
+    give the cross-entropy, which log_loss does not have.
+    """
+    log_probs = stats.predictions.log_probs
+    if stats.outcome.soft:
+        return _cross_entropy(label_events(stats), log_probs) / stats.n
+    target = stats.label_stats.labels.long().unsqueeze(-1)
+    return -log_probs.gather(-1, target).sum() / stats.n
 
 
 def _num_variables(stats: PredictionStats) -> int:
     """Random variables in one example: 1, L or S."""
     return stats.predictions.log_probs[0].numel() // stats.predictions.log_probs.shape[-1]
-
-
-def _brier_sum(stats: PredictionStats) -> Tensor:
-    squares = (stats.class_probs - stats.label_stats.indicators).square().sum()
-    events = 2 if isinstance(stats.outcome, AnyOf) else 1  # off misses by as much as on
-    return events * squares / (stats.n * _num_variables(stats))
 
 
 def _baseline_brier_sum(stats: PredictionStats) -> Tensor:
@@ -81,30 +76,24 @@ def _baseline_brier_sum(stats: PredictionStats) -> Tensor:
     return (shares - base_rate_events(stats)).square().sum() / (stats.n * _num_variables(stats))
 
 
-brier_sum_loss = Metric(
-    name="brier_sum_loss",
-    description="Squared error of the probabilities summed over events (0 to 2), mean of labels or groups.",
-    function=_brier_sum,
-    baseline_function=_baseline_brier_sum,
-    perfect=0.0,
-)
+@metric(baseline=_baseline_brier_sum, higher_is_better=False, perfect=0.0)
+def brier_sum_loss(stats: PredictionStats) -> Tensor:
+    """Brier score summed over events (0 to 2), mean over labels or groups.
+
+    Brier's own definition (1950). scikit-learn's brier_score_loss is the same for three and more
+    classes, and half of it for two and for each label: it counts one of the two events.
+    """
+    squares = (stats.class_probs - stats.label_stats.indicators).square().sum()
+    events = 2 if isinstance(stats.outcome, AnyOf) else 1  # off misses by as much as on
+    return events * squares / (stats.n * _num_variables(stats))
 
 
-def _expected_calibration_error(stats: PredictionStats) -> Tensor:
-    if isinstance(stats.outcome, AnyOf):
-        return binned_calibration_error(stats.class_probs, stats.label_stats.indicators)
-    decided = stats.predictions.decisions.unsqueeze(-1)
-    confidence = stats.probs.gather(-1, decided).reshape(-1, 1)
-    truth = stats.label_stats.indicators.reshape(stats.predictions.log_probs.shape)
-    return binned_calibration_error(confidence, truth.gather(-1, decided).reshape(-1, 1))
-
-
-def binned_calibration_error(confidence: Tensor, right: Tensor) -> Tensor:
-    """Gap between confidence and truth, averaged over 15 bins of equal width, for each column.
+def binned_calibration_error(confidence: Tensor, correct: Tensor) -> Tensor:
+    """Gap between mean confidence and accuracy, weighted mean over 15 equal-width bins, per column.
 
     Args:
         confidence: (N, K) float64 in [0, 1].
-        right: (N, K) in [0, 1].
+        correct: (N, K) in [0, 1].
 
     Returns:
         (K,) float64 in [0, 1].
@@ -113,55 +102,64 @@ def binned_calibration_error(confidence: Tensor, right: Tensor) -> Tensor:
     Bayesian binning".
     """
     columns = confidence.shape[1]
-    # Confidence 1 joins the last bin; NaN must land somewhere, though no metric will tell where.
+    # Confidence 1 joins the last bin; NaN needs some bin, and the result is masked to NaN later.
     which = (confidence * BINS).long().clamp(0, BINS - 1)
     which += BINS * torch.arange(columns, device=which.device)
     gaps = torch.zeros(columns * BINS, dtype=torch.float64, device=which.device)
-    gaps = gaps.index_add(0, which.flatten(), (right - confidence).flatten())
+    gaps = gaps.index_add(0, which.flatten(), (correct - confidence).flatten())
     return gaps.abs().reshape(columns, BINS).sum(dim=1) / len(confidence)
 
 
-expected_calibration_error = Metric(
-    name="expected_calibration_error",
-    description="Gap between the probability of the decided class and how often it is right, over 15 "
-    "bins; for labels, between the probability of on and its frequency, mean of labels.",
-    function=_expected_calibration_error,
-    # Saying the base rates is perfectly calibrated: this metric has no skill to state.
-    baseline_function=constant_baseline(0.0),
+@metric(
+    # Predicting the base rates is perfectly calibrated, so no skill is defined.
+    baseline=constant_baseline(0.0),
+    higher_is_better=False,
     perfect=0.0,
 )
+def expected_calibration_error(stats: PredictionStats) -> Tensor:
+    """Expected calibration error (ECE) with 15 equal-width bins: of the decided class's
+    probability, groups pooled; for AnyOf, of each label's probability, mean over labels.
+
+    For OneOf the usual top-label ECE of Guo et al. (2017), where bins are closed on the right;
+    here they are closed on the left, which differs only for a confidence on an inner edge. For
+    AnyOf it is the binary ECE of Naeini et al. (2015), P(label) against its frequency, label by
+    label. For EachOneOf the decisions of all groups share the bins. A soft label counts as right
+    by the share of the decided class. The last two have no published definition.
+    """
+    if isinstance(stats.outcome, AnyOf):
+        return binned_calibration_error(stats.class_probs, stats.label_stats.indicators)
+    decided = stats.predictions.decisions.unsqueeze(-1)
+    confidence = stats.probs.gather(-1, decided).reshape(-1, 1)
+    target = stats.label_stats.indicators.reshape(stats.predictions.log_probs.shape)
+    return binned_calibration_error(confidence, target.gather(-1, decided).reshape(-1, 1))
 
 
 def _true_posterior_events(stats: PredictionStats) -> Tensor:
     if stats.predictions.true_posterior is None:
-        raise ValueError("posterior_kl_loss was asked without a true posterior")
+        raise ValueError("posterior_kl_loss needs predictions with a true posterior, got none")
     return _as_events(stats, stats.predictions.true_posterior)
 
 
-def _posterior_kl(stats: PredictionStats) -> Tensor:
-    truth = _true_posterior_events(stats)
-    return (_cross_entropy(truth, stats.predictions.log_probs) - _entropy(truth)) / stats.n
-
-
 def _baseline_kl(stats: PredictionStats) -> Tensor:
-    truth = _true_posterior_events(stats)
-    return _entropy(truth.mean(dim=0)) - _entropy(truth) / stats.n
+    posterior = _true_posterior_events(stats)
+    return _entropy(posterior.mean(dim=0)) - _entropy(posterior) / stats.n
 
 
-posterior_kl_loss = Metric(
-    name="posterior_kl_loss",
-    description="Divergence KL(truth ‖ probabilities) from the known posterior, in nats per example, "
-    "summed over labels or groups.",
-    function=_posterior_kl,
-    baseline_function=_baseline_kl,
-    perfect=0.0,
-    needs_true_posterior=True,
-)
+@metric(baseline=_baseline_kl, higher_is_better=False, perfect=0.0, needs_true_posterior=True)
+def posterior_kl_loss(stats: PredictionStats) -> Tensor:
+    """KL divergence from the true posterior to the predicted probabilities, in nats per example,
+    summed over labels or groups.
+    """
+    posterior = _true_posterior_events(stats)
+    return (_cross_entropy(posterior, stats.predictions.log_probs) - _entropy(posterior)) / stats.n
+
 
 METRICS = (nll_loss, brier_sum_loss, expected_calibration_error, posterior_kl_loss)
 
 
-# A factor beyond these is not fitted but escaping: the labels are separated, or not followed.
+# Newton's method looks for the factor on the logits, 1 / temperature, in which the likelihood is
+# convex. A factor beyond these means that no finite optimum exists: labels are perfectly
+# separated, or unrelated to the scores.
 MIN_FACTOR, MAX_FACTOR = 1 / 64, 64.0
 MAX_ITERATIONS = 60
 
@@ -216,19 +214,20 @@ def _root(slopes: Slopes) -> float:
     return factor
 
 
-def _fit_temperature(stats: PredictionStats) -> Tensor:
+@metric(
+    # Constant probabilities fit no particular temperature.
+    baseline=constant_baseline(math.nan),
+    higher_is_better=None,
+    perfect=1.0,
+    at_every_validation=False,
+    supports_vmap=False,  # Newton's steps stop where each member has converged
+)
+def fitted_temperature(stats: PredictionStats) -> Tensor:
+    """The temperature that minimises the negative log-likelihood when logits are divided by it:
+    1 is calibrated, above 1 over-confident, below 1 under-confident; undefined outside 1/64 … 64.
+
+    Source: Guo et al. (2017), "On calibration of modern neural networks".
+    """
     binary = isinstance(stats.outcome, AnyOf)
     factor = _root(_binary_slopes(stats) if binary else _softmax_slopes(stats))
-    return torch.tensor(factor, dtype=torch.float64, device=stats.predictions.log_probs.device)
-
-
-fitted_temperature = Metric(
-    name="fitted_temperature",
-    description="The factor on the logits that makes these labels likeliest: 1 is honest, above 1 the "
-    "probabilities were too timid, below 1 too bold (undefined outside 1/64 … 64).",
-    function=_fit_temperature,
-    # Probabilities that say nothing say it at every temperature.
-    baseline_function=constant_baseline(math.nan),
-    at_every_validation=False,
-    supports_vmap=False,  # Newton's steps stop where each member has arrived
-)
+    return torch.tensor(1 / factor, dtype=torch.float64, device=stats.predictions.log_probs.device)

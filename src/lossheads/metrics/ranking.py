@@ -1,32 +1,34 @@
-"""Metrics of the order of scores: over examples for each class, or over labels for each example."""
+"""Metrics of rankings: of examples for each class, or of labels for each example."""
 
 import torch
 from torch import Tensor
 
-from lossheads.metrics.base import Metric
+from lossheads.metrics.base import metric
 from lossheads.metrics.per_class import average_precision_score, roc_auc_score
 from lossheads.metrics.stats import PredictionStats, misordered_pairs
 from lossheads.outcomes import AnyOf
 
-macro_roc_auc_score = Metric(
-    name="macro_roc_auc_score",
-    description="Mean over classes of the area under the ROC curve, each class against the rest.",
-    function=roc_auc_score.function,
-    baseline_function=roc_auc_score.baseline_function,
+
+@metric(
+    baseline=roc_auc_score.baseline_function,
+    higher_is_better=True,
+    perfect=1.0,
     at_every_validation=False,
 )
+def macro_roc_auc_score(stats: PredictionStats) -> Tensor:
+    """Mean over classes of the area under the ROC curve, each class against the rest."""
+    return roc_auc_score.function(stats)
 
-mean_average_precision_score = Metric(
-    name="mean_average_precision_score",
-    description="Mean over classes of average precision, each class against the rest.",
-    function=average_precision_score.function,
-    baseline_function=average_precision_score.baseline_function,
+
+@metric(
+    baseline=average_precision_score.baseline_function,
+    higher_is_better=True,
+    perfect=1.0,
     at_every_validation=False,
 )
-
-
-def _ranking_loss(stats: PredictionStats) -> Tensor:
-    return misordered_pairs(stats.scores, stats.label_stats.present).nanmean()
+def mean_average_precision_score(stats: PredictionStats) -> Tensor:
+    """Mean over classes of average precision, each class against the rest."""
+    return average_precision_score.function(stats)
 
 
 def _best_constant_ranking(stats: PredictionStats) -> Tensor:
@@ -46,36 +48,44 @@ def _as_scores(priority: Tensor, n: int) -> Tensor:
     return priority.argsort(stable=True).argsort().double().expand(n, -1)
 
 
-ranking_loss = Metric(
-    name="ranking_loss",
-    description="Share of pairs of a present and an absent label that are not in order (a tie is not), "
-    "mean of the examples that have such pairs.",
-    function=_ranking_loss,
-    baseline_function=_best_constant_ranking,
-    perfect=0.0,
+@metric(
+    baseline=_best_constant_ranking,
     outcomes=(AnyOf,),
+    higher_is_better=False,
+    perfect=0.0,
     at_every_validation=False,
 )
+def ranking_loss(stats: PredictionStats) -> Tensor:
+    """Share of (positive, negative) label pairs ranked wrongly, ties included, mean over examples.
+
+    Examples without such pairs are left out. scikit-learn's label_ranking_loss counts them as 0
+    and divides by all examples.
+    """
+    return misordered_pairs(stats.scores, stats.label_stats.present).nanmean()
 
 
 def _excess_coverage(scores: Tensor, present: Tensor) -> Tensor:
     lowest = scores.where(present, torch.inf).amin(dim=1, keepdim=True)
-    read = (scores >= lowest).sum(dim=1)
-    return (read - present.sum(dim=1)).double().mean()
+    covered = (scores >= lowest).sum(dim=1)
+    return (covered - present.sum(dim=1)).double().mean()
 
 
-excess_coverage_error = Metric(
-    name="excess_coverage_error",
-    description="Labels read in vain when reading down the scores until all present ones are found: "
-    "scikit-learn's coverage_error less the number of labels present.",
-    function=lambda stats: _excess_coverage(stats.scores, stats.label_stats.present),
-    # By falling base rate: a good blind order, not always the best one (that is a hard search).
-    baseline_function=lambda stats: _excess_coverage(
+@metric(
+    # By falling base rate: a good constant ranking, not always the best (that is a hard search).
+    baseline=lambda stats: _excess_coverage(
         _as_scores(stats.label_stats.prevalence, stats.n), stats.label_stats.present
     ),
-    perfect=0.0,
     outcomes=(AnyOf,),
+    higher_is_better=False,
+    perfect=0.0,
     at_every_validation=False,
 )
+def excess_coverage_error(stats: PredictionStats) -> Tensor:
+    """Negative labels ranked above the lowest positive one, mean over examples.
+
+    That is scikit-learn's coverage_error minus the mean number of positive labels.
+    """
+    return _excess_coverage(stats.scores, stats.label_stats.present)
+
 
 METRICS = (macro_roc_auc_score, mean_average_precision_score, ranking_loss, excess_coverage_error)

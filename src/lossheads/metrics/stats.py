@@ -1,12 +1,13 @@
-"""What several metrics need of the same predictions, counted once.
+"""Statistics of predictions and labels that several metrics share, computed once.
 
-A metric reads `PredictionStats`, never raw predictions, so that thirty metrics cost little more than one.
-Per-class tensors are flattened to K columns: C classes, L labels, or S·M classes of all groups.
+A metric reads `PredictionStats`, never raw predictions, so that thirty metrics cost little more
+than one. Per-class tensors are flattened to K columns: C classes, L labels, or S·M classes of all
+groups.
 """
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -16,7 +17,12 @@ from lossheads.predictions import Predictions
 
 
 class LabelStats:
-    """All that the labels of a split say before any model has answered; baselines come from here."""
+    """Statistics of a split's labels alone; baselines are computed from these.
+
+    Make one per split and pass it to every `measure` of that split: each value is computed when
+    first asked for and kept. `prevalence` is the base rate of the hardened labels, `base_rates`
+    that of the labels as they are; they differ for soft labels alone.
+    """
 
     def __init__(self, outcome: Outcome, labels: Tensor) -> None:
         self.outcome = outcome
@@ -51,7 +57,7 @@ class LabelStats:
 
     @cached_property
     def chance(self) -> Tensor:
-        """(K,) float64: 1/2, the baseline of telling present from absent; NaN where there is one."""
+        """(K,) float64: chance level 1/2 of a ranking; NaN for a label with a single value."""
         varies = (self.positives > 0) & (self.positives < self.n)
         return torch.where(varies, 0.5, torch.nan).double()
 
@@ -66,7 +72,7 @@ class LabelStats:
 
     @cached_property
     def most_frequent_share(self) -> Tensor:
-        """Share of the commonest whole label: one class, one subset, or one choice per group."""
+        """Share of the most frequent complete label: a class, a subset, or one class per group."""
         if isinstance(self.outcome, OneOf):
             return self.prevalence.max()
         _, counts = torch.unique(self.hard, dim=0, return_counts=True)
@@ -79,16 +85,24 @@ class LabelStats:
 
 
 class PredictionStats:
-    """One member's predictions beside the stats of their labels.
+    """Statistics of one member's predictions, with those of their labels.
 
-    `predictions` holds them as they came. Everything else is computed when first asked for and
-    kept as long as this object lives, which is one call of `measure`.
+    Everything is computed when first asked for and kept as long as this object lives, which is
+    one call of `measure`.
+
+    Args:
+        label_stats: Of exactly these labels, where the caller has them; computed otherwise.
     """
 
-    def __init__(self, predictions: Predictions) -> None:
+    def __init__(self, predictions: Predictions, label_stats: LabelStats | None = None) -> None:
+        if label_stats is not None and label_stats.labels is not predictions.labels:
+            raise ValueError(
+                f"PredictionStats got label_stats of another tensor of {label_stats.n} labels: "
+                f"pass LabelStats(predictions.outcome, predictions.labels), or None"
+            )
         self.predictions = predictions
         self.outcome = predictions.outcome
-        self.label_stats = _label_stats(_IdentityKey(predictions.labels), predictions.outcome)
+        self.label_stats = label_stats or LabelStats(predictions.outcome, predictions.labels)
         self.n = self.label_stats.n
 
     @cached_property
@@ -135,7 +149,7 @@ class PredictionStats:
     def framework_output_argmax(self) -> Tensor:
         """int64 (N, 1) or (N, S): the highest unit of the last layer, the first of equal ones.
 
-        A grouped layer is read set by set, as a framework reads one of shape (N, S, M).
+        A grouped layer is read group by group, as a framework reads one of shape (N, S, M).
         """
         return self.predictions.framework_outputs.reshape(self._layer_shape).argmax(dim=-1)
 
@@ -175,28 +189,6 @@ class PredictionStats:
         return self.predictions.scores.isnan().any() | self.predictions.log_probs.isnan().any()
 
 
-class _IdentityKey:
-    """A tensor compared by identity and, where torch counts them, by changes made in place."""
-
-    def __init__(self, tensor: Tensor) -> None:
-        self.tensor = tensor
-        self.version = -1 if tensor.is_inference() else tensor._version
-
-    def __hash__(self) -> int:
-        return id(self.tensor)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, _IdentityKey):
-            return NotImplemented
-        return self.tensor is other.tensor and self.version == other.version
-
-
-# Every validation step of every member meets the same few splits: counting their labels once halves a validation step.
-@lru_cache(maxsize=8)
-def _label_stats(labels: _IdentityKey, outcome: Outcome) -> LabelStats:
-    return LabelStats(outcome, labels.tensor)
-
-
 def as_columns(outcome: Outcome, decisions: Tensor) -> Tensor:
     """Hard labels or decisions -> bool (N, K), one column per class."""
     if isinstance(outcome, AnyOf):
@@ -217,8 +209,7 @@ def count(cells: Tensor) -> Tensor:
 def bincount(which: Tensor, n: int) -> Tensor:
     """How often each of 0 … n - 1 occurs in `which`: int64 (n,).
 
-    torch.bincount asks the device for the highest number first, and cannot be laid on members
-    side by side.
+    torch.bincount asks the device for the highest number first, and has no batching rule for vmap.
     """
     which = which.flatten()
     none = torch.zeros(n, dtype=torch.int64, device=which.device)
@@ -268,7 +259,8 @@ def _area_and_precision(scores: Tensor, present: Tensor) -> tuple[Tensor, Tensor
     is_positive, predicted_positives, true_positives = _threshold_scan(scores, present)
     positives = is_positive.sum(dim=1)
     pairs = positives * (is_positive.shape[1] - positives)
-    # Summed over ranks, true_positives - is_positive·predicted_positives is (pairs won) - (pairs lost): exact in integers.
+    # Summed over ranks, true_positives - is_positive·predicted_positives is (pairs won) -
+    # (pairs lost): exact in integers.
     lead = (true_positives - is_positive * predicted_positives).sum(dim=1)
     area = (1 + lead.double() / pairs) / 2
     precision = (is_positive * (true_positives.double() / predicted_positives)).sum(
@@ -288,9 +280,9 @@ def _threshold_scan(scores: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Te
     """Lower a threshold through each row.
 
     Returns:
-        Three (R, M) tensors by falling score: whether this one is present; how many have predicted_positives
-        the threshold; how many of those are present. Equal scores pass together: each position
-        takes the counts at the end of its group.
+        Three (R, M) tensors by falling score: whether this one is present; how many are at or
+        above its score; how many of those are present. Equal scores count together: each position
+        takes the counts at the end of its tie.
     """
     ranked, order = scores.contiguous().sort(dim=1, descending=True)
     is_positive = present.contiguous().gather(1, order)

@@ -1,4 +1,4 @@
-"""Several labels, three ways to decide: cut at 1/2, the head's own rule, thresholds tuned."""
+"""Decision thresholds for multi-label outcomes: 0.5, the head's own rule, tuned per label."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,7 +20,7 @@ from lossheads.metrics.classification import (
     micro_precision_score,
     micro_recall_score,
 )
-from lossheads.metrics.stats import PredictionStats
+from lossheads.metrics.stats import LabelStats, PredictionStats
 from lossheads.outcomes import AnyOf
 from lossheads.predictions import Predictions
 
@@ -37,25 +37,28 @@ DECISION_METRICS = (
 )
 
 
-def tuned_thresholds(predictions: Predictions) -> Tensor:
+def tuned_thresholds(predictions: Predictions, label_stats: LabelStats | None = None) -> Tensor:
     """The threshold of each label that gives it the best F1 on these predictions.
 
-    A label is decided to be on where its score is above the threshold. Thresholds lie half-way
-    between neighbouring scores; of equally good ones the highest is taken. A label that never
-    occurs keeps 1/2, and -inf says that always on is best.
+    A label is predicted where its score is above the threshold. Thresholds lie half-way between
+    neighbouring scores; of equally good ones the highest is taken. A label that never occurs
+    keeps 1/2, and -inf means that always predicting the label is best.
+
+    Args:
+        label_stats: Of the labels of `predictions`, where the caller has them.
 
     Returns:
-        (L,) float64. Tune on validation: F1 on the same examples is too good to be true.
+        (L,) float64. Tune on validation: F1 on the examples used for tuning is optimistic.
 
     Raises:
         UserError: If the outcome is not AnyOf.
     """
     if not isinstance(predictions.outcome, AnyOf):
         raise UserError(
-            f"tuned_thresholds cannot serve {predictions.outcome}: only labels that are on or "
-            f"off are cut at a threshold; use the head's decisions"
+            f"tuned_thresholds needs predictions of AnyOf labels, got {predictions.outcome}: use "
+            f"the head's decisions"
         )
-    stats = PredictionStats(predictions)
+    stats = PredictionStats(predictions, label_stats)
     scores, order = stats.scores.double().sort(dim=0, descending=True)
     true_positives = stats.label_stats.present.gather(0, order).cumsum(dim=0).double()
     predicted_positives = torch.arange(1, stats.n + 1, device=scores.device).unsqueeze(1)
@@ -69,12 +72,18 @@ def tuned_thresholds(predictions: Predictions) -> Tensor:
     return cuts.where(stats.label_stats.positives > 0, 0.5)
 
 
-def compare_thresholds(val: Predictions, test: Predictions) -> Mapping[str, Mapping[str, float]]:
-    """The same test scores decided in three ways, side by side.
+def compare_thresholds(
+    val: Predictions,
+    test: Predictions,
+    val_label_stats: LabelStats | None = None,
+    test_label_stats: LabelStats | None = None,
+) -> Mapping[str, Mapping[str, float]]:
+    """The same test scores with three decision rules.
 
     Args:
         val: Where thresholds are tuned, one for each label, for its F1.
         test: What is measured.
+        val_label_stats, test_label_stats: Of their labels, where the caller has them.
 
     Returns:
         "one_half", "own_rule" and "tuned", each with every metric of decisions by name.
@@ -82,18 +91,22 @@ def compare_thresholds(val: Predictions, test: Predictions) -> Mapping[str, Mapp
     Raises:
         UserError: If the outcome is not AnyOf.
     """
-    cuts = tuned_thresholds(val)
+    thresholds = tuned_thresholds(val, val_label_stats)
+    label_stats = test_label_stats or LabelStats(test.outcome, test.labels)
     decided = {
         "one_half": test.scores > 0.5,
         "own_rule": test.decisions,
-        "tuned": test.scores > cuts,
+        "tuned": test.scores > thresholds,
     }
-    return {name: _measure_all(replace(test, decisions=d)) for name, d in decided.items()}
+    return {
+        name: _measure_all(replace(test, decisions=decisions), label_stats)
+        for name, decisions in decided.items()
+    }
 
 
-def _measure_all(predictions: Predictions) -> Mapping[str, float]:
+def _measure_all(predictions: Predictions, label_stats: LabelStats) -> Mapping[str, float]:
     """Every metric of decisions by name, fetched from the device at once."""
-    stats = PredictionStats(predictions)
+    stats = PredictionStats(predictions, label_stats)
     parts = [metric.values(stats) for metric in DECISION_METRICS]
     numbers = iter(to_floats(torch.cat(parts)))
     return {

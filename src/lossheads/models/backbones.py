@@ -1,6 +1,7 @@
-"""The plain backbones: none, dense layers, two convolutions."""
+"""The backbones: none, dense layers, convolutions, torchvision's ResNet-18."""
 
 from collections.abc import Sequence
+from functools import partial
 from math import prod
 
 from torch import nn
@@ -9,7 +10,7 @@ from lossheads.errors import UserError
 
 
 def linear(input_shape: tuple[int, ...]) -> nn.Sequential:
-    """No backbone at all: the output layer sees the flattened inputs."""
+    """No backbone: the output layer gets the flattened inputs."""
     return nn.Sequential(nn.Flatten())
 
 
@@ -21,8 +22,8 @@ def mlp(input_shape: tuple[int, ...], hidden: Sequence[int]) -> nn.Sequential:
     """
     if not _are_widths(hidden):
         raise UserError(
-            f"mlp got hidden={hidden}: it needs one width of at least 1 per layer, as in "
-            f"model.hidden=[128]; for no hidden layer use model=linear"
+            f"mlp: hidden must be a list of widths of at least 1, as in model.hidden=[128], got "
+            f"{hidden}; for no hidden layer use model=linear"
         )
     layers: list[nn.Module] = [nn.Flatten()]
     width = prod(input_shape)
@@ -33,7 +34,7 @@ def mlp(input_shape: tuple[int, ...], hidden: Sequence[int]) -> nn.Sequential:
 
 
 def _are_widths(values: object) -> bool:
-    """Whether these are layer widths: a list of whole numbers from 1 on, at least one."""
+    """Whether these are layer widths: a list of integers of at least 1, not empty."""
     if not isinstance(values, list | tuple) or not values:
         return False
     return all(type(value) is int and value >= 1 for value in values)
@@ -48,15 +49,14 @@ def cnn(input_shape: tuple[int, ...], channels: Sequence[int], dense: int) -> nn
     """
     if not _are_widths(channels) or not _are_widths([dense]):
         raise UserError(
-            f"cnn cannot be built for inputs of shape {tuple(input_shape)} with "
-            f"channels={channels} and dense={dense}: it needs one width of at least 1 per "
-            f"convolution and one for the dense layer, as in model.channels=[32,64] "
-            f"model.dense=128; for no convolution use model=mlp"
+            f"cnn: channels must be a list of widths of at least 1 and dense one such width, as in "
+            f"model.channels=[32,64] model.dense=128, got channels={channels} and dense={dense}; "
+            f"for no convolution use model=mlp"
         )
     if len(input_shape) != 3 or min(input_shape[1:]) < 2 ** len(channels):
         raise UserError(
-            f"cnn got inputs of shape {tuple(input_shape)}: it needs (channels, height, width) "
-            f"with sides of at least {2 ** len(channels)}; for other inputs use model=mlp"
+            f"cnn needs inputs of shape (channels, height, width) with sides of at least "
+            f"{2 ** len(channels)}, got {tuple(input_shape)}; for other inputs use model=mlp"
         )
     layers: list[nn.Module] = []
     depth, height, width = input_shape
@@ -65,3 +65,31 @@ def cnn(input_shape: tuple[int, ...], channels: Sequence[int], dense: int) -> nn
         depth, height, width = deeper, height // 2, width // 2
     layers += [nn.Flatten(), nn.Linear(depth * height * width, dense), nn.ReLU()]
     return nn.Sequential(*layers)
+
+
+def resnet18(input_shape: tuple[int, ...], groups: int) -> nn.Module:
+    """ResNet-18 from random weights, first layer for any number of channels, GroupNorm.
+
+    Without its classifier: features are the 512 averaged channels.
+
+    Args:
+        input_shape: (channels, height, width).
+        groups: Groups per GroupNorm; must divide 64.
+
+    Raises:
+        UserError: If the inputs are not images or `groups` does not divide 64.
+    """
+    if len(input_shape) != 3:
+        raise UserError(
+            f"resnet18 needs inputs of shape (channels, height, width), got {tuple(input_shape)}; "
+            "for other inputs use model=mlp"
+        )
+    if type(groups) is not int or groups < 1 or 64 % groups:
+        raise UserError(f"resnet18: groups must divide 64, got {groups!r}; the usual value is 32")
+    # Here, not above: importing torchvision takes seconds.
+    from torchvision.models import resnet18 as torchvision_resnet18
+
+    net: nn.Module = torchvision_resnet18(norm_layer=partial(nn.GroupNorm, groups))
+    net.conv1 = nn.Conv2d(input_shape[0], 64, 7, stride=2, padding=3, bias=False)
+    net.fc = nn.Identity()
+    return net

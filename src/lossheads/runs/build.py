@@ -1,13 +1,12 @@
-"""The one call site that turns YAML into objects, and admits only what it should.
+"""The one place that turns YAML into objects, and only of classes that it allows.
 
-A stranger's configuration must be safe to run: `_target_` may only name what a role is made of,
-unless the user trusts a package by name on the command line.
+A configuration from elsewhere must be safe to run: `_target_` may only name classes of the role's
+package, unless the user trusts another package by name on the command line.
 """
 
 import hashlib
 import importlib
 import inspect
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,16 +15,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from torch import nn
 
 from lossheads.datasets.dataset import DatasetSource
 from lossheads.engine.cohort import OptimizerBuilder
 from lossheads.engine.member import BackboneBuilder
-from lossheads.errors import TRUST_GIVEN, UserError, near_matches
+from lossheads.errors import UserError, near_matches
 from lossheads.heads.base import Head
-from lossheads.runs.validate import try_head
+from lossheads.metrics import SHIPPED, MetricSet
+from lossheads.metrics.base import BaseMetric
+from lossheads.outcomes import Outcome
+from lossheads.runs.validate import check_head, check_optimizer, is_number
 
-# Where the parts of a run come from. Nothing else is called for a configuration.
+# The packages of the parts of a run. Nothing else is called for a configuration.
 ROLES = {
     "dataset": "lossheads.datasets",
     "head": "lossheads.heads",
@@ -45,26 +48,59 @@ class Parts:
     optimizer: OptimizerBuilder
     optimizer_kwargs: Mapping[str, Any]
     schedule: Callable[[float], float]
+    metrics: MetricSet
 
 
 def build_parts(config: Mapping[str, Any]) -> Parts:
-    """Build what `config` names; heads that do not fit the dataset's outcome refuse here.
+    """Build what `config` names.
 
     Raises:
-        UserError: A target outside its role, an unknown option, an unfit pair.
+        UserError: For a target outside its role's package, an unknown option, or a head that does
+            not support the outcome of the data.
     """
     trust = config["trust"]
-    _refuse_smuggled(trust)
     made = {role: build(role, config[role], trust) for role in ROLES}
     source: DatasetSource = made["dataset"]
-    optimizer, rates = _split_optimizer(made["optimizer"])
+    optimizer, kwargs = _split_optimizer(made["optimizer"])
     schedule = made["schedule"]
-    _try_schedule(schedule)
-    return Parts(source, _fit(made["head"], source), made["model"], optimizer, rates, schedule)
+    _check_schedule(schedule)
+    return Parts(
+        source,
+        _build_for(made["head"], source),
+        made["model"],
+        optimizer,
+        kwargs,
+        schedule,
+        build_metrics(config),
+    )
+
+
+def build_metrics(config: Mapping[str, Any]) -> MetricSet:
+    """The shipped metrics and those that `extra_metrics` names, from trusted packages.
+
+    Raises:
+        UserError: If a name is no metric of a trusted package, or is taken.
+    """
+    own = []
+    for path in config["extra_metrics"]:
+        module = path.rpartition(".")[0]
+        if not any(f"{module}.".startswith(f"{package}.") for package in config["trust"]):
+            raise UserError(
+                f"extra_metrics names {path}: a metric of your own is PACKAGE.NAME of a package "
+                f"that you trust, with --trust {path.split('.')[0]}"
+            )
+        metric = _imported("extra_metrics", path)
+        if not isinstance(metric, BaseMetric):
+            raise UserError(
+                f"extra_metrics names {path}, which is no metric: decorate the function with "
+                f"@lossheads.metric or @lossheads.per_class_metric"
+            )
+        own.append(metric)
+    return SHIPPED.with_own(own)
 
 
 def content_of(config: Mapping[str, Any], source: DatasetSource) -> dict[str, str]:
-    """Digests of what the configuration names but does not hold: the user's files and modules.
+    """Digests of what the configuration names but does not contain: the user's files and modules.
 
     Part of a run's key, so that an edited file is another run. Empty without such things.
     """
@@ -72,8 +108,9 @@ def content_of(config: Mapping[str, Any], source: DatasetSource) -> dict[str, st
     fingerprint = getattr(source, "fingerprint", None)
     if fingerprint is not None:
         content["dataset"] = str(fingerprint())
-    for role in ROLES:
-        module = str(config[role]["_target_"]).rpartition(".")[0]
+    named = {role: str(config[role]["_target_"]) for role in ROLES}
+    for role, path in [*named.items(), *((path, path) for path in config["extra_metrics"])]:
+        module = path.rpartition(".")[0]
         code = getattr(sys.modules.get(module), "__file__", None)
         if code and module.split(".")[0] not in ("lossheads", "torch"):
             content[role] = hashlib.sha256(Path(code).read_bytes()).hexdigest()[:16]
@@ -81,23 +118,37 @@ def content_of(config: Mapping[str, Any], source: DatasetSource) -> dict[str, st
 
 
 def build_head(config: Mapping[str, Any]) -> Head:
-    """The head alone, for whoever needs to know its outcome without any data."""
-    return _fit(
+    """The head alone, without reading any data."""
+    return _build_for(
         build("head", config["head"], config["trust"]),
         build("dataset", config["dataset"], config["trust"]),
     )
 
 
+def head_builder(file: Path, trust: Sequence[str]) -> Callable[[Outcome], Head]:
+    """What makes the head of a YAML file for an outcome.
+
+    Raises:
+        UserError: If the file names a class that is not trusted, or is no YAML of a head.
+    """
+    try:
+        node = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"{file} cannot be read as YAML: {_first_line(error)}") from error
+    made: Callable[[Outcome], Head] = build("head", node, trust)
+    return made
+
+
 def build(role: str, node: Mapping[str, Any], trust: Sequence[str]) -> Any:
-    """The object a YAML node describes: its target called, or partly applied, with its options."""
+    """The object that a YAML node describes: its target called with its options, or a partial."""
     if not isinstance(node, Mapping) or "_target_" not in node:
         raise UserError(
-            f"{role} got {node!r}: it needs a mapping with a _target_; choose one with {role}=NAME"
+            f"{role} must be a mapping with a _target_, got {node!r}; choose one with {role}=NAME"
         )
     if not isinstance(node["_target_"], str):
-        raise UserError(f"{role} got _target_={node['_target_']!r}: it is a name, package.Name")
+        raise UserError(f"{role}._target_ must be a name, package.Name, got {node['_target_']!r}")
     if not isinstance(node.get("_partial_", False), bool):
-        raise UserError(f"{role} got _partial_={node['_partial_']!r}: it is true or false")
+        raise UserError(f"{role}._partial_ must be true or false, got {node['_partial_']!r}")
     options = {key: value for key, value in node.items() if key not in ("_target_", "_partial_")}
     target = _admit(role, node["_target_"], trust)
     _refuse_nested(role, options)
@@ -112,45 +163,36 @@ def build(role: str, node: Mapping[str, Any], trust: Sequence[str]) -> Any:
         ) from error
 
 
-def _refuse_smuggled(trust: Sequence[str]) -> None:
-    """Trust comes from the command line; a configuration file cannot grant it to itself."""
-    given = os.environ.get(TRUST_GIVEN)
-    if given is not None and not set(trust) <= set(given.split(",")):
-        raise UserError(
-            f"a configuration file trusts {', '.join(trust)}: only you can, on the command line, "
-            f"with trust=[{','.join(trust)}]"
-        )
-
-
 def _admit(role: str, path: str, trust: Sequence[str]) -> Callable[..., Any]:
     allowed = [ROLES[role], *trust]
     if not any(path.startswith(f"{package}.") for package in allowed):
         raise UserError(
-            f"{role} names _target_ {path}: a {role} comes from {ROLES[role]}; if you trust "
-            f"the package, say so on the command line with trust=[{path.split('.')[0]}]"
+            f"{role}._target_ must be in {ROLES[role]}, got {path}; if you trust the package, add "
+            f"--trust {path.split('.')[0]} to the command line"
         )
-    if trust and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))  # a user's own module lies where they stand
-    module, _, name = path.rpartition(".")
-    try:
-        target = getattr(importlib.import_module(module), name)
-    except (Exception, SystemExit) as error:  # a user's module may fail in any way
-        raise UserError(
-            f"{role} names _target_ {path}, which cannot be imported: {_first_line(error)}"
-        ) from error
-    # `lossheads.heads.base.os` starts well and is not ours: what counts is where it was written.
+    target = _imported(f"{role}._target_", path)
+    # `lossheads.heads.base.os` has an allowed prefix: what counts is where it is defined.
     home = getattr(target, "__module__", None) or ""
     if not callable(target) or not any(f"{home}.".startswith(f"{pkg}.") for pkg in allowed):
-        raise UserError(
-            f"{role} names _target_ {path}, which is not defined in {' or '.join(allowed)}"
-        )
+        raise UserError(f"{role}._target_ must be defined in {' or '.join(allowed)}, got {path}")
     return target  # type: ignore[no-any-return]
+
+
+def _imported(key: str, path: str) -> Any:
+    """What an admitted path names."""
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # a user's own module is in the current folder
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (Exception, SystemExit) as error:  # a user's module may fail in any way
+        raise UserError(f"{key} {path} cannot be imported: {_first_line(error)}") from error
 
 
 def _refuse_nested(role: str, options: Any) -> None:
     values = options.values() if isinstance(options, Mapping) else options
     if isinstance(options, Mapping) and "_target_" in options:
-        raise UserError(f"{role} holds a nested _target_: options are plain values here")
+        raise UserError(f"{role} has a nested _target_: options must be plain values")
     for value in values:
         if isinstance(value, Mapping | list):
             _refuse_nested(role, value)
@@ -163,75 +205,72 @@ def _refuse_unknown(role: str, target: Callable[..., Any], options: Mapping[str,
     for name in options:
         if name not in known:
             raise UserError(
-                f"{role} {_name(target)} has no option {name!r}; {near_matches(name, known)}"
+                f"{role} {_name(target)} has no option {name!r}; {near_matches(name, known)} (an "
+                f"option of the chosen file is removed with ~{role}.{name})"
             )
 
 
-def _fit(head: Callable[..., Head], source: DatasetSource) -> Head:
+def _build_for(head: Callable[..., Head], source: DatasetSource) -> Head:
     outcome = source.outcome
     try:
         made = head(outcome=outcome)
     except UserError:
         raise
     except Exception as error:  # a user's own head may fail in any way
-        said = _first_line(error)
-        raise UserError(f"head {_name(head)} refuses its options: {said}") from error
-    try_head(made, _name(head))
+        raise UserError(f"head {_name(head)} refuses its options: {_first_line(error)}") from error
+    check_head(made, _name(head))
     return made
 
 
 def _split_optimizer(made: partial[Any]) -> tuple[OptimizerBuilder, dict[str, Any]]:
-    """The bare optimizer and its settings, tried once on a single weight."""
+    """The bare optimizer and its keyword arguments, tried once on a single weight."""
     if not isinstance(made, partial) or "lr" not in made.keywords:
-        raise UserError("optimizer needs _partial_: true and a learning rate lr in its YAML")
+        raise UserError("optimizer must have _partial_: true and a learning rate lr in its YAML")
     _refuse_kinds(made)
-    rates = {k: tuple(v) if isinstance(v, list) else v for k, v in made.keywords.items()}
+    kwargs = {k: tuple(v) if isinstance(v, list) else v for k, v in made.keywords.items()}
+    check_optimizer(kwargs)
     try:
         weight = nn.Parameter(torch.zeros(1))
         weight.grad = torch.zeros(1)
-        made.func([weight], **rates).step()
+        made.func([weight], **kwargs).step()
     except Exception as error:  # whatever a constructor makes of a user's values
         raise UserError(
-            f"optimizer {_name(made)} refuses {_describe_options(rates)}: {_first_line(error)}"
+            f"optimizer {_name(made)} refuses {_describe_options(kwargs)}: {_first_line(error)}"
         ) from error
-    return partial(made.func), rates
+    return partial(made.func), kwargs
 
 
 def _refuse_kinds(made: partial[Any]) -> None:
-    """Settings of another kind than the optimizer's own defaults: torch takes many in silence."""
+    """Settings of another type than the optimizer's own defaults: torch takes many in silence."""
     known = inspect.signature(made.func).parameters
     for name, value in made.keywords.items():
         default = known[name].default if name in known else None
         if isinstance(default, bool):
-            right, rule = isinstance(value, bool), "true or false"
+            valid, rule = isinstance(value, bool), "true or false"
         elif isinstance(default, int | float):
-            right, rule = _is_number(value), "a number"
-        elif isinstance(default, tuple) and all(map(_is_number, default)):
-            right = isinstance(value, list | tuple) and len(value) == len(default)
-            right = right and all(map(_is_number, value))
+            valid, rule = is_number(value), "a number"
+        elif isinstance(default, tuple) and all(map(is_number, default)):
+            valid = isinstance(value, list | tuple) and len(value) == len(default)
+            valid = valid and all(map(is_number, value))
             rule = f"a list of {len(default)} numbers"
-        else:  # no default to compare with; of torch's switches without one, none is a word
-            right, rule = not isinstance(value, str), "true, false or null"
-        if not right:
-            raise UserError(f"optimizer {_name(made)} refuses {name}={value}: it needs {rule}")
+        else:  # no default to compare with; none of torch's options without one is a string
+            valid, rule = not isinstance(value, str), "true, false or null"
+        if not valid:
+            raise UserError(f"optimizer.{name} must be {rule} for {_name(made)}, got {value}")
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _try_schedule(schedule: Callable[[float], float]) -> None:
-    """A schedule that refuses its options does so now, and one that gives no number."""
+def _check_schedule(schedule: Callable[[float], float]) -> None:
+    """Refuse a schedule that rejects its options or returns no number."""
     try:
         factors = [schedule(progress) for progress in (0.0, 0.5, 1.0)]
     except UserError:
         raise
     except Exception as error:  # a user's own schedule may fail in any way
         raise UserError(f"schedule {_name(schedule)} fails: {_first_line(error)}") from error
-    if not all(map(_is_number, factors)):
+    if not all(map(is_number, factors)):
         raise UserError(
-            f"schedule {_name(schedule)} gives {factors[0]!r}: it needs a factor on the learning "
-            f"rate, a number"
+            f"schedule {_name(schedule)} must return a factor on the learning rate, a number, got "
+            f"{factors[0]!r}"
         )
 
 

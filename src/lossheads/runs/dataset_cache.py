@@ -15,27 +15,25 @@ from lossheads.runs.plan import Run
 class DatasetCache:
     """Keeps the last few datasets: cohorts of one dataset come one after the other."""
 
-    def __init__(self, places: int) -> None:
-        self._places = places
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
         self._loaded: OrderedDict[str, Dataset] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, run: Run, device: torch.device) -> Dataset:
-        """The run's dataset, resident on `device`.
+        """The run's dataset on `device`.
 
         Raises:
-            UserError: If it cannot be had.
+            UserError: If it cannot be read.
         """
-        named = json.dumps(
-            [run.config["dataset"], run.config["data_dir"], str(device)], default=str
-        )
+        key = json.dumps([run.config["dataset"], run.config["data_dir"], str(device)], default=str)
         with self._lock:
-            if named not in self._loaded:
-                while len(self._loaded) >= self._places:
+            if key not in self._loaded:
+                while len(self._loaded) >= self._capacity:
                     self._loaded.popitem(last=False)
-                self._loaded[named] = _load(run).to(device)
-            self._loaded.move_to_end(named)
-            return self._loaded[named]
+                self._loaded[key] = _load(run).to(device)
+            self._loaded.move_to_end(key)
+            return self._loaded[key]
 
 
 def _load(run: Run) -> Dataset:

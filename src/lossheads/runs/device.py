@@ -1,4 +1,4 @@
-"""Which device a run is on, how many threads it may use, how exactly it multiplies."""
+"""Device, number of threads and precision of a run."""
 
 import os
 from collections.abc import Mapping
@@ -11,11 +11,11 @@ from lossheads.errors import UserError
 
 
 def resolve_kind(kind: str) -> str:
-    """`auto` becomes what is there; asking for CUDA where there is none is refused."""
-    there = torch.cuda.is_available()
+    """`auto` becomes `cuda` if there is a GPU, else `cpu`; `cuda` without a GPU is refused."""
+    available = torch.cuda.is_available()
     if kind == "auto":
-        return "cuda" if there else "cpu"
-    if kind == "cuda" and not there:
+        return "cuda" if available else "cpu"
+    if kind == "cuda" and not available:
         raise UserError(
             "device=cuda finds no CUDA device that this torch can use: choose device=cpu or "
             "device=auto, or check the driver with nvidia-smi"
@@ -29,7 +29,7 @@ def cores() -> int:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that is free on the card, or available on the machine; a guess where it is unsaid."""
+    """Free memory of the GPU, or of the machine; 4 GiB where the system does not tell."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     try:
@@ -40,28 +40,28 @@ def free_bytes(device: torch.device) -> int:
 
 
 def workers(settings: Mapping[str, Any]) -> int:
-    """Cohorts that train at the same time: one per thread of a CPU, one on a card.
+    """Number of cohorts that train at the same time: one per CPU thread, one on a GPU.
 
     Raises:
         UserError: On threads that are not between 1 and the cores.
     """
-    threads, most = settings["threads"], cores()
-    if threads is not None and not 1 <= threads <= most:
+    threads, available = settings["threads"], cores()
+    if threads is not None and not 1 <= threads <= available:
         raise UserError(
-            f"device.threads={threads}: it lies between 1 and the {most} cores of this machine, "
-            f"because more threads than cores wait for each other"
+            f"device.threads must be between 1 and {available}, the cores of this machine, got "
+            f"{threads}"
         )
-    return (threads or most) if settings["kind"] == "cpu" else 1
+    return (threads or available) if settings["kind"] == "cpu" else 1
 
 
 def prepare(settings: Mapping[str, Any], threads: int) -> torch.device:
-    """Set products and denormals for this thread and process; returns the device.
+    """Set torch's precision and denormals for this thread and process; returns the device.
 
     Args:
         threads: How many torch may use for one operation of this thread.
 
     Raises:
-        UserError: On a precision or a recording without a card.
+        UserError: If the precision or CUDA graphs need a GPU.
     """
     kind, precision = settings["kind"], settings["precision"]
     if precision == "tf32" and kind != "cuda":
@@ -69,15 +69,15 @@ def prepare(settings: Mapping[str, Any], threads: int) -> torch.device:
             "device.precision=tf32 needs device=cuda; on a CPU choose float32 or bfloat16"
         )
     if settings["graph"] and kind != "cuda":
-        raise UserError("device.graph=true needs device=cuda: a processor has nothing to replay")
+        raise UserError("device.graph=true needs device=cuda: CUDA graphs need a GPU")
     torch.set_num_threads(threads)
-    # Adam's moments of dead inputs decay into denormals, which cost far more than numbers do.
-    # The processor keeps this per thread.
+    # Adam's moments of constant inputs decay into denormals, which are far slower. The CPU keeps
+    # this setting per thread.
     torch.set_flush_denormal(True)
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     if settings["deterministic"]:
-        # cuBLAS reads this once, when it starts; it is the price of repeatable products there.
+        # cuBLAS reads this once, when it starts; deterministic products need it.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.use_deterministic_algorithms(bool(settings["deterministic"]))

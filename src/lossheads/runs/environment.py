@@ -1,4 +1,4 @@
-"""What a number was measured with."""
+"""Software and hardware of a run."""
 
 import platform
 import subprocess
@@ -21,8 +21,8 @@ _PACKAGES = (
 )
 
 
-def describe(device: torch.device) -> dict[str, Any]:
-    """Git commit, versions, device, threads, time: what `environment.json` holds."""
+def describe_environment(device: torch.device) -> dict[str, Any]:
+    """Git commit, versions, device, threads, time: the content of `environment.json`."""
     return {
         "git": dict(_git()),
         "python": platform.python_version(),
@@ -37,13 +37,13 @@ def describe(device: torch.device) -> dict[str, Any]:
 
 @cache
 def _git() -> tuple[tuple[str, Any], ...]:
-    """Commit of the checkout this code runs from; unknown when it is installed without one."""
+    """Commit of the checkout that this code runs from; None for an installed package."""
     here = Path(__file__).parent
 
-    def ask(*words: str) -> str | None:
+    def ask(*arguments: str) -> str | None:
         try:
             done = subprocess.run(
-                ["git", "-C", str(here), *words], capture_output=True, text=True, timeout=10
+                ["git", "-C", str(here), *arguments], capture_output=True, text=True, timeout=10
             )
         except (OSError, subprocess.TimeoutExpired):
             return None

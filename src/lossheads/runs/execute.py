@@ -17,6 +17,7 @@ from lossheads.engine.cohort import Cohort, build_cohort, bytes_per_member, can_
 from lossheads.engine.member import Member, initial_net
 from lossheads.engine.training import MemberHistory, Plan, first_step, train
 from lossheads.errors import UserError
+from lossheads.heads.base import inherited_reading
 from lossheads.loggers.base import Logger, NullLogger
 from lossheads.loggers.progress import Reporter
 from lossheads.loggers.tensorboard import TensorBoardLogger
@@ -24,20 +25,25 @@ from lossheads.outcomes import base_rates
 from lossheads.records import Result
 from lossheads.runs.dataset_cache import DatasetCache
 from lossheads.runs.device import free_bytes, prepare, workers
-from lossheads.runs.environment import describe
+from lossheads.runs.environment import describe_environment
 from lossheads.runs.plan import Run, by_device, cohorts, plan_run, unfinished
-from lossheads.runs.validate import check_truth, check_validations, monitored_metric, try_backbone
+from lossheads.runs.validate import (
+    check_backbone,
+    check_true_posterior,
+    check_validations,
+    monitored_metric,
+)
 from lossheads.runs.workers import in_processes, in_threads
 
 
 def execute(configs: Sequence[Mapping[str, Any]], reporter: Reporter | None = None) -> list[Result]:
-    """The results of `configs`, in order; what has none yet is trained first.
+    """The results of `configs`, in order; runs without a result are trained first.
 
-    A cohort that fails does not take the others with it; an interruption keeps what is finished.
+    If a cohort fails, the others are still trained; an interruption keeps finished runs.
 
     Raises:
-        UserError: What a configuration asks cannot be done. Before anything is written where the
-            configuration alone tells; after the other cohorts are done otherwise.
+        UserError: If a configuration is not valid: before anything is written where that can be
+            seen from the configuration alone, else after the other cohorts are finished.
     """
     runs = [plan_run(config) for config in configs]
     todo = unfinished(runs)
@@ -46,26 +52,30 @@ def execute(configs: Sequence[Mapping[str, Any]], reporter: Reporter | None = No
         _report_missing_weights(runs, todo, reporter)
         for group in by_device(todo):
             failures += DeviceRunner(group, reporter).work()
-        # Cohorts often fail for one reason; the first failure is raised, and reporter by the caller.
-        for said in dict.fromkeys(map(str, failures[1:])):
-            if said != str(failures[0]):
-                reporter.say(f"another cohort failed: {said}")
+        # Cohorts often fail for the same reason. The first failure is raised, and printed by the
+        # caller.
+        for message in dict.fromkeys(map(str, failures[1:])):
+            if message != str(failures[0]):
+                reporter.say(f"another cohort failed: {message}")
     if failures:
         raise failures[0]
     return [_finished(run) for run in runs]
 
 
 def _report_missing_weights(runs: Sequence[Run], todo: Sequence[Run], reporter: Reporter) -> None:
-    """A finished run is not trained again for weights that it did not keep: say so."""
+    """A finished run is not trained again for weights that were not saved: report it."""
     trained = {run.key for run in todo}
     for run in {run.key: run for run in runs if run.key not in trained}.values():
         folder = run.folder.path
         if run.config["recording"]["weights"] and not (folder / "weights.pt").exists():
-            reporter.say(f"{folder.name} is finished and kept no weights: force=true makes them")
+            reporter.say(
+                f"{folder.name} is finished but its weights were not saved; force=true trains it "
+                f"again and saves them"
+            )
 
 
 class DeviceRunner:
-    """The runs of one device on their way: cohorts side by side, then what cannot be stacked."""
+    """Trains the runs of one device: cohorts in parallel, then runs that cannot be stacked."""
 
     def __init__(self, runs: Sequence[Run], reporter: Reporter) -> None:
         self._cohorts, self._reporter = cohorts(runs), reporter
@@ -74,22 +84,26 @@ class DeviceRunner:
         self._datasets = DatasetCache(self._workers)
         self._deferred: list[Run] = []
         self._failures: list[Exception] = []
-        self._halt = threading.Event()
-        self._noted, self._speaking = set[str](), threading.Lock()
+        self._stop = threading.Event()
+        self._reported_notes, self._notes_lock = set[str](), threading.Lock()
 
     def work(self) -> list[Exception]:
-        """Train everything; returns what failed."""
-        in_threads(self._train_or_defer, self._cohorts, self._workers, self._halt)
-        apart, many = self._deferred, min(self._workers, len(self._deferred))
-        if many > 1:
+        """Train all runs; returns the failures."""
+        in_threads(self._train_or_defer, self._cohorts, self._workers, self._stop)
+        deferred, processes = self._deferred, min(self._workers, len(self._deferred))
+        if processes > 1:
             self._reporter.say(
-                f"{_title(apart)}: cannot be stacked, {len(apart)} runs in {many} processes"
+                f"{_title(deferred)}: cannot be stacked, {len(deferred)} runs in {processes} "
+                f"processes"
             )
-            with self._record_failures(apart):
+            with self._record_failures(deferred):
                 in_processes(
-                    _train_in_process, [run.config for run in apart], many, self._reporter.say
+                    _train_in_process,
+                    [run.config for run in deferred],
+                    processes,
+                    self._reporter.say,
                 )
-        for run in apart if many <= 1 else ():
+        for run in deferred if processes <= 1 else ():
             with self._record_failures([run]):
                 device = prepare(self._settings, self._workers)
                 self._train([run], self._datasets.get(run, device), device)
@@ -99,26 +113,26 @@ class DeviceRunner:
         with self._record_failures(runs):
             device = prepare(self._settings, threads=1)
             dataset = self._datasets.get(runs[0], device)
-            check_truth(runs[0].config, dataset)
+            check_true_posterior(runs[0].config, dataset, runs[0].parts.metrics)
             self._report_notes(dataset)
             if not _stackable(runs[0], dataset):
                 self._deferred += runs
                 return
-            size = self._fitting(runs, dataset, device)
+            size = self._members_that_fit(runs, dataset, device)
             for at in range(0, len(runs), size):
                 self._train(runs[at : at + size], dataset, device)
 
     def _report_notes(self, dataset: Dataset) -> None:
-        """What is odd about the data, once however many cohorts train on them."""
-        with self._speaking:
-            new = [note for note in dataset.notes if note not in self._noted]
-            self._noted.update(new)
+        """Print the notes of the data, once for all cohorts that train on them."""
+        with self._notes_lock:
+            new = [note for note in dataset.notes if note not in self._reported_notes]
+            self._reported_notes.update(new)
         for note in new:
             self._reporter.say(f"{dataset.provenance.name}: {note}")
 
     @contextmanager
     def _record_failures(self, runs: Sequence[Run]) -> Iterator[None]:
-        """Keep a failure for later; leave the folders of runs without a result honest."""
+        """Keep a failure for later, and write it into the folders of runs without a result."""
         try:
             yield
         except Exception as error:
@@ -130,19 +144,20 @@ class DeviceRunner:
                 run.folder.abandon("interrupted", "stopped by the user")
             raise
 
-    def _fitting(self, runs: Sequence[Run], dataset: Dataset, device: torch.device) -> int:
-        """How many of `runs` fit into this worker's share of the memory side by side."""
+    def _members_that_fit(self, runs: Sequence[Run], dataset: Dataset, device: torch.device) -> int:
+        """How many of `runs` fit into this worker's share of the memory as one cohort."""
         net = initial_net(runs[0].parts.backbone, dataset.input_shape, _member(runs[0], dataset))
-        measured = len(dataset.val) + len(dataset.test)
+        num_evaluated = len(dataset.val) + len(dataset.test)
         rows = min(runs[0].config["training"]["batch_size"], len(dataset.train))
-        own = bytes_per_member(net, rows, measured)
-        return max(1, min(len(runs), free_bytes(device) // 2 // self._workers // own))
+        amsgrad = bool(runs[0].parts.optimizer_kwargs.get("amsgrad", False))
+        needed = bytes_per_member(net, rows, num_evaluated, amsgrad)
+        return max(1, min(len(runs), free_bytes(device) // 2 // self._workers // needed))
 
     def _train(self, runs: Sequence[Run], dataset: Dataset, device: torch.device) -> None:
         started = time.perf_counter()
         cohort = _build(runs, dataset, device)
         plan = _make_plan(runs[0], len(dataset.train))
-        environment = describe(device) | {
+        environment = describe_environment(device) | {
             "members": len(runs),
             "workers": self._workers,
             "data": asdict(dataset.provenance),
@@ -153,7 +168,7 @@ class DeviceRunner:
         loggers = [_logger(run, dataset) for run in runs]
         progress = self._reporter.cohort(_title(runs), len(runs), plan.steps)
         epoch = steps_per_epoch(len(dataset.train), plan.batch_size)
-        starts = first_step(cohort, dataset.train)
+        first_steps = first_step(cohort, dataset.train)
         histories = train(
             cohort,
             dataset,
@@ -166,19 +181,19 @@ class DeviceRunner:
         )
         seconds = (time.perf_counter() - started) / len(runs)
         for k, (run, history, logger) in enumerate(zip(runs, histories, loggers, strict=True)):
-            result = _result(run, history, dataset, environment, seconds, starts[k])
+            result = _result(run, history, dataset, environment, seconds, first_steps[k])
             logger.close(result)
             if run.config["recording"]["weights"]:
                 torch.save(cohort.weights(k), run.folder.path / "weights.pt")
             run.folder.close(result)
 
     def _check_interrupt(self) -> None:
-        if self._halt.is_set():
+        if self._stop.is_set():
             raise KeyboardInterrupt
 
 
 def _train_in_process(config: Mapping[str, Any]) -> str:
-    """One run in a process of its own; its folder carries the result."""
+    """One run in a process of its own; the result is in its folder."""
     with open(os.devnull, "w") as nowhere:
         (result,) = execute([config], Reporter(Console(file=nowhere)))
     return f"{result.name} ({result.status}, {result.seconds:.0f} s)"
@@ -202,22 +217,22 @@ def _build(runs: Sequence[Run], dataset: Dataset, device: torch.device) -> Cohor
 
 
 def _stackable(run: Run, dataset: Dataset) -> bool:
-    """Whether this run can train beside others; builds the backbone once, so its options are tried."""
+    """Whether this run can be stacked; builds the backbone once, which checks its options."""
     parts = run.parts
     try:
         stacks = can_stack(
             parts.backbone, dataset.input_shape, parts.optimizer, parts.optimizer_kwargs
         )
-        if not stacks:  # a backbone of any making: let it look at two rows before files are written
-            try_backbone(parts.backbone, dataset.input_shape)
+        if not stacks:  # an unknown backbone: try it on two rows before files are written
+            check_backbone(parts.backbone, dataset.input_shape)
         return stacks
     except UserError:
         raise
     except Exception as error:  # a user's own backbone may fail in any way
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        message = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"model {run.config['model']['_target_']} cannot be built for inputs of shape "
-            f"{dataset.input_shape}: {said}"
+            f"{dataset.input_shape}: {message}"
         ) from error
 
 
@@ -225,13 +240,13 @@ def _member(run: Run, dataset: Dataset) -> Member:
     config = run.config
     rates = base_rates(dataset.outcome, dataset.train.labels)
     head = run.parts.head.with_base_rates(rates)
-    start = head.prior_bias(rates).float().cpu() if config["output_layer"]["prior_bias"] else None
-    return Member(head, config["seed"], config["data_seed"], run.parts.optimizer_kwargs, start)
+    bias = head.prior_bias(rates).float().cpu() if config["output_layer"]["prior_bias"] else None
+    return Member(head, config["seed"], config["data_seed"], run.parts.optimizer_kwargs, bias)
 
 
 def _make_plan(run: Run, n: int) -> Plan:
     training = run.config["training"]
-    size = min(training["batch_size"], n)  # more than all rows would be empty seats
+    size = min(training["batch_size"], n)  # beyond all rows there would only be padding
     epoch = steps_per_epoch(n, size)
     steps = training["steps"]
     if steps is None:
@@ -242,14 +257,15 @@ def _make_plan(run: Run, n: int) -> Plan:
         validate_at=_validation_steps(steps, epoch, training["validations_per_epoch"]),
         schedule=run.parts.schedule,
         patience=training["patience"],
-        monitor=monitored_metric(run.config, run.parts.head.outcome),
+        monitor=monitored_metric(run.config, run.parts.head.outcome, run.parts.metrics),
+        metrics=run.parts.metrics,
     )
 
 
 def _validation_steps(steps: int, epoch: int, per_epoch: int) -> frozenset[int]:
-    """Steps at which to measure: validation step i at the one nearest to i / per_epoch of an epoch.
+    """Optimizer steps with a validation: number i at the step nearest to i / per_epoch epochs.
 
-    Every end of an epoch is one of them, and so is the last step; a step has one validation step at most.
+    The end of every epoch is one of them, and so is the last step.
     """
     per_epoch = min(per_epoch, epoch)
     check_validations(steps * per_epoch // epoch)
@@ -263,7 +279,9 @@ def _validation_steps(steps: int, epoch: int, per_epoch: int) -> frozenset[int]:
 def _logger(run: Run, dataset: Dataset) -> Logger:
     if not run.config["recording"]["tensorboard"]:
         return NullLogger()
-    return TensorBoardLogger(run.folder.path, dataset.class_names, dataset.outcome)
+    return TensorBoardLogger(
+        run.folder.path, dataset.class_names, dataset.outcome, run.parts.metrics
+    )
 
 
 def _result(
@@ -272,7 +290,7 @@ def _result(
     dataset: Dataset,
     environment: Mapping[str, Any],
     seconds: float,
-    start: Mapping[str, float],
+    first: Mapping[str, float],
 ) -> Result:
     return Result(
         key=run.key,
@@ -283,9 +301,10 @@ def _result(
         history=history.validations,
         seconds=seconds,
         environment=environment,
-        first_step=start,
-        notes=[*dataset.notes, *history.notes],
+        first_step=first,
+        notes=[*dataset.notes, *filter(None, [inherited_reading(run.parts.head)]), *history.notes],
         diverged_at=history.diverged_at,
+        metric_info=run.parts.metrics.info(dataset.outcome, dataset.outliers),
     )
 
 

@@ -1,15 +1,15 @@
-"""A run's folder while it is being made: named by its key, locked, honest about its status."""
+"""A run's folder while it is written: named by the run's key, locked, with its status."""
 
-import fcntl
 import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 
 from lossheads.errors import UserError, refusing_to_write
 from lossheads.records import (
@@ -26,15 +26,15 @@ from lossheads.records import (
 def run_path(config: Mapping[str, Any]) -> Path:
     """`…/runs/fashion_mnist-softmax_cce-s0-0123456789`: readable first, unique at the end.
 
-    Only the key counts: a folder that ends in it is the run's, whatever its first words.
+    Only the key counts: a folder whose name ends in it is the run's.
     """
     runs = Path(config["output_dir"]) / "runs"
     key, choices = run_key(config), config["choices"]
     found = next(iter(sorted(runs.glob(f"*-{key}"))), None)
-    # A group may lie in folders of its own (head=mine/smoothed): the run's name is one word.
-    words = f"{choices['dataset']}-{choices['head']}-s{config['seed']}"
-    words = re.sub(r"[^\w.+-]+", "-", words)[-200:]
-    return found or runs / f"{words}-{key}"
+    # A choice may be in a subfolder (head=mine/smoothed): the run's name is one path component.
+    readable = f"{choices['dataset']}-{choices['head']}-s{config['seed']}"
+    readable = re.sub(r"[^\w.+-]+", "-", readable)[-200:]
+    return found or runs / f"{readable}-{key}"
 
 
 class RunFolder:
@@ -42,7 +42,8 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock: IO[str] | None = None
+        # Not bound to a thread: a run may be closed by another thread than the one that opened it.
+        self._lock = FileLock(path / ".lock", timeout=0, thread_local=False)
 
     def result(self) -> Result | None:
         """The finished result, if there is one."""
@@ -51,44 +52,41 @@ class RunFolder:
     def open(
         self, config: Mapping[str, Any], environment: Mapping[str, Any], force: bool = False
     ) -> None:
-        """Lock the folder, clear what an unfinished run left, write what is known beforehand.
+        """Lock the folder, delete what an unfinished run left, write configuration and environment.
 
         Raises:
-            UserError: If another process is at work in it or has finished it, or it cannot be
+            UserError: If another process trains or has finished this run, or the folder cannot be
                 written.
         """
         with refusing_to_write(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.path / ".lock").open("w")
             try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                self._lock.close()
-                self._lock = None
+                self._lock.acquire()
+            except Timeout:
                 raise UserError(
                     f"run {self.path.name} is being trained by another process: wait for it, or "
-                    f"stop it and call again"
+                    f"stop it, and run the command again"
                 ) from None
             if not force and (self.path / "result.json").exists():
                 self.release()
                 raise UserError(
-                    f"run {self.path.name} was finished by another process meanwhile: call again, "
-                    f"and its result is taken"
+                    f"run {self.path.name} was finished by another process meanwhile: run the "
+                    f"command again to use its result"
                 )
-            for left in self.path.iterdir():
-                if left.name != ".lock":
-                    left.unlink()
+            for old in self.path.iterdir():
+                if old.name != ".lock":
+                    old.unlink()
             text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
             (self.path / "config.yaml").write_text(text, encoding="utf-8")
             write_json(self.path / "environment.json", environment)
             self.status("running")
 
     def status(self, status: Status, why: str = "") -> None:
-        """Say how the run stands."""
+        """Write the status of the run."""
         write_json(self.path / "status.json", {"status": status, "why": why})
 
     def close(self, result: Result) -> None:
-        """Write the curve, the status and, last of all, the result."""
+        """Write the history, the status and, last of all, the result."""
         with refusing_to_write(self.path):
             with (self.path / "metrics.jsonl").open("w", encoding="utf-8") as file:
                 file.writelines(_line(validation) for validation in result.history)
@@ -97,22 +95,20 @@ class RunFolder:
         self.release()
 
     def abandon(self, status: Status, why: str) -> None:
-        """No result: say why, and leave the folder for a clean start."""
-        if self._lock is not None:
+        """Write why there is no result, and unlock the folder."""
+        if self._lock.is_locked:
             with suppress(OSError):  # a full disk must not hide why the run ended
                 try:
                     self.status(status, why)
-                except OSError:  # no room for a second file, but the first one has its own
+                except OSError:  # no space for a second file: overwrite the first one
                     with (self.path / "status.json").open("r+", encoding="utf-8") as file:
                         json.dump({"status": status, "why": why}, file)
                         file.truncate()
             self.release()
 
     def release(self) -> None:
-        """Give the lock back. Its file stays: taken away, two processes could hold "the" lock."""
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        """Release the lock. Its file stays: without it two processes could hold "the" lock."""
+        self._lock.release()
 
 
 def _line(validation: ValidationStep) -> str:

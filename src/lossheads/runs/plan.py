@@ -1,4 +1,4 @@
-"""Configurations on their way to results: planned, told apart, dealt out to cohorts."""
+"""From configurations to runs, and from runs to cohorts."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,14 +13,14 @@ from lossheads.runs.device import resolve_kind, workers
 from lossheads.runs.folder import RunFolder, run_path
 from lossheads.runs.validate import check_numbers, monitored_metric
 
-# Members of one program on a CPU: the weights, gradients and moments of about eight small nets
-# fit the caches of a small machine, and more save nothing. On a card memory alone counts.
+# Members of one cohort on a CPU: the weights, gradients and moments of about eight small networks
+# fit into the caches of a small machine, and more save nothing. On a GPU only memory limits them.
 MAX_MEMBERS_ON_CPU = 8
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A configuration on its way to a result."""
+    """A configuration with its parts and its folder."""
 
     config: Mapping[str, Any]
     parts: Parts
@@ -32,47 +32,45 @@ class Run:
 
     @cached_property
     def device(self) -> str:
-        """Runs with equal words here may be in training at the same time."""
+        """Runs with equal values here may train at the same time."""
         return json.dumps(self.config["device"], sort_keys=True)
 
     @cached_property
     def cohort_key(self) -> str:
-        """Runs with equal words here can train side by side."""
+        """Runs with equal values here can train in one cohort."""
         shared = {
             name: self.config[name]
             for name in ("dataset", "model", "schedule", "device", "training", "data_dir")
         }
         optimizer = self.config["optimizer"]["_target_"]
-        fused, num_logits = (
-            self.parts.optimizer_kwargs.get("fused", False),
-            self.parts.head.num_logits,
-        )
+        fused = self.parts.optimizer_kwargs.get("fused", False)
+        num_logits = self.parts.head.num_logits
         content = self.config.get("content", {}).get("dataset")
         return json.dumps(
             [shared, optimizer, fused, num_logits, content], sort_keys=True, default=str
         )
 
     @property
-    def most(self) -> int | None:
-        """Members that one program may hold, as far as that is known before its size is."""
-        asked = self.config["cohort"]["max_members"]
-        if asked is None and self.config["device"]["kind"] == "cpu":
+    def max_members(self) -> int | None:
+        """Upper limit of members per cohort; None if only memory limits them."""
+        given = self.config["cohort"]["max_members"]
+        if given is None and self.config["device"]["kind"] == "cpu":
             return MAX_MEMBERS_ON_CPU
-        return None if asked is None else int(asked)
+        return None if given is None else int(given)
 
 
 def plan_run(config: Mapping[str, Any]) -> Run:
     """The run a configuration describes; nothing is read or written.
 
     Raises:
-        UserError: What the configuration asks cannot be done.
+        UserError: If the configuration is not valid.
     """
     kind = resolve_kind(config["device"]["kind"])
     config = {**config, "device": {**config["device"], "kind": kind}}
     check_numbers(config)
     workers(config["device"])
     parts = build_parts(config)
-    monitored_metric(config, parts.head.outcome)
+    monitored_metric(config, parts.head.outcome, parts.metrics)
     content = content_of(config, parts.source)
     if content:
         config = {**config, "content": content}
@@ -89,25 +87,25 @@ def unfinished(runs: Iterable[Run]) -> list[Run]:
 
 
 def by_device(runs: Iterable[Run]) -> list[list[Run]]:
-    """Runs of one device setting; torch keeps such settings once for the whole process."""
+    """Runs grouped by device settings, which torch keeps once for the whole process."""
     return _grouped((run.device, run) for run in runs)
 
 
 def cohorts(runs: Sequence[Run]) -> list[list[Run]]:
-    """Runs of one device, dealt out: equal companies side by side, every worker busy if it can be.
+    """Runs of one device split into cohorts of about equal size, enough to keep all workers busy.
 
-    Equal heads stay together, because each head in a cohort costs a loss call of its own.
+    Runs with the same head stay together: each head in a cohort costs a loss call of its own.
     """
-    companies = _grouped((run.cohort_key, run) for run in runs)
+    groups = _grouped((run.cohort_key, run) for run in runs)
     found = []
-    for cohort_key in companies:
-        heads = list(dict.fromkeys(_head_of(run) for run in cohort_key))
-        cohort_key.sort(key=lambda run: heads.index(_head_of(run)))
-        # So many workers wait for this cohort_key; the others have companies of their own.
-        crew = ceil(workers(cohort_key[0].config["device"]) / len(companies))
-        most, n = cohort_key[0].most or len(cohort_key), len(cohort_key)
-        count = min(n, ceil(ceil(n / most) / crew) * crew)
-        found += [cohort_key[n * k // count : n * (k + 1) // count] for k in range(count)]
+    for group in groups:
+        heads = list(dict.fromkeys(_head_of(run) for run in group))
+        group.sort(key=lambda run: heads.index(_head_of(run)))
+        # Workers for this group; the others train other groups.
+        workers_per_group = ceil(workers(group[0].config["device"]) / len(groups))
+        limit, n = group[0].max_members or len(group), len(group)
+        count = min(n, ceil(ceil(n / limit) / workers_per_group) * workers_per_group)
+        found += [group[n * k // count : n * (k + 1) // count] for k in range(count)]
     return found
 
 
@@ -117,6 +115,6 @@ def _head_of(run: Run) -> str:
 
 def _grouped(pairs: Iterable[tuple[str, Run]]) -> list[list[Run]]:
     groups: dict[str, list[Run]] = {}
-    for words, run in pairs:
-        groups.setdefault(words, []).append(run)
+    for key, run in pairs:
+        groups.setdefault(key, []).append(run)
     return list(groups.values())

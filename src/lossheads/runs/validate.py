@@ -1,4 +1,4 @@
-"""What a configuration may not ask, found before anything is read or written."""
+"""Checks of a configuration and its parts, before anything is read or written."""
 
 import math
 from collections.abc import Mapping
@@ -10,12 +10,10 @@ from lossheads.datasets.dataset import Dataset
 from lossheads.engine.member import BackboneBuilder
 from lossheads.errors import UserError, near_matches
 from lossheads.heads.base import Head
-from lossheads.metrics import Metric, find_metric, metrics_for, per_class_metrics_for
-from lossheads.metrics.evaluate import ALL_METRICS
+from lossheads.metrics import Metric, MetricSet
 from lossheads.outcomes import AnyOf, Outcome
-from lossheads.records import direction
 
-_LEAST = {
+_MINIMUM = {
     "seed": 0,
     "data_seed": 0,
     "training.batch_size": 1,
@@ -24,99 +22,134 @@ _LEAST = {
     "training.steps": 0,
     "training.epochs": 0,
     "cohort.max_members": 1,
+    "optimizer.lr": 0,
+    "optimizer.momentum": 0,
+    "optimizer.dampening": 0,
+    "optimizer.weight_decay": 0,
 }
-# More than anybody waits for: such a number is a slip.
-_MOST = {"training.epochs": 1_000_000, "training.steps": 1_000_000_000}
-_MAX_VALIDATIONS = 1_000_000  # gigabytes of them, which nobody reads
+# Larger values are typing errors, or make training diverge.
+_MAXIMUM = {
+    "training.epochs": 1_000_000,
+    "training.steps": 1_000_000_000,
+    "optimizer.momentum": 1,
+    "optimizer.dampening": 1,
+}
+_MAX_VALIDATIONS = 1_000_000  # gigabytes of results
 
 
-def check_numbers(config: Mapping[str, Any], above: str = "") -> None:
-    """Every number is finite, and those of a run lie in their range.
+def check_numbers(config: Mapping[str, Any], prefix: str = "") -> None:
+    """Refuse numbers that are not finite or out of range.
 
     Raises:
         UserError: Naming the first key that breaks a rule.
     """
     for name, value in config.items():
-        key = f"{above}{name}"
+        key = f"{prefix}{name}"
         if isinstance(value, Mapping):
             check_numbers(value, f"{key}.")
         for number in value if isinstance(value, list | tuple) else [value]:
             if isinstance(number, float) and not math.isfinite(number):
-                raise UserError(f"{key}={number}: a setting is a finite number")
-        if key in _LEAST and value is not None and value < _LEAST[key]:
-            raise UserError(f"{key}={value}: it is at least {_LEAST[key]}")
-        if key == "optimizer.eps" and value == 0:
-            raise UserError(f"{key}=0: it is above 0, or an input that never fires gives 0 / 0")
-        if key in _MOST and value is not None and value > _MOST[key]:
-            raise UserError(f"{key}={value}: it is at most {_MOST[key]:,}")
+                raise UserError(f"{key} must be finite, got {number}")
+        if not is_number(value):
+            continue  # a value of another type is refused where the part is built
+        if key in _MINIMUM and value < _MINIMUM[key]:
+            raise UserError(f"{key} must be at least {_MINIMUM[key]}, got {value}")
+        if key == "optimizer.eps" and value <= 0:
+            raise UserError(
+                f"{key} must be above 0, got {value}: an input that is always 0 would give 0 / 0"
+            )
+        if key in _MAXIMUM and value > _MAXIMUM[key]:
+            raise UserError(f"{key} must be at most {_MAXIMUM[key]:,}, got {value}")
 
 
-def check_validations(validations: int) -> None:
-    """Refuse more measuring steps than a result can hold."""
-    if validations > _MAX_VALIDATIONS:
+def check_optimizer(options: Mapping[str, Any]) -> None:
+    """Refuse settings of torch's optimizers whose ranges are no plain minimum or maximum.
+
+    Args:
+        options: Keyword arguments of the optimizer, each of the right type.
+    """
+    betas = options.get("betas", ())
+    if not all(0 <= beta < 1 for beta in betas):
+        raise UserError(f"optimizer.betas must be at least 0 and below 1, got {list(betas)}")
+    momentum, dampening = options.get("momentum", 0), options.get("dampening", 0)
+    if options.get("nesterov", False) and (momentum == 0 or dampening != 0):
         raise UserError(
-            f"training asks for {validations:,} measuring steps: a run keeps at most {_MAX_VALIDATIONS:,}; "
-            f"lower training.validations_per_epoch, or train for fewer steps"
+            f"optimizer.nesterov=true needs optimizer.momentum above 0 and optimizer.dampening=0, "
+            f"got momentum={momentum} and dampening={dampening}"
         )
 
 
-def monitored_metric(config: Mapping[str, Any], outcome: Outcome) -> str:
-    """Name of the metric shown while training and monitored_metric by early stopping."""
+def is_number(value: object) -> bool:
+    """Whether `value` is an int or a float; a bool is neither here."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def check_validations(validations: int) -> None:
+    """Refuse more validation steps than a result can hold."""
+    if validations > _MAX_VALIDATIONS:
+        raise UserError(
+            f"training would validate {validations:,} times, at most {_MAX_VALIDATIONS:,} are "
+            "kept; lower training.validations_per_epoch, or train for fewer steps"
+        )
+
+
+def monitored_metric(config: Mapping[str, Any], outcome: Outcome, metrics: MetricSet) -> str:
+    """Name of the metric shown during training and monitored by early stopping."""
     name = config["training"]["monitor"]
     if name is None:
-        return metrics_for(outcome)[0].name
-    known = {metric.name: metric for metric in metrics_for(outcome)}
+        return metrics.scalar_for(outcome)[0].name
+    known = {metric.name: metric for metric in metrics.scalar_for(outcome)}
     if name not in known or not _can_be_monitored(known[name]):
-        # Nothing is read yet: metrics that need the true posterior might be refused next.
+        # No data are read yet: metrics that need the true posterior might be refused later.
         safe = (
             r.name for r in known.values() if _can_be_monitored(r) and not r.needs_true_posterior
         )
         raise UserError(
-            f"training.monitor={name}: {_why_not_monitored(name, outcome)}; {near_matches(name, safe)}"
+            f"training.monitor={name}: {_why_not_monitored(name, outcome, metrics)}; "
+            f"{near_matches(name, safe)}"
         )
     return str(name)
 
 
 def _can_be_monitored(metric: Metric) -> bool:
-    return metric.at_every_validation and direction(metric.name) != 0
+    return metric.at_every_validation and metric.higher_is_better is not None
 
 
-def _why_not_monitored(name: str, outcome: Outcome) -> str:
-    if any(metric.name == name for metric in metrics_for(outcome)):
-        return "it is measured at the end only, or has no better side"
-    if any(metric.name == name for metric in per_class_metrics_for(outcome)):
-        return "it gives one value per class, and one number is monitored_metric"
-    if any(metric.name == name for metric in ALL_METRICS):
-        return f"it has no meaning for {outcome}"
+def _why_not_monitored(name: str, outcome: Outcome, metrics: MetricSet) -> str:
+    if any(metric.name == name for metric in metrics.scalar_for(outcome)):
+        return "it is computed at the end only, or has no better direction"
+    if any(metric.name == name for metric in metrics.per_class_for(outcome)):
+        return "it has one value per class, and a single number is needed"
+    if any(metric.name == name for metric in metrics.scalar):
+        return f"it is not defined for {outcome}"
     return f"no metric {name!r}"
 
 
-def check_truth(config: Mapping[str, Any], dataset: Dataset) -> None:
-    """Refuse to monitor a distance to the true posterior where the data do not know it."""
-    name = monitored_metric(config, dataset.outcome)
+def check_true_posterior(config: Mapping[str, Any], dataset: Dataset, metrics: MetricSet) -> None:
+    """Refuse to monitor a distance to the true posterior where it is not known."""
+    name = monitored_metric(config, dataset.outcome, metrics)
     if (
         dataset.val.true_posterior is None
-        and find_metric(name, dataset.outcome).needs_true_posterior
+        and metrics.find(name, dataset.outcome).needs_true_posterior
     ):
         raise UserError(
-            f"training.monitor={name}: it measures the distance to the true posterior, which "
-            f"{dataset.provenance.name} does not know; use nll_loss, or data that are drawn "
-            f"(dataset=synthetic_blobs)"
+            f"training.monitor={name} needs the true posterior, which is not known for "
+            f"{dataset.provenance.name}; use nll_loss, or drawn data (dataset=synthetic_blobs)"
         )
 
 
-def try_head(head: Head, name: str) -> None:
-    """Let a head compute its loss on two rows of zeros, so that broken options show at once.
+def check_head(head: Head, name: str) -> None:
+    """Compute the head's loss and decisions on two rows of zeros, to find errors early.
 
     Raises:
-        UserError: With what the head said.
+        UserError: With the head's error.
     """
     if not hasattr(head, "outcome"):
-        raise UserError(f"head {name} makes {head!r}: it needs a head, see lossheads.heads.base")
+        raise UserError(f"head {name} must return a head (see lossheads.heads.base), got {head!r}")
     outcome = head.outcome
-    rates = torch.full(outcome.columns, 1 / outcome.n, dtype=torch.float64)
+    base_rates = torch.full(outcome.columns, 1 / outcome.n, dtype=torch.float64)
     try:
-        ready = head.with_base_rates(rates)
+        ready = head.with_base_rates(base_rates)
         labels = _two_labels(outcome)
         logits = torch.zeros(2, ready.num_logits)
         losses = ready.loss(logits, ready.encode(labels))
@@ -124,14 +157,14 @@ def try_head(head: Head, name: str) -> None:
     except UserError:
         raise
     except Exception as error:
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        message = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            f"head {name} cannot compute a loss and decisions for {outcome}: {said}"
+            f"head {name} cannot compute a loss and decisions for {outcome}: {message}"
         ) from error
     if losses.shape != (2,):
         raise UserError(
-            f"head {name} gives a loss of shape {tuple(losses.shape)} for 2 rows: it needs one "
-            f"value per row, shape (2,)"
+            f"head {name} must return one loss per row, shape (2,) for 2 rows, got shape "
+            f"{tuple(losses.shape)}"
         )
     events = (2, *outcome.columns, 2) if isinstance(outcome, AnyOf) else (2, *outcome.columns)
     for what, given in (
@@ -140,17 +173,19 @@ def try_head(head: Head, name: str) -> None:
     ):
         if given[0].shape != given[1]:
             raise UserError(
-                f"head {name} gives {what} of shape {tuple(given[0].shape)} for 2 rows: {outcome} "
-                f"needs {given[1]}"
+                f"head {name} must return {what} of shape {given[1]} for 2 rows of {outcome}, got "
+                f"{tuple(given[0].shape)}"
             )
 
 
-def try_backbone(backbone: BackboneBuilder, shape: tuple[int, ...]) -> None:
+def check_backbone(backbone: BackboneBuilder, shape: tuple[int, ...]) -> None:
     """Refuse a backbone that does not turn two rows of zeros into two rows of features."""
     with torch.no_grad():
         features = backbone(shape)(torch.zeros(2, *shape))
     if features.ndim != 2 or len(features) != 2:
-        raise ValueError(f"its features have the shape {tuple(features.shape)}, not (2, features)")
+        raise ValueError(
+            f"its features must have the shape (2, features), got {tuple(features.shape)}"
+        )
 
 
 def _two_labels(outcome: Outcome) -> torch.Tensor:

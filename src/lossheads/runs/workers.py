@@ -1,8 +1,8 @@
-"""Work side by side, one torch thread each, as many at once as there are cores to use.
+"""Parallel work: one torch thread per worker, as many workers as there are cores to use.
 
-Cohorts of stacked members train in threads of this process: they share the data, and torch lets
-go of Python's lock while it computes. Runs that cannot be stacked train in processes, because a
-strange module may draw from torch's one global generator.
+Cohorts of stacked members train in threads of this process: they share the data, and torch
+releases Python's lock while it computes. Runs that cannot be stacked train in processes, because
+an unknown module may draw from torch's global generator.
 
 Threads × processes never exceed the cores: two torch jobs of two threads on two cores run many
 times slower than two jobs of one thread.
@@ -31,13 +31,13 @@ Part = TypeVar("Part")
 
 
 def in_threads(
-    work: Callable[[Part], None], parts: Sequence[Part], threads: int, halt: threading.Event
+    work: Callable[[Part], None], parts: Sequence[Part], threads: int, stop: threading.Event
 ) -> None:
-    """Do `work` on every part, in this thread if there is nothing to do side by side.
+    """Call `work` for every part, in this thread if there is no second worker.
 
     Args:
-        halt: Set when the work is interrupted; who works must look at it and stop, because an
-            interruption reaches the main thread alone.
+        stop: Set when the work is interrupted; workers must check it, because an interruption
+            reaches the main thread only.
     """
     if min(threads, len(parts)) <= 1:
         for part in parts:
@@ -49,7 +49,7 @@ def in_threads(
             for job in as_completed(jobs):
                 job.result()
         except BaseException:
-            halt.set()
+            stop.set()
             for job in jobs:
                 job.cancel()
             raise
@@ -57,10 +57,10 @@ def in_threads(
 
 @contextmanager
 def _short_switch_interval() -> Iterator[None]:
-    """Let a thread that trains have Python's lock soon, while another one draws or counts.
+    """Let a training thread get Python's lock soon, while another one draws figures or counts.
 
-    A training thread wants the lock for some microseconds after each torch call, every time in
-    front of a thread that may keep it for the whole interval: 5 ms by default.
+    A training thread needs the lock for some microseconds after each torch call; another thread
+    may hold it for the whole interval, 5 ms by default.
     """
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-4)
@@ -71,9 +71,9 @@ def _short_switch_interval() -> Iterator[None]:
 
 
 def in_processes(
-    work: Work, configs: Sequence[Config], processes: int, say: Callable[[str], None]
+    work: Work, configs: Sequence[Config], processes: int, report: Callable[[str], None]
 ) -> None:
-    """Do `work` on every configuration, each with one thread; `say` what is done.
+    """Call `work` for every configuration, each with one thread; `report` what is finished.
 
     All are tried; then the first failure is raised.
 
@@ -83,8 +83,8 @@ def in_processes(
     failures: list[BaseException] = []
     pool = ProcessPoolExecutor(min(processes, len(configs)), get_context("spawn"))
     try:
-        # No more than one job per process is handed out: a job in the pool's own queue would
-        # start after an interruption and run to its end.
+        # At most one job per process is submitted: a job in the pool's own queue would start
+        # after an interruption and run to its end.
         rest = [_single_threaded(config) for config in reversed(configs)]
         running: set[Future[str]] = set()
         while rest or running:
@@ -95,7 +95,7 @@ def in_processes(
             for job in ended:
                 error = job.exception()
                 if error is None:
-                    say(f"  done: {job.result()}")
+                    report(f"  done: {job.result()}")
                 else:
                     failures.append(error)
     except BaseException:
@@ -110,7 +110,7 @@ def in_processes(
 
 @contextmanager
 def _ignore_sigint() -> Iterator[None]:
-    """Processes started meanwhile ignore Ctrl-C, which a terminal sends to all: we end them."""
+    """Processes started here ignore Ctrl-C, which a terminal sends to all: this one ends them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -122,7 +122,7 @@ def _ignore_sigint() -> Iterator[None]:
 
 
 def _interrupt_on_sigterm(work: Work, config: Config) -> str:
-    """In the other process: being ended interrupts the work, so that its folder says so."""
+    """In the worker process: SIGTERM interrupts the work, so that its folder records it."""
 
     def interrupt(number: int, frame: FrameType | None) -> NoReturn:
         raise KeyboardInterrupt

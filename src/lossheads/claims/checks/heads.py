@@ -61,9 +61,11 @@ def one_two_trajectory_gap(ratio: float, steps: int, weight_decay: float = 0.0) 
     noise = torch.randn(64, generator=generator, dtype=torch.float64)
     labels = (x[:, 0] + noise > 0).long()
     start = torch.randn(5, 1, generator=generator, dtype=torch.float64)
-    one = _walk(SingleLogitBCE(_BINARY), x, labels, start, 0.25 * ratio, steps, weight_decay)
+    one = _train_linear(
+        SingleLogitBCE(_BINARY), x, labels, start, 0.25 * ratio, steps, weight_decay
+    )
     pair = torch.cat([-start / 2, start / 2], dim=1)
-    two = _walk(TwoLogitCCE(_BINARY), x, labels, pair, 0.25, steps, weight_decay)
+    two = _train_linear(TwoLogitCCE(_BINARY), x, labels, pair, 0.25, steps, weight_decay)
     return _gap(one[:, 0], two[:, 1] - two[:, 0])
 
 
@@ -168,7 +170,7 @@ def _gradient(head: Head, logits: Tensor, labels: Tensor) -> Tensor:
     return gradient
 
 
-def _walk(
+def _train_linear(
     head: Head, x: Tensor, labels: Tensor, start: Tensor, rate: float, steps: int, decay: float
 ) -> Tensor:
     weights = start.clone().requires_grad_()

@@ -59,7 +59,7 @@ def grouped_loss(head: str, label: int, *scores: float) -> float:
     return float(made.loss(torch.tensor([scores], dtype=torch.float64), target))
 
 
-def grouped_lead(label: int, *scores: float) -> float:
+def grouped_margin(label: int, *scores: float) -> float:
     """By how much the true class leads the best other; negative when the decision is wrong."""
     return scores[label] - max(s for k, s in enumerate(scores) if k != label)
 
@@ -107,7 +107,7 @@ def grouped_smallest_curvature(head: str, groups: int, classes: int) -> float:
 
 
 def multilabel_temperature(labels: int, prevalence: float) -> float:
-    """The factor that makes the log-sum loss's best score s right: sigmoid(factor * s) = p.
+    """The temperature that makes the log-sum loss's best score s right: sigmoid(s / T) = p.
 
     For `labels` independent labels of equal prevalence p and no inputs, all scores are equal at
     the minimum of the expected loss, a sum over the binomial number of present labels.
@@ -123,7 +123,7 @@ def multilabel_temperature(labels: int, prevalence: float) -> float:
         )
 
     best = float(optimize.brentq(slope, -50, 50, xtol=1e-14))
-    return math.log(prevalence / (1 - prevalence)) / best
+    return best / math.log(prevalence / (1 - prevalence))
 
 
 def _made(head: str, groups: int, classes: int) -> Head:

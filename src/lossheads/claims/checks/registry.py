@@ -35,7 +35,7 @@ def refuse_unknown(checks: Sequence[Check]) -> None:
     for check in checks:
         if check.compute not in COMPUTATIONS:
             raise UserError(
-                f"{check.place}: computation {check.compute!r} is unknown; "
+                f"{check.location}: computation {check.compute!r} is unknown; "
                 f"{near_matches(check.compute, COMPUTATIONS)}"
             )
 
@@ -54,5 +54,5 @@ def _computed(check: Check) -> float:
         return float(COMPUTATIONS[check.compute](*check.of))
     except (TypeError, ValueError, RuntimeError, IndexError, ArithmeticError) as error:
         raise UserError(
-            f"{check.place}: {check.compute} does not take {list(check.of)}: {error}"
+            f"{check.location}: {check.compute} does not accept {list(check.of)}: {error}"
         ) from error

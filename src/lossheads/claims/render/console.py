@@ -1,98 +1,49 @@
-"""A verdict on the terminal."""
+"""A verdict on the terminal, made from its JSON."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
-from lossheads.analysis.tables import Name
-from lossheads.claims.judge import Cell, Verdict
-from lossheads.claims.render.wording import (
-    counted,
-    counts_text,
-    data_text,
-    interval_text,
-    number,
-    percent,
-    relation_text,
-    spoken,
-)
+from lossheads.analysis.format import number
+from lossheads.analysis.html import humanize
+from lossheads.analysis.page_tables import rich_table
+from lossheads.claims.judge import Verdict
+from lossheads.claims.render.section import section_of
+from lossheads.claims.render.tables import tests_by_arms
+from lossheads.claims.verdict_file import to_json
+
+# Columns of the hypotheses that a terminal has no width for; verdict.md has them.
+_ON_PAGES_ONLY = ("corrected interval", "sign-flip test")
 
 
 def print_verdict(verdict: Verdict, console: Console) -> None:
-    """Numbers, hypotheses, checks and the verdict."""
-    claim = verdict.claim
-    made_in = ", ".join(filter(None, (claim.source.document, claim.source.date)))
-    console.print(f"\n[bold]{claim.slug}[/bold]  {made_in}")
-    console.print(claim.says, markup=False)
-    if verdict.cells:
-        console.print(_cells(verdict))
-        console.print(data_text(verdict), markup=False)
-    if verdict.findings:
-        console.print(_findings(verdict))
-    for test in verdict.models:
-        arms = " and ".join(test.arms)
-        console.print(
-            f"Models of {arms} on the same test examples ({', '.join(test.hypotheses)}; McNemar): "
-            f"{counts_text(test)}.",
-            markup=False,
-        )
-    if verdict.checks:
-        console.print(_checks(verdict))
-    console.print(f"Verdict: [bold]{spoken(verdict.verdict)}[/bold], because {verdict.why}.")
-    for line in verdict.failed:
+    """Numbers, hypotheses and checks; then the verdict and what decided it."""
+    data = to_json(verdict)
+    section = section_of(data)
+    made_in = ", ".join(filter(None, (section.document, section.date)))
+    console.print(f"\n[bold]{section.slug}[/bold]  {made_in}")
+    console.print(section.says, markup=False)
+    if section.cells:
+        console.print(rich_table(section.cells, "Results: arms × metrics"))
+        console.print(section.covers, markup=False)
+    if section.findings:
+        console.print(rich_table(section.findings, "Hypotheses", without=_ON_PAGES_ONLY))
+    for names, test in tests_by_arms(data["models"]):
+        console.print(_model_text(names, test), markup=False)
+    if section.checks:
+        console.print(rich_table(section.checks, "Stated and computed"))
+    console.print(f"Verdict: [bold]{humanize(section.verdict)}[/bold], because {section.why}.")
+    for line in filter(None, (*section.evidence, section.further)):
+        console.print(f"  {line}", markup=False)
+    for line in section.failed:
         console.print(f"Failed: {line}", markup=False)
-    console.print(claim.explanation.strip(), markup=False)
+    console.print("The author's explanation (not tested here):", section.explanation, markup=False)
 
 
-def _cells(verdict: Verdict) -> Table:
-    """Arm × metric under the claim's own names; other thresholds and outliers included."""
-    metrics = list(dict.fromkeys(cell.metric for cell in verdict.cells))
-    shown = Table(
-        title=f"Test split, mean and {percent(1 - verdict.alpha)} interval over "
-        f"n = {len(verdict.seeds)} seeds",
-        title_justify="left",
+def _model_text(hypotheses: list[str], test: Mapping[str, Any]) -> str:
+    return (
+        f"Models of {' and '.join(test['arms'])} on the same test examples "
+        f"({', '.join(hypotheses)}; McNemar): p < 0.05 in {test['significant_seeds']} of "
+        f"{len(test['by_seed'])} seeds, median p = {number(test['median_p'])}."
     )
-    for name in ("arm", *metrics):
-        shown.add_column(Name(name), overflow="fold")
-    for arm in dict.fromkeys(cell.arm for cell in verdict.cells):
-        own = {cell.metric: cell for cell in verdict.cells if cell.arm == arm}
-        shown.add_row(Name(arm), *(_cell(own.get(metric)) for metric in metrics))
-    return shown
-
-
-def _cell(cell: Cell | None) -> str:
-    if cell is None:
-        return "–"
-    return f"{interval_text(cell.interval)}\nbaseline {number(cell.baseline)}"
-
-
-def _findings(verdict: Verdict) -> Table:
-    shown = Table(title="Hypotheses, judged by paired differences over seeds", title_justify="left")
-    mean = f"mean difference, {percent(1 - verdict.alpha)} interval"
-    for name in ("hypothesis", mean, "n", "asked", "conclusion"):
-        shown.add_column(name, overflow="fold")
-    for finding in verdict.findings:
-        asked = finding.hypothesis
-        more = f" ({counted(finding.more_seeds, 'more seed')})" if finding.more_seeds else ""
-        shown.add_row(
-            Name(asked.name),
-            interval_text(finding.interval),
-            str(len(finding.numbers)),
-            Name(relation_text(asked)),
-            finding.conclusion + more,
-        )
-    return shown
-
-
-def _checks(verdict: Verdict) -> Table:
-    shown = Table(title="Numbers, computed", title_justify="left")
-    for name in ("check", "computed", "stated", "conclusion"):
-        shown.add_column(name, overflow="fold")
-    for row in verdict.checks:
-        stated = row.check.printed or number(row.check.value)
-        word = (
-            row.conclusion
-            if row.reading in (None, "right")
-            else f"{row.conclusion} ({row.reading})"
-        )
-        shown.add_row(Name(row.check.name), number(row.computed), stated, word)
-    return shown

@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from lossheads.analysis.forest import Bar, Scale, strip
-from lossheads.analysis.format import Stretch
+from lossheads.analysis.format import RecordedInterval
 from lossheads.analysis.html import render, write_html
-from lossheads.claims.render.sections import Section, sections_of
-from lossheads.claims.render.verdicts import VerdictRecord, read_verdicts
+from lossheads.claims.render.section import Section, sections_of
+from lossheads.claims.verdict_file import VerdictRecord, read_verdicts
 
 PAGE = "report.html"
-_WORDS = ("reproduced", "metric_artefact", "refuted", "undecided", "unreadable")
+_VERDICTS = ("reproduced", "metric_artefact", "refuted", "undecided", "unreadable")
 
 
 @dataclass(frozen=True)
 class Headline:
-    """What all claims say together, and where their numbers come from."""
+    """How many claims have which verdict, and where their numbers come from."""
 
     total: int
     counts: tuple[tuple[str, int], ...]
@@ -47,24 +47,26 @@ def claims_page(records: Sequence[VerdictRecord]) -> str:
 
 
 def headline(records: Iterable[VerdictRecord], sections: Sequence[Section]) -> Headline:
-    """Counts by word, the time between the first and last runs, commits and versions."""
+    """Counts by verdict, the time between the first and last runs, commits and versions."""
     counts = Counter(section.verdict for section in sections)
-    words = [*_WORDS, *sorted(set(counts) - set(_WORDS))]
-    places = [place for one in records for place in _places(one.data)]
-    starts = sorted({place["started"] for place in places if isinstance(place.get("started"), str)})
+    verdicts = [*_VERDICTS, *sorted(set(counts) - set(_VERDICTS))]
+    environments = [each for record in records for each in _environments(record.data)]
+    starts = sorted(
+        {each["started"] for each in environments if isinstance(each.get("started"), str)}
+    )
     return Headline(
         total=len(sections),
-        counts=tuple((w, counts[w]) for w in words if counts[w] or w in _WORDS[:4]),
+        counts=tuple((v, counts[v]) for v in verdicts if counts[v] or v in _VERDICTS[:4]),
         made=_between(starts),
-        origins=tuple((name, said) for name, said in _origins(places).items() if said),
+        origins=tuple((name, text) for name, text in _origins(environments).items() if text),
     )
 
 
-def _places(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _environments(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The environments that a verdict records, one or several."""
     further = data.get("environments")
-    places = [data.get("environment"), *(further if isinstance(further, list) else [])]
-    return [place for place in places if isinstance(place, Mapping) and place]
+    found = [data.get("environment"), *(further if isinstance(further, list) else [])]
+    return [each for each in found if isinstance(each, Mapping) and each]
 
 
 def _between(starts: Sequence[str]) -> str:
@@ -74,28 +76,28 @@ def _between(starts: Sequence[str]) -> str:
     return f"Runs started {first} UTC." if first == last else f"Runs started {first} to {last} UTC."
 
 
-def _origins(places: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def _origins(environments: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     def all_of(values: Iterable[Any]) -> str:
         return ", ".join(sorted({str(value) for value in values if value not in (None, "")}))
 
     packages: dict[str, set[str]] = {}
-    for place in places:
-        versions = {"torch": place.get("torch"), **_mapping(place.get("packages"))}
+    for each in environments:
+        versions = {"torch": each.get("torch"), **_mapping(each.get("packages"))}
         for name, version in versions.items():
             if version:
                 packages.setdefault(str(name), set()).add(str(version))
     return {
-        "commits": all_of(_commit(place) for place in places),
-        "python": all_of(place.get("python") for place in places),
+        "commits": all_of(_commit(each) for each in environments),
+        "python": all_of(each.get("python") for each in environments),
         "packages": ", ".join(f"{k} {' and '.join(sorted(v))}" for k, v in packages.items()),
-        "devices": all_of(place.get("device") for place in places),
+        "devices": all_of(each.get("device") for each in environments),
     }
 
 
-def _commit(place: Mapping[str, Any]) -> str:
-    git = _mapping(place.get("git"))
+def _commit(environment: Mapping[str, Any]) -> str:
+    git = _mapping(environment.get("git"))
     if not git.get("commit"):
-        return str(place.get("commit") or "")
+        return str(environment.get("commit") or "")
     return str(git["commit"])[:10] + (" with changes" if git.get("changed") else "")
 
 
@@ -105,7 +107,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 def _example() -> Any:
     """A strip that explains the strips; its numbers belong to no claim and are not shown."""
-    plain, tested = Stretch(0.6, 0.4, 0.8), Stretch(0.6, 0.3, 0.9)
+    plain, tested = RecordedInterval(0.6, 0.4, 0.8), RecordedInterval(0.6, 0.3, 0.9)
     alt = (
         "An example: a shaded region to the right of a dashed border; in it a dot on a thick line, "
         "continued by a thin line with caps; far left a solid line at zero"

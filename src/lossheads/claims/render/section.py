@@ -1,0 +1,322 @@
+"""One verdict as every view shows it: the text and tables of a section, from its JSON alone."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from lossheads.analysis.format import (
+    count_of,
+    environment_text,
+    interval_text,
+    number,
+    percent,
+    recorded_interval,
+)
+from lossheads.analysis.html import Picture, picture
+from lossheads.analysis.page_tables import PageTable, table_from_records
+from lossheads.analysis.statistics import EXACT_FLIPS, smallest_flip_p
+from lossheads.claims.render.tables import (
+    Data,
+    Forest,
+    arms_table,
+    checks_table,
+    findings_table,
+    forests,
+    models_table,
+    scores_table,
+    shared_by,
+)
+from lossheads.claims.schema import as_arguments
+from lossheads.claims.verdict_file import VerdictRecord
+
+MODELS_TITLE = "The same models, example by example"
+MODELS_TEXT = (
+    "Do two trained models differ on this test set? McNemar's exact test looks at the test "
+    "examples that only the first model classifies correctly and those that only the second does "
+    "(first:second), for the two models of each seed. Whether two ways of training differ is "
+    "another question, which the intervals above answer. Seeds that share a test set give p that "
+    "are not independent, so p are counted and ranked, never pooled; they are not corrected for "
+    "their number and do not change the conclusions."
+)
+RULE_TEXT = (
+    "The first of these whose conditions all hold; refuted when each has one that fails; "
+    "undecided otherwise."
+)
+
+
+@dataclass(frozen=True)
+class Link:
+    """Where a claim was made; `href` is empty where there is no address of the web."""
+
+    text: str
+    href: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """One claim. An empty string, tuple or None is left out of the page."""
+
+    slug: str
+    anchor: str
+    verdict: str
+    trouble: tuple[str, ...] = ()
+    evidence: tuple[str, ...] = ()
+    why: str = ""
+    further: str = ""
+    says: str = ""
+    statement: str = ""
+    link: Link = Link("", "")
+    document: str = ""
+    date: str = ""
+    framework: str = ""
+    protocol: str = ""
+    protocol_says: str = ""
+    shared: tuple[str, ...] = ()
+    seeds: str = ""
+    covers: str = ""
+    arms: PageTable | None = None
+    notes: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    rule: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
+    rule_says: str = RULE_TEXT
+    forests: tuple[Forest, ...] = ()
+    hypotheses: tuple[tuple[str, str], ...] = ()
+    method: str = ""
+    findings: PageTable | None = None
+    checks: PageTable | None = None
+    cells: PageTable | None = None
+    pictures: tuple[Picture, ...] = ()
+    models: PageTable | None = None
+    models_title: str = MODELS_TITLE
+    models_says: str = MODELS_TEXT
+    environments: PageTable | None = None
+    environments_says: str = ""
+    explanation: str = ""
+    would_change: str = ""
+    commands: tuple[str, ...] = ()
+    environment: str = ""
+
+
+def sections_of(records: Iterable[VerdictRecord]) -> list[Section]:
+    """A section a folder, each with an anchor of its own."""
+    found, used = [], set()
+    for record in records:
+        anchor = "claim-" + (re.sub(r"[^A-Za-z0-9-]+", "-", record.slug).strip("-") or "unnamed")
+        while anchor in used:
+            anchor += "-again"
+        used.add(anchor)
+        found.append(_section(record, anchor))
+    return found
+
+
+def _section(record: VerdictRecord, anchor: str) -> Section:
+    unreadable = Section(record.slug, anchor, "unreadable", record.trouble)
+    if not record.data:
+        return unreadable
+    try:
+        cells = record.data.get("table") or []
+        return replace(
+            section_of({"slug": record.slug} | dict(record.data)),
+            slug=record.slug,
+            anchor=anchor,
+            trouble=record.trouble,
+            pictures=tuple(
+                picture(name, content, _alt(name, cells))
+                for name, content in record.pictures.items()
+            ),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        # One damaged file must not hide the other verdicts.
+        message = f"verdict.json is damaged: {type(error).__name__} {error}."
+        return replace(unreadable, trouble=(*record.trouble, message))
+
+
+def section_of(data: Data) -> Section:
+    """The section of one verdict, without pictures."""
+    hypotheses, checks = data.get("hypotheses") or {}, data.get("checks") or {}
+    arms, source = data.get("arms") or {}, data.get("source") or {}
+    shared, slug = shared_by(arms), data.get("slug") or ""
+    models = data.get("models")
+    environments = table_from_records(
+        data.get("environments"), "One row per environment, most runs first."
+    )
+    several = environments is not None and len(environments.rows) > 1
+    return Section(
+        slug=slug,
+        anchor="",
+        verdict=data["verdict"],
+        evidence=tuple(deciding(data)),
+        why=data.get("why") or "",
+        further=_further(data),
+        says=data.get("says") or "",
+        statement=data.get("statement") or "",
+        link=_link(source),
+        document=source.get("document") or "",
+        date=source.get("date") or "",
+        framework=source.get("framework") or "",
+        protocol=data.get("protocol") or "",
+        protocol_says=data.get("protocol_says") or "",
+        shared=tuple(as_arguments(shared)),
+        seeds=_seeds(data),
+        covers=coverage_text(data),
+        arms=arms_table(arms, shared),
+        notes=tuple(data.get("notes") or ()),
+        failed=tuple(data.get("failed") or ()),
+        rule=_rule(data.get("rule") or {}, {**checks, **hypotheses}),
+        forests=tuple(forests(hypotheses)),
+        hypotheses=_descriptions(hypotheses),
+        method=_method(data) if hypotheses else "",
+        findings=findings_table(hypotheses, data.get("alpha")),
+        checks=checks_table(checks),
+        cells=scores_table(data.get("table") or []),
+        models=models_table(models if isinstance(models, Mapping) else {}),
+        environments=environments,
+        environments_says=(
+            f"The runs were made in {len(environments.rows)} environments: a difference between "
+            "arms may in part be one between these. force=true trains all of them again."
+            if environments is not None and several
+            else ""
+        ),
+        explanation=data.get("explanation") or "",
+        would_change=data.get("would_change") or "",
+        commands=tuple(data.get("commands") or (f"lossheads claim run {slug}",)),
+        environment=environment_text(data.get("environment") or {}),
+    )
+
+
+def deciding(data: Data) -> list[str]:
+    """What decided, a line each: the hypotheses the verdict rests on, and how the checks went."""
+    rule, verdict = data.get("rule") or {}, data["verdict"]
+    named = rule.get(verdict) or dict.fromkeys(name for needed in rule.values() for name in needed)
+    # A refutation rests on what failed, an open verdict on what stayed open.
+    sought = {"undecided": "undecided"}.get(verdict, "holds" if verdict in rule else "fails")
+    hypotheses, checks = data.get("hypotheses") or {}, data.get("checks") or {}
+    asked = [hypotheses[name] for name in named if name in hypotheses]
+    lines = []
+    for found in [f for f in asked if f["conclusion"] == sought] or asked[:1]:
+        at = recorded_interval(found["interval"])
+        lines.append(
+            f"{found['condition']}: {interval_text(at)}, n = {at.n} seeds, {found['conclusion']}"
+        )
+    if checks:
+        held = [check["conclusion"] for check in checks.values()].count("holds")
+        lines.append(f"{held} of {len(checks)} computed numbers are as stated")
+    return lines
+
+
+def decisive_evidence(data: Data) -> str:
+    """What decided, in one line: a hypothesis the verdict rests on, else how the checks went."""
+    return next(iter(deciding(data)), "")
+
+
+def _further(data: Data) -> str:
+    """What more seeds would do for an undecided verdict."""
+    if data["verdict"] != "undecided" or not data.get("hypotheses"):
+        return ""
+    more = data.get("further_seeds")
+    if more is None:
+        return "More seeds alone would not decide it in reasonable time."
+    return (
+        f"About {count_of(more, 'more seed')} would decide it, if mean and standard deviation stay "
+        "as they are. More looks add chances of error: seeds=auto corrects for them, a number "
+        "chosen after reading this page does not."
+    )
+
+
+def _descriptions(hypotheses: Mapping[str, Data]) -> tuple[tuple[str, str], ...]:
+    """What each hypothesis means, once for all cases it is asked of."""
+    texts = {name.split("/")[0]: found.get("says") or "" for name, found in hypotheses.items()}
+    return tuple((name, text) for name, text in texts.items() if text)
+
+
+def _method(data: Data) -> str:
+    """How conclusions follow from intervals, and what the seeds can decide."""
+    looks, alpha, n = data.get("looks") or [], data.get("alpha"), len(data.get("seeds") or [])
+    text = (
+        "The conclusion follows from the corrected interval: inside the region of the hypothesis "
+        "holds, outside fails, across a border undecided."
+    )
+    if len(looks) > 1 and alpha is not None:
+        text = (
+            f"Seeds were added in looks fixed beforehand ({', '.join(map(str, looks))}) until the "
+            f"verdict was decided. Each look is judged at {alpha:.3g}, 0.05 shared among them "
+            "(Bonferroni): the chance of any wrong conclusion at any look is at most 0.05, and an "
+            f"interval at {percent(1 - alpha)} misses at any look with a chance of at most 0.05. "
+        ) + text
+    if not n:
+        return text
+    flips = "exact" if n <= EXACT_FLIPS else "9,999 random flips"
+    return (
+        f"{text} A sign-flip test ({flips}) at the same level checks it; with n = {n} seeds its p "
+        f"is at least {number(smallest_flip_p(n))}, so it cannot decide where the level asks for "
+        "less."
+    )
+
+
+def _rule(rule: Data, judged: Mapping[str, Data]) -> Any:
+    """Verdict -> what it needs, each with its conclusion."""
+    none: Data = {"conclusion": "not recorded"}
+    return tuple(
+        (verdict, tuple((name, judged.get(name, none)["conclusion"]) for name in needed))
+        for verdict, needed in rule.items()
+    )
+
+
+def _seeds(data: Data) -> str:
+    seeds = data.get("seeds") or []
+    return f"n = {len(seeds)} seeds ({', '.join(map(str, seeds))})" if seeds else ""
+
+
+def _link(source: Data) -> Link:
+    """The address, if it is one of the web: the file could name any scheme."""
+    url = source.get("url") or ""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # for example an unclosed bracket
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        return Link(source.get("document") or url, "")
+    return Link(f"{parts.netloc}{parts.path}".rstrip("/"), url)
+
+
+def _alt(name: str, cells: Iterable[Data]) -> str:
+    arms = ", ".join(dict.fromkeys(cell["arm"] for cell in cells))
+    metrics = ", ".join(dict.fromkeys(cell["metric"] for cell in cells))
+    kinds = {
+        "metrics": "Each arm by metric after training, mean with 95 % interval and baseline",
+        "epochs": "Each arm over training epochs on the validation split, mean with 95 % band",
+    }
+    stem, _, case = name.removesuffix(".png").partition("-")
+    one = f", case {case}" if case else ""
+    return f"{kinds.get(stem, stem)}{one}. Arms among: {arms}; metrics among: {metrics}."
+
+
+def coverage_text(data: Data) -> str:
+    """What the intervals cover, where the verdict records which arms draw their data anew."""
+    redrawn = data.get("redrawn")
+    if redrawn is None or not data.get("arms"):
+        return ""
+    training = "training randomness (initialisation, batch order)"
+    fixed = _cases([name for name in data["arms"] if name not in redrawn])
+    if not redrawn:
+        return (
+            f"All seeds share one data set: the intervals cover {training}, not that of another "
+            "sample of data."
+        )
+    both = (
+        "Each seed draws its own data, the same for all arms of a case: the intervals cover the "
+        f"sampling of the data and {training}"
+    )
+    if not fixed:
+        return f"{both}."
+    return (
+        f"{both} for {', '.join(_cases(redrawn))}. All seeds of {', '.join(fixed)} share one data "
+        "set: there they cover training randomness alone."
+    )
+
+
+def _cases(arms: Sequence[str]) -> list[str]:
+    """The cases of arms, or the arms themselves where there are none."""
+    return list(dict.fromkeys(name.rpartition("/")[0] or name for name in arms))

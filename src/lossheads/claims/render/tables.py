@@ -1,0 +1,289 @@
+"""The tables and forest plots of one verdict, made from its JSON alone."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from lossheads.analysis.forest import Bar, axis, scale_for, strip
+from lossheads.analysis.format import (
+    count_of,
+    ends_text,
+    interval_text,
+    levels,
+    nan_if_null,
+    number,
+    percent,
+    recorded_interval,
+    sign_flip_text,
+)
+from lossheads.analysis.page_tables import (
+    Cell,
+    PageTable,
+    code_cell,
+    conclusion_cell,
+    number_cell,
+    text_cell,
+)
+from lossheads.claims.schema import as_arguments, region_of
+
+Data = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One hypothesis beside its strip."""
+
+    name: str
+    says: str
+    condition: str
+    conclusion: str
+    picture: Markup
+
+
+@dataclass(frozen=True)
+class Forest:
+    """Hypotheses on one metric, drawn on one scale."""
+
+    title: str
+    rows: tuple[Row, ...]
+    axis: Markup
+
+
+def forests(hypotheses: Mapping[str, Data]) -> list[Forest]:
+    """Hypotheses in groups of equal unit: same metrics, and differences apart from levels."""
+    groups: dict[tuple[str, ...], dict[str, Data]] = {}
+    for name, found in hypotheses.items():
+        key = (*dict.fromkeys(found["metrics"]), _unit(found))
+        groups.setdefault(key, {})[name] = found
+    return [_forest(key, group) for key, group in groups.items()]
+
+
+def _unit(found: Data) -> str:
+    # A difference of differences has the unit of a difference and may share its scale.
+    return "Mean" if len(found["arms"]) == 1 else "Difference"
+
+
+def _forest(key: Sequence[str], group: Mapping[str, Data]) -> Forest:
+    *metrics, unit = key
+    bars = {name: _bar(name, found) for name, found in group.items()}
+    scale = scale_for(list(bars.values()), with_zero=unit == "Difference")
+    rows = tuple(
+        Row(
+            name=name,
+            says=found.get("says") or "",
+            condition=found["condition"],
+            conclusion=found["conclusion"],
+            picture=strip(bars[name], scale),
+        )
+        for name, found in group.items()
+    )
+    seeds = sorted({bar.plain.n for bar in bars.values() if bar.plain.n is not None})
+    n = f", n = {' or '.join(map(str, seeds))} seeds" if seeds else ""
+    paired = ", paired by seed" if unit == "Difference" else ""
+    between = "in" if len(metrics) == 1 else "between"
+    title = f"{unit} {'of' if unit == 'Mean' else between} {' and '.join(metrics)}{paired}{n}"
+    return Forest(title, rows, axis(scale))
+
+
+def _bar(name: str, found: Data) -> Bar:
+    plain, tested = recorded_interval(found["interval"]), recorded_interval(found.get("tested"))
+    region = region_of(found["relation"], float(found["value"]), float(found["margin"]))
+    alt = (
+        f"{name}: mean {interval_text(plain)} at {percent(plain.level)}, corrected interval "
+        f"{ends_text(tested)} at {percent(tested.level)}; hypothesis {found['condition']}; "
+        f"{found['conclusion']}"
+    )
+    return Bar(plain, tested, region.low, region.high, alt)
+
+
+def findings_table(hypotheses: Mapping[str, Data], alpha: float | None) -> PageTable | None:
+    """The numbers behind the strips."""
+    if not hypotheses:
+        return None
+    plain = levels(recorded_interval(found["interval"]) for found in hypotheses.values())
+    head = (
+        "hypothesis",
+        "condition",
+        f"mean, {plain} interval",
+        "corrected interval",
+        "conclusion",
+        "sign-flip test",
+        "n",
+    )
+    rows = tuple(_finding_row(name, found) for name, found in hypotheses.items())
+    caption = (
+        "Differences are paired by seed. Corrected by Holm over "
+        f"{count_of(len(hypotheses), 'hypothesis', 'hypotheses')} at level {number(alpha)}; p is "
+        "two-sided, n counts seeds."
+    )
+    return PageTable(caption, head, rows)
+
+
+def _finding_row(name: str, found: Data) -> tuple[Cell, ...]:
+    plain, tested = recorded_interval(found["interval"]), recorded_interval(found.get("tested"))
+    more = found.get("more_seeds")
+    return (
+        code_cell(name),
+        text_cell(found["condition"]),
+        number_cell(number(plain.mean), ends_text(plain)),
+        number_cell(ends_text(tested), f"at {percent(tested.level)}, p = {number(found.get('p'))}"),
+        conclusion_cell(
+            found["conclusion"], f"{count_of(more, 'more seed')} would decide" if more else ""
+        ),
+        _sign_flip_cell(found.get("sign_flip_test") or {}, tested.level, plain.n),
+        number_cell("–" if plain.n is None else str(plain.n)),
+    )
+
+
+def _sign_flip_cell(test: Data, level: float, n: int | None) -> Cell:
+    conclusion = test.get("conclusion") or "not computed"
+    smallest = nan_if_null(test.get("smallest_p"))
+    return text_cell(
+        sign_flip_text(conclusion, smallest, level, n or 0), f"p = {number(test.get('p'))}"
+    )
+
+
+def checks_table(checks: Mapping[str, Data]) -> PageTable | None:
+    """Stated beside computed."""
+    if not checks:
+        return None
+    rows = tuple(
+        (
+            code_cell(name),
+            text_cell(check.get("says") or ""),
+            number_cell(_stated(check)),
+            number_cell(_digits(check.get("computed"))),
+            conclusion_cell(check["conclusion"], _reading(check.get("reading"))),
+        )
+        for name, check in checks.items()
+    )
+    caption = "Numbers that need no training: what was stated, and what the program computes."
+    return PageTable(caption, ("check", "what", "stated", "computed", "conclusion"), rows)
+
+
+def _stated(check: Data) -> str:
+    stated = check.get("stated")
+    if isinstance(stated, str):  # digits as the source printed them
+        return stated
+    sign = {"equals": "=", "greater": ">", "less": "<"}[check["relation"]]
+    margin = f" ± {nan_if_null(check.get('tolerance')):.3g}" if sign == "=" else ""
+    return f"{sign} {_digits(stated)}{margin}"
+
+
+def _reading(reading: str | None) -> str:
+    """How the printed digits relate to the number, where digits were printed."""
+    return {"right": "correctly rounded", "truncated": "truncated, not rounded"}.get(
+        reading or "", f"digits {reading}" if reading else ""
+    )
+
+
+def _digits(value: float | None) -> str:
+    return "–" if value is None else f"{value:.10g}"
+
+
+def arms_table(arms: Mapping[str, Data], shared: Mapping[str, Any]) -> PageTable | None:
+    """What each arm sets beyond what all of them set, and its initial gradient norm."""
+    if not arms:
+        return None
+    rows: list[tuple[Cell, ...]] = []
+    for name, arm in arms.items():
+        own = {k: v for k, v in (arm.get("overrides") or {}).items() if k not in shared}
+        chosen = ", ".join(f"{v} × {n}" for v, n in (arm.get("chosen") or {}).items())
+        norm, ratio = number(arm.get("gradient_norm")), number(arm.get("gradient_ratio"))
+        rows.append(
+            (
+                code_cell(name),
+                code_cell(*as_arguments(own) or ["–"]),
+                number_cell(norm),
+                number_cell(ratio),
+                text_cell(chosen),
+            )
+        )
+    head: tuple[str, ...] = ("arm", "settings", "first gradient", "ratio", "chosen × seeds")
+    if not any(row[-1].lines for row in rows):  # only a tuned arm chooses a value
+        head, rows = head[:-1], [row[:-1] for row in rows]
+    caption = (
+        "First gradient: mean L2 norm on one example's logits before any step; ratio: to the first "
+        "arm of the same case."
+    )
+    return PageTable(caption, head, tuple(rows))
+
+
+def shared_by(arms: Mapping[str, Data]) -> dict[str, Any]:
+    """The settings that every arm has in common."""
+    sets = [arm.get("overrides") or {} for arm in arms.values()]
+    first = sets[0] if sets else {}
+    return {k: v for k, v in first.items() if all(k in s and s[k] == v for s in sets)}
+
+
+def scores_table(cells: Sequence[Data]) -> PageTable | None:
+    """Arm × metric; the longer of the two goes down, so that a page stays narrow."""
+    if not cells:
+        return None
+    arms = list(dict.fromkeys(cell["arm"] for cell in cells))
+    metrics = list(dict.fromkeys(cell["metric"] for cell in cells))
+    at = {(cell["arm"], cell["metric"]): _cell(cell) for cell in cells}
+    none = number_cell("–")
+    if len(arms) >= len(metrics):
+        head = ("arm", *metrics)
+        rows = [(code_cell(a), *(at.get((a, r), none) for r in metrics)) for a in arms]
+    else:
+        head = ("metric", *arms)
+        rows = [(code_cell(r), *(at.get((a, r), none) for a in arms)) for r in metrics]
+    seeds = sorted({str(cell["interval"].get("n", "–")) for cell in cells})
+    level = levels(recorded_interval(cell["interval"]) for cell in cells)
+    caption = (
+        f"Test split: mean over n = {' or '.join(seeds)} seeds, its {level} t interval, and the "
+        "baseline, the score of the best constant prediction. A dash: not measured."
+    )
+    return PageTable(caption, head, tuple(rows))
+
+
+def _cell(cell: Data) -> Cell:
+    interval = recorded_interval(cell["interval"])
+    baseline = nan_if_null(cell.get("baseline"))
+    return number_cell(
+        number(interval.mean),
+        ends_text(interval),
+        "no baseline" if math.isnan(baseline) else f"baseline {number(baseline)}",
+    )
+
+
+def models_table(models: Mapping[str, Data]) -> PageTable | None:
+    """McNemar's test of two trained models at each seed, as counts."""
+    if not models:
+        return None
+    rows = []
+    for names, test in tests_by_arms(models):
+        pairs = test.get("by_seed") or []
+        rows.append(
+            (
+                code_cell(*names),
+                code_cell(*test.get("arms", ())),
+                number_cell(", ".join(f"{pair['first']}:{pair['second']}" for pair in pairs)),
+                number_cell(", ".join(f"{nan_if_null(pair['p']):.2g}" for pair in pairs)),
+                number_cell(number(test.get("median_p"))),
+                number_cell(f"{test.get('significant_seeds', '–')} of {len(pairs)}"),
+            )
+        )
+    head = (
+        "hypotheses",
+        "models",
+        "only one correct, by seed",
+        "p, by seed",
+        "median p",
+        "seeds with p < 0.05",
+    )
+    caption = "Counts of test examples that only one of the two models classifies correctly."
+    return PageTable(caption, head, tuple(rows))
+
+
+def tests_by_arms(models: Mapping[str, Data]) -> list[tuple[list[str], Data]]:
+    """Names of the hypotheses that compare the same two arms, and their one test."""
+    groups: dict[frozenset[str], list[str]] = {}
+    for name, test in models.items():
+        groups.setdefault(frozenset(test.get("arms") or [name]), []).append(name)
+    return [(names, models[names[0]]) for names in groups.values()]

@@ -1,0 +1,234 @@
+"""verdict.json: a verdict as data, written, read back and compared with a committed one.
+
+Every view of a verdict (`render`) is made from these data alone. A file of another
+`schema_version` is refused by name, never guessed at.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from shlex import join, quote
+from typing import Any
+
+from lossheads.claims.judge import CheckRow, Finding, ModelTest, Verdict
+from lossheads.claims.schema import DATA_SEED, Claim, as_arguments
+from lossheads.errors import UserError
+
+SCHEMA_VERSION = 1
+SAME, FAILED, CHANGED = 0, 1, 3
+
+# What a picture shows; a claim of many arms has one of each for every case, the case in its name.
+STEMS = ("metrics", "epochs")
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def to_json(verdict: Verdict) -> dict[str, Any]:
+    """The verdict as JSON-ready data: the claim, every number, every conclusion."""
+    claim = verdict.claim
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "slug": claim.slug,
+        "verdict": verdict.verdict,
+        "why": verdict.why,
+        "says": claim.says,
+        "statement": claim.statement,
+        "explanation": claim.explanation,
+        "would_change": claim.would_change,
+        "source": asdict(claim.source),
+        "protocol": claim.protocol if claim.arms else None,
+        "protocol_says": _protocol_text(claim) if claim.arms else "",
+        "redrawn": [arm.name for arm in claim.arms.values() if arm.redrawn],
+        "seeds": list(verdict.seeds),
+        "alpha": verdict.alpha,
+        "looks": list(verdict.looks),
+        "further_seeds": verdict.further_seeds,
+        "rule": {name: list(needed) for name, needed in claim.verdict.items()},
+        "hypotheses": {f.hypothesis.name: _finding_data(f) for f in verdict.findings},
+        "models": {name: _model_data(test) for test in verdict.models for name in test.hypotheses},
+        "checks": {row.check.name: _check_data(row) for row in verdict.checks},
+        "table": [asdict(cell) for cell in verdict.cells],
+        "arms": {
+            arm.name: {"overrides": dict(claim.arms[arm.name].overrides)}
+            | {k: v for k, v in asdict(arm).items() if k != "name"}
+            for arm in verdict.arms
+        },
+        "failed": list(verdict.failed),
+        "notes": list(verdict.notes),
+        "commands": _commands(claim),
+        "environment": dict(verdict.environment),
+        "environments": [asdict(environment) for environment in verdict.environments],
+        "seconds": round(verdict.seconds, 1),
+    }
+
+
+def _finding_data(finding: Finding) -> dict[str, Any]:
+    hypothesis = finding.hypothesis
+    return {
+        "conclusion": finding.conclusion,
+        "says": hypothesis.says,
+        "condition": hypothesis.condition,
+        "relation": hypothesis.relation,
+        "arms": list(hypothesis.arms),
+        "metrics": list(hypothesis.metrics),
+        "value": hypothesis.value,
+        "margin": hypothesis.margin,
+        "numbers": list(finding.numbers),
+        "interval": asdict(finding.interval),
+        "tested": asdict(finding.tested),
+        "p": finding.p,
+        "sign_flip_test": asdict(finding.sign_flips),
+        "more_seeds": finding.more_seeds,
+    }
+
+
+def _model_data(test: ModelTest) -> dict[str, Any]:
+    return {
+        "arms": list(test.arms),
+        "by_seed": [asdict(pair) for pair in test.by_seed],
+        "median_p": test.median_p,
+        "significant_seeds": test.significant_seeds,
+    }
+
+
+def _check_data(row: CheckRow) -> dict[str, Any]:
+    check = row.check
+    return {
+        "conclusion": row.conclusion,
+        "reading": row.reading,
+        "says": check.says,
+        "compute": check.compute,
+        "of": list(check.of),
+        "relation": check.relation,
+        "stated": check.printed if check.printed is not None else check.value,
+        "tolerance": check.tolerance,
+        "computed": row.computed,
+    }
+
+
+def _protocol_text(claim: Claim) -> str:
+    if claim.grid:
+        key, values = claim.grid
+        return (
+            f"Each arm chooses {key} from {', '.join(map(str, values))} at each seed, by "
+            f"{claim.choose_by} on the validation split; the test split judges."
+        )
+    if claim.match_first_step:
+        return "Learning rates are scaled so that the first steps are equally long."
+    return "All arms use the learning rate given; that is itself a choice, see the gradients."
+
+
+def _commands(claim: Claim) -> list[str]:
+    """What repeats the claim, and one run of each of its first two arms."""
+    flags = list(claim.cli_flags)
+    again = join(["lossheads", "claim", "run", claim.cli_name or claim.slug, *flags])
+    lines = [again, f"{again} seeds=auto"] if claim.arms else [again]
+    grid = [f"{claim.grid[0]}={claim.grid[1][0]}"] if claim.grid else []
+    for arm in list(claim.arms.values())[:2]:
+        data_seed = [f"{DATA_SEED}=0"] if arm.redrawn else []
+        arguments = [*as_arguments(arm.overrides), *grid, *data_seed, "seed=0"]
+        lines.append(" ".join(["lossheads train", *map(quote, flags), *arguments]))
+    return lines
+
+
+def exit_status(verdict: Verdict, reference: Path) -> int:
+    """0 when the reference has the same verdict or there is no reference; 3 when it changed.
+
+    1 when runs failed: a change of an incomplete verdict is not worth reporting.
+
+    Args:
+        reference: Folder of committed verdicts; `<reference>/<slug>/verdict.json` is read.
+
+    Raises:
+        UserError: If the reference is not a verdict of this schema version.
+    """
+    if verdict.failed:
+        return FAILED
+    path = reference / verdict.claim.slug / "verdict.json"
+    if not path.is_file():
+        return SAME
+    return SAME if load_verdict(path).get("verdict") == verdict.verdict else CHANGED
+
+
+def load_verdict(path: Path) -> dict[str, Any]:
+    """A verdict.json as `to_json` made it.
+
+    Raises:
+        UserError: If it cannot be read, is no verdict, or has another schema version.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise UserError(
+            f"{path} cannot be read as a verdict: {error}; run its claim again"
+        ) from error
+    if not isinstance(data, dict):
+        raise UserError(f"{path} is not a verdict; run its claim again")
+    if (version := data.get("schema_version")) != SCHEMA_VERSION:
+        got = "no schema_version" if version is None else f"schema_version {version!r}"
+        raise UserError(
+            f"{path} has {got}, this version of lossheads reads {SCHEMA_VERSION}; run its claim "
+            f"again with lossheads claim run"
+        )
+    return data
+
+
+@dataclass(frozen=True)
+class VerdictRecord:
+    """One folder's verdict as read back.
+
+    Attributes:
+        slug: The folder's name.
+        data: verdict.json, empty when it was refused.
+        pictures: File name -> PNG bytes.
+        trouble: Sentences about what is there and cannot be read.
+    """
+
+    slug: str
+    data: Mapping[str, Any]
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
+    trouble: tuple[str, ...] = ()
+
+
+def read_verdicts(folder: Path) -> list[VerdictRecord]:
+    """Every verdict below `folder`, by name.
+
+    Raises:
+        UserError: If there is none.
+    """
+    inside = sorted(folder.iterdir()) if folder.is_dir() else []
+    records = [read_verdict(path) for path in inside if (path / "verdict.json").is_file()]
+    if not records:
+        raise UserError(
+            f"report finds no verdict in {folder}: make one with lossheads claim run NAME, or name "
+            f"a folder whose folders hold verdict.json"
+        )
+    return records
+
+
+def read_verdict(folder: Path) -> VerdictRecord:
+    """One folder; what is refused becomes a sentence instead of ending the whole report."""
+    try:
+        data = load_verdict(folder / "verdict.json")
+    except UserError as error:
+        return VerdictRecord(
+            folder.name, {}, trouble=(f"{str(error).removeprefix(f'{folder}/')}.",)
+        )
+    pictures, trouble = {}, []
+    for path in _pictures(folder):
+        content = path.read_bytes()
+        if content.startswith(_PNG):
+            pictures[path.name] = content
+        else:
+            trouble.append(f"{path.name} is not a PNG picture and is left out.")
+    return VerdictRecord(folder.name, data, pictures, tuple(trouble))
+
+
+def _pictures(folder: Path) -> list[Path]:
+    """Case by case, each with its stems in order."""
+    found = [
+        (path.stem.removeprefix(stem), order, path)
+        for order, stem in enumerate(STEMS)
+        for path in folder.glob(f"{stem}*.png")
+    ]
+    return [path for *_, path in sorted(found)]

@@ -9,5 +9,7 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/bootstrap.sh"
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 cd -- "$root"
 # -P: import the installed project, never a folder that happens to lie in the root.
-# A file of tests stays in one process, so that what its tests share is made once.
-exec "$venv_python" -P -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile "$@"
+# A file of tests stays in one process, so that what its tests share is made once; files are begun in
+# the order of tests/conftest.py.
+exec "$venv_python" -P -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
+  --no-loadscope-reorder "$@"

@@ -10,34 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from calling import lossheads, refusal
 from lossheads.analysis.html import write_html
-from lossheads.cli.main import main
 from lossheads.errors import UserError
 
 DIGITS = ["train", "dataset=digits", "training.steps=2", "recording.tensorboard=false"]
-
-
-def refusal(
-    words: list[str],
-    folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> str:
-    """What the command line says to `words`, seen from `folder`, once it is known to refuse."""
-    before = sorted(folder.rglob("*"))
-    monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "argv", ["lossheads", *words])
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-    with pytest.raises(SystemExit) as ended:
-        main()
-    printed = capfd.readouterr()
-    assert ended.value.code == 2, printed.err
-    assert printed.err.startswith("lossheads: ")
-    assert printed.err.count("\n") == 1, printed.err
-    assert printed.out == ""
-    assert [path for path in sorted(folder.rglob("*")) if path.suffix != ".pyc"] == before
-    return printed.err
 
 
 WORDS = [
@@ -108,10 +85,8 @@ def test_a_wrong_word_is_one_sentence(
     words: str,
     said: str,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    assert said in refusal([*DIGITS, *words.split()], tmp_path, monkeypatch, capfd)
+    assert said in refusal(*DIGITS, *words.split(), cwd=tmp_path)
 
 
 HEAD = "_target_: mymod.Mine\n_partial_: true\n"
@@ -165,18 +140,14 @@ def test_a_broken_file_of_ones_own_is_one_sentence(
     code: str,
     said: str,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "c" / group).mkdir(parents=True)
     (tmp_path / "c" / group / "mine.yaml").write_text(text)
     base = "from lossheads.heads import SoftmaxCCE\nclass Mine(SoftmaxCCE):"
     (tmp_path / "mymod.py").write_text(code.replace("BASE", base))
-    monkeypatch.delitem(sys.modules, "mymod", raising=False)
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     # Flags stand in the middle on purpose: Hydra's own parser wants them first.
     words = [*DIGITS, "--config-dir", "c", f"{group}=mine", "trust=[mymod]"]
-    assert said in refusal(words, tmp_path, monkeypatch, capfd)
+    assert said in refusal(*words, cwd=tmp_path)
 
 
 COMMANDS = [
@@ -200,12 +171,10 @@ def test_a_wrong_call_of_a_command_is_one_sentence(
     words: str,
     said: str,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     (tmp_path / "below" / "odd.yaml").mkdir(parents=True)
-    assert said in refusal(words.split(), tmp_path, monkeypatch, capfd)
+    assert said in refusal(*words.split(), cwd=tmp_path)
 
 
 def test_a_page_goes_to_a_file_alone(tmp_path: Path) -> None:
@@ -218,13 +187,7 @@ def test_a_page_goes_to_a_file_alone(tmp_path: Path) -> None:
 
 
 def test_a_sweep_writes_to_one_outputs_folder(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "lossheads", *DIGITS, "-m", "output_dir=a,b"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = lossheads(*DIGITS, "-m", "output_dir=a,b", cwd=tmp_path)
     assert done.returncode == 2
     assert "the sweep must have one value of output_dir, got a, b" in done.stderr
     assert not (tmp_path / "a").exists()

@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from calling import lossheads
+
 LONG = ["train", "dataset=digits", "recording.tensorboard=false", "training.steps=2000000"]
 CNN = [*LONG, "model=cnn", "model.channels=[4]", "model.dense=8", "-m", "seed=0,1"]
 
 
 def interrupted(
-    words: list[str], cwd: Path, number: int, whole_group: bool
+    words: list[str], cwd: Path, number: int, whole_group: bool, runs: int = 2
 ) -> tuple[int, str, int]:
-    """Exit status, stderr and process group of a call that is ended once two runs are at work."""
+    """Exit status, stderr and process group of a call that is ended once its runs are at work."""
     started = subprocess.Popen(
         [sys.executable, "-m", "lossheads", *words],
         cwd=cwd,
@@ -29,7 +31,7 @@ def interrupted(
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
-    while len(states(cwd)) < 2 and time.monotonic() < deadline and started.poll() is None:
+    while len(states(cwd)) < runs and time.monotonic() < deadline and started.poll() is None:
         time.sleep(0.1)
     time.sleep(0.5)
     if whole_group:
@@ -86,15 +88,20 @@ def test_workers_end_with_their_parent(
     assert left_behind(group) == []
 
 
-def test_a_cohort_that_is_ended_is_interrupted_and_can_be_called_again(tmp_path: Path) -> None:
-    words = [*LONG[:-1], "model.hidden=[16]", "-m", "seed=0,1"]
-    code, said, _ = interrupted([*words, "training.steps=2000000"], tmp_path, signal.SIGTERM, False)
-    assert code == 143, said
-    assert states(tmp_path) == ["interrupted", "interrupted"]
-    again = subprocess.run(
-        [sys.executable, "-m", "lossheads", *words, "training.steps=3"],
-        cwd=tmp_path,
-        capture_output=True,
-        check=False,
-    )
-    assert again.returncode == 0
+@pytest.mark.parametrize(
+    ("number", "status", "seeds"),
+    [(signal.SIGINT, 130, 1), (signal.SIGTERM, 143, 2)],
+    ids=["SIGINT, one run", "SIGTERM, two members"],
+)
+def test_a_cohort_that_is_ended_is_interrupted_and_can_be_called_again(
+    number: int, status: int, seeds: int, tmp_path: Path
+) -> None:
+    words = [*LONG[:-1], "model.hidden=[16]", "-m", f"seed={','.join(map(str, range(seeds)))}"]
+    long = [*words, "training.steps=2000000"]
+    code, said, _ = interrupted(long, tmp_path, number, False, runs=seeds)
+    assert code == status, said
+    assert said.splitlines()[-1].startswith("lossheads: interrupted")
+    assert "Traceback" not in said
+    assert states(tmp_path) == ["interrupted"] * seeds
+    assert not list((tmp_path / "outputs").glob("runs/*/result.json"))
+    assert lossheads(*words, "training.steps=3", cwd=tmp_path).returncode == 0

@@ -2,11 +2,11 @@
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from calling import lossheads, python
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -41,24 +41,19 @@ def test_every_command_runs_as_printed(tmp_path: Path) -> None:
             assert (ROOT / program).is_file()
             continue
         assert program == "lossheads", line
-        done = subprocess.run(
-            [sys.executable, "-m", "lossheads", *words],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
+        done = lossheads(*words, cwd=tmp_path, seconds=240)
         assert done.returncode == 0, f"{line}\n{done.stderr}"
         ran += 1
     assert ran >= 6
     check = python_with("weights.pt") + "\nassert net(torch.zeros(2, 1, 8, 8)).shape == (2, 10)"
-    subprocess.run([sys.executable, "-c", check], cwd=tmp_path, check=True)
+    (tmp_path / "check.py").write_text(check, encoding="utf-8")
+    done = python(str(tmp_path / "check.py"), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 def test_numbers_are_those_of_the_reference_run() -> None:
-    checked = [sys.executable, str(ROOT / "scripts" / "readme.py"), "--check"]
-    assert subprocess.run(checked, check=False).returncode == 0, "run: python scripts/readme.py"
+    checked = python(str(ROOT / "scripts" / "readme.py"), "--check", cwd=ROOT)
+    assert checked.returncode == 0, "run: python scripts/readme.py"
 
 
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#]+)\)", README))))

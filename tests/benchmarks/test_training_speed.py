@@ -19,6 +19,7 @@ from benchmarks.training_speed.process import PeerFailed
 from benchmarks.training_speed.session import Plan, Row, Session
 from benchmarks.training_speed.setting import MODELS, Setting, flops_per_image, load_rows, save_rows
 from benchmarks.training_speed.summary import summarize
+from calling import python
 from lossheads.engine.member import Member, initial_net
 from lossheads.runs.build import build_parts
 from lossheads.runs.config import compose
@@ -31,8 +32,7 @@ def setting(model="mlp-128", batch=4, rows="") -> Setting:
 
 
 def run(*args: object) -> subprocess.CompletedProcess[str]:
-    call = [sys.executable, "-m", "benchmarks.training_speed", *map(str, args)]
-    return subprocess.run(call, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    return python("benchmarks.training_speed", *map(str, args), cwd=ROOT, seconds=600)
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,11 @@ Each file would touch a trap if what it names were called, imported or interpola
 """
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from calling import lossheads
 
 from .making import CLAIM
 
@@ -45,14 +46,7 @@ CONFIGS = [
 
 def call(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
     """The command line, standing in a folder that also holds a module with a trap."""
-    return subprocess.run(
-        [sys.executable, "-m", "lossheads", *words, "device=cpu", f"output_dir={folder / 'out'}"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    return lossheads(*words, "device=cpu", f"output_dir={folder / 'out'}", cwd=folder)
 
 
 def trapped(folder: Path) -> Path:

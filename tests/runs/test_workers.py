@@ -55,7 +55,8 @@ def test_an_interruption_stops_the_others_and_starts_no_more() -> None:
 
 
 def sizes(tiny: Composer, n: int, *words: str) -> list[int]:
-    runs = [plan_run(tiny(f"seed={seed}", *words)) for seed in range(n)]
+    config = tiny(*words)
+    runs = [plan_run({**config, "seed": seed}) for seed in range(n)]
     return [len(cohort) for cohort in cohorts(runs)]
 
 

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,7 @@ def test_every_command_runs_as_printed(tmp_path: Path) -> None:
     head = tmp_path / "my_configs" / "head" / "smoothed_cce.yaml"
     head.parent.mkdir(parents=True)
     head.write_text(blocks("yaml")[0], encoding="utf-8")
+    shutil.copy(ROOT / "examples" / "own_head" / "label-smoothing.yaml", tmp_path)
     ran = 0
     for line in commands():
         program, *words = shlex.split(line)
@@ -54,6 +56,18 @@ def test_every_command_runs_as_printed(tmp_path: Path) -> None:
     assert ran >= 6
     check = python_with("weights.pt") + "\nassert net(torch.zeros(2, 1, 8, 8)).shape == (2, 10)"
     subprocess.run([sys.executable, "-c", check], cwd=tmp_path, check=True)
+
+
+def test_python_runs_as_printed(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", python_with("lh.evaluate")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "keras_2_3_accuracy" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("reproduced")
 
 
 def test_numbers_are_those_of_the_reference_run() -> None:

@@ -10,7 +10,7 @@ from lossheads.datasets.dataset import Dataset
 from lossheads.engine.member import BackboneBuilder
 from lossheads.errors import UserError, near_matches
 from lossheads.heads.base import Head
-from lossheads.metrics import Metric, MetricSet
+from lossheads.metrics import Metric, MetricSet, PerClassMetric
 from lossheads.outcomes import AnyOf, Outcome
 from lossheads.predictions import predict
 
@@ -201,7 +201,11 @@ def check_own_metrics(metrics: MetricSet, shipped: MetricSet, head: Head) -> Non
     outcome = head.outcome
     ready = head.with_base_rates(torch.full(outcome.columns, 1 / outcome.n, dtype=torch.float64))
     predictions = predict(ready, torch.zeros(2, ready.num_logits), _two_labels(outcome))
-    for own in (*metrics.scalar_for(outcome), *metrics.per_class_for(outcome)):
+    present: list[Metric | PerClassMetric] = [
+        *metrics.scalar_for(outcome),
+        *metrics.per_class_for(outcome),
+    ]
+    for own in present:
         if own in (*shipped.scalar, *shipped.per_class) or not own.is_defined_for(predictions):
             continue
         try:

@@ -14,6 +14,7 @@ from lossheads.records import (
     MetricInfo,
     Result,
     ValidationStep,
+    checksum,
     read_result,
     write_result,
 )
@@ -24,7 +25,8 @@ BITS = base64.b64encode(bytes([0b10110000] * 1250)).decode()  # 10,000 examples
 def finished(right: CorrectMask | None) -> Result:
     measured = Measurement({"accuracy_score": 0.375}, {}, {}, {}, 10_000, right)
     validation = ValidationStep(0, 0.0, math.nan, 0.1, Measurement({}, {}, {}, {}, 1), measured)
-    return Result("k", "run-k", "finished", {}, [], [validation], 1.0, {})
+    config = {"seed": 0, "choices": {"dataset": "digits", "head": "softmax_cce"}}
+    return Result("k", "run-k", "finished", config, [], [validation], 1.0, {})
 
 
 def test_right_answers_come_back_and_ten_thousand_cost_under_two_kilobytes(tmp_path):
@@ -39,11 +41,12 @@ def test_right_answers_come_back_and_ten_thousand_cost_under_two_kilobytes(tmp_p
 
 def test_a_result_without_them_reads(tmp_path):
     write_result(tmp_path, finished(None))
-    path = tmp_path / "result.json"
-    data = json.loads(path.read_text())
-    for measured in (data["history"][0]["val"], data["history"][0]["test"]):
-        del measured["correct"]
-    path.write_text(json.dumps(data))
+
+    def without(data):
+        for measured in (data["history"][0]["val"], data["history"][0]["test"]):
+            del measured["correct"]
+
+    rewrite(tmp_path, without)
     found = read_result(tmp_path)
     assert found is not None
     assert found.test.correct is None
@@ -51,19 +54,18 @@ def test_a_result_without_them_reads(tmp_path):
 
 def test_bits_without_their_examples_are_refused(tmp_path):
     write_result(tmp_path, finished(CorrectMask(BITS, "0123456789")))
-    path = tmp_path / "result.json"
-    data = json.loads(path.read_text())
-    del data["history"][0]["test"]["correct"]["examples_digest"]
-    path.write_text(json.dumps(data))
+    rewrite(tmp_path, lambda data: data["history"][0]["test"]["correct"].pop("examples_digest"))
     with pytest.raises(UserError, match="is damaged"):
         read_result(tmp_path)
 
 
 def rewrite(folder, change):
-    """The result file with its data changed in place."""
+    """The result file with its data changed in place, and a checksum that fits."""
     path = folder / "result.json"
     data = json.loads(path.read_text())
+    del data["checksum"]
     change(data)
+    data["checksum"] = checksum(data)
     path.write_text(json.dumps(data))
 
 

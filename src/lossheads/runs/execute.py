@@ -22,7 +22,7 @@ from lossheads.loggers.progress import Reporter
 from lossheads.loggers.tensorboard import TensorBoardLogger
 from lossheads.metrics import metric_info
 from lossheads.outcomes import base_rates
-from lossheads.records import Result
+from lossheads.records import Environment, Result
 from lossheads.runs.dataset_cache import DatasetCache
 from lossheads.runs.device import free_bytes, prepare, workers
 from lossheads.runs.environment import describe_environment
@@ -157,7 +157,8 @@ class DeviceRunner:
         started = time.perf_counter()
         cohort = _build(runs, dataset, device)
         plan = _make_plan(runs[0], len(dataset.train))
-        environment = describe_environment(device) | {
+        environment: Environment = {
+            **describe_environment(device),
             "members": len(runs),
             "workers": self._workers,
             "data": asdict(dataset.provenance),
@@ -285,7 +286,7 @@ def _result(
     run: Run,
     history: MemberHistory,
     dataset: Dataset,
-    environment: Mapping[str, Any],
+    environment: Environment,
     seconds: float,
     first: Mapping[str, float],
 ) -> Result:

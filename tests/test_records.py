@@ -276,7 +276,7 @@ def test_a_garbled_result_is_refused_in_one_sentence(tmp_path, name):
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [(b"0.375", b"0.376"), (b'"run-k"', b'"run-l"'), (b'"n": 1,', b'"n": 2,')],
+    [(b"0.375", b"0.376"), (b'"run-k"', b'"run-l"'), (b'"n":1,', b'"n":2,')],
 )
 def test_a_result_that_was_changed_by_hand_is_recognised(tmp_path, old, new):
     write_result(tmp_path, finished(None))

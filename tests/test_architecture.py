@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "lossheads"
 # A layer imports only lower ones; modules of one layer may import each other.
 LAYERS: list[tuple[str, ...]] = [
     ("errors", "outcomes", "numerics"),
-    ("heads", "models", "datasets", "records"),
+    ("heads", "models", "datasets", "records", "predictions_file"),
     ("predictions", "analysis"),
     ("metrics", "claims"),
     ("loggers",),
@@ -33,6 +33,7 @@ ONLY_IN = {
 WITHOUT_TORCH = [
     "lossheads",
     "lossheads.records",
+    "lossheads.predictions_file",
     "lossheads.cli.main",
     "lossheads.runs.config",
     "lossheads.cli.board",

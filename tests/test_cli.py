@@ -189,8 +189,14 @@ def test_report_reads_finished_runs(tmp_path: Path) -> None:
     assert lossheads(*TINY, "-m", "seed=0,1", cwd=tmp_path).returncode == 0
     shown = lossheads("report", cwd=tmp_path)
     assert "softmax_cce (n = 2)" in shown.stdout
-    rows = lossheads("report", "--csv", cwd=tmp_path).stdout.splitlines()
-    assert rows[0].startswith("arm,metric,mean,low,high,n")
+    folder = tmp_path / "outputs" / "runs" / "torn"
+    folder.mkdir()
+    (folder / "result.json").write_text("{")
+    done = lossheads("report", "--csv", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.startswith("run,dataset,head,seed,")
+    assert "runs/torn/result.json is damaged" in done.stderr
+    assert "1 run of" in done.stderr
 
 
 def test_heads_are_explained_with_numbers(tmp_path: Path) -> None:

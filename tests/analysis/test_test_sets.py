@@ -86,9 +86,12 @@ def test_the_csv_has_only_metrics_of_the_arms_own_data(
         write_result(folder, result)
     assert report_command([str(tmp_path), "--csv"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    assert [(row["arm"], row["metric"], row["n"]) for row in rows] == [
-        ("softmax_cce, path=a.npz", ARGMAX, "2"),
-        ("softmax_cce, path=img", CELLS, "1"),
+    assert [
+        (row["head"], row["dataset.path"], row["seed"], row["metric"], row["n"]) for row in rows
+    ] == [
+        ("softmax_cce", "a.npz", "0", ARGMAX, "60"),
+        ("softmax_cce", "a.npz", "1", ARGMAX, "60"),
+        ("softmax_cce", "img", "0", CELLS, "36"),
     ]
 
 

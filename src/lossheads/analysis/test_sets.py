@@ -1,5 +1,6 @@
 """Runs whose numbers may stand side by side: those measured on the same test examples."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -62,40 +63,51 @@ def by_test_set(results: Sequence[Result]) -> list[SharedTestSet]:
 
 def _groups(results: Sequence[Result]) -> list[tuple[dict[str, Any], list[Result]]]:
     """Settings that all runs of a group share, and its runs."""
-    groups: list[tuple[dict[str, Any], list[Result]]] = []
+    alike: dict[str, tuple[dict[str, Any], list[Result]]] = {}
     for result, identity in zip(results, identities(results), strict=True):
         data = {k: v for k, v in identity.items() if k.startswith("dataset.") or k == _CONTENTS}
-        alike = [runs for settings, runs in groups if settings == data]
-        if alike:
-            alike[0].append(result)
+        words = json.dumps(data, sort_keys=True, default=str)
+        alike.setdefault(words, (data, []))[1].append(result)
+    merged: list[_Group] = []
+    for settings, runs in alike.values():
+        group = _Group(settings, runs, _digests(runs))
+        same = next((known for known in merged if known.has_the_test_set_of(group)), None)
+        if same is None:
+            merged.append(group)
         else:
-            groups.append((data, [result]))
-    merged: list[tuple[dict[str, Any], list[Result]]] = []
-    for settings, runs in groups:
-        index = next(
-            (i for i, (_, known) in enumerate(merged) if _same_examples(known, runs)), None
+            same.add(group)
+    return [(group.settings, group.runs) for group in merged]
+
+
+@dataclass
+class _Group:
+    """Runs on one test set.
+
+    Attributes:
+        digests: Seed -> the digest of the test examples, of the runs that recorded it.
+    """
+
+    settings: dict[str, Any]
+    runs: list[Result]
+    digests: dict[int, str]
+
+    def has_the_test_set_of(self, other: "_Group") -> bool:
+        """Whether both were measured on the same examples of the same classes, if recorded."""
+        one, two = self.digests, other.digests
+        return (
+            self.runs[0].class_names == other.runs[0].class_names
+            and not set(one.values()).isdisjoint(two.values())
+            and all(one[seed] == two[seed] for seed in one.keys() & two.keys())
         )
-        if index is None:
-            merged.append((settings, runs))
-        else:
-            known, before = merged[index]
-            shared = {k: v for k, v in known.items() if k in settings and settings[k] == v}
-            merged[index] = (shared, before + runs)
-    return merged
 
-
-def _same_examples(some: Sequence[Result], others: Sequence[Result]) -> bool:
-    """Whether both were measured on the same examples of the same classes, as far as recorded."""
-    one, other = _digests(some), _digests(others)
-    return (
-        some[0].class_names == others[0].class_names
-        and bool(set(one.values()) & set(other.values()))
-        and all(one[seed] == other[seed] for seed in one.keys() & other.keys())
-    )
+    def add(self, other: "_Group") -> None:
+        theirs = other.settings
+        self.settings = {k: v for k, v in self.settings.items() if k in theirs and theirs[k] == v}
+        self.runs = self.runs + other.runs
+        self.digests = self.digests | other.digests
 
 
 def _digests(runs: Sequence[Result]) -> dict[int, str]:
-    """Seed -> the digest of the test examples, of the runs that recorded it."""
     ends = [(run.config["seed"], run.test.correct) for run in runs if run.status == "finished"]
     return {seed: mask.examples_digest for seed, mask in ends if mask is not None}
 

@@ -1,77 +1,63 @@
 """lossheads report: finished runs as tables or as one page; all verdicts as one page."""
 
-from collections.abc import Sequence
+from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lossheads.cli.arguments import Parser
 from lossheads.errors import UserError
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from lossheads.records import Result
 
 
 def command(words: list[str], trust: Sequence[str] = ()) -> int:
     """`lossheads report`; returns the exit status."""
     given = _parser().parse_args(words)
+    _refuse_two_forms(given)
 
-    from lossheads.analysis.runs_page import write_runs_page
-    from lossheads.claims.render.html import write_claims_page
     from lossheads.cli.console import wide_console
 
+    outputs = Path(given.outputs)
     if given.claims is not None:
-        if given.csv:
-            raise UserError("report got --csv and --claims: verdicts have no CSV; choose one")
-        folder = Path(given.claims or Path(given.outputs) / "claims")
+        from lossheads.claims.render.html import write_claims_page
+
+        folder = Path(given.claims or outputs / "claims")
         page = write_claims_page(folder, Path(given.html) if given.html else None)
         wide_console().print(f"Written: {page}")
-        return 0
-    if given.html:
-        if given.csv:
-            raise UserError("report got --csv and --html: choose one")
-        page = write_runs_page(Path(given.outputs), Path(given.html))
-        wide_console().print(f"Written: {page}")
-        return 0
-    return _report_runs(Path(given.outputs), given.csv)
+    elif given.html:
+        from lossheads.analysis.runs_page import write_runs_page
+
+        wide_console().print(f"Written: {write_runs_page(outputs, Path(given.html))}")
+    else:
+        _report_runs(outputs, given)
+    return 0
 
 
-def _report_runs(outputs: Path, as_csv: bool) -> int:
+def _refuse_two_forms(given: Namespace) -> None:
+    tidy = [word for word, value in (("csv", given.csv), ("parquet", given.parquet)) if value]
+    if tidy and given.claims is not None:
+        raise UserError(f"report got --{tidy[0]} and --claims: verdicts have no table; choose one")
+    forms = [*tidy, *(["html"] if given.html else [])]
+    if len(forms) > 1:
+        raise UserError(f"report got {' and '.join(f'--{form}' for form in forms)}: choose one")
+
+
+def _report_runs(outputs: Path, given: Namespace) -> None:
+    from lossheads.analysis.slim import slim
     from lossheads.analysis.tables import csv
+    from lossheads.analysis.tidy import tidy, write_parquet
     from lossheads.cli.console import print_arms, wide_console
     from lossheads.records import read_results
 
-    results = [result for _, result in read_results(outputs / "runs")]
-    finished = [result for result in results if result.status == "finished"]
-    if not finished:
+    results = list(slim(result for _, result in read_results(outputs / "runs")))
+    if not any(result.status == "finished" for result in results):
         raise UserError(
             f"report finds no finished run in {outputs}/runs: train one with lossheads "
             f"train, or name another folder"
         )
-    if as_csv:
-        print(csv(_long_form(results)), end="")
+    if given.csv:
+        print(csv(tidy(results)), end="")
+    elif given.parquet:
+        wide_console().print(f"Written: {write_parquet(tidy(results), Path(given.parquet))}")
     else:
         print_arms(results, wide_console())
-    return 0
-
-
-def _long_form(results: "Sequence[Result]") -> "pd.DataFrame":
-    """All arms, each with the metrics of its own data; names distinguish them among all."""
-    import pandas as pd
-
-    from lossheads.analysis.arms import arms_of
-    from lossheads.analysis.tables import table
-    from lossheads.analysis.test_sets import by_test_set
-
-    arms = arms_of(results)
-    tables = []
-    for data in by_test_set(results):
-        keys = {run.key for run in data.runs}
-        here = {arm: runs for arm, runs in arms.items() if runs[0].key in keys}
-        if data.finished:
-            tables.append(table(here, data.metrics))
-    return pd.concat(tables, ignore_index=True)
 
 
 def _parser() -> Parser:
@@ -81,7 +67,10 @@ def _parser() -> Parser:
         description="Tables of all finished runs: arm × metric, over seeds.",
     )
     parser.add_argument("outputs", nargs="?", default="outputs", help="folder that holds runs/")
-    parser.add_argument("--csv", action="store_true", help="long-format CSV with full precision")
+    parser.add_argument(
+        "--csv", action="store_true", help="CSV: a row per run and metric, full precision"
+    )
+    parser.add_argument("--parquet", metavar="FILE", help="the same rows as a Parquet file")
     parser.add_argument(
         "--claims",
         nargs="?",

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import torch
+
+from lossheads.records import Environment
 
 _PACKAGES = (
     "lossheads",
@@ -21,10 +22,11 @@ _PACKAGES = (
 )
 
 
-def describe_environment(device: torch.device) -> dict[str, Any]:
+def describe_environment(device: torch.device) -> Environment:
     """Git commit, versions, device, threads, time: the content of `environment.json`."""
+    commit, changed = _git()
     return {
-        "git": dict(_git()),
+        "git": {"commit": commit, "changed": changed},
         "python": platform.python_version(),
         "packages": dict(_versions()),
         "device": _device_name(device),
@@ -36,8 +38,11 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
 
 
 @cache
-def _git() -> tuple[tuple[str, Any], ...]:
-    """Commit of the checkout that this code runs from; None for an installed package."""
+def _git() -> tuple[str | None, bool | None]:
+    """Commit of the checkout that this code runs from, and whether files differ from it.
+
+    None for an installed package.
+    """
     here = Path(__file__).parent
 
     def ask(*arguments: str) -> str | None:
@@ -50,10 +55,10 @@ def _git() -> tuple[tuple[str, Any], ...]:
         return done.stdout.strip() if done.returncode == 0 else None
 
     if ask("ls-files", "--error-unmatch", __file__) is None:
-        return (("commit", None), ("changed", None))  # installed inside somebody else's checkout
+        return None, None  # installed inside somebody else's checkout
     top = ask("rev-parse", "--show-toplevel") or "."
     commit, changes = ask("rev-parse", "HEAD"), ask("status", "--porcelain", "--", top)
-    return (("commit", commit), ("changed", None if changes is None else bool(changes)))
+    return commit, None if changes is None else bool(changes)
 
 
 @cache

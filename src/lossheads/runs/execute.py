@@ -19,10 +19,12 @@ from lossheads.engine.training import MemberHistory, Plan, first_step, train
 from lossheads.errors import UserError
 from lossheads.heads.base import inherited_reading
 from lossheads.loggers.base import Logger, NullLogger
+from lossheads.loggers.predictions import PredictionsLogger
 from lossheads.loggers.progress import Reporter
 from lossheads.loggers.tensorboard import TensorBoardLogger
 from lossheads.outcomes import base_rates
-from lossheads.records import Result
+from lossheads.predictions_file import MAX_BYTES, NAME, bytes_needed
+from lossheads.records import Environment, Result
 from lossheads.runs.dataset_cache import DatasetCache
 from lossheads.runs.device import free_bytes, prepare, workers
 from lossheads.runs.environment import describe_environment
@@ -39,22 +41,27 @@ from lossheads.runs.workers import in_processes, in_threads
 def execute(configs: Sequence[Mapping[str, Any]], reporter: Reporter | None = None) -> list[Result]:
     """The results of `configs`, in order; runs without a result are trained first.
 
-    If a cohort fails, the others are still trained; an interruption keeps finished runs.
+    If a cohort fails, or a result cannot be read, the others are still trained; an interruption
+    keeps finished runs.
 
     Raises:
         UserError: If a configuration is not valid: before anything is written where that can be
             seen from the configuration alone, else after the other cohorts are finished.
     """
     runs = [plan_run(config) for config in configs]
-    todo = unfinished(runs)
-    failures: list[Exception] = []
+    todo, refused = unfinished(runs)
+    failures: list[Exception] = list(refused.values())
     with reporter or Reporter() as reporter:
-        _report_missing_weights(runs, todo, reporter)
+        if refused and len(runs) > 1:
+            for error in refused.values():
+                reporter.say(f"skipped: {error}")
+            reporter.say(f"{len(refused)} of {len(runs)} runs skipped: no result to be read")
+        _report_missing_files([run for run in runs if run.key not in refused], todo, reporter)
         for group in by_device(todo):
             failures += DeviceRunner(group, reporter).work()
         # Cohorts often fail for the same reason. The first failure is raised, and printed by the
-        # caller.
-        for message in dict.fromkeys(map(str, failures[1:])):
+        # caller; results that cannot be read were named above.
+        for message in dict.fromkeys(map(str, failures[max(1, len(refused)) :])):
             if message != str(failures[0]):
                 reporter.say(f"another cohort failed: {message}")
     if failures:
@@ -62,16 +69,19 @@ def execute(configs: Sequence[Mapping[str, Any]], reporter: Reporter | None = No
     return [_finished(run) for run in runs]
 
 
-def _report_missing_weights(runs: Sequence[Run], todo: Sequence[Run], reporter: Reporter) -> None:
-    """A finished run is not trained again for weights that were not saved: report it."""
+def _report_missing_files(runs: Sequence[Run], todo: Sequence[Run], reporter: Reporter) -> None:
+    """A finished run is not trained again for files that were not saved: report it."""
     trained = {run.key for run in todo}
     for run in {run.key: run for run in runs if run.key not in trained}.values():
         folder = run.folder.path
-        if run.config["recording"]["weights"] and not (folder / "weights.pt").exists():
-            reporter.say(
-                f"{folder.name} is finished but its weights were not saved; force=true trains it "
-                f"again and saves them"
-            )
+        for what, file in (("weights", "weights.pt"), ("predictions", NAME)):
+            if not run.config["recording"][what] or (folder / file).exists():
+                continue
+            if what == "weights" or _finished(run).status == "finished":  # a lost run has none
+                reporter.say(
+                    f"{folder.name} is finished but its {what} were not saved; force=true trains "
+                    f"it again and saves them"
+                )
 
 
 class DeviceRunner:
@@ -115,6 +125,7 @@ class DeviceRunner:
             dataset = self._datasets.get(runs[0], device)
             check_true_posterior(runs[0].config, dataset, runs[0].parts.metrics)
             self._report_notes(dataset)
+            self._report_predictions(runs, dataset)
             if not _stackable(runs[0], dataset):
                 self._deferred += runs
                 return
@@ -129,6 +140,26 @@ class DeviceRunner:
             self._reported_notes.update(new)
         for note in new:
             self._reporter.say(f"{dataset.provenance.name}: {note}")
+
+    def _report_predictions(self, runs: Sequence[Run], dataset: Dataset) -> None:
+        """Print how large the files of predictions will be; refuse them above a limit."""
+        number = sum(bool(run.config["recording"]["predictions"]) for run in runs)
+        if not number:
+            return
+        rows, labels = len(dataset.test), dataset.test.labels
+        label_bytes = labels.element_size() * labels[0].numel()
+        size = bytes_needed(rows, runs[0].parts.head.num_logits, label_bytes)
+        about = f"{rows:,} examples × {runs[0].parts.head.num_logits:,} logits"
+        if size > MAX_BYTES:
+            raise UserError(
+                f"recording.predictions would write {size / 1e9:.1f} GB for each run ({about}): "
+                f"at most {MAX_BYTES / 1e9:.1f} GB are written; set recording.predictions=false, "
+                f"or use a smaller test split"
+            )
+        self._reporter.say(
+            f"{_title(runs)}: recording.predictions writes {size / 1e6:.2f} MB for each of "
+            f"{number} run(s) ({about})"
+        )
 
     @contextmanager
     def _record_failures(self, runs: Sequence[Run]) -> Iterator[None]:
@@ -157,7 +188,8 @@ class DeviceRunner:
         started = time.perf_counter()
         cohort = _build(runs, dataset, device)
         plan = _make_plan(runs[0], len(dataset.train))
-        environment = describe_environment(device) | {
+        environment: Environment = {
+            **describe_environment(device),
             "members": len(runs),
             "workers": self._workers,
             "data": asdict(dataset.provenance),
@@ -277,18 +309,19 @@ def _validation_steps(steps: int, epoch: int, per_epoch: int) -> frozenset[int]:
 
 
 def _logger(run: Run, dataset: Dataset) -> Logger:
-    if not run.config["recording"]["tensorboard"]:
-        return NullLogger()
-    return TensorBoardLogger(
-        run.folder.path, dataset.class_names, dataset.outcome, run.parts.metrics
-    )
+    recording, folder = run.config["recording"], run.folder.path
+    logger: Logger = NullLogger()
+    if recording["tensorboard"]:
+        measured = run.parts.metrics
+        logger = TensorBoardLogger(folder, dataset.class_names, dataset.outcome, measured)
+    return PredictionsLogger(folder, logger) if recording["predictions"] else logger
 
 
 def _result(
     run: Run,
     history: MemberHistory,
     dataset: Dataset,
-    environment: Mapping[str, Any],
+    environment: Environment,
     seconds: float,
     first: Mapping[str, float],
 ) -> Result:

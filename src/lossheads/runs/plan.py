@@ -7,6 +7,7 @@ from functools import cached_property
 from math import ceil
 from typing import Any
 
+from lossheads.errors import UserError
 from lossheads.records import run_key
 from lossheads.runs.build import Parts, build_parts, content_of
 from lossheads.runs.device import resolve_kind, workers
@@ -77,13 +78,20 @@ def plan_run(config: Mapping[str, Any]) -> Run:
     return Run(config, parts, RunFolder(run_path(config)))
 
 
-def unfinished(runs: Iterable[Run]) -> list[Run]:
-    """Runs to train: no result yet or `force`, each key once."""
+def unfinished(runs: Iterable[Run]) -> tuple[list[Run], dict[str, UserError]]:
+    """Runs to train: no result yet or `force`, each key once; and what refuses to be read, by key.
+
+    A folder with a damaged result is left as it is: only the user may delete it.
+    """
     todo: dict[str, Run] = {}
+    refused: dict[str, UserError] = {}
     for run in runs:
-        if run.config["force"] or run.folder.result() is None:
-            todo.setdefault(run.key, run)
-    return list(todo.values())
+        try:
+            if run.config["force"] or run.folder.result() is None:
+                todo.setdefault(run.key, run)
+        except UserError as error:
+            refused.setdefault(run.key, error)
+    return list(todo.values()), refused
 
 
 def by_device(runs: Iterable[Run]) -> list[list[Run]]:

@@ -50,6 +50,7 @@ class OutputLayer:
 class Recording:
     tensorboard: bool
     weights: bool
+    predictions: bool
 
 
 @dataclass

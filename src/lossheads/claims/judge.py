@@ -202,12 +202,18 @@ class EnvironmentCount:
 
 @dataclass(frozen=True)
 class ArmMetric:
-    """One arm under one metric on the test split: interval over seeds, and the mean baseline."""
+    """One arm under one metric on the test split: interval over seeds, and the mean baseline.
+
+    Attributes:
+        values, baselines: One per seed; NaN where the run failed or the number is undefined.
+    """
 
     arm: str
     metric: str
     interval: Interval
     baseline: float
+    values: tuple[float, ...]
+    baselines: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -217,13 +223,15 @@ class ArmSummary:
     Attributes:
         gradient_norm: Mean norm of the loss gradient on the logits at the first step; NaN when
             not recorded.
-        gradient_ratio: The same relative to the first arm (of its case).
+        gradient_norms: The same at each seed.
+        gradient_ratio: The mean relative to the first arm (of its case).
         chosen: Under tuned_rate: value of the grid key, as text -> seeds that chose it.
         curves: Shown metric -> (epoch, mean over seeds on the validation split).
     """
 
     name: str
     gradient_norm: float
+    gradient_norms: tuple[float, ...]
     gradient_ratio: float
     chosen: Mapping[str, int]
     curves: Mapping[str, Sequence[tuple[float, float]]]

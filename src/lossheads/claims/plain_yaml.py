@@ -197,27 +197,35 @@ class Item:
         return written
 
 
-def read(path: Path) -> Item:
-    """The file's top item.
+def read_text(path: Path) -> str:
+    """The file's text.
 
     Raises:
-        UserError: When the file cannot be read, is not YAML, or holds aliases.
+        UserError: When the file cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {reason(error)}") from error
+
+
+def parse(text: str, name: str) -> Item:
+    """The top item of a file of this name.
+
+    Raises:
+        UserError: When the text is not YAML, or holds aliases.
+    """
     try:
         node = yaml.compose(text, Loader=_NoAliases)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{path.name}{line}: {error.problem or 'not YAML'}") from error
+        raise UserError(f"{name}{line}: {error.problem or 'not YAML'}") from error
     except (yaml.YAMLError, RecursionError) as error:
-        raise UserError(f"{path.name}: not YAML ({type(error).__name__})") from error
+        raise UserError(f"{name}: not YAML ({type(error).__name__})") from error
     if node is None:
-        raise UserError(f"{path.name}, line 1: the file is empty")
-    top = Item(path.name, "", node, node.start_mark.line + 1)
+        raise UserError(f"{name}, line 1: the file is empty")
+    top = Item(name, "", node, node.start_mark.line + 1)
     if node.tag not in _PLAIN:
         top.refuse(f"the tag {_short(node.tag)} names a type; a claim file holds plain data")
     return top

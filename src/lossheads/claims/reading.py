@@ -1,12 +1,13 @@
 """Claim files: from YAML to a checked `Claim`, refused by file, line and key."""
 
+import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from lossheads.claims.plain_yaml import Item, read, read_overrides, read_value
+from lossheads.claims.plain_yaml import Item, parse, read_overrides, read_text, read_value
 from lossheads.claims.schema import (
     DATA_SEED,
     Arm,
@@ -51,7 +52,8 @@ def load_claim(path: Path) -> Claim:
             f"{path.name} is not a name for a claim file; names have lower-case letters, digits, - "
             f"and _ only"
         )
-    top = read(path)
+    text = read_text(path)
+    top = parse(text, path.name)
     fields = top.fields(_TOP, (*_ARM_KEYS, "checks"))
     if "arms" not in fields and "checks" not in fields:
         top.refuse("a claim needs arms with hypotheses, or checks, or both")
@@ -73,6 +75,7 @@ def load_claim(path: Path) -> Claim:
         would_change=fields["would_change"].text(),
         verdict=_rule(fields["verdict"], names),
         checks=checks,
+        sha256=hashlib.sha256(text.encode()).hexdigest(),
         **parts,
     )
 

@@ -158,7 +158,9 @@ class Claim:
             long on the logits; the file's rate is then the first arm's.
         seeds: How many, 0 … seeds - 1; or `auto`, see `runner.run_claim`.
         show: Metrics of the printed table, beyond those of the hypotheses.
-        called: How the command line names it: a path for a file of one's own, else the slug.
+        sha256: Of the file's text, so that a verdict names exactly what was asked.
+        cli_name: How the command line names it: a path for a file of one's own, else the slug.
+        cli_flags: Flags of the command line that repeat it.
         verdict: In order: verdict -> names of hypotheses and checks that must all hold.
     """
 
@@ -178,6 +180,7 @@ class Claim:
     match_first_step: bool = False
     seeds: int | Literal["auto"] = 0
     show: tuple[str, ...] = ()
+    sha256: str = field(default="", compare=False)
     cli_name: str = field(default="", compare=False)
     cli_flags: tuple[str, ...] = field(default=(), compare=False)
 

@@ -29,6 +29,7 @@ def to_json(verdict: Verdict) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "slug": claim.slug,
+        "claim_sha256": claim.sha256,
         "verdict": verdict.verdict,
         "why": verdict.why,
         "says": claim.says,

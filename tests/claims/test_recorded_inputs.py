@@ -137,7 +137,11 @@ def test_a_fresh_verdict_follows_from_its_json_alone(which, engine, tmp_path):
     page = write_verdict(verdict, tmp_path / "out", ["metrics.png"])
     data = json.loads((tmp_path / "out" / "verdict.json").read_text())
     assert to_markdown(data, ["metrics.png"]) == page.read_text()
-    tested = {s for f in verdict.findings for s in zip(f.hypothesis.arms, f.hypothesis.metrics)}
+    tested = {
+        s
+        for f in verdict.findings
+        for s in zip(f.hypothesis.arms, f.hypothesis.metrics, strict=True)
+    }
     recorded = {(cell["arm"], cell["metric"]) for cell in data["table"]}
     assert tested <= recorded
     for cell in data["table"]:

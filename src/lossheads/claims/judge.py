@@ -21,7 +21,7 @@ from lossheads.analysis.statistics import (
     t_interval,
     two_sided_p,
 )
-from lossheads.claims.schema import Check, Claim, Hypothesis
+from lossheads.claims.schema import Check, Claim, Hypothesis, Word
 from lossheads.records import Result
 
 # arm and metric -> seed -> number on the test split; NaN where a run failed or it is undefined.
@@ -134,8 +134,8 @@ def _truncated(check: Check, computed: float) -> bool:
 
 
 def decide(
-    rule: Mapping[str, Sequence[str]], conclusions: Mapping[str, Conclusion]
-) -> tuple[str, str]:
+    rule: Mapping[Word, Sequence[str]], conclusions: Mapping[str, Conclusion]
+) -> tuple[Word, str]:
     """The verdict and the sentence that says why.
 
     The first verdict of the rule whose hypotheses all hold is given. If every verdict of the
@@ -248,7 +248,7 @@ class Verdict:
     """
 
     claim: Claim
-    verdict: str
+    verdict: Word
     why: str
     findings: tuple[Finding, ...]
     checks: tuple[CheckRow, ...]

@@ -17,6 +17,7 @@ from lossheads.claims.schema import (
     Relation,
     Source,
     Value,
+    Word,
 )
 from lossheads.errors import UserError, near_matches
 
@@ -206,8 +207,8 @@ def _join(onto: dict[str, Value], more: Mapping[str, Value], item: Item, rule: s
         onto[key] = value
 
 
-def _rule(item: Item, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    rule = {}
+def _rule(item: Item, names: Sequence[str]) -> dict[Word, tuple[str, ...]]:
+    rule: dict[Word, tuple[str, ...]] = {}
     for verdict, entry in item.mapping().items():
         if verdict not in VERDICTS:
             entry.refuse(
@@ -225,7 +226,7 @@ def _rule(item: Item, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
             wanted += meant
         if not wanted:
             entry.refuse("a verdict rests on at least one hypothesis or check")
-        rule[verdict] = tuple(wanted)
+        rule[cast(Word, verdict)] = tuple(wanted)
     if not rule:
         item.refuse(f"state at least one of {', '.join(VERDICTS)}")
     return rule

@@ -15,7 +15,7 @@ from lossheads.claims.arm_runs import ArmRuns, Compose, Execute
 from lossheads.claims.checks.registry import refuse_unknown, run_checks
 from lossheads.claims.judge import CheckRow, Finding, Verdict, decide, judge
 from lossheads.claims.record import AllowArm, AllowMetric
-from lossheads.claims.schema import Claim
+from lossheads.claims.schema import Claim, Word
 from lossheads.errors import UserError
 
 ALPHA = 0.05
@@ -132,7 +132,7 @@ def _looks(claim: Claim, seeds: int | Literal["auto"] | None, max_seeds: int) ->
 
 def _decided(
     claim: Claim, checks: Sequence[CheckRow], findings: Sequence[Finding]
-) -> tuple[str, str]:
+) -> tuple[Word, str]:
     conclusions: dict[str, Conclusion] = {
         hypothesis.name: "undecided" for hypothesis in claim.hypotheses
     }

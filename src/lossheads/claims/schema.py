@@ -20,6 +20,7 @@ Overrides = Mapping[str, Value]
 DATA_SEED = "dataset.seed"
 
 Relation = Literal["greater", "less", "equivalent", "equals"]
+Word = Literal["reproduced", "metric_artefact", "refuted", "undecided"]
 
 
 def as_arguments(overrides: Mapping[str, object]) -> list[str]:
@@ -170,7 +171,7 @@ class Claim:
     statement: str
     explanation: str
     would_change: str
-    verdict: Mapping[str, tuple[str, ...]]
+    verdict: Mapping[Word, tuple[str, ...]]
     arms: Mapping[str, Arm]
     hypotheses: tuple[Hypothesis, ...] = ()
     checks: tuple[Check, ...] = ()

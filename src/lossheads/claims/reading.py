@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from lossheads.analysis.statistics import MAX_SEEDS
 from lossheads.claims.plain_yaml import Item, parse, read_overrides, read_text, read_value
 from lossheads.claims.schema import (
     DATA_SEED,
@@ -82,9 +83,26 @@ def load_claim(path: Path) -> Claim:
 
 
 def list_claims(folder: Path) -> list[Claim]:
-    """Every claim file of a folder, by name."""
-    paths = sorted(folder.glob("*.yaml"), key=lambda path: path.stem)
-    return [load_claim(path) for path in paths]
+    """Every claim file of a folder, by name.
+
+    Raises:
+        UserError: At the first file that is no claim.
+    """
+    claims, troubles = readable_claims(folder)
+    if troubles:
+        raise UserError(troubles[0])
+    return claims
+
+
+def readable_claims(folder: Path) -> tuple[list[Claim], list[str]]:
+    """The claims of a folder, by name, and a sentence about each file that is none."""
+    claims, troubles = [], []
+    for path in sorted(folder.glob("*.yaml"), key=lambda path: path.stem):
+        try:
+            claims.append(load_claim(path))
+        except UserError as error:
+            troubles.append(str(error))
+    return claims, troubles
 
 
 def find_claim(name: str, folder: Path) -> Claim:
@@ -120,9 +138,9 @@ def _arms_and_hypotheses(top: Item, fields: Mapping[str, Item]) -> dict[str, Any
         for name in given:
             fields[name].refuse("this key needs `arms`; a claim without arms has `checks` only")
         return {"arms": {}}
-    for name in ("hypotheses", "protocol", "seeds"):
-        if name not in fields:
-            top.refuse(f"{name} missing: arms need hypotheses, a protocol and seeds")
+    missing = [name for name in ("hypotheses", "protocol", "seeds") if name not in fields]
+    if missing:
+        top.refuse(f"{' and '.join(missing)} missing: arms need hypotheses, a protocol and seeds")
     arms = _arms(fields)
     hypotheses = read_hypotheses(fields["hypotheses"], arms)
     show = tuple(item.text() for item in fields["show"].items()) if "show" in fields else ()
@@ -136,7 +154,7 @@ def _arms_and_hypotheses(top: Item, fields: Mapping[str, Item]) -> dict[str, Any
 
 
 def _seeds(item: Item) -> int | Literal["auto"]:
-    return "auto" if item.scalar() == "auto" else item.integer(minimum=2)
+    return "auto" if item.scalar() == "auto" else item.integer(2, MAX_SEEDS)
 
 
 def _protocol(fields: Mapping[str, Item]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Literal
 
-from lossheads.analysis.statistics import Conclusion
+from lossheads.analysis.statistics import MAX_SEEDS, Conclusion
 from lossheads.claims import record
 from lossheads.claims.arm_runs import ArmRuns, Compose, Execute
 from lossheads.claims.checks.registry import refuse_unknown, run_checks
@@ -123,9 +123,10 @@ def _looks(claim: Claim, seeds: int | Literal["auto"] | None, max_seeds: int) ->
     n = claim.seeds if seeds is None else seeds
     if n == "auto":
         return (*(look for look in LOOKS if look < max_seeds), max(2, max_seeds))
-    if n < 2:
+    if not 2 <= n <= MAX_SEEDS:
         raise UserError(
-            f"claim {claim.slug} got seeds={n}; seeds must be at least 2 for an interval"
+            f"claim {claim.slug} got seeds={n}; seeds must be at least 2 for an interval, and at "
+            f"most {MAX_SEEDS}"
         )
     return (n,)
 

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -23,7 +24,7 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
     given = _parser().parse_args([word for word in words if word not in settings])
 
     from lossheads.api.running import judge_claim
-    from lossheads.claims.reading import find_claim, list_claims
+    from lossheads.claims.reading import find_claim, readable_claims
     from lossheads.claims.render.html import write_claims_page
     from lossheads.cli.console import wide_console
     from lossheads.runs.config import claim_folder, compose
@@ -32,22 +33,44 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
     if not folder.is_dir():
         raise UserError(f"claim finds no folder {folder}: name one that holds claim files")
     if given.verb == "list":
-        _list(list_claims(folder))
-        return 0
-    claims = list_claims(folder) if given.name == "all" else [find_claim(given.name, folder)]
+        claims, troubles = readable_claims(folder)
+        _list(claims)
+        return _skipped(troubles, 0)
+    if given.name == "all":
+        claims, troubles = readable_claims(folder)
+    else:
+        claims, troubles = [find_claim(given.name, folder)], []
     seeds, extra = _settings([*settings, *given.settings])
-    if not claims:
+    if not claims and not troubles:
         raise UserError(f"claim finds no claim file (*.yaml) in {folder}: name another folder")
     reference = Path(given.reference)
     outputs = Path(compose(extra)["output_dir"])
     folders = [Path(own) for own in given.config_dir]
-    statuses = []
+    statuses = [0]
     for claim in claims:
-        verdict = judge_claim(claim, seeds, extra, folders, trust)
+        try:
+            verdict = judge_claim(claim, seeds, extra, folders, trust)
+        except UserError as error:
+            if given.name != "all":
+                raise
+            troubles.append(f"claim {claim.slug}: {error}")
+            continue
         statuses.append(_show(verdict, outputs, reference, given.save))
-    report = write_claims_page(outputs / "claims")
-    wide_console().print(f"Report over all claims run so far: {report}")
-    return max(statuses, key=lambda status: (status == 1, status))
+    if len(statuses) > 1:
+        report = write_claims_page(outputs / "claims")
+        wide_console().print(f"Report over all claims run so far: {report}")
+    return _skipped(troubles, max(statuses, key=lambda status: (status == 1, status)))
+
+
+def _skipped(troubles: Sequence[str], status: int) -> int:
+    """Name and count the claims left out; returns 2 when there are any, else `status`."""
+    from lossheads.analysis.format import count_of
+
+    for trouble in troubles:
+        sys.stderr.write(f"lossheads: {trouble}\n")
+    if troubles:
+        sys.stderr.write(f"lossheads: {count_of(len(troubles), 'claim')} skipped\n")
+    return 2 if troubles else status
 
 
 def _show(verdict: "Verdict", outputs: Path, reference: Path, save: bool) -> int:

@@ -1,4 +1,4 @@
-"""lossheads claim list | run: the claims from the command line."""
+"""lossheads claim list | run | new: the claims from the command line."""
 
 import re
 import shutil
@@ -18,10 +18,17 @@ Seeds = int | Literal["auto"] | None
 
 
 def command(words: list[str], trust: Sequence[str] = ()) -> int:
-    """`lossheads claim list | run`; returns the exit status."""
+    """`lossheads claim list | run | new`; returns the exit status."""
     # Settings may stand anywhere between the flags; argparse needs its positionals in one piece.
     settings = [word for word in words if re.match(r"[\w.]+=", word)]
     given = _parser().parse_args([word for word in words if word not in settings])
+
+    if given.verb == "new":
+        from lossheads.claims.keys import write_template
+
+        write_template(Path(given.file))
+        sys.stdout.write(f"Written: {given.file}; run it with lossheads claim run {given.file}\n")
+        return 0
 
     from lossheads.api.running import judge_claim
     from lossheads.claims.reading import find_claim, readable_claims
@@ -155,8 +162,10 @@ def _parser() -> Parser:
     """Flags and positionals of `lossheads claim list | run`."""
     parser = Parser(prog="lossheads claim", description="Claims and their verdicts.")
     parser.set_defaults(claims=None)
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|run")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|run|new")
     listed = verbs.add_parser("list", help="list the claims and their sources")
+    new = verbs.add_parser("new", help="write a claim file to start from")
+    new.add_argument("file", help="the file (.yaml); it must not exist")
     run = verbs.add_parser("run", help="train what is missing, print the verdict")
     run.add_argument("name", help="a claim's name, a claim file (.yaml), or all")
     run.add_argument("settings", nargs="*", help=f"{', '.join(ALLOWED)}, as KEY=VALUE")

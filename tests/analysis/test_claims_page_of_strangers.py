@@ -1,8 +1,12 @@
 """Verdicts that strangers wrote, that are torn, or that are of another version."""
 
+import re
+
 import pytest
 
 from lossheads.claims.render.html import write_claims_page
+from lossheads.claims.render.markdown import to_markdown
+from lossheads.claims.verdict_file import load_verdict
 from lossheads.errors import UserError
 
 from .pages import ARM, CHECK, REFERENCE, VERDICTS, folder_with, section, shown, words
@@ -204,3 +208,39 @@ def test_a_page_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="the report cannot be written at"):
         write_claims_page(REFERENCE, tmp_path / "file" / "report.html")
+
+
+EVIL = "<script>x</script> | a ` b ![p](http://e.org/x.png) [l][r] *s*\n# head\n- item"
+
+
+def in_markdown(value, key=""):
+    if isinstance(value, str):
+        return value if key in OURS else value + EVIL
+    if isinstance(value, dict):
+        named = key in ("hypotheses", "checks", "arms", "models")
+        return {f"{k}{EVIL}" if named else k: in_markdown(v, k) for k, v in value.items()}
+    return [in_markdown(entry) for entry in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("data", VERDICTS, ids=lambda data: data["slug"])
+def test_what_a_stranger_writes_is_only_text_in_markdown(data, tmp_path):
+    folder_with(tmp_path, in_markdown(data))
+    written = to_markdown(load_verdict(tmp_path / "some-claim" / "verdict.json"))
+    whole, plain = unfenced(written), unfenced(to_markdown(data))
+    text = re.sub(r"(`+).*?(?<!`)\1(?!`)", "CODE", whole)
+    assert "script" in text
+    assert not re.search(r"(?<!\\)<script|(?<!\\)\]\(http|(?<!\\)\]\[|(?<!\\)\*s", text)
+    for mark in ("#", "- item", "|"):
+        assert whole.count(f"\n{mark}") == plain.count(f"\n{mark}")
+    assert bars(whole) == bars(plain)
+
+
+def unfenced(page):
+    """The page without its block of commands."""
+    return re.sub(r"\n(`{3,})\n.*?\n\1", "", page, flags=re.DOTALL)
+
+
+def bars(page):
+    """The number of column borders in each row of each table."""
+    rows = [line for line in page.split("\n") if line.startswith("|")]
+    return [len(re.findall(r"(?<!\\)\|", row)) for row in rows]

@@ -104,7 +104,7 @@ def test_the_headline_counts_the_words(page):
 
 
 def test_the_evidence_is_what_the_verdict_rests_on():
-    at = {"mean": 0.5, "low": 0.4, "high": 0.6, "level": 0.95, "n": 5}
+    at = {"mean": 0.5, "low": 0.4, "high": 0.6, "level": 0.95, "deviation": 0.1, "n": 5}
     words_of = {"one": "holds", "two": "fails", "three": "undecided"}
     hypotheses = {
         name: {"conclusion": word, "condition": f"{name} > 0", "interval": at}

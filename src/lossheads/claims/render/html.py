@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lossheads.analysis.forest import Bar, Scale, strip
-from lossheads.analysis.format import RecordedInterval
 from lossheads.analysis.html import render, write_html
+from lossheads.analysis.statistics import Interval
 from lossheads.claims.render.section import Section, sections_of
 from lossheads.claims.verdict_file import VerdictFolder, read_verdicts
 
@@ -106,7 +106,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 def _example() -> Any:
     """A strip that explains the strips; its numbers belong to no claim and are not shown."""
-    plain, tested = RecordedInterval(0.6, 0.4, 0.8), RecordedInterval(0.6, 0.3, 0.9)
+    plain, tested = (Interval(0.6, *ends, 0.95, 0.1, 3) for ends in ((0.4, 0.8), (0.3, 0.9)))
     alt = (
         "An example: a shaded region to the right of a dashed border; in it a dot on a thick line, "
         "continued by a thin line with caps; far left a solid line at zero"

@@ -80,8 +80,8 @@ def _forest(key: Sequence[str], group: Mapping[str, Data]) -> Forest:
         )
         for name, found in group.items()
     )
-    seeds = sorted({bar.plain.n for bar in bars.values() if bar.plain.n is not None})
-    n = f", n = {' or '.join(map(str, seeds))} seeds" if seeds else ""
+    seeds = sorted({bar.plain.n for bar in bars.values()})
+    n = f", n = {' or '.join(map(str, seeds))} seeds"
     paired = ", paired by seed" if unit == "Difference" else ""
     between = "in" if len(metrics) == 1 else "between"
     title = f"{unit} {'of' if unit == 'Mean' else between} {' and '.join(metrics)}{paired}{n}"
@@ -134,16 +134,14 @@ def _finding_row(name: str, found: Data) -> tuple[Cell, ...]:
             found["conclusion"], f"{count_of(more, 'more seed')} would decide" if more else ""
         ),
         _sign_flip_cell(found["sign_flip_test"], tested.level, plain.n),
-        number_cell("–" if plain.n is None else str(plain.n)),
+        number_cell(str(plain.n)),
     )
 
 
-def _sign_flip_cell(test: Data, level: float, n: int | None) -> Cell:
+def _sign_flip_cell(test: Data, level: float, n: int) -> Cell:
     conclusion = test["conclusion"]
     smallest = nan_if_null(test["smallest_p"])
-    return text_cell(
-        sign_flip_text(conclusion, smallest, level, n or 0), f"p = {number(test['p'])}"
-    )
+    return text_cell(sign_flip_text(conclusion, smallest, level, n), f"p = {number(test['p'])}")
 
 
 def checks_table(checks: Mapping[str, Data]) -> PageTable | None:

@@ -59,11 +59,50 @@ def section(page, slug):
     return words(page.below[f"claim-{slug}"])
 
 
+CHECK = {
+    "conclusion": "fails",
+    "reading": None,
+    "says": "",
+    "compute": "sigmoid",
+    "of": [0],
+    "relation": "equals",
+    "stated": 1.0,
+    "tolerance": 0.0,
+    "computed": 0.5,
+}
+SMALL = {
+    "schema_version": 1,
+    "slug": "some-claim",
+    "verdict": "refuted",
+    "why": "c fails",
+    **dict.fromkeys(("says", "statement", "explanation", "would_change"), ""),
+    "source": {"document": "", "framework": ""},
+    "protocol": None,
+    "protocol_says": "",
+    "alpha": 0.05,
+    "further_seeds": None,
+    **{key: {} for key in ("hypotheses", "models", "arms", "environment")},
+    **dict.fromkeys(("redrawn", "seeds", "looks", "table", "failed", "notes", "commands"), ()),
+    "environments": (),
+    "seconds": 1.0,
+}
+ARM = {"overrides": {}, "gradient_norm": None, "gradient_ratio": None, "chosen": {}, "curves": {}}
+
+
+def small(data):
+    """The smallest whole verdict with `data` in it; its rule gives the verdict of `data`."""
+    checks = {} if data.get("hypotheses") else {"c": CHECK}
+    if checks and data.get("verdict") == "reproduced":
+        checks = {"c": CHECK | {"conclusion": "holds"}}
+    rule = {"reproduced": list(data.get("hypotheses") or checks)}
+    return SMALL | {"checks": checks, "rule": rule} | data
+
+
 def folder_with(tmp_path, data, slug="some-claim", pictures=()):
     folder = tmp_path / slug
     folder.mkdir(parents=True)
-    # Text is written as it is; data are a verdict of the version that is read.
-    text = data if isinstance(data, str) else json.dumps({"schema_version": 1} | data)
+    # Text is written as it is; data are completed to a whole verdict.
+    text = data if isinstance(data, str) else json.dumps(small(data))
     (folder / "verdict.json").write_text(text, encoding="utf-8")
     for name, content in dict(pictures).items():
         (folder / name).write_bytes(content)

@@ -104,18 +104,23 @@ def test_the_headline_counts_the_words(page):
 
 
 def test_the_evidence_is_what_the_verdict_rests_on():
-    at = {"mean": 0.5, "low": 0.4, "high": 0.6, "level": 0.95, "n": 5}
+    at = {"mean": 0.5, "low": 0.4, "high": 0.6, "level": 0.95, "deviation": 0.1, "n": 5}
     words_of = {"one": "holds", "two": "fails", "three": "undecided"}
     hypotheses = {
         name: {"conclusion": word, "condition": f"{name} > 0", "interval": at}
         for name, word in words_of.items()
     }
-    data = {"hypotheses": hypotheses, "rule": {"reproduced": ["one", "two", "three"]}}
+    data = {"checks": {}, "hypotheses": hypotheses, "rule": {"reproduced": ["one", "two", "three"]}}
     for verdict, name in (("reproduced", "one"), ("refuted", "two"), ("undecided", "three")):
         said = f"{name} > 0: 0.5000 [0.4000, 0.6000], n = 5 seeds, {words_of[name]}"
         assert decisive_evidence(data | {"verdict": verdict}) == said
     checks = {"a": {"conclusion": "holds"}, "b": {"conclusion": "fails"}}
-    only_checks = {"verdict": "refuted", "checks": checks, "rule": {"reproduced": ["a", "b"]}}
+    only_checks = {
+        "verdict": "refuted",
+        "hypotheses": {},
+        "checks": checks,
+        "rule": {"reproduced": ["a", "b"]},
+    }
     assert decisive_evidence(only_checks) == "1 of 2 computed numbers are as stated"
 
 
@@ -189,6 +194,6 @@ def test_the_command_writes_the_page_and_needs_no_torch(tmp_path):
 
 
 def test_the_command_looks_below_the_outputs(tmp_path):
-    folder_with(tmp_path / "claims", {"schema_version": 1, "verdict": "refuted"})
+    folder_with(tmp_path / "claims", {"verdict": "refuted"})
     assert report_command([str(tmp_path), "--claims"]) == 0
     assert (tmp_path / "claims" / "report.html").is_file()

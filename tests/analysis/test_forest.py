@@ -6,15 +6,15 @@ import re
 import pytest
 
 from lossheads.analysis.forest import Bar, Scale, axis, scale_for, strip
-from lossheads.analysis.format import RecordedInterval
+from lossheads.analysis.statistics import Interval
 
 INF = math.inf
 
 
 def bar(mean=5.0, plain=(4.0, 6.0), tested=(3.0, 7.0), region=(2.0, INF), alt="a picture"):
     return Bar(
-        RecordedInterval(mean, *plain, 0.95, 5),
-        RecordedInterval(mean, *tested, 0.99, 5),
+        Interval(mean, *plain, 0.95, 0.1, 5),
+        Interval(mean, *tested, 0.99, 0.1, 5),
         *region,
         alt,
     )

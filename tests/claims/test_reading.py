@@ -89,6 +89,15 @@ MALFORMED = [
     ("says: A is better than B.", "says: [a]", r"line 2, says: expected text, got a list"),
     ("date: 2019-11", "dated: 2019-11", r"line 1, source\.dated: .*did you mean date"),
     ("seeds: 4", "seeds: 1", r"line 11, seeds: must be an integer of at least 2, got '1'"),
+    ("seeds: 4", "seeds: 100000000", r"line 11, seeds: .* at most 1000, got '100000000'"),
+    ("margin: 0.01", "margin: 1e300", r"better\.margin: must be at most 1e\+15"),
+    ("margin: 0.01", "margin: " + "9" * 5000, r"better\.margin: "),
+    ("[a, b]", "[" + "a, " * 1001 + "b]", r"better\.arms: must have at most 1000 entries"),
+    ("says: A is better than B.", "sys: A\nsay: B", r"'sys' \(line 2\), 'say' \(line 3\) .*says"),
+    ("says: A is", "sys: A is", r"'sys' is not a key here.*; says missing"),
+    ("protocol: same_rate\nseeds: 4\n", "", r"protocol and seeds missing"),
+    ("{reproduced: [better]}", "[" * 30 + "]" * 30, r"line 14: .*at most 20 levels"),
+    (CLAIM, "#" * 300_000, r"at most 256,000 bytes"),
     ("seeds: 4", "seeds: four", r"line 11, seeds: must be an integer"),
     ("seeds: 4", "seeds: true", r"line 11, seeds: must be an integer"),
     ("same_rate", "same_rates", r"line 10, protocol: got 'same_rates'; did you mean same_rate"),
@@ -195,7 +204,7 @@ HOSTILE = [
     ("sigmoid_bce", "[[os]]", "expected a single value"),
     ("{head: sigmoid_bce}", "&anchor {head: x}\n  c: *anchor", "aliases .* not allowed"),
     ("{head: sigmoid_bce}", "{<<: {head: x}}", "not a configuration key|is not a key"),
-    ("{head: sigmoid_bce}", "[" * 3000 + "]" * 3000, "not YAML"),
+    ("{head: sigmoid_bce}", "[" * 3000 + "]" * 3000, "at most 20 levels"),
 ]
 
 

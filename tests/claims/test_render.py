@@ -157,10 +157,13 @@ def test_a_page_is_whole_or_absent(verdict, tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
-def reference(tmp_path, verdict, version=SCHEMA_VERSION):
+def reference(tmp_path, word, version=SCHEMA_VERSION):
     folder = tmp_path / "reference" / "a-claim"
-    folder.mkdir(parents=True)
-    data = {"verdict": verdict} | ({} if version is None else {"schema_version": version})
+    write_verdict(run_claim(claim(tmp_path), compose, Engine(scored)), folder)
+    data = json.loads((folder / "verdict.json").read_text()) | {"verdict": word}
+    data["schema_version"] = version
+    conclusions = {"reproduced": "holds", "refuted": "fails", "undecided": "undecided"}
+    data["hypotheses"]["better"]["conclusion"] = conclusions[word]
     (folder / "verdict.json").write_text(json.dumps(data))
     return folder.parent
 

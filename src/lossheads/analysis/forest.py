@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lossheads.analysis.format import RecordedInterval
+from lossheads.analysis.statistics import Interval
 
 HEIGHT = 36
 _MIDDLE = HEIGHT / 2
@@ -30,8 +30,8 @@ class Bar:
         alt: The same as text, for those who do not see the picture.
     """
 
-    plain: RecordedInterval
-    tested: RecordedInterval
+    plain: Interval
+    tested: Interval
     low: float
     high: float
     alt: str

@@ -6,37 +6,21 @@ is infinite (one seed has no interval), and a missing mean is undefined.
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-
-@dataclass(frozen=True)
-class RecordedInterval:
-    """An interval of verdict.json: a mean with the two ends of its interval.
-
-    Attributes:
-        level: Confidence, 0.95 unless corrected; NaN where it was not recorded.
-        n: Seeds; None where it was not recorded.
-    """
-
-    mean: float
-    low: float
-    high: float
-    level: float = math.nan
-    n: int | None = None
+from lossheads.analysis.statistics import Interval
 
 
-def recorded_interval(data: Mapping[str, Any] | None) -> RecordedInterval:
-    """An interval of verdict.json; undefined throughout where there is none."""
-    if not data:
-        return RecordedInterval(math.nan, -math.inf, math.inf)
-    low, high = data.get("low"), data.get("high")
-    return RecordedInterval(
-        mean=nan_if_null(data.get("mean")),
+def recorded_interval(data: Mapping[str, Any]) -> Interval:
+    """An interval of verdict.json."""
+    low, high = data["low"], data["high"]
+    return Interval(
+        mean=nan_if_null(data["mean"]),
         low=-math.inf if low is None else float(low),
         high=math.inf if high is None else float(high),
-        level=nan_if_null(data.get("level")),
-        n=data.get("n"),
+        level=float(data["level"]),
+        deviation=nan_if_null(data["deviation"]),
+        n=int(data["n"]),
     )
 
 
@@ -55,19 +39,19 @@ def number(value: float | None) -> str:
     return f"{known:.3e}" if math.isfinite(known) else "∞" if known > 0 else "-∞"
 
 
-def ends_text(interval: RecordedInterval) -> str:
+def ends_text(interval: Interval) -> str:
     """[0.8790, 0.8812]"""
     return f"[{number(interval.low)}, {number(interval.high)}]"
 
 
-def interval_text(interval: RecordedInterval) -> str:
+def interval_text(interval: Interval) -> str:
     """0.8801 [0.8790, 0.8812]"""
     return f"{number(interval.mean)} {ends_text(interval)}"
 
 
 def percent(level: float) -> str:
     """A confidence level: 0.9875 -> 98.8 %."""
-    return "unknown level" if math.isnan(level) else f"{100 * level:.3g} %"
+    return f"{100 * level:.3g} %"
 
 
 def count_of(n: int, one: str, several: str = "") -> str:
@@ -80,7 +64,7 @@ def sign_flip_text(conclusion: str, smallest_p: float, level: float, n: int) -> 
     return f"{count_of(n, 'pair')} cannot decide" if smallest_p > 1 - level else conclusion
 
 
-def levels(intervals: Iterable[RecordedInterval]) -> str:
+def levels(intervals: Iterable[Interval]) -> str:
     """The confidence level of the intervals; several where they differ."""
     return " or ".join(dict.fromkeys(percent(interval.level) for interval in intervals))
 

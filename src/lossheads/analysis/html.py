@@ -9,11 +9,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from lossheads.analysis.page_tables import markdown_table
+from lossheads.analysis.page_tables import PageTable, markdown_code, markdown_table, markdown_text
 from lossheads.errors import UserError
 
 # A sign beside each verdict and conclusion, so that they differ in a grey print as well.
@@ -42,10 +43,12 @@ def picture(name: str, content: bytes, alt: str) -> Picture:
 
 
 def render(template: str, **parts: Any) -> str:
-    """The page; in HTML every value is escaped. A name that is missing is an error, not a gap."""
+    """The page; every value is escaped, as HTML or as Markdown. A missing name is an error."""
+    is_html = template.endswith(".html")
     environment = Environment(
         loader=PackageLoader("lossheads.analysis"),
-        autoescape=template.endswith(".html"),
+        autoescape=is_html,
+        finalize=None if is_html else _in_markdown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -54,10 +57,29 @@ def render(template: str, **parts: Any) -> str:
     environment.filters |= {
         "breakable": breakable,
         "humanize": humanize,
-        "markdown": markdown_table,
+        "address": lambda url: Markup(quote(url, safe=":/?#@!$&'()*+,;=%")),
+        "code": lambda text: Markup(markdown_code(text)),
+        "fenced": _fenced,
+        "markdown": _table,
     }
     environment.globals["signs"] = SIGNS
     return environment.get_template(template).render(**parts)
+
+
+def _in_markdown(value: object) -> str:
+    """What a filter wrote as Markdown stays; all else is text."""
+    return value if isinstance(value, Markup) else markdown_text(str(value))
+
+
+def _table(table: PageTable) -> Markup:
+    return Markup(markdown_table(table))
+
+
+def _fenced(text: str) -> Markup:
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return Markup(f"{fence}\n{text}\n{fence}")
 
 
 def breakable(text: str) -> Markup:

@@ -4,6 +4,7 @@ One table serves three views: the templates draw it in HTML, `markdown_table` in
 `rich_table` on a terminal.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -71,14 +72,40 @@ def _value_cell(value: Any) -> Cell:
 def markdown_table(table: PageTable) -> str:
     """The table in Markdown, its caption above it; conditions in a cell's further lines."""
     rows = [[_in_markdown(cell) for cell in row] for row in table.rows]
-    return f"{table.caption}\n\n{markdown_rows([list(table.head), *rows])}"
+    head = [_escaped(name) for name in table.head]
+    return f"{markdown_text(table.caption)}\n\n{markdown_rows([head, *rows])}"
+
+
+def markdown_text(text: str) -> str:
+    """Text that Markdown shows as it is: no table, code, HTML, link, image, heading or list."""
+    escaped = _escaped(text).replace("|", "\\|")
+    return re.sub(r"^([#>+=-]|\d+(?=[.)] ))", r"\\\1", escaped)
+
+
+def _escaped(text: str) -> str:
+    # Pipes apart: `markdown_rows` escapes those of tables, in code as well.
+    line = re.sub(r"[\\`*]", r"\\\g<0>", " ".join(str(text).split()))
+    line = re.sub(r"<(?=[A-Za-z/!?])", r"\\<", line)
+    return re.sub(r"\](?=[(\[:])", r"\\]", line)
+
+
+def markdown_code(text: str) -> str:
+    """Text as inline code, whatever backticks it holds."""
+    line = " ".join(str(text).split())
+    longest = max(map(len, re.findall("`+", line)), default=0)
+    if not longest:
+        return f"`{line}`"
+    fence = "`" * (longest + 1)
+    return f"{fence} {line} {fence}"
 
 
 def _in_markdown(cell: Cell) -> str:
     lines: Sequence[str] = cell.lines
     if cell.kind == "code":
-        lines = [line if line == "–" else f"`{line}`" for line in lines]
-    elif cell.kind == "conclusion":
+        lines = [line if line == "–" else markdown_code(line) for line in lines]
+    else:
+        lines = [_escaped(line) for line in lines]
+    if cell.kind == "conclusion":
         lines = [f"**{lines[0]}**", *lines[1:]]
     return (" " if cell.kind == "code" else "\n").join(lines) or "–"
 

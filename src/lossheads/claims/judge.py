@@ -21,7 +21,7 @@ from lossheads.analysis.statistics import (
     t_interval,
     two_sided_p,
 )
-from lossheads.claims.schema import Check, Claim, Hypothesis
+from lossheads.claims.schema import Check, Claim, Hypothesis, Word
 from lossheads.records import Result
 
 # arm and metric -> seed -> number on the test split; NaN where a run failed or it is undefined.
@@ -134,8 +134,8 @@ def _truncated(check: Check, computed: float) -> bool:
 
 
 def decide(
-    rule: Mapping[str, Sequence[str]], conclusions: Mapping[str, Conclusion]
-) -> tuple[str, str]:
+    rule: Mapping[Word, Sequence[str]], conclusions: Mapping[str, Conclusion]
+) -> tuple[Word, str]:
     """The verdict and the sentence that says why.
 
     The first verdict of the rule whose hypotheses all hold is given. If every verdict of the
@@ -202,12 +202,18 @@ class EnvironmentCount:
 
 @dataclass(frozen=True)
 class ArmMetric:
-    """One arm under one metric on the test split: interval over seeds, and the mean baseline."""
+    """One arm under one metric on the test split: interval over seeds, and the mean baseline.
+
+    Attributes:
+        values, baselines: One per seed; NaN where the run failed or the number is undefined.
+    """
 
     arm: str
     metric: str
     interval: Interval
     baseline: float
+    values: tuple[float, ...]
+    baselines: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -217,13 +223,15 @@ class ArmSummary:
     Attributes:
         gradient_norm: Mean norm of the loss gradient on the logits at the first step; NaN when
             not recorded.
-        gradient_ratio: The same relative to the first arm (of its case).
+        gradient_norms: The same at each seed.
+        gradient_ratio: The mean relative to the first arm (of its case).
         chosen: Under tuned_rate: value of the grid key, as text -> seeds that chose it.
         curves: Shown metric -> (epoch, mean over seeds on the validation split).
     """
 
     name: str
     gradient_norm: float
+    gradient_norms: tuple[float, ...]
     gradient_ratio: float
     chosen: Mapping[str, int]
     curves: Mapping[str, Sequence[tuple[float, float]]]
@@ -240,7 +248,7 @@ class Verdict:
     """
 
     claim: Claim
-    verdict: str
+    verdict: Word
     why: str
     findings: tuple[Finding, ...]
     checks: tuple[CheckRow, ...]

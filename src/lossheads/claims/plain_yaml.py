@@ -31,11 +31,15 @@ _PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool"
 # whoever runs the claim, values that hide no interpolation, quote or second override.
 _KEY = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]*([./][A-Za-z0-9_-]+)*")
+# What no honest claim reaches; more would only cost the reader time and memory.
+MAX_BYTES, MAX_DEPTH, MAX_ENTRIES, MAX_NUMBER = 256_000, 20, 1000, 1e15
 _RUNNER_KEYS = {"hydra", "defaults", *NOT_IN_KEY}
 
 
 class _NoAliases(yaml.SafeLoader):
     """Composes nodes only; an alias could make a small file endless."""
+
+    depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -44,7 +48,15 @@ class _NoAliases(yaml.SafeLoader):
                 problem="aliases (*name) are not allowed; write the value itself",
                 problem_mark=event.start_mark,
             )
-        return super().compose_node(parent, index)
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise yaml.MarkedYAMLError(
+                problem=f"must be nested at most {MAX_DEPTH} levels deep",
+                problem_mark=self.peek_event().start_mark,  # type: ignore[no-untyped-call]
+            )
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 @dataclass(frozen=True)
@@ -86,6 +98,7 @@ class Item:
         """Any keys, each a string that occurs once."""
         if not isinstance(self.node, yaml.MappingNode):
             self.refuse(f"expected a mapping (key: value), got {_shown(self.node)}")
+        self._refuse_many(len(self.node.value))
         found: dict[str, Item] = {}
         for key, value in self.node.value:
             line = key.start_mark.line + 1
@@ -109,18 +122,28 @@ class Item:
     ) -> "dict[str, Item]":
         """The keys that are allowed here, all of `required` among them."""
         found, allowed = self.mapping(), [*required, *optional]
-        for name, item in found.items():
-            if name not in allowed:
-                item.refuse(f"{name!r} is not a key here; {_suggestion(name, allowed)}")
+        unknown = [name for name in found if name not in allowed]
         missing = [name for name in required if name not in found]
+        also = f"; {' and '.join(missing)} missing" if missing else ""
+        if len(unknown) == 1:
+            name = unknown[0]
+            found[name].refuse(f"{name!r} is not a key here; {_suggestion(name, allowed)}{also}")
+        if unknown:
+            named = ", ".join(f"{name!r} (line {found[name].line})" for name in unknown)
+            self.refuse(f"{named} are not keys here{also}; allowed: {', '.join(allowed)}")
         if missing:
             self.refuse(f"{' and '.join(missing)} missing; allowed are {', '.join(allowed)}")
         return found
+
+    def _refuse_many(self, n: int) -> None:
+        if n > MAX_ENTRIES:
+            self.refuse(f"must have at most {MAX_ENTRIES} entries, got {n}")
 
     def items(self) -> "list[Item]":
         """A list's entries."""
         if not isinstance(self.node, yaml.SequenceNode):
             self.refuse(f"expected a list ([a, b]), got {_shown(self.node)}")
+        self._refuse_many(len(self.node.value))
         entries = [
             Item(self.file, f"{self.path}[{i}]", node, node.start_mark.line + 1)
             for i, node in enumerate(self.node.value)
@@ -156,11 +179,13 @@ class Item:
             self.refuse(f"expected a number, got {_shown(self.node)}")
         return float(value)
 
-    def integer(self, minimum: int) -> int:
-        """An integer of at least `minimum`."""
+    def integer(self, minimum: int, maximum: int) -> int:
+        """An integer from `minimum` to `maximum`."""
         value = self.scalar()
         if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
             self.refuse(f"must be an integer of at least {minimum}, got {_shown(self.node)}")
+        if value > maximum:
+            self.refuse(f"must be at most {maximum}, got {_shown(self.node)}")
         return value
 
     def flag(self) -> bool:
@@ -193,31 +218,45 @@ class Item:
                 continue
             if not math.isfinite(value):
                 self.refuse(f"must be a finite number, got {written}")
+            if abs(value) > MAX_NUMBER:
+                self.refuse(f"must be at most {MAX_NUMBER:g} in size, got {_shown(self.node)}")
             return value
         return written
 
 
-def read(path: Path) -> Item:
-    """The file's top item.
+def read_text(path: Path) -> str:
+    """The file's text.
 
     Raises:
-        UserError: When the file cannot be read, is not YAML, or holds aliases.
+        UserError: When the file cannot be read, or is larger than any claim.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:  # a device or a pipe may have no end
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise UserError(f"{path.name} must have at most {MAX_BYTES:,} bytes to be a claim file")
+        return content.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {reason(error)}") from error
+
+
+def parse(text: str, name: str) -> Item:
+    """The top item of a file of this name.
+
+    Raises:
+        UserError: When the text is not YAML, or holds aliases.
+    """
     try:
         node = yaml.compose(text, Loader=_NoAliases)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{path.name}{line}: {error.problem or 'not YAML'}") from error
+        raise UserError(f"{name}{line}: {error.problem or 'not YAML'}") from error
     except (yaml.YAMLError, RecursionError) as error:
-        raise UserError(f"{path.name}: not YAML ({type(error).__name__})") from error
+        raise UserError(f"{name}: not YAML ({type(error).__name__})") from error
     if node is None:
-        raise UserError(f"{path.name}, line 1: the file is empty")
-    top = Item(path.name, "", node, node.start_mark.line + 1)
+        raise UserError(f"{name}, line 1: the file is empty")
+    top = Item(name, "", node, node.start_mark.line + 1)
     if node.tag not in _PLAIN:
         top.refuse(f"the tag {_short(node.tag)} names a type; a claim file holds plain data")
     return top

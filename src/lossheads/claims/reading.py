@@ -1,12 +1,15 @@
 """Claim files: from YAML to a checked `Claim`, refused by file, line and key."""
 
+import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from lossheads.claims.plain_yaml import Item, read, read_overrides, read_value
+from lossheads.analysis.statistics import MAX_SEEDS
+from lossheads.claims import keys
+from lossheads.claims.plain_yaml import Item, parse, read_overrides, read_text, read_value
 from lossheads.claims.schema import (
     DATA_SEED,
     Arm,
@@ -16,28 +19,12 @@ from lossheads.claims.schema import (
     Relation,
     Source,
     Value,
+    Word,
 )
 from lossheads.errors import UserError, near_matches
 
-PROTOCOLS = ("same_rate", "tuned_rate")
-VERDICTS = ("reproduced", "metric_artefact", "refuted")
-DATA = ("one_draw", "per_seed")
-MAX_WORDS = 25
-
-_TOP = ("source", "says", "statement", "verdict", "explanation", "would_change")
-_ARM_KEYS = (
-    "arms",
-    "hypotheses",
-    "protocol",
-    "seeds",
-    "shared",
-    "cases",
-    "grid",
-    "choose_by",
-    "match_first_step",
-    "show",
-    "data",
-)
+# What a claim without arms cannot have.
+_ARM_KEYS = tuple(name for name in keys.CLAIM.optional if name != "checks")
 
 
 def load_claim(path: Path) -> Claim:
@@ -51,8 +38,9 @@ def load_claim(path: Path) -> Claim:
             f"{path.name} is not a name for a claim file; names have lower-case letters, digits, - "
             f"and _ only"
         )
-    top = read(path)
-    fields = top.fields(_TOP, (*_ARM_KEYS, "checks"))
+    text = read_text(path)
+    top = parse(text, path.name)
+    fields = top.fields(keys.CLAIM.required, keys.CLAIM.optional)
     if "arms" not in fields and "checks" not in fields:
         top.refuse("a claim needs arms with hypotheses, or checks, or both")
     parts = _arms_and_hypotheses(top, fields)
@@ -73,14 +61,32 @@ def load_claim(path: Path) -> Claim:
         would_change=fields["would_change"].text(),
         verdict=_rule(fields["verdict"], names),
         checks=checks,
+        sha256=hashlib.sha256(text.encode()).hexdigest(),
         **parts,
     )
 
 
 def list_claims(folder: Path) -> list[Claim]:
-    """Every claim file of a folder, by name."""
-    paths = sorted(folder.glob("*.yaml"), key=lambda path: path.stem)
-    return [load_claim(path) for path in paths]
+    """Every claim file of a folder, by name.
+
+    Raises:
+        UserError: At the first file that is no claim.
+    """
+    claims, troubles = readable_claims(folder)
+    if troubles:
+        raise UserError(troubles[0])
+    return claims
+
+
+def readable_claims(folder: Path) -> tuple[list[Claim], list[str]]:
+    """The claims of a folder, by name, and a sentence about each file that is none."""
+    claims, troubles = [], []
+    for path in sorted(folder.glob("*.yaml"), key=lambda path: path.stem):
+        try:
+            claims.append(load_claim(path))
+        except UserError as error:
+            troubles.append(str(error))
+    return claims, troubles
 
 
 def find_claim(name: str, folder: Path) -> Claim:
@@ -99,14 +105,14 @@ def find_claim(name: str, folder: Path) -> Claim:
 
 
 def _source(item: Item) -> Source:
-    fields = item.fields(("document", "framework"), ("url", "date"))
+    fields = item.fields(keys.SOURCE.required, keys.SOURCE.optional)
     return Source(**{name: field.text() for name, field in fields.items()})
 
 
 def _paraphrase(item: Item) -> str:
     text = item.text()
-    if (n := len(text.split())) > MAX_WORDS:
-        item.refuse(f"must have at most {MAX_WORDS} words, got {n}")
+    if (n := len(text.split())) > keys.MAX_WORDS:
+        item.refuse(f"must have at most {keys.MAX_WORDS} words, got {n}")
     return text
 
 
@@ -116,9 +122,9 @@ def _arms_and_hypotheses(top: Item, fields: Mapping[str, Item]) -> dict[str, Any
         for name in given:
             fields[name].refuse("this key needs `arms`; a claim without arms has `checks` only")
         return {"arms": {}}
-    for name in ("hypotheses", "protocol", "seeds"):
-        if name not in fields:
-            top.refuse(f"{name} missing: arms need hypotheses, a protocol and seeds")
+    missing = [name for name in ("hypotheses", "protocol", "seeds") if name not in fields]
+    if missing:
+        top.refuse(f"{' and '.join(missing)} missing: arms need hypotheses, a protocol and seeds")
     arms = _arms(fields)
     hypotheses = read_hypotheses(fields["hypotheses"], arms)
     show = tuple(item.text() for item in fields["show"].items()) if "show" in fields else ()
@@ -132,11 +138,11 @@ def _arms_and_hypotheses(top: Item, fields: Mapping[str, Item]) -> dict[str, Any
 
 
 def _seeds(item: Item) -> int | Literal["auto"]:
-    return "auto" if item.scalar() == "auto" else item.integer(minimum=2)
+    return "auto" if item.scalar() == "auto" else item.integer(2, MAX_SEEDS)
 
 
 def _protocol(fields: Mapping[str, Item]) -> dict[str, Any]:
-    protocol = fields["protocol"].one_of(PROTOCOLS)
+    protocol = fields["protocol"].one_of(keys.PROTOCOLS)
     if protocol == "same_rate":
         for name in ("grid", "choose_by"):
             if name in fields:
@@ -189,7 +195,7 @@ def _arms(fields: Mapping[str, Item]) -> dict[str, Arm]:
 def _redrawn(item: Item, cases: Collection[str]) -> Collection[str]:
     """The cases in which each seed draws its own data; "" for a claim without cases."""
     if not item.is_mapping:
-        return (cases or ("",)) if item.one_of(DATA) == "per_seed" else ()
+        return (cases or ("",)) if item.one_of(keys.DATA) == "per_seed" else ()
     named_cases = item.fields(("per_seed",))["per_seed"].items()
     if not cases or not named_cases:
         item.refuse(f"a list names cases, and this claim has {len(cases)}; write data: per_seed")
@@ -203,13 +209,13 @@ def _join(onto: dict[str, Value], more: Mapping[str, Value], item: Item, rule: s
         onto[key] = value
 
 
-def _rule(item: Item, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    rule = {}
+def _rule(item: Item, names: Sequence[str]) -> dict[Word, tuple[str, ...]]:
+    rule: dict[Word, tuple[str, ...]] = {}
     for verdict, entry in item.mapping().items():
-        if verdict not in VERDICTS:
+        if verdict not in keys.VERDICTS:
             entry.refuse(
                 f"{verdict!r} is not a verdict that a rule can give; "
-                f"{near_matches(verdict, VERDICTS)} (undecided needs no rule)"
+                f"{near_matches(verdict, keys.VERDICTS)} (undecided needs no rule)"
             )
         wanted: list[str] = []
         for needed in entry.items():
@@ -222,13 +228,12 @@ def _rule(item: Item, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
             wanted += meant
         if not wanted:
             entry.refuse("a verdict rests on at least one hypothesis or check")
-        rule[verdict] = tuple(wanted)
+        rule[cast(Word, verdict)] = tuple(wanted)
     if not rule:
-        item.refuse(f"state at least one of {', '.join(VERDICTS)}")
+        item.refuse(f"state at least one of {', '.join(keys.VERDICTS)}")
     return rule
 
 
-RELATIONS = ("greater", "less", "equivalent", "equals")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
@@ -250,9 +255,7 @@ def read_hypotheses(item: Item, arms: Mapping[str, Arm]) -> tuple[Hypothesis, ..
     cases = list(dict.fromkeys(arm.case for arm in arms.values()))
     found = []
     for name, entry in named(item).items():
-        fields = entry.fields(
-            ("metric", "arms", "relation"), ("margin", "value", "tolerance", "cases", "says")
-        )
+        fields = entry.fields(keys.HYPOTHESIS.required, keys.HYPOTHESIS.optional)
         sides = [side.text() for side in fields["arms"].items()]
         if len(sides) not in (1, 2, 4):
             fields["arms"].refuse("name one arm, two (a - b) or four ((a - b) - (c - d))")
@@ -284,7 +287,7 @@ def _hypothesis(
         fields["arms"].refuse(
             "the same arm under the same metric is listed twice; the difference would be 0"
         )
-    relation = fields["relation"].one_of(RELATIONS)
+    relation = fields["relation"].one_of(keys.RELATIONS)
     value, margin = _numbers(fields, relation, len(sides))
     says = fields["says"].text() if "says" in fields else ""
     relation = cast(Relation, relation)
@@ -329,7 +332,7 @@ def read_checks(item: Item) -> tuple[Check, ...]:
 
 
 def _check(name: str, entry: Item) -> Check:
-    fields = entry.fields(("compute",), ("of", "printed", "relation", "value", "tolerance", "says"))
+    fields = entry.fields(keys.CHECK.required, keys.CHECK.optional)
     of = tuple(read_value(value) for value in fields["of"].items()) if "of" in fields else ()
     says = fields["says"].text() if "says" in fields else ""
     compute = fields["compute"].text()
@@ -337,7 +340,7 @@ def _check(name: str, entry: Item) -> Check:
         return _printed_check(name, entry, fields, compute, of, says)
     if "relation" not in fields:
         entry.refuse("a check needs `printed`, or `relation` with its numbers")
-    relation = fields["relation"].one_of(("greater", "less", "equals"))
+    relation = fields["relation"].one_of(keys.CHECK_RELATIONS)
     wanted = ("value", "tolerance") if relation == "equals" else ("value",)
     for key in ("value", "tolerance"):
         if (key in wanted) != (key in fields):

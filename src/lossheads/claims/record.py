@@ -84,13 +84,16 @@ def cells(runs: ArmRuns, level: float = 0.95) -> tuple[ArmMetric, ...]:
     """The table: every arm under every metric of the claim that its runs have."""
     found = []
     for arm in runs.claim.arms if runs.seeds else ():
-        ended = _ended(runs.of(arm))
+        members = runs.of(arm)
+        ended = _ended(members)
         for metric in runs.claim.metrics:
             if not any(metric in run.test.metrics or metric in first_step(run) for run in ended):
                 continue
-            baselines = [run.test.baselines.get(metric, math.nan) for run in ended]
-            interval = t_interval(list(runs.numbers(arm, metric).values()), level)
-            found.append(ArmMetric(arm, metric, interval, math.fsum(baselines) / len(baselines)))
+            baselines = tuple(_baseline(run, metric) for run in members)
+            values = tuple(runs.numbers(arm, metric).values())
+            mean = _mean([_baseline(run, metric) for run in ended])
+            interval = t_interval(values, level)
+            found.append(ArmMetric(arm, metric, interval, mean, values, baselines))
     return tuple(found)
 
 
@@ -100,13 +103,15 @@ def arm_summaries(runs: ArmRuns) -> tuple[ArmSummary, ...]:
     first: dict[str, float] = {}
     for arm in runs.claim.arms.values() if runs.seeds else ():
         members = runs.of(arm.name)
-        norm = _mean([run.first_step.get("gradient_norm", math.nan) for run in members])
+        norms = tuple(run.first_step.get("gradient_norm", math.nan) for run in members)
+        norm = _mean(norms)
         base = first.setdefault(arm.case, norm)
         curves = {metric: _curve(members, metric) for metric in runs.claim.metrics}
         found.append(
             ArmSummary(
                 name=arm.name,
                 gradient_norm=norm,
+                gradient_norms=norms,
                 gradient_ratio=norm / base if base else math.nan,
                 chosen=_chosen(runs, arm.name),
                 curves={metric: curve for metric, curve in curves.items() if curve},
@@ -240,6 +245,10 @@ def _curve(runs: Sequence[Result], metric: str) -> list[tuple[float, float]]:
 
 def _ended(runs: Sequence[Result]) -> list[Result]:
     return [run for run in runs if run.status == "finished"]
+
+
+def _baseline(run: Result, metric: str) -> float:
+    return run.test.baselines.get(metric, math.nan) if run.status == "finished" else math.nan
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -9,13 +9,13 @@ import time
 from collections.abc import Sequence
 from typing import Literal
 
-from lossheads.analysis.statistics import Conclusion
+from lossheads.analysis.statistics import MAX_SEEDS, Conclusion
 from lossheads.claims import record
 from lossheads.claims.arm_runs import ArmRuns, Compose, Execute
 from lossheads.claims.checks.registry import refuse_unknown, run_checks
 from lossheads.claims.judge import CheckRow, Finding, Verdict, decide, judge
 from lossheads.claims.record import AllowArm, AllowMetric
-from lossheads.claims.schema import Claim
+from lossheads.claims.schema import Claim, Word
 from lossheads.errors import UserError
 
 ALPHA = 0.05
@@ -123,16 +123,17 @@ def _looks(claim: Claim, seeds: int | Literal["auto"] | None, max_seeds: int) ->
     n = claim.seeds if seeds is None else seeds
     if n == "auto":
         return (*(look for look in LOOKS if look < max_seeds), max(2, max_seeds))
-    if n < 2:
+    if not 2 <= n <= MAX_SEEDS:
         raise UserError(
-            f"claim {claim.slug} got seeds={n}; seeds must be at least 2 for an interval"
+            f"claim {claim.slug} got seeds={n}; seeds must be at least 2 for an interval, and at "
+            f"most {MAX_SEEDS}"
         )
     return (n,)
 
 
 def _decided(
     claim: Claim, checks: Sequence[CheckRow], findings: Sequence[Finding]
-) -> tuple[str, str]:
+) -> tuple[Word, str]:
     conclusions: dict[str, Conclusion] = {
         hypothesis.name: "undecided" for hypothesis in claim.hypotheses
     }

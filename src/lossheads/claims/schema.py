@@ -20,6 +20,7 @@ Overrides = Mapping[str, Value]
 DATA_SEED = "dataset.seed"
 
 Relation = Literal["greater", "less", "equivalent", "equals"]
+Word = Literal["reproduced", "metric_artefact", "refuted", "undecided"]
 
 
 def as_arguments(overrides: Mapping[str, object]) -> list[str]:
@@ -158,8 +159,9 @@ class Claim:
             long on the logits; the file's rate is then the first arm's.
         seeds: How many, 0 … seeds - 1; or `auto`, see `runner.run_claim`.
         show: Metrics of the printed table, beyond those of the hypotheses.
-        cli_name: How the command line names it: a path for a file of the user's, else the slug.
-        cli_flags: The `--config-dir` and `--trust` of the call, to repeat it.
+        sha256: Of the file's text, so that a verdict names exactly what was asked.
+        cli_name: How the command line names it: a path for a file of one's own, else the slug.
+        cli_flags: Flags of the command line that repeat it.
         verdict: In order: verdict -> names of hypotheses and checks that must all hold.
     """
 
@@ -169,7 +171,7 @@ class Claim:
     statement: str
     explanation: str
     would_change: str
-    verdict: Mapping[str, tuple[str, ...]]
+    verdict: Mapping[Word, tuple[str, ...]]
     arms: Mapping[str, Arm]
     hypotheses: tuple[Hypothesis, ...] = ()
     checks: tuple[Check, ...] = ()
@@ -179,6 +181,7 @@ class Claim:
     match_first_step: bool = False
     seeds: int | Literal["auto"] = 0
     show: tuple[str, ...] = ()
+    sha256: str = field(default="", compare=False)
     cli_name: str = field(default="", compare=False)
     cli_flags: tuple[str, ...] = field(default=(), compare=False)
 

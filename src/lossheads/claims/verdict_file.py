@@ -6,16 +6,26 @@ Every view of a verdict (`render`) is made from these data alone. A file of anot
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import join, quote
 from typing import Any
 
+from pydantic import ValidationError
+
 from lossheads.claims.judge import CheckRow, Finding, ModelTest, Verdict
 from lossheads.claims.schema import DATA_SEED, Claim, as_arguments
-from lossheads.errors import UserError
+from lossheads.claims.verdict_record import (
+    SCHEMA_VERSION,
+    ArmRecord,
+    CellRecord,
+    CheckRecord,
+    HypothesisRecord,
+    ModelTestRecord,
+    VerdictRecord,
+)
+from lossheads.errors import UserError, reason
 
-SCHEMA_VERSION = 1
 SAME, FAILED, CHANGED = 0, 1, 3
 
 # What a picture shows; a claim of many arms has one of each for every case, the case in its name.
@@ -24,86 +34,93 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def to_json(verdict: Verdict) -> dict[str, Any]:
-    """The verdict as JSON-ready data: the claim, every number, every conclusion."""
+    """The verdict as data, by the names and ranges of `VerdictRecord`."""
+    return _record(verdict).model_dump()
+
+
+def _record(verdict: Verdict) -> VerdictRecord:
     claim = verdict.claim
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "slug": claim.slug,
-        "verdict": verdict.verdict,
-        "why": verdict.why,
-        "says": claim.says,
-        "statement": claim.statement,
-        "explanation": claim.explanation,
-        "would_change": claim.would_change,
-        "source": asdict(claim.source),
-        "protocol": claim.protocol if claim.arms else None,
-        "protocol_says": _protocol_text(claim) if claim.arms else "",
-        "redrawn": [arm.name for arm in claim.arms.values() if arm.redrawn],
-        "seeds": list(verdict.seeds),
-        "alpha": verdict.alpha,
-        "looks": list(verdict.looks),
-        "further_seeds": verdict.further_seeds,
-        "rule": {name: list(needed) for name, needed in claim.verdict.items()},
-        "hypotheses": {f.hypothesis.name: _finding_data(f) for f in verdict.findings},
-        "models": {name: _model_data(test) for test in verdict.models for name in test.hypotheses},
-        "checks": {row.check.name: _check_data(row) for row in verdict.checks},
-        "table": [asdict(cell) for cell in verdict.cells],
-        "arms": {
-            arm.name: {"overrides": dict(claim.arms[arm.name].overrides)}
-            | {k: v for k, v in asdict(arm).items() if k != "name"}
+    return VerdictRecord(
+        schema_version=1,
+        slug=claim.slug,
+        claim_sha256=claim.sha256,
+        verdict=verdict.verdict,
+        why=verdict.why,
+        says=claim.says,
+        statement=claim.statement,
+        explanation=claim.explanation,
+        would_change=claim.would_change,
+        source=claim.source,
+        protocol=claim.protocol if claim.arms else None,
+        protocol_says=_protocol_text(claim) if claim.arms else "",
+        redrawn=tuple(arm.name for arm in claim.arms.values() if arm.redrawn),
+        seeds=verdict.seeds,
+        alpha=verdict.alpha,
+        looks=verdict.looks,
+        further_seeds=verdict.further_seeds,
+        rule=dict(claim.verdict),
+        hypotheses={f.hypothesis.name: _finding_record(f) for f in verdict.findings},
+        models={name: _model_record(test) for test in verdict.models for name in test.hypotheses},
+        checks={row.check.name: _check_record(row) for row in verdict.checks},
+        table=tuple(CellRecord(**vars(cell)) for cell in verdict.cells),
+        arms={
+            arm.name: ArmRecord(
+                overrides=dict(claim.arms[arm.name].overrides),
+                **{k: v for k, v in vars(arm).items() if k != "name"},
+            )
             for arm in verdict.arms
         },
-        "failed": list(verdict.failed),
-        "notes": list(verdict.notes),
-        "commands": _commands(claim),
-        "environment": dict(verdict.environment),
-        "environments": [asdict(environment) for environment in verdict.environments],
-        "seconds": round(verdict.seconds, 1),
-    }
+        failed=verdict.failed,
+        notes=verdict.notes,
+        commands=_commands(claim),
+        environment=dict(verdict.environment),
+        environments=verdict.environments,
+        seconds=round(verdict.seconds, 1),
+    )
 
 
-def _finding_data(finding: Finding) -> dict[str, Any]:
+def _finding_record(finding: Finding) -> HypothesisRecord:
     hypothesis = finding.hypothesis
-    return {
-        "conclusion": finding.conclusion,
-        "says": hypothesis.says,
-        "condition": hypothesis.condition,
-        "relation": hypothesis.relation,
-        "arms": list(hypothesis.arms),
-        "metrics": list(hypothesis.metrics),
-        "value": hypothesis.value,
-        "margin": hypothesis.margin,
-        "numbers": list(finding.numbers),
-        "interval": asdict(finding.interval),
-        "tested": asdict(finding.tested),
-        "p": finding.p,
-        "sign_flip_test": asdict(finding.sign_flips),
-        "more_seeds": finding.more_seeds,
-    }
+    return HypothesisRecord(
+        conclusion=finding.conclusion,
+        says=hypothesis.says,
+        condition=hypothesis.condition,
+        relation=hypothesis.relation,
+        arms=hypothesis.arms,
+        metrics=hypothesis.metrics,
+        value=hypothesis.value,
+        margin=hypothesis.margin,
+        numbers=finding.numbers,
+        interval=finding.interval,
+        tested=finding.tested,
+        p=finding.p,
+        sign_flip_test=finding.sign_flips,
+        more_seeds=finding.more_seeds,
+    )
 
 
-def _model_data(test: ModelTest) -> dict[str, Any]:
-    return {
-        "arms": list(test.arms),
-        "by_seed": [asdict(pair) for pair in test.by_seed],
-        "median_p": test.median_p,
-        "significant_seeds": test.significant_seeds,
-    }
+def _model_record(test: ModelTest) -> ModelTestRecord:
+    return ModelTestRecord(
+        arms=test.arms,
+        by_seed=test.by_seed,
+        median_p=test.median_p,
+        significant_seeds=test.significant_seeds,
+    )
 
 
-def _check_data(row: CheckRow) -> dict[str, Any]:
+def _check_record(row: CheckRow) -> CheckRecord:
     check = row.check
-    return {
-        "conclusion": row.conclusion,
-        "reading": row.reading,
-        "says": check.says,
-        "compute": check.compute,
-        "of": list(check.of),
-        "relation": check.relation,
-        "stated": check.printed if check.printed is not None else check.value,
-        "tolerance": check.tolerance,
-        "computed": row.computed,
-    }
+    return CheckRecord(
+        conclusion=row.conclusion,
+        reading=row.reading,
+        says=check.says,
+        compute=check.compute,
+        of=check.of,
+        relation=check.relation,
+        stated=check.printed if check.printed is not None else check.value,
+        tolerance=check.tolerance,
+        computed=row.computed,
+    )
 
 
 def _protocol_text(claim: Claim) -> str:
@@ -118,7 +135,7 @@ def _protocol_text(claim: Claim) -> str:
     return "All arms use the learning rate given; that is itself a choice, see the gradients."
 
 
-def _commands(claim: Claim) -> list[str]:
+def _commands(claim: Claim) -> tuple[str, ...]:
     """What repeats the claim, and one run of each of its first two arms."""
     flags = list(claim.cli_flags)
     again = join(["lossheads", "claim", "run", claim.cli_name or claim.slug, *flags])
@@ -128,7 +145,7 @@ def _commands(claim: Claim) -> list[str]:
         data_seed = [f"{DATA_SEED}=0"] if arm.redrawn else []
         arguments = [*as_arguments(arm.overrides), *grid, *data_seed, "seed=0"]
         lines.append(" ".join(["lossheads train", *map(quote, flags), *arguments]))
-    return lines
+    return tuple(lines)
 
 
 def exit_status(verdict: Verdict, reference: Path) -> int:
@@ -147,20 +164,21 @@ def exit_status(verdict: Verdict, reference: Path) -> int:
     path = reference / verdict.claim.slug / "verdict.json"
     if not path.is_file():
         return SAME
-    return SAME if load_verdict(path).get("verdict") == verdict.verdict else CHANGED
+    return SAME if load_verdict(path)["verdict"] == verdict.verdict else CHANGED
 
 
 def load_verdict(path: Path) -> dict[str, Any]:
-    """A verdict.json as `to_json` made it.
+    """A verdict.json as `to_json` made it, every field checked.
 
     Raises:
-        UserError: If it cannot be read, is no verdict, or has another schema version.
+        UserError: If it cannot be read, has another schema version, or a field that is missing,
+            unknown or out of range: one sentence names the file and the first such field.
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise UserError(
-            f"{path} cannot be read as a verdict: {error}; run its claim again"
+            f"{path} cannot be read as a verdict: {reason(error)}; run its claim again"
         ) from error
     if not isinstance(data, dict):
         raise UserError(f"{path} is not a verdict; run its claim again")
@@ -170,11 +188,24 @@ def load_verdict(path: Path) -> dict[str, Any]:
             f"{path} has {got}, this version of lossheads reads {SCHEMA_VERSION}; run its claim "
             f"again with lossheads claim run"
         )
-    return data
+    try:
+        return VerdictRecord.model_validate(data).model_dump()
+    except ValidationError as error:
+        raise UserError(f"{path} {_first_problem(error)}; run its claim again") from error
+
+
+def _first_problem(error: ValidationError) -> str:
+    """`is no whole verdict, hypotheses.better.p: …`, and how many problems there are beside it."""
+    first, *others = error.errors(include_url=False, include_input=False, include_context=False)
+    where = ".".join(map(str, first["loc"]))
+    rule = first["msg"].removeprefix("Value error, ")
+    text = f"is no whole verdict{f', {where}' if where else ''}: {rule[:1].lower()}{rule[1:]}"
+    more = f" (and {len(others)} more)" if others else ""
+    return " ".join(f"{text[:300]}{more}".split())
 
 
 @dataclass(frozen=True)
-class VerdictRecord:
+class VerdictFolder:
     """One folder's verdict as read back.
 
     Attributes:
@@ -190,7 +221,7 @@ class VerdictRecord:
     trouble: tuple[str, ...] = ()
 
 
-def read_verdicts(folder: Path) -> list[VerdictRecord]:
+def read_verdicts(folder: Path) -> list[VerdictFolder]:
     """Every verdict below `folder`, by name.
 
     Raises:
@@ -206,12 +237,12 @@ def read_verdicts(folder: Path) -> list[VerdictRecord]:
     return records
 
 
-def read_verdict(folder: Path) -> VerdictRecord:
+def read_verdict(folder: Path) -> VerdictFolder:
     """One folder; what is refused becomes a sentence instead of ending the whole report."""
     try:
         data = load_verdict(folder / "verdict.json")
     except UserError as error:
-        return VerdictRecord(
+        return VerdictFolder(
             folder.name, {}, trouble=(f"{str(error).removeprefix(f'{folder}/')}.",)
         )
     pictures, trouble = {}, []
@@ -221,7 +252,7 @@ def read_verdict(folder: Path) -> VerdictRecord:
             pictures[path.name] = content
         else:
             trouble.append(f"{path.name} is not a PNG picture and is left out.")
-    return VerdictRecord(folder.name, data, pictures, tuple(trouble))
+    return VerdictFolder(folder.name, data, pictures, tuple(trouble))
 
 
 def _pictures(folder: Path) -> list[Path]:

@@ -1,7 +1,8 @@
-"""lossheads claim list | run: the claims from the command line."""
+"""lossheads claim list | run | new: the claims from the command line."""
 
 import re
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -17,13 +18,20 @@ Seeds = int | Literal["auto"] | None
 
 
 def command(words: list[str], trust: Sequence[str] = ()) -> int:
-    """`lossheads claim list | run`; returns the exit status."""
+    """`lossheads claim list | run | new`; returns the exit status."""
     # Settings may stand anywhere between the flags; argparse needs its positionals in one piece.
     settings = [word for word in words if re.match(r"[\w.]+=", word)]
     given = _parser().parse_args([word for word in words if word not in settings])
 
+    if given.verb == "new":
+        from lossheads.claims.keys import write_template
+
+        write_template(Path(given.file))
+        sys.stdout.write(f"Written: {given.file}; run it with lossheads claim run {given.file}\n")
+        return 0
+
     from lossheads.api.running import judge_claim
-    from lossheads.claims.reading import find_claim, list_claims
+    from lossheads.claims.reading import find_claim, readable_claims
     from lossheads.claims.render.html import write_claims_page
     from lossheads.cli.console import wide_console
     from lossheads.runs.config import claim_folder, compose
@@ -32,22 +40,44 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
     if not folder.is_dir():
         raise UserError(f"claim finds no folder {folder}: name one that holds claim files")
     if given.verb == "list":
-        _list(list_claims(folder))
-        return 0
-    claims = list_claims(folder) if given.name == "all" else [find_claim(given.name, folder)]
+        claims, troubles = readable_claims(folder)
+        _list(claims)
+        return _skipped(troubles, 0)
+    if given.name == "all":
+        claims, troubles = readable_claims(folder)
+    else:
+        claims, troubles = [find_claim(given.name, folder)], []
     seeds, extra = _settings([*settings, *given.settings])
-    if not claims:
+    if not claims and not troubles:
         raise UserError(f"claim finds no claim file (*.yaml) in {folder}: name another folder")
     reference = Path(given.reference)
     outputs = Path(compose(extra)["output_dir"])
     folders = [Path(own) for own in given.config_dir]
-    statuses = []
+    statuses = [0]
     for claim in claims:
-        verdict = judge_claim(claim, seeds, extra, folders, trust)
+        try:
+            verdict = judge_claim(claim, seeds, extra, folders, trust)
+        except UserError as error:
+            if given.name != "all":
+                raise
+            troubles.append(f"claim {claim.slug}: {error}")
+            continue
         statuses.append(_show(verdict, outputs, reference, given.save))
-    report = write_claims_page(outputs / "claims")
-    wide_console().print(f"Report over all claims run so far: {report}")
-    return max(statuses, key=lambda status: (status == 1, status))
+    if len(statuses) > 1:
+        report = write_claims_page(outputs / "claims")
+        wide_console().print(f"Report over all claims run so far: {report}")
+    return _skipped(troubles, max(statuses, key=lambda status: (status == 1, status)))
+
+
+def _skipped(troubles: Sequence[str], status: int) -> int:
+    """Name and count the claims left out; returns 2 when there are any, else `status`."""
+    from lossheads.analysis.format import count_of
+
+    for trouble in troubles:
+        sys.stderr.write(f"lossheads: {trouble}\n")
+    if troubles:
+        sys.stderr.write(f"lossheads: {count_of(len(troubles), 'claim')} skipped\n")
+    return 2 if troubles else status
 
 
 def _show(verdict: "Verdict", outputs: Path, reference: Path, save: bool) -> int:
@@ -132,8 +162,10 @@ def _parser() -> Parser:
     """Flags and positionals of `lossheads claim list | run`."""
     parser = Parser(prog="lossheads claim", description="Claims and their verdicts.")
     parser.set_defaults(claims=None)
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|run")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|run|new")
     listed = verbs.add_parser("list", help="list the claims and their sources")
+    new = verbs.add_parser("new", help="write a claim file to start from")
+    new.add_argument("file", help="the file (.yaml); it must not exist")
     run = verbs.add_parser("run", help="train what is missing, print the verdict")
     run.add_argument("name", help="a claim's name, a claim file (.yaml), or all")
     run.add_argument("settings", nargs="*", help=f"{', '.join(ALLOWED)}, as KEY=VALUE")

@@ -24,6 +24,7 @@ lossheads compares loss heads: one backbone, every metric, paired seeds, a verdi
   lossheads train [KEY=VALUE ...]       train one run; -m sweeps (train may be left out)
   lossheads claim list                  list the claims and their sources
   lossheads claim run NAME|FILE|all     train what is missing, print the verdict
+  lossheads claim new FILE.yaml         write a claim file to start from
   lossheads heads [NAME ...]            what each head does, with a tiny worked example
   lossheads metrics [NAME ...]          what each metric measures, and for which outcomes
   lossheads board [OUTPUTS]             TensorBoard on 127.0.0.1

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from lossheads.analysis.forest import Bar, Scale, strip
-from lossheads.analysis.format import RecordedInterval
 from lossheads.analysis.html import render, write_html
+from lossheads.analysis.statistics import Interval
 from lossheads.claims.render.section import Section, sections_of
-from lossheads.claims.verdict_file import VerdictRecord, read_verdicts
+from lossheads.claims.verdict_file import VerdictFolder, read_verdicts
 
 PAGE = "report.html"
 _VERDICTS = ("reproduced", "metric_artefact", "refuted", "undecided", "unreadable")
@@ -35,7 +35,7 @@ def write_claims_page(folder: Path, page: Path | None = None) -> Path:
     return write_html(page or folder / PAGE, claims_page(read_verdicts(folder)))
 
 
-def claims_page(records: Sequence[VerdictRecord]) -> str:
+def claims_page(records: Sequence[VerdictFolder]) -> str:
     """The page as text."""
     sections = sections_of(records)
     return render(
@@ -46,7 +46,7 @@ def claims_page(records: Sequence[VerdictRecord]) -> str:
     )
 
 
-def headline(records: Iterable[VerdictRecord], sections: Sequence[Section]) -> Headline:
+def headline(records: Iterable[VerdictFolder], sections: Sequence[Section]) -> Headline:
     """Counts by verdict, the time between the first and last runs, commits and versions."""
     counts = Counter(section.verdict for section in sections)
     verdicts = [*_VERDICTS, *sorted(set(counts) - set(_VERDICTS))]
@@ -64,9 +64,8 @@ def headline(records: Iterable[VerdictRecord], sections: Sequence[Section]) -> H
 
 def _environments(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The environments that a verdict records, one or several."""
-    further = data.get("environments")
-    found = [data.get("environment"), *(further if isinstance(further, list) else [])]
-    return [each for each in found if isinstance(each, Mapping) and each]
+    found = [data["environment"], *data["environments"]] if data else []
+    return [each for each in found if each]
 
 
 def _between(starts: Sequence[str]) -> str:
@@ -107,7 +106,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 def _example() -> Any:
     """A strip that explains the strips; its numbers belong to no claim and are not shown."""
-    plain, tested = RecordedInterval(0.6, 0.4, 0.8), RecordedInterval(0.6, 0.3, 0.9)
+    plain, tested = (Interval(0.6, *ends, 0.95, 0.1, 3) for ends in ((0.4, 0.8), (0.3, 0.9)))
     alt = (
         "An example: a shaded region to the right of a dashed border; in it a dot on a thick line, "
         "continued by a thin line with caps; far left a solid line at zero"

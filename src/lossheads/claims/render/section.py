@@ -29,7 +29,7 @@ from lossheads.claims.render.tables import (
     shared_by,
 )
 from lossheads.claims.schema import as_arguments
-from lossheads.claims.verdict_file import VerdictRecord
+from lossheads.claims.verdict_file import VerdictFolder
 
 MODELS_TITLE = "The same models, example by example"
 MODELS_TEXT = (
@@ -99,7 +99,7 @@ class Section:
     environment: str = ""
 
 
-def sections_of(records: Iterable[VerdictRecord]) -> list[Section]:
+def sections_of(records: Iterable[VerdictFolder]) -> list[Section]:
     """A section a folder, each with an anchor of its own."""
     found, used = [], set()
     for record in records:
@@ -111,12 +111,12 @@ def sections_of(records: Iterable[VerdictRecord]) -> list[Section]:
     return found
 
 
-def _section(record: VerdictRecord, anchor: str) -> Section:
+def _section(record: VerdictFolder, anchor: str) -> Section:
     unreadable = Section(record.slug, anchor, "unreadable", record.trouble)
     if not record.data:
         return unreadable
     try:
-        cells = record.data.get("table") or []
+        cells = record.data["table"]
         return replace(
             section_of({"slug": record.slug} | dict(record.data)),
             slug=record.slug,
@@ -135,43 +135,42 @@ def _section(record: VerdictRecord, anchor: str) -> Section:
 
 def section_of(data: Data) -> Section:
     """The section of one verdict, without pictures."""
-    hypotheses, checks = data.get("hypotheses") or {}, data.get("checks") or {}
-    arms, source = data.get("arms") or {}, data.get("source") or {}
-    shared, slug = shared_by(arms), data.get("slug") or ""
-    models = data.get("models")
+    hypotheses, checks = data["hypotheses"], data["checks"]
+    arms, source = data["arms"], data["source"]
+    shared = shared_by(arms)
     environments = table_from_records(
-        data.get("environments"), "One row per environment, most runs first."
+        data["environments"], "One row per environment, most runs first."
     )
     several = environments is not None and len(environments.rows) > 1
     return Section(
-        slug=slug,
+        slug=data["slug"],
         anchor="",
         verdict=data["verdict"],
         evidence=tuple(deciding(data)),
-        why=data.get("why") or "",
+        why=data["why"],
         further=_further(data),
-        says=data.get("says") or "",
-        statement=data.get("statement") or "",
+        says=data["says"],
+        statement=data["statement"],
         link=_link(source),
-        document=source.get("document") or "",
-        date=source.get("date") or "",
-        framework=source.get("framework") or "",
-        protocol=data.get("protocol") or "",
-        protocol_says=data.get("protocol_says") or "",
+        document=source["document"],
+        date=source["date"],
+        framework=source["framework"],
+        protocol=data["protocol"] or "",
+        protocol_says=data["protocol_says"],
         shared=tuple(as_arguments(shared)),
         seeds=_seeds(data),
         covers=coverage_text(data),
         arms=arms_table(arms, shared),
-        notes=tuple(data.get("notes") or ()),
-        failed=tuple(data.get("failed") or ()),
-        rule=_rule(data.get("rule") or {}, {**checks, **hypotheses}),
+        notes=tuple(data["notes"]),
+        failed=tuple(data["failed"]),
+        rule=_rule(data["rule"], {**checks, **hypotheses}),
         forests=tuple(forests(hypotheses)),
         hypotheses=_descriptions(hypotheses),
         method=_method(data) if hypotheses else "",
-        findings=findings_table(hypotheses, data.get("alpha")),
+        findings=findings_table(hypotheses, data["alpha"]),
         checks=checks_table(checks),
-        cells=scores_table(data.get("table") or []),
-        models=models_table(models if isinstance(models, Mapping) else {}),
+        cells=scores_table(data["table"]),
+        models=models_table(data["models"]),
         environments=environments,
         environments_says=(
             f"The runs were made in {len(environments.rows)} environments: a difference between "
@@ -179,20 +178,20 @@ def section_of(data: Data) -> Section:
             if environments is not None and several
             else ""
         ),
-        explanation=data.get("explanation") or "",
-        would_change=data.get("would_change") or "",
-        commands=tuple(data.get("commands") or (f"lossheads claim run {slug}",)),
-        environment=environment_text(data.get("environment") or {}),
+        explanation=data["explanation"],
+        would_change=data["would_change"],
+        commands=tuple(data["commands"]),
+        environment=environment_text(data["environment"]),
     )
 
 
 def deciding(data: Data) -> list[str]:
     """What decided, a line each: the hypotheses the verdict rests on, and how the checks went."""
-    rule, verdict = data.get("rule") or {}, data["verdict"]
+    rule, verdict = data["rule"], data["verdict"]
     named = rule.get(verdict) or dict.fromkeys(name for needed in rule.values() for name in needed)
     # A refutation rests on what failed, an open verdict on what stayed open.
     sought = {"undecided": "undecided"}.get(verdict, "holds" if verdict in rule else "fails")
-    hypotheses, checks = data.get("hypotheses") or {}, data.get("checks") or {}
+    hypotheses, checks = data["hypotheses"], data["checks"]
     asked = [hypotheses[name] for name in named if name in hypotheses]
     lines = []
     for found in [f for f in asked if f["conclusion"] == sought] or asked[:1]:
@@ -213,9 +212,9 @@ def decisive_evidence(data: Data) -> str:
 
 def _further(data: Data) -> str:
     """What more seeds would do for an undecided verdict."""
-    if data["verdict"] != "undecided" or not data.get("hypotheses"):
+    if data["verdict"] != "undecided" or not data["hypotheses"]:
         return ""
-    more = data.get("further_seeds")
+    more = data["further_seeds"]
     if more is None:
         return "More seeds alone would not decide it in reasonable time."
     return (
@@ -227,18 +226,18 @@ def _further(data: Data) -> str:
 
 def _descriptions(hypotheses: Mapping[str, Data]) -> tuple[tuple[str, str], ...]:
     """What each hypothesis means, once for all cases it is asked of."""
-    texts = {name.split("/")[0]: found.get("says") or "" for name, found in hypotheses.items()}
+    texts = {name.split("/")[0]: found["says"] for name, found in hypotheses.items()}
     return tuple((name, text) for name, text in texts.items() if text)
 
 
 def _method(data: Data) -> str:
     """How conclusions follow from intervals, and what the seeds can decide."""
-    looks, alpha, n = data.get("looks") or [], data.get("alpha"), len(data.get("seeds") or [])
+    looks, alpha, n = data["looks"], data["alpha"], len(data["seeds"])
     text = (
         "The conclusion follows from the corrected interval: inside the region of the hypothesis "
         "holds, outside fails, across a border undecided."
     )
-    if len(looks) > 1 and alpha is not None:
+    if len(looks) > 1:
         text = (
             f"Seeds were added in looks fixed beforehand ({', '.join(map(str, looks))}) until the "
             f"verdict was decided. Each look is judged at {alpha:.3g}, 0.05 shared among them "
@@ -257,27 +256,26 @@ def _method(data: Data) -> str:
 
 def _rule(rule: Data, judged: Mapping[str, Data]) -> Any:
     """Verdict -> what it needs, each with its conclusion."""
-    none: Data = {"conclusion": "not recorded"}
     return tuple(
-        (verdict, tuple((name, judged.get(name, none)["conclusion"]) for name in needed))
+        (verdict, tuple((name, judged[name]["conclusion"]) for name in needed))
         for verdict, needed in rule.items()
     )
 
 
 def _seeds(data: Data) -> str:
-    seeds = data.get("seeds") or []
+    seeds = data["seeds"]
     return f"n = {len(seeds)} seeds ({', '.join(map(str, seeds))})" if seeds else ""
 
 
 def _link(source: Data) -> Link:
     """The address, if it is one of the web: the file could name any scheme."""
-    url = source.get("url") or ""
+    url = source["url"]
     try:
         parts = urlsplit(url)
     except ValueError:  # for example an unclosed bracket
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.netloc:
-        return Link(source.get("document") or url, "")
+        return Link(source["document"] or url, "")
     return Link(f"{parts.netloc}{parts.path}".rstrip("/"), url)
 
 
@@ -294,9 +292,9 @@ def _alt(name: str, cells: Iterable[Data]) -> str:
 
 
 def coverage_text(data: Data) -> str:
-    """What the intervals cover, where the verdict records which arms draw their data anew."""
-    redrawn = data.get("redrawn")
-    if redrawn is None or not data.get("arms"):
+    """What the intervals cover: whether the data are drawn anew at each seed."""
+    redrawn = data["redrawn"]
+    if not data["arms"]:
         return ""
     training = "training randomness (initialisation, batch order)"
     fixed = _cases([name for name in data["arms"] if name not in redrawn])

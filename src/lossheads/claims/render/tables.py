@@ -73,15 +73,15 @@ def _forest(key: Sequence[str], group: Mapping[str, Data]) -> Forest:
     rows = tuple(
         Row(
             name=name,
-            says=found.get("says") or "",
+            says=found["says"],
             condition=found["condition"],
             conclusion=found["conclusion"],
             picture=strip(bars[name], scale),
         )
         for name, found in group.items()
     )
-    seeds = sorted({bar.plain.n for bar in bars.values() if bar.plain.n is not None})
-    n = f", n = {' or '.join(map(str, seeds))} seeds" if seeds else ""
+    seeds = sorted({bar.plain.n for bar in bars.values()})
+    n = f", n = {' or '.join(map(str, seeds))} seeds"
     paired = ", paired by seed" if unit == "Difference" else ""
     between = "in" if len(metrics) == 1 else "between"
     title = f"{unit} {'of' if unit == 'Mean' else between} {' and '.join(metrics)}{paired}{n}"
@@ -89,7 +89,7 @@ def _forest(key: Sequence[str], group: Mapping[str, Data]) -> Forest:
 
 
 def _bar(name: str, found: Data) -> Bar:
-    plain, tested = recorded_interval(found["interval"]), recorded_interval(found.get("tested"))
+    plain, tested = recorded_interval(found["interval"]), recorded_interval(found["tested"])
     region = region_of(found["relation"], float(found["value"]), float(found["margin"]))
     alt = (
         f"{name}: mean {interval_text(plain)} at {percent(plain.level)}, corrected interval "
@@ -123,27 +123,25 @@ def findings_table(hypotheses: Mapping[str, Data], alpha: float | None) -> PageT
 
 
 def _finding_row(name: str, found: Data) -> tuple[Cell, ...]:
-    plain, tested = recorded_interval(found["interval"]), recorded_interval(found.get("tested"))
-    more = found.get("more_seeds")
+    plain, tested = recorded_interval(found["interval"]), recorded_interval(found["tested"])
+    more = found["more_seeds"]
     return (
         code_cell(name),
         text_cell(found["condition"]),
         number_cell(number(plain.mean), ends_text(plain)),
-        number_cell(ends_text(tested), f"at {percent(tested.level)}, p = {number(found.get('p'))}"),
+        number_cell(ends_text(tested), f"at {percent(tested.level)}, p = {number(found['p'])}"),
         conclusion_cell(
             found["conclusion"], f"{count_of(more, 'more seed')} would decide" if more else ""
         ),
-        _sign_flip_cell(found.get("sign_flip_test") or {}, tested.level, plain.n),
-        number_cell("–" if plain.n is None else str(plain.n)),
+        _sign_flip_cell(found["sign_flip_test"], tested.level, plain.n),
+        number_cell(str(plain.n)),
     )
 
 
-def _sign_flip_cell(test: Data, level: float, n: int | None) -> Cell:
-    conclusion = test.get("conclusion") or "not computed"
-    smallest = nan_if_null(test.get("smallest_p"))
-    return text_cell(
-        sign_flip_text(conclusion, smallest, level, n or 0), f"p = {number(test.get('p'))}"
-    )
+def _sign_flip_cell(test: Data, level: float, n: int) -> Cell:
+    conclusion = test["conclusion"]
+    smallest = nan_if_null(test["smallest_p"])
+    return text_cell(sign_flip_text(conclusion, smallest, level, n), f"p = {number(test['p'])}")
 
 
 def checks_table(checks: Mapping[str, Data]) -> PageTable | None:
@@ -153,10 +151,10 @@ def checks_table(checks: Mapping[str, Data]) -> PageTable | None:
     rows = tuple(
         (
             code_cell(name),
-            text_cell(check.get("says") or ""),
+            text_cell(check["says"]),
             number_cell(_stated(check)),
-            number_cell(_digits(check.get("computed"))),
-            conclusion_cell(check["conclusion"], _reading(check.get("reading"))),
+            number_cell(_digits(check["computed"])),
+            conclusion_cell(check["conclusion"], _reading(check["reading"])),
         )
         for name, check in checks.items()
     )
@@ -165,11 +163,11 @@ def checks_table(checks: Mapping[str, Data]) -> PageTable | None:
 
 
 def _stated(check: Data) -> str:
-    stated = check.get("stated")
+    stated = check["stated"]
     if isinstance(stated, str):  # digits as the source printed them
         return stated
     sign = {"equals": "=", "greater": ">", "less": "<"}[check["relation"]]
-    margin = f" ± {nan_if_null(check.get('tolerance')):.3g}" if sign == "=" else ""
+    margin = f" ± {nan_if_null(check['tolerance']):.3g}" if sign == "=" else ""
     return f"{sign} {_digits(stated)}{margin}"
 
 
@@ -181,7 +179,8 @@ def _reading(reading: str | None) -> str:
 
 
 def _digits(value: float | None) -> str:
-    return "–" if value is None else f"{value:.10g}"
+    known = nan_if_null(value)
+    return "–" if math.isnan(known) else f"{known:.10g}"
 
 
 def arms_table(arms: Mapping[str, Data], shared: Mapping[str, Any]) -> PageTable | None:
@@ -190,9 +189,9 @@ def arms_table(arms: Mapping[str, Data], shared: Mapping[str, Any]) -> PageTable
         return None
     rows: list[tuple[Cell, ...]] = []
     for name, arm in arms.items():
-        own = {k: v for k, v in (arm.get("overrides") or {}).items() if k not in shared}
-        chosen = ", ".join(f"{v} × {n}" for v, n in (arm.get("chosen") or {}).items())
-        norm, ratio = number(arm.get("gradient_norm")), number(arm.get("gradient_ratio"))
+        own = {k: v for k, v in arm["overrides"].items() if k not in shared}
+        chosen = ", ".join(f"{v} × {n}" for v, n in arm["chosen"].items())
+        norm, ratio = number(arm["gradient_norm"]), number(arm["gradient_ratio"])
         rows.append(
             (
                 code_cell(name),
@@ -214,7 +213,7 @@ def arms_table(arms: Mapping[str, Data], shared: Mapping[str, Any]) -> PageTable
 
 def shared_by(arms: Mapping[str, Data]) -> dict[str, Any]:
     """The settings that every arm has in common."""
-    sets = [arm.get("overrides") or {} for arm in arms.values()]
+    sets = [arm["overrides"] for arm in arms.values()]
     first = sets[0] if sets else {}
     return {k: v for k, v in first.items() if all(k in s and s[k] == v for s in sets)}
 
@@ -233,7 +232,7 @@ def scores_table(cells: Sequence[Data]) -> PageTable | None:
     else:
         head = ("metric", *arms)
         rows = [(code_cell(r), *(at.get((a, r), none) for a in arms)) for r in metrics]
-    seeds = sorted({str(cell["interval"].get("n", "–")) for cell in cells})
+    seeds = sorted({str(cell["interval"]["n"]) for cell in cells})
     level = levels(recorded_interval(cell["interval"]) for cell in cells)
     caption = (
         f"Test split: mean over n = {' or '.join(seeds)} seeds, its {level} t interval, and the "
@@ -244,7 +243,7 @@ def scores_table(cells: Sequence[Data]) -> PageTable | None:
 
 def _cell(cell: Data) -> Cell:
     interval = recorded_interval(cell["interval"])
-    baseline = nan_if_null(cell.get("baseline"))
+    baseline = nan_if_null(cell["baseline"])
     return number_cell(
         number(interval.mean),
         ends_text(interval),
@@ -258,15 +257,15 @@ def models_table(models: Mapping[str, Data]) -> PageTable | None:
         return None
     rows = []
     for names, test in tests_by_arms(models):
-        pairs = test.get("by_seed") or []
+        pairs = test["by_seed"]
         rows.append(
             (
                 code_cell(*names),
-                code_cell(*test.get("arms", ())),
+                code_cell(*test["arms"]),
                 number_cell(", ".join(f"{pair['first']}:{pair['second']}" for pair in pairs)),
                 number_cell(", ".join(f"{nan_if_null(pair['p']):.2g}" for pair in pairs)),
-                number_cell(number(test.get("median_p"))),
-                number_cell(f"{test.get('significant_seeds', '–')} of {len(pairs)}"),
+                number_cell(number(test["median_p"])),
+                number_cell(f"{test['significant_seeds']} of {len(pairs)}"),
             )
         )
     head = (
@@ -285,5 +284,5 @@ def tests_by_arms(models: Mapping[str, Data]) -> list[tuple[list[str], Data]]:
     """Names of the hypotheses that compare the same two arms, and their one test."""
     groups: dict[frozenset[str], list[str]] = {}
     for name, test in models.items():
-        groups.setdefault(frozenset(test.get("arms") or [name]), []).append(name)
+        groups.setdefault(frozenset(test["arms"]), []).append(name)
     return [(names, models[names[0]]) for names in groups.values()]

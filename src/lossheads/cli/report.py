@@ -1,6 +1,7 @@
 """lossheads report: finished runs as tables or as one page; all verdicts as one page."""
 
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 from lossheads.cli.arguments import Parser

@@ -19,10 +19,11 @@ verdict: {reproduced: [half]}
 
 @pytest.fixture
 def folder(tmp_path):
-    """A good claim, one that is not a claim, and one that is refused when it is run."""
+    """A good claim, one that is not a claim, and two that are refused when they are run."""
     (tmp_path / "bad.yaml").write_text(CLAIM.replace("seeds: 4", "seds: 4"))
     (tmp_path / "good.yaml").write_text(CHECKS.replace("COMPUTE", "sigmoid"))
     (tmp_path / "ugly.yaml").write_text(CHECKS.replace("COMPUTE", "nothing_known"))
+    (tmp_path / "headless.yaml").write_text(CLAIM.replace("sigmoid_bce", "no_such_head"))
     return tmp_path
 
 
@@ -40,7 +41,8 @@ def test_the_others_are_run(folder, capsys):
     err = capsys.readouterr().err
     assert "bad.yaml, line 11, seds" in err
     assert "ugly.yaml, line 6" in err
-    assert "2 claims skipped" in err
+    assert "no_such_head" in err
+    assert "3 claims skipped" in err
     assert (folder / "out" / "claims" / "good" / "verdict.json").is_file()
     assert not (folder / "out" / "claims" / "ugly").exists()
 

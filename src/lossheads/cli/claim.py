@@ -30,7 +30,7 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
         sys.stdout.write(f"Written: {given.file}; run it with lossheads claim run {given.file}\n")
         return 0
 
-    from lossheads.api.running import judge_claim
+    from lossheads.api.running import judge_claim, one_sentence
     from lossheads.claims.reading import find_claim, readable_claims
     from lossheads.claims.render.html import write_claims_page
     from lossheads.cli.console import wide_console
@@ -56,7 +56,8 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
     statuses = [0]
     for claim in claims:
         try:
-            verdict = judge_claim(claim, seeds, extra, folders, trust)
+            with one_sentence():
+                verdict = judge_claim(claim, seeds, extra, folders, trust)
         except UserError as error:
             if given.name != "all":
                 raise

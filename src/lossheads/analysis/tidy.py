@@ -27,8 +27,9 @@ def tidy(results: Sequence[Result]) -> pd.DataFrame:
     """
     runs, counts, rows = [], [], []
     for data in by_test_set(results):
-        for run in data.runs if data.finished else []:
-            found = _rows(run, data.metrics)
+        metrics = data.metrics  # looked for in every run: once
+        for run in data.runs if metrics else []:
+            found = _rows(run, metrics)
             runs.append(run)
             counts.append(len(found))
             rows += found

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from benchmarks.several_labels.running import Arms, Trained
-from lossheads.analysis.aggregate import SeedInterval, baseline_of, final, last, seed_interval
+from lossheads.analysis.aggregate import baseline_of, final, last, seed_interval
+from lossheads.analysis.statistics import Interval
 from lossheads.records import Result
 
 NOTHING = "–"
@@ -54,7 +55,7 @@ def contrast_table(trained: Trained, contrasts: Sequence[Contrast]) -> str:
     return markdown(["data", *(contrast.title for contrast in contrasts)], rows)
 
 
-def difference(arms: Mapping[str, Sequence[Result]], contrast: Contrast) -> SeedInterval:
+def difference(arms: Mapping[str, Sequence[Result]], contrast: Contrast) -> Interval:
     """Of the test values at equal seeds; a seed without either value is left out."""
     pairs = zip(arms[contrast.arm], arms[contrast.other], strict=True)
     return seed_interval(
@@ -62,7 +63,7 @@ def difference(arms: Mapping[str, Sequence[Result]], contrast: Contrast) -> Seed
     )
 
 
-def cell(at: SeedInterval, n: int, sign: str = "") -> str:
+def cell(at: Interval, n: int, sign: str = "") -> str:
     """`0.9123 ± 0.0012`, half of the 95 % interval; with n where it is not `n`."""
     if at.n == 0:
         return NOTHING

@@ -500,3 +500,12 @@ def _nan_to_null(data: Any) -> Any:
     if isinstance(data, list | tuple):
         return [_nan_to_null(value) for value in data]
     return data
+
+
+def skill(score: float, baseline: float, perfect: float = 1.0) -> float:
+    """Skill score: 0 at the baseline, 1 at the perfect value, negative below the baseline.
+
+    NaN where the baseline is perfect already (calibration errors, splits with a single class):
+    there is nothing to gain.
+    """
+    return (score - baseline) / (perfect - baseline) if perfect != baseline else math.nan

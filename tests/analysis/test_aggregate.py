@@ -28,7 +28,7 @@ def test_the_interval_is_students():
     found = seed_interval(list(values))
     low, high = stats.t.interval(0.95, 6, loc=values.mean(), scale=stats.sem(values))
     assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
-    assert (found.n, found.left_out) == (7, 0)
+    assert found.n == 7
 
 
 def test_an_interval_by_hand():
@@ -45,21 +45,21 @@ def test_equal_seeds_have_their_own_value_as_mean():
 
 def test_one_seed_has_a_mean_but_no_interval():
     found = seed_interval([0.5, math.nan])
-    assert (found.mean, found.n, found.left_out) == (0.5, 1, 1)
+    assert (found.mean, found.n) == (0.5, 1)
     assert math.isnan(found.half_width)
 
 
 def test_no_seed_has_no_mean():
     found = seed_interval([math.nan])
     assert math.isnan(found.mean)
-    assert (found.n, found.left_out) == (0, 1)
+    assert found.n == 0
 
 
 def test_a_run_that_ended_early_is_counted_and_not_averaged():
     history = [{ARGMAX: 0.5}, {ARGMAX: 0.8}]
     runs = [run(0, history), run(1, history), run(2, history[:1], status="diverged"), run(3, [])]
     found = final(runs, ARGMAX, "test")
-    assert (found.mean, found.n, found.left_out) == (0.8, 2, 2)
+    assert (found.mean, found.n) == (0.8, 2)
     assert baseline_of(runs, ARGMAX, "test") == 0.1
 
 

@@ -2,55 +2,20 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from statistics import fmean, stdev
 from typing import Literal
 
-from scipy import stats
-
+from lossheads.analysis.statistics import Interval, t_interval
 from lossheads.errors import UserError, near_matches
 from lossheads.records import Measurement, MetricInfo, Result, ValidationStep
+from lossheads.records import skill as skill
 
 Arms = Mapping[str, Sequence[Result]]  # arm name -> one result per seed
 Split = Literal["val", "test"]
 
 
-@dataclass(frozen=True)
-class SeedInterval:
-    """A mean over seeds with its 95 % interval (Student's t).
-
-    Attributes:
-        mean: NaN when n = 0.
-        half_width: Of the interval; NaN when n < 2, where a spread is unknown.
-        n: Seeds with a defined value.
-        left_out: Seeds without one: undefined for this metric, or the run ended early.
-    """
-
-    mean: float
-    half_width: float
-    n: int
-    left_out: int
-
-    @property
-    def low(self) -> float:
-        return self.mean - self.half_width
-
-    @property
-    def high(self) -> float:
-        return self.mean + self.half_width
-
-
-def seed_interval(values: Sequence[float]) -> SeedInterval:
-    """Mean and 95 % interval of the values that are not NaN."""
-    known = [value for value in values if not math.isnan(value)]
-    n = len(known)
-    mean = fmean(known) if n else math.nan
-    half_width = math.nan
-    if n and min(known) == max(known):
-        mean = known[0]  # a rounded sum divided by n would miss it by the last bit
-    if n > 1:
-        half_width = float(stats.t.ppf(0.975, n - 1)) * stdev(known) / math.sqrt(n)
-    return SeedInterval(mean, half_width, n, len(values) - n)
+def seed_interval(values: Sequence[float]) -> Interval:
+    """Mean and 95 % t interval of the values that are not NaN; `n` counts these."""
+    return t_interval([value for value in values if not math.isnan(value)])
 
 
 def last(result: Result, split: Split) -> Measurement | None:
@@ -60,7 +25,7 @@ def last(result: Result, split: Split) -> Measurement | None:
     return result.kept.test if split == "test" else result.kept.val
 
 
-def final(results: Sequence[Result], metric: str, split: Split) -> SeedInterval:
+def final(results: Sequence[Result], metric: str, split: Split) -> Interval:
     """One arm under one metric at the end of training."""
     ends = [last(result, split) for result in results]
     return seed_interval(
@@ -93,12 +58,7 @@ def is_score_up_to_one(results: Iterable[Result], metric: str) -> bool:
     return info.higher_is_better is True and info.perfect == 1.0
 
 
-def skill(score: float, baseline: float, best: float) -> float:
-    """0 at the baseline, 1 at perfect; NaN where the baseline is perfect already."""
-    return (score - baseline) / (best - baseline) if best != baseline else math.nan
-
-
-def curve(results: Sequence[Result], metric: str) -> list[tuple[ValidationStep, SeedInterval]]:
+def curve(results: Sequence[Result], metric: str) -> list[tuple[ValidationStep, Interval]]:
     """One arm under one metric over training, on the validation split.
 
     Only steps that every run reached are kept: a mean whose members change along the axis

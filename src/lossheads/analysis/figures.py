@@ -16,7 +16,6 @@ from matplotlib.transforms import Transform
 
 from lossheads.analysis.aggregate import (
     Arms,
-    SeedInterval,
     Split,
     axis_label,
     baseline_of,
@@ -29,11 +28,12 @@ from lossheads.analysis.aggregate import (
     keeps_earlier,
     over_seeds,
 )
+from lossheads.analysis.statistics import Interval
 from lossheads.analysis.tables import fold
 from lossheads.errors import UserError
 
 Pair = tuple[str, str]  # arm, metric
-Curves = Mapping[Pair, Sequence[tuple[float, SeedInterval]]]  # (epoch, mean over seeds)
+Curves = Mapping[Pair, Sequence[tuple[float, Interval]]]  # (epoch, mean over seeds)
 BASELINE_OFF_AXIS = "baseline left of the axis"
 SPLIT_NAMES = {"val": "validation", "test": "test"}
 BASELINE_LABEL = "baseline: best constant prediction"
@@ -173,7 +173,7 @@ def _heights(arms: Sequence[str], metrics: Sequence[str]) -> dict[Pair, float]:
 
 def _draw_marks(
     axes: Axes,
-    intervals: Mapping[Pair, SeedInterval],
+    intervals: Mapping[Pair, Interval],
     heights: Mapping[Pair, float],
     highlighted: Sequence[Pair],
 ) -> None:

@@ -46,6 +46,11 @@ class Interval:
     deviation: float
     n: int
 
+    @property
+    def half_width(self) -> float:
+        """Of the interval; NaN where one seed, or none, tells nothing about it."""
+        return self.high - self.mean if math.isfinite(self.high) else math.nan
+
 
 @dataclass(frozen=True)
 class Region:

@@ -42,9 +42,9 @@ def table(arms: Arms, metrics: Sequence[str], split: Split = "test") -> pd.DataF
             at = final(results, metric, split)
             baseline = baseline_of(results, metric, split)
             gained = skill(at.mean, baseline, perfect(results, metric))
-            rows.append(
-                (arm, metric, at.mean, at.low, at.high, at.n, at.left_out, baseline, gained, split)
-            )
+            ends = at.mean - at.half_width, at.mean + at.half_width
+            left_out = len(results) - at.n
+            rows.append((arm, metric, at.mean, *ends, at.n, left_out, baseline, gained, split))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

@@ -18,6 +18,7 @@ from lossheads.metrics.stats import LabelStats, PredictionStats
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf, Outcome
 from lossheads.predictions import Predictions
 from lossheads.records import MetricInfo
+from lossheads.records import skill as skill
 
 ALL_OUTCOMES: tuple[type, ...] = (OneOf, AnyOf, EachOneOf)
 MetricFunction = Callable[[PredictionStats], Tensor]
@@ -188,15 +189,6 @@ def per_class_metric(
         outcomes=outcomes,
         at_every_validation=at_every_validation,
     )
-
-
-def skill(score: float, baseline: float, perfect: float = 1.0) -> float:
-    """Skill score: 0 at the baseline, 1 at the perfect value, negative below the baseline.
-
-    NaN where the baseline is perfect already (calibration errors, splits with a single class):
-    there is nothing to gain.
-    """
-    return (score - baseline) / (perfect - baseline) if perfect != baseline else math.nan
 
 
 def to_floats(value: Tensor) -> list[float]:

@@ -21,7 +21,7 @@ from lossheads.loggers.pictures import (
     width,
 )
 
-FOUND = ("found", "missed", "invented", "rightly off")
+FOUND = ("TP", "FN", "FP", "TN")
 
 
 def like(sheet: Image.Image, colour: str) -> NDArray[np.bool_]:

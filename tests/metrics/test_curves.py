@@ -91,5 +91,5 @@ def test_each_set_has_its_own_confusion():
 
 
 def test_labels_are_not_confused_with_each_other():
-    with pytest.raises(UserError, match=r"confusion cannot serve AnyOf\(n=4\)"):
+    with pytest.raises(UserError, match=r"confusion_matrix does not support AnyOf\(n=4\)"):
         confusion_matrix(draw(AnyOf(4)))

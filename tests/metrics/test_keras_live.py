@@ -1,4 +1,4 @@
-"""Keras itself, installed beside us: our dialects print what it prints, our losses are its losses.
+"""Keras itself, installed beside us: our framework metrics and losses give what it gives.
 
 Skipped without the extra: `pip install -e '.[keras]'`. Keras runs in a process of its own, because
 importing it settles a backend, and its settings, for good.

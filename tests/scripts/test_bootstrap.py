@@ -4,8 +4,8 @@ import pytest
 
 NEW = ["venv by python3", "pip", "run"]
 WORDS = {
-    "test.sh": "1 threads: -P -m pytest --numprocesses auto --maxprocesses 4"
-    " --dist loadfile --no-loadscope-reorder",
+    "test.sh": "1 threads: -P -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile "
+    "--no-loadscope-reorder",
     "reproduce.sh": "any threads: -P -m lossheads claim run bce-97-vs-cce-90",
 }
 

@@ -167,7 +167,7 @@ def evaluate(
 
 
 def metric_names(outcome: Outcome) -> list[str]:
-    """Names of every metric that serves the outcome, those with one value per class last."""
+    """Names of every metric defined for the outcome, those with one value per class last."""
     if not isinstance(outcome, Outcome):
         raise UserError(
             f"metric_names got {outcome!r}: pass an outcome, OneOf(C), AnyOf(L) or EachOneOf(S, M)"

@@ -158,7 +158,8 @@ class Claim:
             long on the logits; the file's rate is then the first arm's.
         seeds: How many, 0 … seeds - 1; or `auto`, see `runner.run_claim`.
         show: Metrics of the printed table, beyond those of the hypotheses.
-        called: How the command line names it: a path for a file of one's own, else the slug.
+        cli_name: How the command line names it: a path for a file of the user's, else the slug.
+        cli_flags: The `--config-dir` and `--trust` of the call, to repeat it.
         verdict: In order: verdict -> names of hypotheses and checks that must all hold.
     """
 

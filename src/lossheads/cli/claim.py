@@ -93,7 +93,7 @@ def _list(claims: "Sequence[Claim]") -> None:
     from lossheads.cli.console import wide_console
 
     shown = Table(title=f"{len(claims)} claims; run one with: lossheads claim run NAME")
-    for name in ("claim", "source", "date", "statement"):
+    for name in ("claim", "source", "date", "what was said"):
         shown.add_column(name, overflow="fold")
     for claim in claims:
         document = FoldedName(claim.source.document)

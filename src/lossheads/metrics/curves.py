@@ -95,8 +95,8 @@ def confusion_matrix(predictions: Predictions) -> Tensor:
     outcome = predictions.outcome
     if isinstance(outcome, AnyOf):
         raise UserError(
-            f"confusion cannot serve {outcome}: several labels may be on at once, so none is "
-            f"taken for another; use precision_score and recall_score of each label"
+            f"confusion_matrix does not support {outcome}: several labels may be on at once, and "
+            f"none is taken for another; use precision_score and recall_score of each label"
         )
     n, groups = outcome.n, stats.label_stats.hard[0].numel()
     which = stats.label_stats.hard.reshape(-1, groups) * n + predictions.decisions.reshape(

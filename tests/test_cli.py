@@ -92,7 +92,7 @@ MISTAKES = [
     (["trian"], "did you mean train"),
     (["claim", "run", "bce-97"], "did you mean bce-97-vs-cce-90"),
     (["claim", "run", "bce-97-vs-cce-90", "head=softmax_cce"], "a claim's settings are fixed"),
-    (["claim", "run", "bce-97-vs-cce-90", "seeds=1"], "an interval needs at least 2"),
+    (["claim", "run", "bce-97-vs-cce-90", "seeds=1"], "seeds must be at least 2"),
     (["claim"], "required"),
     (["heads", "softmax"], "did you mean"),
     (["metrics", "acuracy_score"], "did you mean accuracy_score"),
@@ -168,7 +168,7 @@ def test_a_head_of_ones_own_needs_no_edit_of_ours(tmp_path: Path) -> None:
     words = ["train", "--config-dir", "mine", "head=doubled", *TINY]
     refused = lossheads(*words, cwd=tmp_path)
     assert refused.returncode == 2
-    assert "trust=[my_heads]" in refused.stderr
+    assert "--trust my_heads" in refused.stderr
     done = lossheads(*words, "trust=[my_heads]", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "digits-doubled-s0" in done.stdout

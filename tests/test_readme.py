@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,7 @@ def test_every_command_runs_as_printed(tmp_path: Path) -> None:
     head = tmp_path / "my_configs" / "head" / "smoothed_cce.yaml"
     head.parent.mkdir(parents=True)
     head.write_text(blocks("yaml")[0], encoding="utf-8")
+    shutil.copy(ROOT / "examples" / "own_head" / "label-smoothing.yaml", tmp_path)
     ran = 0
     for line in commands():
         program, *words = shlex.split(line)
@@ -49,6 +51,14 @@ def test_every_command_runs_as_printed(tmp_path: Path) -> None:
     (tmp_path / "check.py").write_text(check, encoding="utf-8")
     done = python(str(tmp_path / "check.py"), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+def test_python_runs_as_printed(tmp_path: Path) -> None:
+    (tmp_path / "as_printed.py").write_text(python_with("lh.evaluate"), encoding="utf-8")
+    done = python(str(tmp_path / "as_printed.py"), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "keras_2_3_accuracy" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("reproduced")
 
 
 def test_numbers_are_those_of_the_reference_run() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from benchmarks.several_labels.running import Arms, Trained
-from lossheads.analysis.aggregate import Spread, baseline_of, final, last, spread
+from lossheads.analysis.aggregate import SeedInterval, baseline_of, final, last, seed_interval
 from lossheads.records import Result
 
 NOTHING = "–"
@@ -54,13 +54,15 @@ def contrast_table(trained: Trained, contrasts: Sequence[Contrast]) -> str:
     return markdown(["data", *(contrast.title for contrast in contrasts)], rows)
 
 
-def difference(arms: Mapping[str, Sequence[Result]], contrast: Contrast) -> Spread:
+def difference(arms: Mapping[str, Sequence[Result]], contrast: Contrast) -> SeedInterval:
     """Of the test values at equal seeds; a seed without either value is left out."""
     pairs = zip(arms[contrast.arm], arms[contrast.other], strict=True)
-    return spread([_value(a, contrast.metric) - _value(b, contrast.metric) for a, b in pairs])
+    return seed_interval(
+        [_value(a, contrast.metric) - _value(b, contrast.metric) for a, b in pairs]
+    )
 
 
-def cell(at: Spread, n: int, sign: str = "") -> str:
+def cell(at: SeedInterval, n: int, sign: str = "") -> str:
     """`0.9123 ± 0.0012`, half of the 95 % interval; with n where it is not `n`."""
     if at.n == 0:
         return NOTHING

@@ -14,7 +14,17 @@ from rich.table import Table
 from benchmarks.training_speed.peers import PEERS
 from benchmarks.training_speed.session import Skipped
 from benchmarks.training_speed.summary import Summary, bound_seconds
-from lossheads.analysis.figures import COLOURS, DASHES, DOTS, GREY, INK, MARKERS, PALE, finish, save
+from lossheads.analysis.figures import (
+    COLOURS,
+    DASHES,
+    DOTS,
+    GREY,
+    INK,
+    MARKERS,
+    PALE,
+    add_title_and_legend,
+    save,
+)
 
 # Two ways of the same family share a colour.
 _STYLES: dict[str, tuple[str, Any, str]] = {
@@ -175,7 +185,7 @@ def draw(
     keys.append(
         Line2D([], [], color=GREY, linestyle=DOTS, label="arithmetic bound: matrix products alone")
     )
-    finish(figure, f"What K members cost ({subtitle}; marks are measured)", keys)
+    add_title_and_legend(figure, f"What K members cost ({subtitle}; marks are measured)", keys)
     return save(figure, stem)
 
 

@@ -15,7 +15,7 @@ from benchmarks.several_labels.parts import Part
 from benchmarks.several_labels.running import train
 from benchmarks.several_labels.steps import Size, measure_steps, ratio
 from benchmarks.several_labels.tables import Contrast, cell, contrast_table, difference
-from lossheads.analysis.aggregate import Spread
+from lossheads.analysis.aggregate import SeedInterval
 from lossheads.datasets import compositions
 from lossheads.datasets.garments import Garments
 from lossheads.errors import UserError
@@ -159,16 +159,16 @@ def test_differences_are_taken_seed_by_seed(place: Path) -> None:
 
 
 def test_a_cell_says_how_many_seeds_it_rests_on_where_some_are_missing() -> None:
-    assert cell(Spread(0.5, 0.01, 9, 1), 10) == "0.5000 ± 0.0100 (n = 9)"
-    assert cell(Spread(0.5, 0.01, 10, 0), 10, sign="+") == "+0.5000 ± 0.0100"
-    assert cell(Spread(0.5, math.nan, 1, 0), 1) == "0.5000"
-    assert cell(Spread(math.nan, math.nan, 0, 10), 10) == "–"
+    assert cell(SeedInterval(0.5, 0.01, 9, 1), 10) == "0.5000 ± 0.0100 (n = 9)"
+    assert cell(SeedInterval(0.5, 0.01, 10, 0), 10, sign="+") == "+0.5000 ± 0.0100"
+    assert cell(SeedInterval(0.5, math.nan, 1, 0), 1) == "0.5000"
+    assert cell(SeedInterval(math.nan, math.nan, 0, 10), 10) == "–"
 
 
 def test_a_cell_shows_what_four_digits_would_hide() -> None:
-    assert cell(Spread(1.7e-5, 2e-6, 10, 0), 10) == "1.7e-05 ± 2.0e-06"
-    assert cell(Spread(-1e-8, 2e-8, 10, 0), 10, sign="+") == "-1.0e-08 ± 2.0e-08"
-    assert cell(Spread(0.0, 0.0, 10, 0), 10) == "0.0000 ± 0.0000"
+    assert cell(SeedInterval(1.7e-5, 2e-6, 10, 0), 10) == "1.7e-05 ± 2.0e-06"
+    assert cell(SeedInterval(-1e-8, 2e-8, 10, 0), 10, sign="+") == "-1.0e-08 ± 2.0e-08"
+    assert cell(SeedInterval(0.0, 0.0, 10, 0), 10) == "0.0000 ± 0.0000"
 
 
 @pytest.mark.slow

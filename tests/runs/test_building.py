@@ -1,18 +1,24 @@
 """Only what a role is made of is called; a stranger's YAML executes nothing."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from torch import Tensor
 
+from lossheads.datasets import Digits
 from lossheads.errors import UserError
 from lossheads.heads import SigmoidBCE, SoftmaxCCE
 from lossheads.heads.base import Head
+from lossheads.metrics.base import constant_baseline, metric
+from lossheads.metrics.stats import PredictionStats
 from lossheads.outcomes import OneOf
 from lossheads.runs.build import build, build_parts
 from lossheads.runs.config import compose
+from lossheads.runs.dataset_cache import DatasetCache
 from lossheads.runs.validate import check_head
 
 
@@ -126,3 +132,58 @@ class Reduced(SoftmaxCCE):
 def test_a_head_that_breaks_is_refused_when_built(head: Head, said: str) -> None:
     with pytest.raises(UserError, match=said):
         check_head(head, "mine")
+
+
+class _NoSource:
+    def __init__(self) -> None:
+        self.outcome = OneOf(2)
+
+
+@metric(baseline=constant_baseline(0.0), higher_is_better=True, perfect=1.0)
+def own_broken_score(stats: PredictionStats) -> Tensor:
+    """Reads what no predictions have."""
+    return stats.recall  # type: ignore[attr-defined,no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["dataset._target_=%s._NoSource", "~dataset.classes"], "_NoSource must have.* load"),
+        (["extra_metrics=[%s.own_broken_score]"], "metric own_broken_score .*recall"),
+    ],
+)
+def test_parts_of_ones_own_that_break_are_named_before_training(
+    words: list[str], named: str
+) -> None:
+    words = [word % __name__ if "%s" in word else word for word in words]
+    config = compose(["dataset=digits", *words], trust=[__name__])
+    with pytest.raises(UserError, match=named):
+        build_parts(config)
+
+
+def test_a_forgotten_partial_is_told() -> None:
+    node = {"_target_": "lossheads.models.mlp", "hidden": [3]}
+    with pytest.raises(UserError, match="_partial_: true"):
+        build("model", node, trust=[])
+
+
+class _Changing:
+    """Says two classes, loads ten."""
+
+    outcome = OneOf(2)
+
+    def load(self, data_dir: Path | None, cache: Path) -> Any:
+        return Digits(classes=10).load(data_dir, cache)
+
+
+def test_a_source_that_loads_another_outcome_is_refused(tmp_path: Path) -> None:
+    config = {"dataset": {}, "data_dir": None, "output_dir": str(tmp_path)}
+    run: Any = SimpleNamespace(config=config, parts=SimpleNamespace(source=_Changing()))
+    with pytest.raises(UserError, match=r"digits .*OneOf\(n=10\).*OneOf\(n=2\)"):
+        DatasetCache(1).get(run, torch.device("cpu"))
+
+
+def test_inputs_of_another_type_are_refused(tmp_path: Path) -> None:
+    digits = Digits(classes=2).load(None, tmp_path)
+    with pytest.raises(UserError, match="float64 inputs in its val split"):
+        replace(digits, val=replace(digits.val, inputs=digits.val.inputs.double()))

@@ -92,6 +92,11 @@ class Dataset:
                     f"{name} has {len(split.inputs)} inputs and {len(split.labels)} labels in "
                     f"its {part} split: both must be equal and at least 1"
                 )
+            if split.inputs.dtype != torch.float32:
+                raise UserError(
+                    f"{name} has {split.inputs.dtype} inputs in its {part} split: they must be "
+                    f"torch.float32; convert them with inputs.float()"
+                )
             check_labels(self.outcome, split.labels, f"{name} ({part})")
 
     @property

@@ -26,7 +26,13 @@ from lossheads.heads.base import Head
 from lossheads.metrics import SHIPPED, MetricSet
 from lossheads.metrics.base import BaseMetric
 from lossheads.outcomes import Outcome
-from lossheads.runs.validate import check_head, check_optimizer, is_number
+from lossheads.runs.validate import (
+    check_head,
+    check_optimizer,
+    check_own_metrics,
+    check_source,
+    is_number,
+)
 
 # The packages of the parts of a run. Nothing else is called for a configuration.
 ROLES = {
@@ -61,18 +67,14 @@ def build_parts(config: Mapping[str, Any]) -> Parts:
     trust = config["trust"]
     made = {role: build(role, config[role], trust) for role in ROLES}
     source: DatasetSource = made["dataset"]
+    check_source(source)
     optimizer, kwargs = _split_optimizer(made["optimizer"])
     schedule = made["schedule"]
     _check_schedule(schedule)
-    return Parts(
-        source,
-        _build_for(made["head"], source),
-        made["model"],
-        optimizer,
-        kwargs,
-        schedule,
-        build_metrics(config),
-    )
+    head = _build_for(made["head"], source)
+    metrics = build_metrics(config)
+    check_own_metrics(metrics, SHIPPED, head)
+    return Parts(source, head, made["model"], optimizer, kwargs, schedule, metrics)
 
 
 def build_metrics(config: Mapping[str, Any]) -> MetricSet:
@@ -158,8 +160,9 @@ def build(role: str, node: Mapping[str, Any], trust: Sequence[str]) -> Any:
     try:
         return target(**options)
     except (TypeError, ValueError) as error:
+        later = "" if role == "dataset" else f" (the file of a {role} needs _partial_: true)"
         raise UserError(
-            f"{role} {_name(target)} refuses {_describe_options(options)}: {error}"
+            f"{role} {_name(target)} refuses {_describe_options(options)}: {error}{later}"
         ) from error
 
 

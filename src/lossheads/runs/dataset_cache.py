@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from lossheads.datasets.dataset import Dataset
-from lossheads.errors import refusing_to_write
+from lossheads.errors import UserError, refusing_to_write
 from lossheads.runs.plan import Run
 
 
@@ -39,4 +39,10 @@ class DatasetCache:
 def _load(run: Run) -> Dataset:
     data_dir, cache = run.config["data_dir"], Path(run.config["output_dir"]) / "cache"
     with refusing_to_write(cache):
-        return run.parts.source.load(Path(data_dir) if data_dir else None, cache)
+        dataset = run.parts.source.load(Path(data_dir) if data_dir else None, cache)
+    if dataset.outcome != run.parts.source.outcome:  # the head was built for the source's
+        raise UserError(
+            f"{dataset.provenance.name} was loaded with labels of {dataset.outcome}, but its "
+            f"source says {run.parts.source.outcome}: both must be equal"
+        )
+    return dataset

@@ -10,8 +10,9 @@ from lossheads.datasets.dataset import Dataset
 from lossheads.engine.member import BackboneBuilder
 from lossheads.errors import UserError, near_matches
 from lossheads.heads.base import Head
-from lossheads.metrics import Metric, MetricSet
+from lossheads.metrics import Metric, MetricSet, PerClassMetric
 from lossheads.outcomes import AnyOf, Outcome
+from lossheads.predictions import predict
 
 _MINIMUM = {
     "seed": 0,
@@ -176,6 +177,45 @@ def check_head(head: Head, name: str) -> None:
                 f"head {name} must return {what} of shape {given[1]} for 2 rows of {outcome}, got "
                 f"{tuple(given[0].shape)}"
             )
+
+
+def check_source(source: Any) -> None:
+    """Refuse an object that is no `DatasetSource`.
+
+    Raises:
+        UserError: Naming what it lacks.
+    """
+    if not hasattr(source, "outcome") or not callable(getattr(source, "load", None)):
+        raise UserError(
+            f"dataset {type(source).__name__} must have a property outcome and a method "
+            f"load(data_dir, cache), see lossheads.datasets.DatasetSource"
+        )
+
+
+def check_own_metrics(metrics: MetricSet, shipped: MetricSet, head: Head) -> None:
+    """Compute metrics that are not shipped, and their baselines, on two rows of zeros.
+
+    Raises:
+        UserError: Naming the metric that fails, before anything is trained.
+    """
+    outcome = head.outcome
+    ready = head.with_base_rates(torch.full(outcome.columns, 1 / outcome.n, dtype=torch.float64))
+    predictions = predict(ready, torch.zeros(2, ready.num_logits), _two_labels(outcome))
+    present: list[Metric | PerClassMetric] = [
+        *metrics.scalar_for(outcome),
+        *metrics.per_class_for(outcome),
+    ]
+    for own in present:
+        if own in (*shipped.scalar, *shipped.per_class) or not own.is_defined_for(predictions):
+            continue
+        try:
+            own(predictions)
+            own.baseline(predictions)
+        except Exception as error:  # a user's own metric may fail in any way
+            message = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise UserError(
+                f"metric {own.name} cannot be computed for {outcome}: {message}"
+            ) from error
 
 
 def check_backbone(backbone: BackboneBuilder, shape: tuple[int, ...]) -> None:

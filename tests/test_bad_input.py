@@ -154,10 +154,7 @@ COMMANDS = [
     ("claim run softmax-cannot-see-a-shift --nope", "claim: unrecognized arguments: --nope"),
     ("claim run all --claims .", "claim finds no claim file"),
     ("claim run softmax-cannot-see-a-shift output_dir=file", "file/claims"),
-    (
-        "claim run nofile.yaml",
-        "claim finds no file nofile.yaml",
-    ),
+    ("claim run nofile.yaml", "claim finds no file nofile.yaml"),
     ("claim run prior-bais.yaml", "did you mean prior-bias"),
     ("claim run below/odd.yaml", "below/odd.yaml cannot be read: is a directory\n"),
     ("train output_dir=/proc/x dataset=digits", "no such file or directory; name another folder"),

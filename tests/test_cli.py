@@ -92,7 +92,7 @@ MISTAKES = [
     (["trian"], "did you mean train"),
     (["claim", "run", "bce-97"], "did you mean bce-97-vs-cce-90"),
     (["claim", "run", "bce-97-vs-cce-90", "head=softmax_cce"], "a claim's settings are fixed"),
-    (["claim", "run", "bce-97-vs-cce-90", "seeds=1"], "at least 2"),
+    (["claim", "run", "bce-97-vs-cce-90", "seeds=1"], "seeds must be at least 2"),
     (["claim"], "required"),
     (["heads", "softmax"], "did you mean"),
     (["metrics", "acuracy_score"], "did you mean accuracy_score"),

@@ -187,6 +187,7 @@ def test_a_sweep_writes_to_one_outputs_folder(tmp_path: Path) -> None:
     done = lossheads(*DIGITS, "-m", "output_dir=a,b", cwd=tmp_path)
     assert done.returncode == 2
     assert "the sweep must have one value of output_dir, got a, b" in done.stderr
+    assert not list(tmp_path.iterdir())
     assert not (tmp_path / "a").exists()
 
 

@@ -65,16 +65,21 @@ def _ready_hydra(words: list[str], granted: Sequence[str]) -> None:
 def without_empty_sweep(words: Sequence[str]) -> Iterator[None]:
     """Remove what Hydra's sweeper writes before it launches jobs, if it launched none."""
     named = [word.removeprefix("output_dir=") for word in words if word.startswith("output_dir=")]
-    sweeps = Path(named[-1] if named else "outputs") / "sweeps"
-    before = set(sweeps.iterdir()) if sweeps.is_dir() else set()
+    # Several values are refused, but only after Hydra wrote to the default.
+    places = [Path(name) / "sweeps" for name in ("outputs", *(named[-1:] or [""])[0].split(","))]
+    before = _entries(places)
     try:
         yield
     except BaseException:
-        for folder in set(sweeps.iterdir()) - before if sweeps.is_dir() else ():
+        for folder in _entries(places) - before:
             if os.listdir(folder) == ["multirun.yaml"]:
                 (folder / "multirun.yaml").unlink()
                 _remove_empty(folder)
         raise
+
+
+def _entries(folders: Iterable[Path]) -> set[Path]:
+    return {entry for folder in folders if folder.is_dir() for entry in folder.iterdir()}
 
 
 def _remove_empty(folder: Path) -> None:

@@ -1,5 +1,8 @@
 """Shared by all tests: lossheads first, so that torch's threads are told to sleep, not spin."""
 
+import sys
+from collections.abc import Iterator
+
 import pytest
 
 import lossheads  # noqa: F401
@@ -7,7 +10,18 @@ import lossheads  # noqa: F401
 # Files that take longest, most of it in processes of their own. Begun first, none of them is what
 # one worker still has to do when the others are done.
 LONGEST = ["test_interruption.py", "test_training_speed.py", "test_card.py", "test_execution.py"]
-LONGEST += ["test_several_labels.py", "test_made_up_card.py", "test_configs.py", "test_cli.py"]
+LONGEST += ["test_several_labels.py", "test_fake_device.py", "test_configs.py", "test_cli.py"]
+
+
+@pytest.fixture(autouse=True)
+def _own_modules_leave() -> Iterator[None]:
+    """Many tests have a module `my_heads` of their own: the next must not meet the last one's."""
+    path, before = list(sys.path), set(sys.modules)
+    yield
+    sys.path[:] = path
+    for name in set(sys.modules) - before:
+        if name.split(".")[0].startswith("my_"):
+            del sys.modules[name]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -130,6 +130,34 @@ OWN = [
         "",
         "names logging.os.system",
     ),
+    (
+        "experiment",
+        GLOBAL + "hydra: {job_logging: {version: 1, root: {handlers: [a]}, handlers: "
+        "{a: {class: logging.FileHandler, filename: hacked, mode: w}}}}\n",
+        "",
+        "names logging.FileHandler",
+    ),
+    (
+        "experiment",
+        GLOBAL + "evil: {x: {_target_: shutil.copy, src: mymod.py, dst: hacked}}\n"
+        'hydra: {callbacks: "${evil}"}\n',
+        "",
+        "must be plain values",
+    ),
+    (
+        "experiment",
+        GLOBAL + "evil: {_target_: shutil.copy, src: mymod.py, dst: hacked}\n"
+        'hydra: {callbacks: {x: "${evil}"}}\n',
+        "",
+        "must be plain values",
+    ),
+    (
+        "experiment",
+        GLOBAL + "hydra: {job_logging: {version: 1, root: {handlers: [a]}, handlers: "
+        '{a: {class: logging.StreamHandler, stream: "ext://mymod.x"}}}}\n',
+        "",
+        "must be plain values",
+    ),
 ]
 
 

@@ -16,8 +16,8 @@ from lossheads.errors import UserError
 
 
 def _at_least(name: str, field: str, value: int, least: int) -> None:
-    if value < least:
-        raise UserError(f"{name}: {field} must be at least {least}, got {value}")
+    if type(value) is not int or value < least:
+        raise UserError(f"{name}: {field} must be an integer of at least {least}, got {value!r}")
 
 
 @dataclass(frozen=True)

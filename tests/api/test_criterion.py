@@ -147,6 +147,22 @@ def test_what_does_not_fit_is_one_sentence(
     assert all(word in sentence for word in words), sentence
 
 
+@pytest.mark.parametrize(
+    "other", [None, "abc", [0, 1], Y5.numpy()], ids=["None", "word", "list", "numpy"]
+)
+def test_a_criterion_takes_tensors_alone(other: object) -> None:
+    for pair in ((Z5, other), (other, Y5)):
+        with pytest.raises(lh.UserError, match="tensors"):
+            CCE(*pair)
+
+
+@pytest.mark.parametrize("n", ["3", None, 2.5, float("nan"), True])
+def test_the_number_of_classes_is_an_integer(n: object) -> None:
+    for outcome in (lh.OneOf, lh.AnyOf):
+        with pytest.raises(lh.UserError, match="integer"):
+            outcome(n)
+
+
 def test_a_head_for_hard_labels_refuses_distributions() -> None:
     with pytest.raises(lh.HeadMismatch, match="Focal"):
         lh.Focal(lh.OneOf(5))(Z5, torch.full((N, 5), 0.2))

@@ -137,6 +137,32 @@ def test_a_metric_of_ones_own_stands_beside_the_others() -> None:
     assert own.description == "Share of examples decided wrongly."
 
 
+@lh.metric(baseline=lambda stats: stats.label_stats.chance, higher_is_better=True, perfect=1.0)
+def failing(stats: lh.PredictionStats) -> torch.Tensor:
+    """Divides by nothing."""
+    raise ZeroDivisionError("by nothing")
+
+
+@pytest.mark.parametrize(
+    "own", [[failing], [None], ["os.system"], [len]], ids=["fails", "None", "word", "len"]
+)
+def test_what_is_no_metric_or_fails_is_one_sentence(own: list[Any]) -> None:
+    with pytest.raises(lh.UserError) as caught:
+        lh.evaluate(LOGITS, LABELS, head=HEAD, extra_metrics=own)
+    assert "metric" in str(caught.value)
+
+
+def test_tables_and_other_tensors_are_read_or_refused() -> None:
+    import pandas as pd
+
+    frame = lh.evaluate(pd.DataFrame(LOGITS), pd.Series(LABELS), head=HEAD).to_frame()
+    assert frame.equals(lh.evaluate(LOGITS, LABELS, head=HEAD).to_frame())
+    tensor = torch.from_numpy(LOGITS)
+    for other in (tensor.to_sparse(), tensor.to("meta")):
+        with pytest.raises(lh.UserError, match="dense"):
+            lh.evaluate(other, LABELS, head=HEAD)
+
+
 def test_batches_add_up_exactly() -> None:
     """Batches of 64, the last of 8: a mean of batch means would weigh its rows eight times."""
     accumulator = lh.Accumulator("softmax_cce")

@@ -1,6 +1,7 @@
 """A small clone of the project on a machine whose Python and pip are stand-ins."""
 
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,8 @@ class Clone:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            # A shell cannot trap what its parent ignores, as background jobs do.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def run(

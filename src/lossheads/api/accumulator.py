@@ -38,7 +38,7 @@ class Accumulator:
         Raises:
             UserError: As `evaluate`; the batch is not added.
         """
-        who = f"Accumulator, batch {len(self._logits)},"
+        who = f"Accumulator (batch {len(self._logits)})"
         rows, truth = as_tensor(logits, "logits", who), as_tensor(labels, "labels", who)
         head = self._head or resolve_head(self._given, self._outcome, rows, truth, who)
         ready, rows, truth = checked(head, rows, truth, who)

@@ -12,6 +12,7 @@ from lossheads.metrics.base import BaseMetric, skill
 from lossheads.metrics.evaluate import SHIPPED, measure, metrics_for, per_class_metrics_for
 from lossheads.outcomes import Outcome
 from lossheads.predictions import predict
+from lossheads.runs.validate import check_own_metrics
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -143,6 +144,8 @@ def evaluate(
     resolved = resolve_head(head, outcome, rows, truth, "evaluate")
     ready, rows, truth = checked(resolved, rows, truth, "evaluate")
     chosen = SHIPPED.with_own(extra_metrics)
+    if extra_metrics:
+        check_own_metrics(chosen, SHIPPED, ready)
     measured = measure(predict(ready, rows, truth), full=True, metrics=chosen)
     known = {metric.name: metric for metric in chosen.scalar_for(ready.outcome)}
     metrics = {

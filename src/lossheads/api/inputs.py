@@ -6,6 +6,7 @@ Inside training nothing is checked, for a check waits for the device; here, once
 import warnings
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 from torch import Tensor
@@ -31,13 +32,18 @@ def as_tensor(value: Any, what: str, who: str) -> Tensor:
         UserError: If it cannot be a tensor of numbers.
     """
     try:
-        tensor = torch.as_tensor(value)
-    except (TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        # A data frame is an array to numpy alone; a copy spares arrays that may not be written.
+        tensor = value if isinstance(value, Tensor) else torch.from_numpy(np.array(value))
+    except Exception as error:  # whatever numpy and torch say of a stranger's object
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            f"{who} got {what} of type {type(value).__name__} that are no array of numbers "
-            f"({reason}): pass a tensor, a numpy array or a nested list"
+            f"{who} got {what} of type {type(value).__name__} that cannot be read as an array of "
+            f"numbers ({reason}): pass a tensor, a numpy array or a nested list"
         ) from error
+    if tensor.layout is not torch.strided or tensor.is_nested or tensor.device.type == "meta":
+        raise UserError(
+            f"{who} got {what} as a sparse, nested or meta tensor: pass a dense one, .to_dense()"
+        )
     if tensor.is_complex():
         raise UserError(f"{who} got complex {what}: they must be real numbers")
     return tensor.detach()

@@ -1,6 +1,6 @@
 """Runs and claims from Python: the same engine, folders and sentences as the command line."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -65,12 +65,12 @@ def train_all(
         UserError: As `train`.
     """
     for overrides in runs:
-        if isinstance(overrides, str) or not all(isinstance(word, str) for word in overrides):
+        if not _are_words(overrides):
             raise UserError(
                 f"train got {overrides!r}: it takes a list of settings, "
                 f"['dataset=digits', 'seed=1']"
             )
-    folders = [Path(folder) for folder in config_dirs]
+    folders = _folders("train", config_dirs, trust)
     with one_sentence():
         configs = [compose([*overrides], folders, trust=trust) for overrides in runs]
         return execute(configs)
@@ -97,14 +97,47 @@ def run_claim(
     Raises:
         UserError: In one sentence, before anything is trained where that can be told.
     """
+    folders = _folders("run_claim", config_dirs, trust)
+    if not (seeds is None or seeds == "auto" or type(seeds) is int):
+        raise UserError(f"run_claim: seeds must be a number or 'auto', got {seeds!r}")
+    if not _are_words(overrides):
+        raise UserError(f"run_claim got {overrides!r}: overrides are a list, ['device=cpu']")
+    for word in overrides:
+        if word.partition("=")[0] not in CLAIM_SETTINGS:
+            raise UserError(
+                f"run_claim got {word!r}: a claim's settings are fixed; only "
+                f"{', '.join(CLAIM_SETTINGS)} can be set"
+            )
     with one_sentence():
-        return judge_claim(
-            find_claim(str(claim), claim_folder()),
-            seeds,
-            overrides,
-            [Path(folder) for folder in config_dirs],
-            trust,
+        found = find_claim(str(claim), claim_folder())
+        return judge_claim(found, seeds, overrides, folders, trust)
+
+
+# Settings that change where, on which device or how often a claim runs, but not what it tests.
+CLAIM_SETTINGS = ("device", "device.threads", "output_dir", "data_dir", "force")
+
+
+def _are_words(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(word, str) for word in value)
+
+
+def _folders(who: str, config_dirs: object, trust: object) -> list[Path]:
+    """Folders of the user's YAML, which must be there.
+
+    Raises:
+        UserError: If they are no list of folders, or trust is no list of names.
+    """
+    if not _are_words(trust):
+        raise UserError(f"{who}: trust must be a list of packages, ['my_heads'], got {trust!r}")
+    if isinstance(config_dirs, str) or not isinstance(config_dirs, Iterable):
+        raise UserError(
+            f"{who}: config_dirs must be a list of folders, ['my_configs'], got {config_dirs!r}"
         )
+    given = list(config_dirs)
+    for folder in given:
+        if not isinstance(folder, str | Path) or not Path(folder).is_dir():
+            raise UserError(f"{who} finds no folder {folder!r} for config_dirs")
+    return [Path(folder) for folder in given]
 
 
 def judge_claim(

@@ -30,6 +30,12 @@ def mean_loss(head: Head, logits: Tensor, labels: Tensor) -> Tensor:
         UserError: If a shape or dtype does not fit the outcome.
         HeadMismatch: If the head has no loss for distributions.
     """
+    for what, given in (("logits", logits), ("labels", labels)):
+        if not isinstance(given, Tensor):
+            raise UserError(
+                f"{type(head).__name__} got {what} of type {type(given).__name__}: a criterion "
+                f"takes tensors; lossheads.evaluate takes arrays and lists as well"
+            )
     flat = logits.flatten(1) if logits.ndim == 3 else logits
     if flat.ndim != 2 or flat.shape[1] != head.num_logits or not flat.is_floating_point():
         raise UserError(

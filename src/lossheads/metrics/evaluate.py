@@ -50,6 +50,12 @@ class MetricSet:
             UserError: If a name is taken.
         """
         own = tuple(own)
+        for metric in own:
+            if not isinstance(metric, BaseMetric):
+                raise UserError(
+                    f"a metric of your own must be made by @lossheads.metric or "
+                    f"@lossheads.per_class_metric, got {metric!r}"
+                )
         names = set(_names([*self.scalar, *self.per_class]))
         for metric in own:
             if metric.name in names or "/" in metric.name:

@@ -39,8 +39,12 @@ _LOAD = ConfigLoaderImpl.load_configuration  # Hydra's own
 _CALLS = ("_target_", "()", "class")
 _HARMLESS = re.compile(
     r"(hydra\._internal\.core_plugins\.\w+|hydra_plugins\.\w+(\.\w+)?|hydra\.experimental\.callbacks"
-    r"|logging(\.handlers)?|colorlog)\.[A-Z]\w*"
+    r"|logging|colorlog)\.[A-Z]\w*"
 )
+# Handlers of `logging` that write files or send what they log.
+_NO_HANDLERS = re.compile(r"logging\.(?!StreamHandler$|NullHandler$)\w*Handler")
+# Parts of Hydra's section that it calls or hands on: nothing in them may be hidden.
+_PLAIN_PARTS = ("callbacks", "job_logging", "hydra_logging")
 
 # Launchers and sweepers that come in packages of their own.
 _PLUGINS = {
@@ -167,10 +171,33 @@ def refuse_foreign_code(granted: Sequence[str]) -> None:
 
     def guarded(*args: Any, **kwargs: Any) -> DictConfig:
         config: DictConfig = _LOAD(*args, **kwargs)
-        _refuse_targets(OmegaConf.to_container(config.hydra, resolve=False), "hydra", granted)
+        section = OmegaConf.to_container(config.hydra, resolve=False)
+        assert isinstance(section, dict)
+        for part in _PLAIN_PARTS:
+            _refuse_hidden(section.get(part), f"hydra.{part}")
+        _refuse_targets(section, "hydra", granted)
         return config
 
     ConfigLoaderImpl.load_configuration = guarded  # type: ignore[method-assign]
+
+
+def _refuse_hidden(node: Any, where: str) -> None:
+    """Interpolations and `ext://` could name what the check of targets does not see."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            _refuse_hidden(value, f"{where}.{key}")
+    elif isinstance(node, list):
+        for item in node:
+            _refuse_hidden(item, where)
+    elif isinstance(node, str) and ("${" in node or _FOREIGN.match(node)):
+        raise UserError(
+            f"{where} is {node!r}: Hydra's callbacks and logs must be plain values; set them in a "
+            f"program of your own"
+        )
+
+
+# What the logs of a configuration may take from Python: the streams of the terminal.
+_FOREIGN = re.compile(r"(ext|cfg)://(?!sys\.std(out|err)$)")
 
 
 def _refuse_targets(node: Any, where: str, granted: Sequence[str]) -> None:
@@ -178,7 +205,10 @@ def _refuse_targets(node: Any, where: str, granted: Sequence[str]) -> None:
     for key, value in node.items() if isinstance(node, Mapping) else enumerate(node):
         if isinstance(value, Mapping | list):
             _refuse_targets(value, f"{where}.{key}", granted)
-        elif key in _CALLS and not (_HARMLESS.fullmatch(str(value)) or str(value).startswith(own)):
+        elif key in _CALLS and (
+            _NO_HANDLERS.fullmatch(str(value))
+            or not (_HARMLESS.fullmatch(str(value)) or str(value).startswith(own))
+        ):
             raise UserError(
                 f"{where}.{key} names {value}: a configuration may not run other code; if you "
                 f"trust the package, add --trust {str(value).split('.')[0]} to the command line"

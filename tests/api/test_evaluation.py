@@ -152,6 +152,26 @@ def test_what_is_no_metric_or_fails_is_one_sentence(own: list[Any]) -> None:
     assert "metric" in str(caught.value)
 
 
+def broken(method: str, answer: Any) -> lh.Head:
+    def give(*_: Any) -> Any:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    kind = type("Broken", (lh.SoftmaxCCE,), {method: give, "__module__": "my_heads"})
+    head: lh.Head = kind(lh.OneOf(C))
+    return head
+
+
+@pytest.mark.parametrize("method", ["decide", "scores", "log_probs", "framework_outputs"])
+@pytest.mark.parametrize(
+    "answer", [ZeroDivisionError("x"), None, torch.zeros(7, 5, 2)], ids=["raises", "None", "shape"]
+)
+def test_a_head_of_ones_own_that_breaks_is_named(method: str, answer: Any) -> None:
+    with pytest.raises(lh.UserError, match="Broken"):
+        lh.evaluate(LOGITS, LABELS, head=broken(method, answer))
+
+
 def test_tables_and_other_tensors_are_read_or_refused() -> None:
     import pandas as pd
 

@@ -17,6 +17,7 @@ from lossheads.heads.criterion import with_softness
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf, Outcome, check_labels
 from lossheads.runs.build import build
 from lossheads.runs.config import config_folder, options
+from lossheads.runs.validate import check_head
 
 HeadLike = Head | str
 
@@ -68,6 +69,8 @@ def resolve_head(
                 f"{who} got outcome={outcome} beside a head for {head.outcome}: leave outcome out, "
                 f"the head holds it"
             )
+        if type(head).__module__.split(".")[0] != "lossheads":
+            check_head(head, type(head).__name__)  # a head of one's own may fail in any way
         return head
     known = options("head")
     if head not in known:

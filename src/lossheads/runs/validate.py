@@ -155,6 +155,8 @@ def check_head(head: Head, name: str) -> None:
         logits = torch.zeros(2, ready.num_logits)
         losses = ready.loss(logits, ready.encode(labels))
         log_probs, decisions = ready.log_probs(logits), ready.decide(logits)
+        scores, outputs = ready.scores(logits), ready.framework_outputs(logits)
+        target = ready.framework_target(labels)
     except UserError:
         raise
     except Exception as error:
@@ -171,11 +173,15 @@ def check_head(head: Head, name: str) -> None:
     for what, given in (
         ("log_probs", (log_probs, events)),
         ("decisions", (decisions, events[:-1])),
+        ("scores", (scores, (2, *outcome.columns))),
+        ("framework_outputs", (outputs, logits.shape)),
+        ("framework_target", (target, logits.shape)),
     ):
-        if given[0].shape != given[1]:
+        shape = getattr(given[0], "shape", None)
+        if shape != given[1]:
             raise UserError(
-                f"head {name} must return {what} of shape {given[1]} for 2 rows of {outcome}, got "
-                f"{tuple(given[0].shape)}"
+                f"head {name} must return {what} of shape {tuple(given[1])} for 2 rows of "
+                f"{outcome}, got {given[0] if shape is None else tuple(shape)}"
             )
 
 

@@ -106,6 +106,7 @@ MISTAKES = [
     (["report", "nowhere"], "finds no finished run"),
     (["report", "a", "b"], "unrecognized arguments: b"),
     (["heads", "--nope"], "unrecognized arguments: --nope"),
+    (["claim", "run", "prior-bias", "--config-dir", "nowhere"], "finds no folder 'nowhere'"),
     (["claim", "list", "--claims", "nowhere"], "finds no folder nowhere"),
     (["train", "+trainng.steps=3"], "did you mean training"),
     (["train", "optimizer.lr=inf"], "optimizer.lr must be finite"),

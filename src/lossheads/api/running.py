@@ -70,7 +70,7 @@ def train_all(
                 f"train got {overrides!r}: it takes a list of settings, "
                 f"['dataset=digits', 'seed=1']"
             )
-    folders = _folders("train", config_dirs, trust)
+    folders = own_folders("train", config_dirs, trust)
     with one_sentence():
         configs = [compose([*overrides], folders, trust=trust) for overrides in runs]
         return execute(configs)
@@ -97,7 +97,7 @@ def run_claim(
     Raises:
         UserError: In one sentence, before anything is trained where that can be told.
     """
-    folders = _folders("run_claim", config_dirs, trust)
+    folders = own_folders("run_claim", config_dirs, trust)
     if not (seeds is None or seeds == "auto" or type(seeds) is int):
         raise UserError(f"run_claim: seeds must be a number or 'auto', got {seeds!r}")
     if not _are_words(overrides):
@@ -121,7 +121,7 @@ def _are_words(value: object) -> bool:
     return isinstance(value, list | tuple) and all(isinstance(word, str) for word in value)
 
 
-def _folders(who: str, config_dirs: object, trust: object) -> list[Path]:
+def own_folders(who: str, config_dirs: object, trust: object) -> list[Path]:
     """Folders of the user's YAML, which must be there.
 
     Raises:
@@ -136,7 +136,9 @@ def _folders(who: str, config_dirs: object, trust: object) -> list[Path]:
     given = list(config_dirs)
     for folder in given:
         if not isinstance(folder, str | Path) or not Path(folder).is_dir():
-            raise UserError(f"{who} finds no folder {folder!r} for config_dirs")
+            raise UserError(
+                f"{who} finds no folder {folder!r} of your own YAML: name one that is there"
+            )
     return [Path(folder) for folder in given]
 
 

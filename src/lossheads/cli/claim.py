@@ -30,7 +30,7 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
         sys.stdout.write(f"Written: {given.file}; run it with lossheads claim run {given.file}\n")
         return 0
 
-    from lossheads.api.running import judge_claim, one_sentence
+    from lossheads.api.running import judge_claim, one_sentence, own_folders
     from lossheads.claims.reading import find_claim, readable_claims
     from lossheads.claims.render.html import write_claims_page
     from lossheads.cli.console import wide_console
@@ -52,7 +52,7 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
         raise UserError(f"claim finds no claim file (*.yaml) in {folder}: name another folder")
     reference = Path(given.reference)
     outputs = Path(compose(extra)["output_dir"])
-    folders = [Path(own) for own in given.config_dir]
+    folders = own_folders("claim run", given.config_dir, trust)
     statuses = [0]
     for claim in claims:
         try:

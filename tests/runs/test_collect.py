@@ -4,8 +4,8 @@ import json
 import sys
 
 import pytest
-from calling import python
 
+from calling import python
 from lossheads.runs.collect import collect
 from lossheads.runs.composer import own_composer
 from lossheads.runs.folder import run_path, run_paths

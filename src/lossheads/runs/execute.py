@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from io import BytesIO
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from lossheads.engine.batches import steps_per_epoch
 from lossheads.engine.cohort import Cohort, build_cohort, bytes_per_member, can_stack
 from lossheads.engine.member import Member, initial_net
 from lossheads.engine.training import MemberHistory, Plan, first_step, train
-from lossheads.errors import UserError
+from lossheads.errors import UserError, refusing_to_write
 from lossheads.heads.base import inherited_reading
 from lossheads.loggers.base import Logger, NullLogger
 from lossheads.loggers.predictions import PredictionsLogger
@@ -24,7 +25,7 @@ from lossheads.loggers.progress import Reporter
 from lossheads.loggers.tensorboard import TensorBoardLogger
 from lossheads.outcomes import base_rates
 from lossheads.predictions_file import MAX_BYTES, NAME, bytes_needed
-from lossheads.records import Environment, Result
+from lossheads.records import Environment, Result, Status
 from lossheads.runs.dataset_cache import DatasetCache
 from lossheads.runs.device import free_bytes, prepare, workers
 from lossheads.runs.environment import describe_environment
@@ -36,6 +37,9 @@ from lossheads.runs.validate import (
     monitored_metric,
 )
 from lossheads.runs.workers import in_processes, in_threads
+from lossheads.whole_files import whole_file
+
+WEIGHTS = "weights.pt"
 
 
 def execute(configs: Sequence[Mapping[str, Any]], reporter: Reporter | None = None) -> list[Result]:
@@ -74,7 +78,7 @@ def _report_missing_files(runs: Sequence[Run], todo: Sequence[Run], reporter: Re
     trained = {run.key for run in todo}
     for run in {run.key: run for run in runs if run.key not in trained}.values():
         folder = run.folder.path
-        for what, file in (("weights", "weights.pt"), ("predictions", NAME)):
+        for what, file in (("weights", WEIGHTS), ("predictions", NAME)):
             if not run.config["recording"][what] or (folder / file).exists():
                 continue
             if what == "weights" or _finished(run).status == "finished":  # a lost run has none
@@ -135,11 +139,8 @@ class DeviceRunner:
 
     def _report_notes(self, dataset: Dataset) -> None:
         """Print the notes of the data, once for all cohorts that train on them."""
-        with self._notes_lock:
-            new = [note for note in dataset.notes if note not in self._reported_notes]
-            self._reported_notes.update(new)
-        for note in new:
-            self._reporter.say(f"{dataset.provenance.name}: {note}")
+        for note in dataset.notes:
+            self._report_once(f"{dataset.provenance.name}: {note}")
 
     def _report_predictions(self, runs: Sequence[Run], dataset: Dataset) -> None:
         """Print how large the files of predictions will be; refuse them above a limit."""
@@ -168,12 +169,16 @@ class DeviceRunner:
             yield
         except Exception as error:
             self._failures.append(error)
-            for run in runs:
-                run.folder.abandon("failed", f"{type(error).__name__}: {error}")
+            self._abandon(runs, "failed", f"{type(error).__name__}: {error}")
         except KeyboardInterrupt:
-            for run in runs:
-                run.folder.abandon("interrupted", "stopped by the user")
+            self._abandon(runs, "interrupted", "stopped by the user")
             raise
+
+    def _abandon(self, runs: Sequence[Run], status: Status, why: str) -> None:
+        for run in runs:
+            run.folder.abandon(status, why)
+        if any(run.config["force"] for run in runs):
+            self._report_once("force=true: runs that did not end keep the results they had before")
 
     def _members_that_fit(self, runs: Sequence[Run], dataset: Dataset, device: torch.device) -> int:
         """How many of `runs` fit into this worker's share of the memory as one cohort."""
@@ -215,9 +220,14 @@ class DeviceRunner:
         for k, (run, history, logger) in enumerate(zip(runs, histories, loggers, strict=True)):
             result = _result(run, history, dataset, environment, seconds, first_steps[k])
             logger.close(result)
-            if run.config["recording"]["weights"]:
-                torch.save(cohort.weights(k), run.folder.path / "weights.pt")
-            run.folder.close(result)
+            run.folder.close(result, _saved(run, result, cohort, k))
+
+    def _report_once(self, text: str) -> None:
+        with self._notes_lock:
+            new = text not in self._reported_notes
+            self._reported_notes.add(text)
+        if new:
+            self._reporter.say(text)
 
     def _check_interrupt(self) -> None:
         if self._stop.is_set():
@@ -309,12 +319,26 @@ def _validation_steps(steps: int, epoch: int, per_epoch: int) -> frozenset[int]:
 
 
 def _logger(run: Run, dataset: Dataset) -> Logger:
-    recording, folder = run.config["recording"], run.folder.path
+    recording, folder = run.config["recording"], run.folder.writing
     logger: Logger = NullLogger()
     if recording["tensorboard"]:
         measured = run.parts.metrics
         logger = TensorBoardLogger(folder, dataset.class_names, dataset.outcome, measured)
     return PredictionsLogger(folder, logger) if recording["predictions"] else logger
+
+
+def _saved(run: Run, result: Result, cohort: Cohort, k: int) -> list[str]:
+    """Save member k's weights if the run asks for them; all files that were saved for it."""
+    names, recording = [], run.config["recording"]
+    if recording["weights"]:
+        content = BytesIO()  # torch reports a full disk as an error of its own
+        torch.save(cohort.weights(k), content)
+        with refusing_to_write(run.folder.path), whole_file(run.folder.writing / WEIGHTS) as file:
+            file.write(content.getbuffer())
+        names.append(WEIGHTS)
+    if recording["predictions"] and result.status == "finished":
+        names.append(NAME)
+    return names
 
 
 def _result(

@@ -86,6 +86,7 @@ def unfinished(runs: Iterable[Run]) -> tuple[list[Run], dict[str, UserError]]:
     todo: dict[str, Run] = {}
     refused: dict[str, UserError] = {}
     for run in runs:
+        run.folder.recover()
         try:
             if run.config["force"] or run.folder.result() is None:
                 todo.setdefault(run.key, run)

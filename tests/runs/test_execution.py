@@ -16,7 +16,7 @@ from lossheads.records import Result, read_result, read_results, run_key, select
 from lossheads.runs import execute as execution
 from lossheads.runs.config import compose
 from lossheads.runs.execute import execute
-from lossheads.runs.folder import RunFolder
+from lossheads.runs.folder import RunFolder, run_path
 
 Composer = Callable[..., dict[str, Any]]
 
@@ -239,14 +239,18 @@ def test_outputs_that_cannot_be_written_are_one_sentence(tiny: Composer, tmp_pat
 
 
 def test_two_processes_do_not_train_one_run(tiny: Composer, tmp_path: Path) -> None:
-    execute([tiny()])
-    (folder,) = folders(tmp_path)
-    held = RunFolder(folder)
-    held.open(tiny(), {}, force=True)
+    config = tiny()
+    held = RunFolder(run_path(config))
+    held.open(config, {})
     with pytest.raises(UserError, match="trained by another process"):
-        execute([tiny()])
+        execute([config])
     held.abandon("interrupted", "let go")
-    assert execute([tiny()])[0].status == "finished"
+    assert execute([config])[0].status == "finished"
+    held.open(config, {}, force=True)
+    with pytest.raises(UserError, match="trained by another process"):
+        execute([tiny("force=true")])
+    assert execute([config])[0].status == "finished"  # the earlier result stands meanwhile
+    held.abandon("interrupted", "let go")
 
 
 def test_prior_bias_starts_every_head_at_the_base_rates(tiny: Composer) -> None:

@@ -138,6 +138,9 @@ def _ignore_sigint() -> Iterator[None]:
 
     They inherit that the signal is blocked; this process gets it when the block is left.
     """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -27,6 +27,7 @@ def _own_modules_leave() -> Iterator[None]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--faults", type=int, default=0, help="try each fault of tests/faults N times")
+    parser.addoption("--faults-log", help="a file that gets a line per fault: test, exit status")
     parser.addoption("--faults-seed", type=int, default=0, help="draws other moments")
 
 

@@ -13,6 +13,9 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 
 from lossheads.records import read_result
 
+# Of the calls that met a fault, in the test at work: see `--faults-log`.
+statuses: list[int] = []
+
 # Clocks, and in which company a run was trained.
 _VOLATILE = ("seconds", "checksum")
 _COMPANY = ("started", "members", "workers", "threads")

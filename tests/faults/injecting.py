@@ -5,6 +5,7 @@ Python reports every opening, renaming and deletion of a file to audit hooks, be
 
 import os
 import resource
+import shutil
 import signal
 import sys
 from typing import Any
@@ -81,3 +82,18 @@ def limit_memory(beyond: int) -> None:
         pages = int(file.read().split()[0])
     limit = pages * resource.getpagesize() + beyond
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def vanish_at_change(folder: str, change: int, victim: str) -> None:
+    """Delete the folder `victim` before a change below `folder`."""
+    left = change
+
+    def hook(event: str, args: tuple[Any, ...]) -> None:
+        nonlocal left
+        if not _changes(event, args, folder):
+            return
+        left -= 1
+        if left == 0:
+            shutil.rmtree(victim, ignore_errors=True)
+
+    sys.addaudithook(hook)

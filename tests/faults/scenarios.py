@@ -12,7 +12,7 @@ from typing import Any
 
 from calling import Call
 
-from .comparing import contents
+from .comparing import contents, statuses
 
 INJECTING = str(Path(__file__).with_name("injecting.py"))
 
@@ -76,8 +76,20 @@ class Known:
 
 def call(words: list[str], cwd: Path, *prepare: Any, seconds: int = 120) -> Call:
     """`lossheads WORDS`, spoilt by a function of `injecting`: its name and its arguments."""
-    spoilt = (INJECTING, *prepare) if prepare else None
-    return Call("lossheads", *words, cwd=cwd, prepare=spoilt, seconds=seconds)  # type: ignore[arg-type]
+    fault = (INJECTING, *prepare) if prepare else None
+    return Call("lossheads", *words, cwd=cwd, prepare=fault, seconds=seconds)  # type: ignore[arg-type]
+
+
+def spoilt(words: list[str], cwd: Path, *prepare: Any) -> CompletedProcess[str]:
+    """The command with a fault that it brings upon itself."""
+    with call(words, cwd, *prepare) as at_work:
+        return counted(at_work.result())
+
+
+def counted(ended: CompletedProcess[str]) -> CompletedProcess[str]:
+    """Note how a call with a fault ended, and hand it on."""
+    statuses.append(ended.returncode)
+    return ended
 
 
 def done(words: list[str], cwd: Path) -> CompletedProcess[str]:
@@ -91,17 +103,17 @@ def known(name: str) -> Known:
     """Prepare a scenario and carry it out once, uninterrupted."""
     scenario, room = SCENARIOS[name], Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, room, ignore_errors=True)
-    prepared, finished, counted = room / "prepared", room / "finished", room / "count"
+    prepared, finished, count = room / "prepared", room / "finished", room / "count"
     prepared.mkdir()
     (prepared / "mine.yaml").write_text(CLAIM_FILE)
     for words in (["--version"], *scenario.before):  # the first call of all takes its time
         earlier = done(words, prepared)
         assert earlier.returncode == 0, earlier.stderr
     shutil.copytree(prepared, finished)
-    spoilt = {"folder": str(finished), "into": str(counted)}
+    counting = {"folder": str(finished), "into": str(count)}
     started = time.monotonic()
-    with call(scenario.words, finished, "count_changes", spoilt) as at_work:
+    with call(scenario.words, finished, "count_changes", counting) as at_work:
         ended = at_work.result()
     assert ended.returncode == 0, ended.stderr
     seconds = time.monotonic() - started
-    return Known(prepared, contents(finished / "outputs"), counted.stat().st_size, seconds)
+    return Known(prepared, contents(finished / "outputs"), count.stat().st_size, seconds)

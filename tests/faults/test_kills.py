@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from .comparing import contents, left_over, results, said_finished_too_early
-from .scenarios import SCENARIOS, call, done, known
+from .scenarios import SCENARIOS, call, counted, done, known, spoilt
 
 NAMES = {signal.SIGKILL: "SIGKILL", signal.SIGTERM: "SIGTERM", signal.SIGINT: "SIGINT"}
 STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130}
@@ -74,9 +74,8 @@ def test_signal_before_a_write(
     for change in moments(known(name).changes, tries, draw):
         folder = fresh(name, tmp_path)
         before = results(folder / "outputs")
-        spoilt = {"folder": str(folder), "change": change, "number": int(number)}
-        with call(SCENARIOS[name].words, folder, "signal_at_change", spoilt) as at_work:
-            ended = at_work.result()
+        fault = {"folder": str(folder), "change": change, "number": int(number)}
+        ended = spoilt(SCENARIOS[name].words, folder, "signal_at_change", fault)
         check_ended(number, ended.returncode, ended.stderr, folder / "outputs")
         check_recovered(name, folder, before, f"change {change}")
 
@@ -86,9 +85,8 @@ def test_kill_within_a_write(name: str, tries: int, draw: random.Random, tmp_pat
     for change in moments(known(name).changes, tries, draw):
         folder, delay = fresh(name, tmp_path), draw.choice([0, 1e-4, 1e-3, 1e-2]) * draw.random()
         before = results(folder / "outputs")
-        spoilt = {"folder": str(folder), "change": change, "number": 0, "delay": delay}
-        with call(SCENARIOS[name].words, folder, "signal_at_change", spoilt) as at_work:
-            ended = at_work.result()
+        fault = {"folder": str(folder), "change": change, "number": 0, "delay": delay}
+        ended = spoilt(SCENARIOS[name].words, folder, "signal_at_change", fault)
         check_ended(signal.SIGKILL, ended.returncode, ended.stderr, folder / "outputs")
         check_recovered(name, folder, before, f"change {change}, {delay:.6f} s later")
 
@@ -104,6 +102,6 @@ def test_signal_at_any_moment(
         with call(SCENARIOS[name].words, folder) as at_work:
             at_work.ended(moment)
             at_work.send(number)
-            ended = at_work.result()
+            ended = counted(at_work.result())
         check_ended(number, ended.returncode, ended.stderr, folder / "outputs")
         check_recovered(name, folder, before, f"after {moment:.3f} s")

@@ -2,11 +2,10 @@
 
 Importing torch and its company takes seconds, most calls of a test take tenths of one. A server
 imports them once and forks for every call; the copy goes on as a new Python would, with its own
-folder, environment, streams, modules and signal handlers, and ends without a trace. Several run at
-once where a test asks for it (`Call`), and then it can send them signals. What
-it cannot have of its own are settings that are read when Python or torch start, such as
-`OMP_NUM_THREADS`: it has those of the first call. Tests of signals, of what an import costs and of
-a shell start a process instead.
+folder, environment, streams, modules and signal handlers, and ends without a trace. Several may
+run at once, and be sent signals (`Call`). What a copy cannot have of its own are settings that are
+read when Python or torch start, such as `OMP_NUM_THREADS`: it has those of the first call. Tests of
+what an import costs and of a shell start a process instead.
 """
 
 import atexit
@@ -112,6 +111,21 @@ class Call:
                 os.killpg(self.pid, number)
             elif not self.ended():
                 os.kill(self.pid, number)
+
+    def processes(self) -> dict[int, str]:
+        """Number -> words of it and all it has started; the dead and unburied do not count."""
+        listed = ["ps", "-eo", "pid=,pgid=,stat=,args="]
+        text = subprocess.run(listed, capture_output=True, text=True, check=True).stdout
+        rows = [line.split(None, 3) for line in text.splitlines()]
+        mine = [row for row in rows if row[1] == str(self.pid) and row[2][0] != "Z"]
+        return {int(row[0]): row[3] for row in mine}
+
+    def left_behind(self, seconds: float = 10) -> dict[int, str]:
+        """`processes` after a while: one that ends takes its memory down first."""
+        deadline = time.monotonic() + seconds
+        while (found := self.processes()) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        return found
 
     def result(self) -> subprocess.CompletedProcess[str]:
         """Wait for its end."""

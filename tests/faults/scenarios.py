@@ -21,7 +21,7 @@ RUN += ["recording.weights=true", "recording.predictions=true"]
 SWEEP = [*RUN, "-m", "seed=1,2,3"]  # two threads, of one member and of two
 BARE = [*SWEEP, "recording.tensorboard=false", "recording.predictions=false"]
 PROCESSES = ["train", "dataset=digits", "model=cnn", "model.channels=[2]", "model.dense=4"]
-PROCESSES += ["training.steps=30", "recording.weights=true", "-m", "seed=0,1"]
+PROCESSES += ["training.steps=600", "recording.weights=true", "-m", "seed=0,1"]
 CLAIM = ["claim", "run", "mine.yaml"]
 REFERENCE = [*CLAIM, "--save-reference", "--reference", "outputs/claims/kept"]
 

@@ -105,3 +105,22 @@ def test_signal_at_any_moment(
             ended = counted(at_work.result())
         check_ended(number, ended.returncode, ended.stderr, folder / "outputs")
         check_recovered(name, folder, before, f"after {moment:.3f} s")
+
+
+@pytest.mark.parametrize("number", NAMES, ids=NAMES.values())
+def test_signal_to_the_parent_of_processes(
+    number: int, tries: int, draw: random.Random, tmp_path: Path
+) -> None:
+    """Seconds each, for every process imports torch: tried a third as often."""
+    for _ in range(1 + tries // 3):
+        folder, moment = (
+            fresh("processes", tmp_path),
+            draw.uniform(0.3, 1) * known("processes").seconds,
+        )
+        with call(SCENARIOS["processes"].words, folder) as at_work:
+            at_work.ended(moment)
+            at_work.send(number)
+            ended = counted(at_work.result())
+            assert at_work.left_behind() == {}
+        check_ended(number, ended.returncode, ended.stderr, folder / "outputs")
+        check_recovered("processes", folder, {}, f"after {moment:.3f} s")

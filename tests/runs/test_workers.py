@@ -54,6 +54,23 @@ def test_an_interruption_stops_the_others_and_starts_no_more() -> None:
     assert len(begun) < 6
 
 
+def test_nothing_begins_after_an_interruption() -> None:
+    """However slow the thread is that empties the pool, and however fast parts end."""
+    stop, begun = threading.Event(), []
+
+    def work(part: int) -> None:
+        begun.append((part, stop.is_set()))
+        if part == 1:
+            raise KeyboardInterrupt
+
+    for _ in range(50):
+        begun.clear()
+        stop.clear()
+        with pytest.raises(KeyboardInterrupt):
+            in_threads(work, range(200), 2, stop)
+        assert not any(late for _, late in begun), begun
+
+
 def sizes(tiny: Composer, n: int, *words: str) -> list[int]:
     config = tiny(*words)
     runs = [plan_run({**config, "seed": seed}) for seed in range(n)]

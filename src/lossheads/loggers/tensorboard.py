@@ -110,7 +110,7 @@ class TensorBoardLogger:
         for part in summary.hparams(flat(result.config), shown):
             self._write(part)
         self._writer.close()
-        if not any(self._folder.glob("events.out.tfevents.*")):
+        if not any(_is_whole(path) for path in self._folder.glob("events.out.tfevents.*")):
             raise UserError(
                 f"the TensorBoard events in {self._folder} were deleted while the run was trained: "
                 f"run the command again"
@@ -199,6 +199,12 @@ class TensorBoardLogger:
 
     def _write(self, part: Any) -> None:
         self._writer.add_summary(part, self._step)
+
+
+def _is_whole(events: Path) -> bool:
+    """Whether the file has its beginning: a deleted one is made anew by the next value written."""
+    with events.open("rb") as file:
+        return b"brain.Event:" in file.read(100)
 
 
 def _confusion(predictions: Predictions, class_names: Sequence[str]) -> Png:

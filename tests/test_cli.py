@@ -276,6 +276,17 @@ def test_a_claim_says_whether_its_verdict_is_the_committed_one(tmp_path: Path) -
     assert "This is not the verdict in kept/softmax-cannot-see-a-shift." in changed.stdout
 
 
+@pytest.mark.parametrize("place", ["taken", "/proc/nowhere"])
+def test_a_reference_that_cannot_be_saved_is_refused_before_the_work(
+    tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "taken").write_text("a file")
+    words = ["claim", "run", "worked-numbers", "--save-reference", "--reference", place]
+    said = refusal(*words, cwd=tmp_path)
+    assert "--reference" in said
+    assert place in said
+
+
 def test_a_sweep_of_several_labels_prints_its_table(tmp_path: Path) -> None:
     """Metrics measured on test only (thresholds) must not stop the table; twice a seed is once."""
     words = ["dataset=synthetic_multilabel", "head=sigmoid_bce", *TINY[2:], "-m", "seed=0,0,1"]

@@ -17,7 +17,8 @@ from lossheads.records import read_result
 statuses: list[int] = []
 
 # Clocks, and in which company a run was trained.
-_VOLATILE = ("seconds", "checksum")
+_VOLATILE = ("seconds", "checksum", "environments")
+_LINES_WITH_CLOCKS = r"(?m)^.*([Ss]tarted|cpu.capability|\b[\d.]+ s\b).*$\n"
 _COMPANY = ("started", "members", "workers", "threads")
 
 
@@ -77,7 +78,7 @@ def _content(path: Path) -> Any:
     if path.name == "config.yaml":
         return re.sub(r"(?m)^force: .*$", "", path.read_text())
     if path.suffix in (".md", ".html"):
-        return re.sub(r"\d{4}-\d\d-\d\d[T ][\d:+]*|\b[\d.]+ s\b", "", path.read_text())
+        return re.sub(_LINES_WITH_CLOCKS, "", path.read_text())
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

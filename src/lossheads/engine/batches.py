@@ -10,7 +10,7 @@ from lossheads.engine.member import batch_seed
 
 
 def batch_stream(
-    n: int, batch_size: int, data_seeds: Sequence[int], device: torch.device
+    n: int, batch_size: int, data_seeds: Sequence[int], device: torch.device, start: int = 0
 ) -> Iterator[Batch]:
     """Endless stream of batches: every row once per epoch, in an order drawn from `data_seeds`.
 
@@ -21,15 +21,22 @@ def batch_stream(
         batch_size: True rows per batch, except the last.
         data_seeds: One per member. Members with equal seeds get equal batches; when all seeds
             are equal, the rows are gathered once.
+        start: Batches that are left out: a stream from its middle, for training that goes on.
     """
     seeds = data_seeds[:1] if len(set(data_seeds)) == 1 else data_seeds
     generators = [torch.Generator().manual_seed(batch_seed(seed)) for seed in seeds]
     weights = _weights(n, batch_size).to(device)
+    epochs, skipped = divmod(start, len(weights))
+    for generator in generators:
+        for _ in range(epochs):
+            torch.randperm(n, generator=generator)
     while True:
         index = torch.stack(
             [_epoch_order(n, batch_size, generator) for generator in generators], dim=1
         )
-        yield from map(Batch, index.to(device, non_blocking=True), weights)
+        index = index[skipped:].to(device, non_blocking=True)
+        yield from map(Batch, index, weights[skipped:])
+        skipped = 0
 
 
 def steps_per_epoch(n: int, batch_size: int) -> int:

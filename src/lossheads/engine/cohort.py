@@ -5,7 +5,8 @@ metrics or files. `StackedCohort` is for backbones that can be stacked, `SingleM
 other one, a single member at a time; both have the same interface.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -16,8 +17,15 @@ from torch import Tensor, nn
 
 from lossheads.engine.cuda_graph import CUDAGraphStep
 from lossheads.engine.head_loss import HeadLoss
-from lossheads.engine.member import BackboneBuilder, Member, Net, initial_net, isolated_rng
-from lossheads.engine.optimizers import build_optimizer, optimizer_step
+from lossheads.engine.member import (
+    BackboneBuilder,
+    Member,
+    Net,
+    draws_seed,
+    initial_net,
+    isolated_rng,
+)
+from lossheads.engine.optimizers import build_optimizer, optimizer_step, unmarked
 from lossheads.engine.stacking import StackedNet, pad_single, stackable
 
 # Rows are padded to a multiple of this, in training and in evaluation, so that vector loops have no
@@ -67,6 +75,15 @@ class Cohort(Protocol):
 
     def restore(self, k: int, weights: dict[str, Tensor]) -> None:
         """Load what `weights` returned into member k."""
+
+    def state(self, k: int) -> dict[str, Any]:
+        """All that member k's next step depends on, on the CPU: weights, the optimizer's moments.
+
+        Plain values and tensors, the same in whatever company it trains.
+        """
+
+    def load_state(self, k: int, state: Mapping[str, Any]) -> None:
+        """Load what `state` returned into member k; all members must be at the same step."""
 
 
 def build_cohort(
@@ -215,6 +232,52 @@ class StackedCohort:
         self._template.load_state_dict(weights)
         self._net.fill(self._slot_of[k], self._template)
 
+    def state(self, k: int) -> dict[str, Any]:
+        slot, moments = self._slot_of[k], self._optimizer.state
+        if len(self._optimizer.param_groups) == 1:
+            (flat,) = self._optimizer.param_groups[0]["params"]
+            found = {
+                name: self._net.read(value, slot) if value.dim() else value
+                for name, value in moments[flat].items()
+                if value is not None
+            }
+        else:
+            first, *_ = parts = self._optimizer.param_groups[slot]["params"]
+            found = {
+                name: torch.cat([moments[part][name] for part in parts]) if value.dim() else value
+                for name, value in moments[first].items()
+                if value is not None
+            }
+        return {
+            "weights": self.weights(k),
+            "optimizer": {name: value.detach().cpu().clone() for name, value in found.items()},
+        }
+
+    @torch.no_grad()
+    def load_state(self, k: int, state: Mapping[str, Any]) -> None:
+        self._template.load_state_dict(state["weights"])
+        for slot in (slot for slot, member in enumerate(self._slots) if member == k):
+            self._net.fill(slot, self._template)
+            for name, value in state["optimizer"].items():
+                self._load_moment(slot, name, value.to(self._slot_index.device))
+
+    def _load_moment(self, slot: int, name: str, value: Tensor) -> None:
+        """One of the optimizer's own tensors, of all weights or of the number of steps."""
+        moments = self._optimizer.state
+        if len(self._optimizer.param_groups) == 1:
+            (flat,) = self._optimizer.param_groups[0]["params"]
+            if not value.dim():
+                moments[flat][name] = value.clone()
+                return
+            moments[flat].setdefault(name, torch.zeros_like(flat.detach()))
+            self._net.write(moments[flat][name], slot, value)
+            return
+        parts = self._optimizer.param_groups[slot]["params"]
+        sizes = [part.numel() for part in parts]
+        pieces = value.split(sizes) if value.dim() else [value] * len(parts)
+        for part, piece in zip(parts, pieces, strict=True):
+            moments[part][name] = piece.clone()
+
     def _build_optimizer(self, optimizer: OptimizerBuilder) -> torch.optim.Optimizer:
         kwargs = [dict(self.members[k].optimizer_kwargs) for k in self._slots]
         if all(own == kwargs[0] for own in kwargs):
@@ -250,10 +313,11 @@ class SingleMemberCohort:
             optimizer, self._net.parameters(), **members[0].optimizer_kwargs
         )
         self._learning_rates = [param_group["lr"] for param_group in self._optimizer.param_groups]
+        self._draws = Draws(draws_seed(members[0].seed), device)
 
     def step(self, inputs: Tensor, batch: Batch) -> Tensor:
         self._net.train()
-        with self._autocast:
+        with self._autocast, self._draws.used():
             logits = self._net(inputs.index_select(0, batch.index[0])).float().unsqueeze(0)
         losses = self._loss(logits, batch.index, batch.weights)
         for parameter in self._net.parameters():
@@ -279,6 +343,46 @@ class SingleMemberCohort:
 
     def restore(self, k: int, weights: dict[str, Tensor]) -> None:
         self._net.load_state_dict(weights)
+
+    def state(self, k: int) -> dict[str, Any]:
+        with unmarked(torch.optim.Optimizer.state_dict):
+            optimizer = self._optimizer.state_dict()
+        return {"weights": self.weights(k), "optimizer": optimizer, "draws": self._draws.states}
+
+    def load_state(self, k: int, state: Mapping[str, Any]) -> None:
+        self._net.load_state_dict(state["weights"])
+        with unmarked(torch.optim.Optimizer.load_state_dict):
+            self._optimizer.load_state_dict(state["optimizer"])
+        self._draws.states = dict(state["draws"])
+
+
+class Draws:
+    """The random numbers of one member's backbone, which modules draw from torch's generators.
+
+    A function of the member's seed and its steps, whatever else draws from them meanwhile.
+    """
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self._devices = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(self._devices):
+            torch.manual_seed(seed)
+            self.states = self._read()
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """What is drawn inside is drawn from here."""
+        with torch.random.fork_rng(self._devices):
+            torch.set_rng_state(self.states["cpu"])
+            for device in self._devices:
+                torch.cuda.set_rng_state(self.states["cuda"], device)
+            yield
+            self.states = self._read()
+
+    def _read(self) -> dict[str, Tensor]:
+        states = {"cpu": torch.get_rng_state()}
+        for device in self._devices:
+            states["cuda"] = torch.cuda.get_rng_state(device)
+        return states
 
 
 def _pad_rows(rows: Tensor) -> Tensor:

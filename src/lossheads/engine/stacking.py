@@ -188,6 +188,15 @@ class StackedNet:
             for p, g in zip(self._rows(self.parameters), self._rows(self.gradients), strict=True)
         ]
 
+    def read(self, flat: Tensor, k: int) -> Tensor:
+        """Member k's part of a buffer that is laid out as `parameters`, in one piece."""
+        return torch.cat([rows[k] for rows in self._rows(flat)])
+
+    def write(self, flat: Tensor, k: int, values: Tensor) -> None:
+        """Put back what `read` returned."""
+        for rows, part in zip(self._rows(flat), values.split(self._strides), strict=True):
+            rows[k].copy_(part)
+
     @torch.no_grad()
     def unstack(self, k: int, into: Net) -> Net:
         """Copy member k's weights into a network of the same shape."""

@@ -48,7 +48,10 @@ SCHEMA_VERSION: Literal[1] = 1
 
 # The key covers what a run computes, not where it is written, what is logged or which cohort it
 # trains in.
-NOT_IN_KEY = ("output_dir", "force", "trust", "data_dir", "recording", "cohort", "choices")
+NOT_IN_KEY = (
+    *("output_dir", "data_dir", "force", "trust", "recording", "cohort", "checkpoint", "executor"),
+    "choices",
+)
 
 _STRANGERS_REFUSED = ConfigDict(extra="forbid")
 
@@ -188,6 +191,7 @@ class Environment(TypedDict, total=False):
         flush_denormal: Whether numbers too small for full precision were taken as 0.
         started: ISO 8601, UTC, to the second.
         members: Runs in the cohort, this one included.
+        resumed_at: Step from which a stopped run went on, the last time.
         workers: Cohorts trained at the same time, at most.
         data: Name, origin, checksum and licence of the dataset.
         bayes_score: Best reachable accuracy_score on the test distribution, where known.
@@ -204,6 +208,7 @@ class Environment(TypedDict, total=False):
     flush_denormal: bool
     started: str
     members: Count
+    resumed_at: Count
     workers: Count
     data: Mapping[str, str]
     bayes_score: float | None

@@ -81,6 +81,10 @@ class MemberHistory:
         return steps.index(self.early_stopping.best_step)
 
 
+States = Callable[[], "dict[int, MemberState]"]
+OnStep = Callable[[int, States], None]
+
+
 @dataclass(frozen=True)
 class MemberState:
     """Where a member's training stands between two steps: with it, it goes on as if never stopped.
@@ -134,7 +138,7 @@ def train(
     losses = LossTracker(len(data_seeds))
     if resume:
         histories.members = [state.history for state in resume]
-        losses.load_states([state.losses for state in resume])
+        losses.load_states([state.losses for state in resume], device)
         for k, state in enumerate(resume):
             cohort.load_state(k, state.cohort)
     for step in range(start, plan.steps + 1):
@@ -216,9 +220,10 @@ class LossTracker:
             "next_step": self._next_step,
         }
 
-    def load_states(self, states: Sequence[Mapping[str, Any]]) -> None:
-        """Go on where `state` was taken of each member."""
-        self._losses = list(torch.stack([state["waiting"] for state in states], dim=1))
+    def load_states(self, states: Sequence[Mapping[str, Any]], device: torch.device) -> None:
+        """Go on where `state` was taken of each member; `device`: where losses are computed."""
+        waiting = torch.stack([state["waiting"] for state in states], dim=1)
+        self._losses = list(waiting.to(device))
         self._sum = torch.tensor([state["sum"] for state in states], dtype=torch.float64)
         self._first_nonfinite_step = [state["first_nonfinite_step"] for state in states]
         self._count, self._next_step = states[0]["count"], states[0]["next_step"]

@@ -6,40 +6,29 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from io import BytesIO
 from typing import Any
 
 import torch
 from rich.console import Console
 
 from lossheads.datasets.dataset import Dataset
-from lossheads.engine.batches import steps_per_epoch
-from lossheads.engine.cohort import Cohort, build_cohort, bytes_per_member, can_stack
-from lossheads.engine.member import Member, initial_net
-from lossheads.engine.training import MemberHistory, Plan, first_step, train
-from lossheads.errors import UserError, refusing_to_write
-from lossheads.heads.base import inherited_reading
-from lossheads.loggers.base import Logger, NullLogger
-from lossheads.loggers.predictions import PredictionsLogger
+from lossheads.engine.cohort import bytes_per_member, can_stack
+from lossheads.engine.member import initial_net
+from lossheads.errors import UserError
 from lossheads.loggers.progress import Reporter
-from lossheads.loggers.tensorboard import TensorBoardLogger
-from lossheads.outcomes import base_rates
 from lossheads.predictions_file import MAX_BYTES, NAME, bytes_needed
 from lossheads.records import Environment, Result, Status
+from lossheads.runs.checkpoint import Checkpoint
+from lossheads.runs.cohort_run import WEIGHTS, CohortRun, checkpoint_of, member_of, title_of
 from lossheads.runs.dataset_cache import DatasetCache
 from lossheads.runs.device import free_bytes, prepare, workers
 from lossheads.runs.environment import describe_environment
+from lossheads.runs.folder import TakenRun
 from lossheads.runs.plan import Run, by_device, cohorts, plan_run, unfinished
-from lossheads.runs.validate import (
-    check_backbone,
-    check_true_posterior,
-    check_validations,
-    monitored_metric,
-)
+from lossheads.runs.validate import check_backbone, check_true_posterior
 from lossheads.runs.workers import in_processes, in_threads
-from lossheads.whole_files import whole_file
 
-WEIGHTS = "weights.pt"
+_SECONDS_BETWEEN_LOOKS = 0.3  # at runs that another process trains
 
 
 def execute(configs: Sequence[Mapping[str, Any]], reporter: Reporter | None = None) -> list[Result]:
@@ -97,17 +86,25 @@ class DeviceRunner:
         self._workers = workers(self._settings)
         self._datasets = DatasetCache(self._workers)
         self._deferred: list[Run] = []
+        self._taken: list[Run] = []  # by other processes
         self._failures: list[Exception] = []
         self._stop = threading.Event()
         self._reported_notes, self._notes_lock = set[str](), threading.Lock()
 
     def work(self) -> list[Exception]:
-        """Train all runs; returns the failures."""
-        in_threads(self._train_or_defer, self._cohorts, self._workers, self._stop)
-        deferred, processes = self._deferred, min(self._workers, len(self._deferred))
+        """Train all runs, or wait for those that other processes train; returns the failures."""
+        self._work(self._cohorts)
+        while self._taken:
+            self._work(cohorts(self._left_by_others()))
+        return self._failures
+
+    def _work(self, cohorts: Sequence[Sequence[Run]]) -> None:
+        in_threads(self._train_or_defer, cohorts, self._workers, self._stop)
+        deferred, self._deferred = self._deferred, []
+        processes = min(self._workers, len(deferred))
         if processes > 1:
             self._reporter.say(
-                f"{_title(deferred)}: cannot be stacked, {len(deferred)} runs in {processes} "
+                f"{title_of(deferred)}: cannot be stacked, {len(deferred)} runs in {processes} "
                 f"processes"
             )
             with self._record_failures(deferred):
@@ -121,7 +118,15 @@ class DeviceRunner:
             with self._record_failures([run]):
                 device = prepare(self._settings, self._workers)
                 self._train([run], self._datasets.get(run, device), device)
-        return self._failures
+
+    def _left_by_others(self) -> list[Run]:
+        """Wait until another process is over with some of its runs: those without a result."""
+        self._report_once(f"{len(self._taken)} run(s) are trained by another process: waiting")
+        while all(run.folder.is_taken() for run in self._taken):
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+        over = [run for run in self._taken if not run.folder.is_taken()]
+        self._taken = [run for run in self._taken if run not in over]
+        return unfinished(over)[0]
 
     def _train_or_defer(self, runs: Sequence[Run]) -> None:
         with self._record_failures(runs):
@@ -158,7 +163,7 @@ class DeviceRunner:
                 f"or use a smaller test split"
             )
         self._reporter.say(
-            f"{_title(runs)}: recording.predictions writes {size / 1e6:.2f} MB for each of "
+            f"{title_of(runs)}: recording.predictions writes {size / 1e6:.2f} MB for each of "
             f"{number} run(s) ({about})"
         )
 
@@ -182,7 +187,7 @@ class DeviceRunner:
 
     def _members_that_fit(self, runs: Sequence[Run], dataset: Dataset, device: torch.device) -> int:
         """How many of `runs` fit into this worker's share of the memory as one cohort."""
-        net = initial_net(runs[0].parts.backbone, dataset.input_shape, _member(runs[0], dataset))
+        net = initial_net(runs[0].parts.backbone, dataset.input_shape, member_of(runs[0], dataset))
         num_evaluated = len(dataset.val) + len(dataset.test)
         rows = min(runs[0].config["training"]["batch_size"], len(dataset.train))
         amsgrad = bool(runs[0].parts.optimizer_kwargs.get("amsgrad", False))
@@ -190,9 +195,6 @@ class DeviceRunner:
         return max(1, min(len(runs), free_bytes(device) // 2 // self._workers // needed))
 
     def _train(self, runs: Sequence[Run], dataset: Dataset, device: torch.device) -> None:
-        started = time.perf_counter()
-        cohort = _build(runs, dataset, device)
-        plan = _make_plan(runs[0], len(dataset.train))
         environment: Environment = {
             **describe_environment(device),
             "members": len(runs),
@@ -200,27 +202,27 @@ class DeviceRunner:
             "data": asdict(dataset.provenance),
             "bayes_score": dataset.bayes_score,
         }
+        opened: dict[int, list[tuple[Run, Checkpoint | None]]] = {}
         for run in runs:
+            for pair in self._opened(run, dataset, environment):
+                opened.setdefault(pair[1].state.step if pair[1] else 0, []).append(pair)
+        for pairs in opened.values():  # more than one step where another process has gone on
+            ready, checkpoints = zip(*pairs, strict=True)
+            cohort = CohortRun(ready, checkpoints, dataset, device, environment, self._reporter)
+            cohort.train(self._check_interrupt)
+
+    def _opened(
+        self, run: Run, dataset: Dataset, environment: Environment
+    ) -> list[tuple[Run, Checkpoint | None]]:
+        """The run, its folder locked, and its checkpoint; nothing if it cannot be trained now."""
+        try:
             run.folder.open(run.config, environment, force=run.config["force"])
-        loggers = [_logger(run, dataset) for run in runs]
-        progress = self._reporter.cohort(_title(runs), len(runs), plan.steps)
-        epoch = steps_per_epoch(len(dataset.train), plan.batch_size)
-        first_steps = first_step(cohort, dataset.train)
-        histories = train(
-            cohort,
-            dataset,
-            plan,
-            loggers,
-            on_validation=lambda step, value: progress.on_validation(
-                step, step / epoch, plan.monitor, value
-            ),
-            check_interrupt=self._check_interrupt,
-        )
-        seconds = (time.perf_counter() - started) / len(runs)
-        for k, (run, history, logger) in enumerate(zip(runs, histories, loggers, strict=True)):
-            result = _result(run, history, dataset, environment, seconds, first_steps[k])
-            logger.close(result)
-            run.folder.close(result, _saved(run, result, cohort, k))
+        except TakenRun:
+            self._taken.append(run)
+            return []
+        with self._record_failures([run]):
+            return [(run, checkpoint_of(run, dataset))]
+        return []
 
     def _report_once(self, text: str) -> None:
         with self._notes_lock:
@@ -241,23 +243,6 @@ def _train_in_process(config: Mapping[str, Any]) -> str:
     return f"{result.name} ({result.status}, {result.seconds:.0f} s)"
 
 
-def _build(runs: Sequence[Run], dataset: Dataset, device: torch.device) -> Cohort:
-    parts = runs[0].parts
-    members = [_member(run, dataset) for run in runs]
-    shape, labels = dataset.input_shape, dataset.train.labels
-    settings = runs[0].config["device"]
-    return build_cohort(
-        parts.backbone,
-        shape,
-        members,
-        labels,
-        parts.optimizer,
-        device,
-        compute_dtype=torch.bfloat16 if settings["precision"] == "bfloat16" else torch.float32,
-        graph=bool(settings["graph"]),
-    )
-
-
 def _stackable(run: Run, dataset: Dataset) -> bool:
     """Whether this run can be stacked; builds the backbone once, which checks its options."""
     parts = run.parts
@@ -276,98 +261,6 @@ def _stackable(run: Run, dataset: Dataset) -> bool:
             f"model {run.config['model']['_target_']} cannot be built for inputs of shape "
             f"{dataset.input_shape}: {message}"
         ) from error
-
-
-def _member(run: Run, dataset: Dataset) -> Member:
-    config = run.config
-    rates = base_rates(dataset.outcome, dataset.train.labels)
-    head = run.parts.head.with_base_rates(rates)
-    bias = head.prior_bias(rates).float().cpu() if config["output_layer"]["prior_bias"] else None
-    return Member(head, config["seed"], config["data_seed"], run.parts.optimizer_kwargs, bias)
-
-
-def _make_plan(run: Run, n: int) -> Plan:
-    training = run.config["training"]
-    size = min(training["batch_size"], n)  # beyond all rows there would only be padding
-    epoch = steps_per_epoch(n, size)
-    steps = training["steps"]
-    if steps is None:
-        steps = round(training["epochs"] * epoch)
-    return Plan(
-        steps=steps,
-        batch_size=size,
-        validate_at=_validation_steps(steps, epoch, training["validations_per_epoch"]),
-        schedule=run.parts.schedule,
-        patience=training["patience"],
-        monitor=monitored_metric(run.config, run.parts.head.outcome, run.parts.metrics),
-        metrics=run.parts.metrics,
-    )
-
-
-def _validation_steps(steps: int, epoch: int, per_epoch: int) -> frozenset[int]:
-    """Optimizer steps with a validation: number i at the step nearest to i / per_epoch epochs.
-
-    The end of every epoch is one of them, and so is the last step.
-    """
-    per_epoch = min(per_epoch, epoch)
-    check_validations(steps * per_epoch // epoch)
-    steps_at = (
-        (2 * i * epoch + per_epoch) // (2 * per_epoch)
-        for i in range(steps * per_epoch // epoch + 1)
-    )
-    return frozenset(steps_at) | {steps}
-
-
-def _logger(run: Run, dataset: Dataset) -> Logger:
-    recording, folder = run.config["recording"], run.folder.writing
-    logger: Logger = NullLogger()
-    if recording["tensorboard"]:
-        measured = run.parts.metrics
-        logger = TensorBoardLogger(folder, dataset.class_names, dataset.outcome, measured)
-    return PredictionsLogger(folder, logger) if recording["predictions"] else logger
-
-
-def _saved(run: Run, result: Result, cohort: Cohort, k: int) -> list[str]:
-    """Save member k's weights if the run asks for them; all files that were saved for it."""
-    names, recording = [], run.config["recording"]
-    if recording["weights"]:
-        content = BytesIO()  # torch reports a full disk as an error of its own
-        torch.save(cohort.weights(k), content)
-        with refusing_to_write(run.folder.path), whole_file(run.folder.writing / WEIGHTS) as file:
-            file.write(content.getbuffer())
-        names.append(WEIGHTS)
-    if recording["predictions"] and result.status == "finished":
-        names.append(NAME)
-    return names
-
-
-def _result(
-    run: Run,
-    history: MemberHistory,
-    dataset: Dataset,
-    environment: Environment,
-    seconds: float,
-    first: Mapping[str, float],
-) -> Result:
-    return Result(
-        key=run.key,
-        name=run.folder.path.name,
-        status=history.status,
-        config=dict(run.config),
-        class_names=list(dataset.class_names),
-        history=history.validations,
-        seconds=seconds,
-        environment=environment,
-        first_step=first,
-        notes=[*dataset.notes, *filter(None, [inherited_reading(run.parts.head)]), *history.notes],
-        diverged_at=history.diverged_at,
-        metric_info=run.parts.metrics.info(dataset.outcome, dataset.outliers),
-    )
-
-
-def _title(runs: Sequence[Run]) -> str:
-    heads = dict.fromkeys(run.config["choices"]["head"] for run in runs)
-    return f"{runs[0].config['choices']['dataset']} · {', '.join(heads)}"
 
 
 def _finished(run: Run) -> Result:

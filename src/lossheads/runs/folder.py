@@ -25,7 +25,13 @@ from lossheads.records import (
 )
 from lossheads.whole_files import whole_file
 
+CHECKPOINT = "checkpoint.pt"  # where an unfinished run's training stands
+
 _NEW, _WHOLE = ".new", ".whole"
+
+
+class TakenRun(UserError):
+    """Another process trains this run, or has just finished it."""
 
 
 def run_path(config: Mapping[str, Any]) -> Path:
@@ -97,16 +103,18 @@ class RunFolder:
     ) -> None:
         """Lock the folder, delete what an unfinished run left, write configuration and environment.
 
+        Its checkpoint stays, except with `force`.
+
         Raises:
-            UserError: If another process trains or has finished this run, or the folder cannot be
-                written.
+            TakenRun: If another process trains this run or has finished it meanwhile.
+            UserError: If the folder cannot be written.
         """
         with refusing_to_write(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             try:
                 self._lock.acquire()
             except Timeout:
-                raise UserError(
+                raise TakenRun(
                     f"run {self.path.name} is being trained by another process: wait for it, or "
                     f"stop it, and run the command again"
                 ) from None
@@ -123,7 +131,7 @@ class RunFolder:
         if (self.path / "result.json").is_file():
             if not force:
                 self.release()
-                raise UserError(
+                raise TakenRun(
                     f"run {self.path.name} was finished by another process meanwhile: run the "
                     f"command again to use its result"
                 )
@@ -136,8 +144,19 @@ class RunFolder:
                     f"{self.path} holds a folder {old.name}, which no run has written: move it "
                     f"away and run the command again"
                 )
-            if old.name != ".lock":
+            if old.name != ".lock" and (force or old.name != CHECKPOINT):
                 old.unlink()
+
+    def is_taken(self) -> bool:
+        """Whether another process trains this run just now."""
+        if not self.path.is_dir():
+            return False
+        try:
+            self._lock.acquire()
+        except Timeout:
+            return True
+        self.release()
+        return False
 
     def status(self, status: Status, why: str = "") -> None:
         """Write the status of the run."""
@@ -209,6 +228,8 @@ class RunFolder:
             with suppress(OSError, UserError):
                 result = self.result()
                 if result is not None:
+                    if not result.config["checkpoint"]["keep"]:
+                        (self.path / CHECKPOINT).unlink(missing_ok=True)
                     self.writing = self.path
                     self._overwrite_status(result.status, "")
 

@@ -10,6 +10,7 @@ from typing import Any
 from lossheads.errors import UserError
 from lossheads.records import run_key
 from lossheads.runs.build import Parts, build_parts, content_of
+from lossheads.runs.checkpoint import checkpoint_step
 from lossheads.runs.device import resolve_kind, workers
 from lossheads.runs.folder import RunFolder, run_path
 from lossheads.runs.validate import check_numbers, monitored_metric
@@ -47,9 +48,13 @@ class Run:
         fused = self.parts.optimizer_kwargs.get("fused", False)
         num_logits = self.parts.head.num_logits
         content = self.config.get("content", {}).get("dataset")
-        return json.dumps(
-            [shared, optimizer, fused, num_logits, content], sort_keys=True, default=str
-        )
+        parts = [shared, optimizer, fused, num_logits, content, self.first_step]
+        return json.dumps(parts, sort_keys=True, default=str)
+
+    @cached_property
+    def first_step(self) -> int:
+        """The step at which its training begins: that of its checkpoint, or 0."""
+        return 0 if self.config["force"] else checkpoint_step(self.folder.path)
 
     @property
     def max_members(self) -> int | None:

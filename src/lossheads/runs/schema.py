@@ -55,6 +55,13 @@ class Recording:
 
 
 @dataclass
+class Checkpoints:
+    every_steps: int | None
+    every_minutes: float | None
+    keep: bool
+
+
+@dataclass
 class CohortSize:
     max_members: int | None
 
@@ -73,6 +80,7 @@ class Config:
     output_layer: OutputLayer
     recording: Recording
     cohort: CohortSize
+    checkpoint: Checkpoints
     seed: int
     data_seed: int
     output_dir: str

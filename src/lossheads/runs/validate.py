@@ -23,6 +23,8 @@ _MINIMUM = {
     "training.steps": 0,
     "training.epochs": 0,
     "cohort.max_members": 1,
+    "checkpoint.every_steps": 1,
+    "checkpoint.every_minutes": 0,
     "optimizer.lr": 0,
     "optimizer.momentum": 0,
     "optimizer.dampening": 0,

@@ -37,7 +37,7 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
             failures.append(error)  # let the other jobs of a sweep go on
 
     task.granted = granted  # type: ignore[attr-defined]  # the launcher of a sweep reads it
-    _ready_hydra(words, granted)
+    _ready_hydra(words)
     train = hydra.main(str(config_folder()), "config", version_base=HYDRA_VERSION)(task)
     with without_empty_sweep(words):
         train()
@@ -46,11 +46,12 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
     return 0
 
 
-def _ready_hydra(words: list[str], granted: Sequence[str]) -> None:
+def _ready_hydra(words: list[str]) -> None:
     """Check the arguments, and put them where Hydra reads them."""
-    from lossheads.runs.config import cache_group_listing, check_overrides, refuse_foreign_code
+    from lossheads.runs.config import cache_group_listing, check_overrides
+    from lossheads.runs.config_files import guard_hydra
 
-    refuse_foreign_code(granted)
+    guard_hydra()
     cache_group_listing()
     refuse_claim(words)
     refuse_two_lengths(words)
@@ -96,11 +97,13 @@ def split_arguments(words: Sequence[str]) -> tuple[list[str], list[str]]:
     Raises:
         UserError: For an unknown flag, or one without its value.
     """
-    from lossheads.runs.config import argument_parser
+    from lossheads.runs.config import argument_parser, refuse_flags
 
     parser = argument_parser()
     parser.error = _refuse_flag  # type: ignore[method-assign]
-    settings = list(parser.parse_intermixed_args(list(words)).overrides)
+    given = parser.parse_intermixed_args(list(words))
+    refuse_flags(given, parser)
+    settings = list(given.overrides)
     flags = list(words)
     for setting in settings:
         flags.remove(setting)

@@ -168,6 +168,19 @@ def test_git_is_asked_without_the_users_variables(tmp_path: Path) -> None:
     assert ("'commit': None" in done.stdout) != (here / ".git").exists(), done.stdout
 
 
+def test_modules_of_the_current_folder_stay_out_until_one_is_trusted(tmp_path: Path) -> None:
+    """A library that looks for an optional package must not find a stranger's there."""
+    (tmp_path / "code").mkdir()
+    (tmp_path / "here").mkdir()
+    (tmp_path / "code" / "build.py").write_text(
+        "import os, sys\nfrom lossheads.runs.build import build_parts\n"
+        "from lossheads.runs.config import compose\n"
+        "build_parts(compose(['dataset=digits']))\nprint(os.getcwd() in sys.path)\n"
+    )
+    done = python(str(tmp_path / "code" / "build.py"), cwd=tmp_path / "here")
+    assert done.stdout == "False\n", done.stderr
+
+
 def test_a_call_that_is_terminated_says_so(tmp_path: Path) -> None:
     """Libraries that are interrupted at a bad moment fail with errors of their own."""
     (tmp_path / "ended.py").write_text(

@@ -14,7 +14,7 @@ import yaml
 from .making import GLOBAL, Call, attack, call
 
 pytest.importorskip("hypothesis")
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 CALLS = int(os.environ.get("LOSSHEADS_FUZZ", "12"))
@@ -133,6 +133,7 @@ files = st.sampled_from(["experiment", "head", "model", "optimizer"]).flatmap(
 def hold(done: Call) -> None:
     """What every call promises; a run that was trained and diverged ends with 1."""
     lines = done.stderr.splitlines()
+    event(f"exit status {done.status}")
     if done.status == 1 and lines and ("diverged" in lines[-1] or "not finite" in lines[-1]):
         done.status = 0
     trained = any(line.startswith("training ") for line in lines)

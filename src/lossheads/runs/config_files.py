@@ -33,17 +33,14 @@ from omegaconf._utils import get_yaml_loader
 
 from lossheads.bounded_yaml import PLAIN_TAGS, Bounded, read_text
 from lossheads.errors import UserError
+from lossheads.runs.interpolations import REFERENCE, check_endless, refers_to_keys
 from lossheads.runs.schema import config_folder
 
 MAX_FILES = 200  # of one configuration; ours have about 20
 MAX_RUNS = 10_000  # of one sweep
-MAX_LINKS = 20  # interpolations of interpolations of …
-MAX_RESOLVED = 100_000  # characters and values of a configuration, once they are resolved
 OUTPUTS = PurePosixPath("outputs")  # as configs/config.yaml has it
 
 _NAME = r"[A-Za-z_]\w*"
-# A key of the run, from the top or from here: ${seed}, ${dataset.classes}, ${.lr}.
-_REFERENCE = re.compile(rf"\$\{{(\.*)({_NAME}(?:\.\w+|\[\w+\])*)\}}")
 _PACKAGE = re.compile(rf"{_NAME}(\.{_NAME}){{0,9}}")
 _GROUP = re.compile(r"(?:(?:override|optional) +)*(/?[\w-]+(?:/[\w-]+)*)(?:@([\w.]+))?")
 _CHOICE = re.compile(r"/?[\w-][\w.-]*(?:/[\w-][\w.-]*)*(?:@([\w.]+))?")
@@ -155,7 +152,7 @@ def plain_data(text: str, file: str) -> dict[Any, Any]:
         raise UserError(f"{file} must hold keys and values, KEY: VALUE, got {_shown(data)}")
     _check_defaults(data.get("defaults"), file)
     for where, word in _words({key: data[key] for key in data if key != "defaults"}):
-        if not _is_plain(word):
+        if not refers_to_keys(word):
             raise UserError(
                 f"{file}, {where} is {_shown(word)}: a file of your own may refer to keys of the "
                 f"run, as in ${{seed}}, and to nothing else; give the value itself, or set it on "
@@ -178,13 +175,6 @@ def _words(node: Any, where: str = "") -> Iterator[tuple[str, str]]:
         yield where, node
 
 
-def _is_plain(word: str) -> bool:
-    """Whether all interpolations in it, if any, refer to keys of the run."""
-    if any("hydra" in re.split(r"\W", found[2]) for found in _REFERENCE.finditer(word)):
-        return False
-    return "${" not in _REFERENCE.sub("", word)
-
-
 def _check_defaults(defaults: Any, file: str) -> None:
     """Refuse defaults that choose files of Hydra's section, or place something there."""
     for item in defaults if isinstance(defaults, list) else []:  # Hydra refuses what is no list
@@ -205,7 +195,7 @@ def _may_choose(group: Any, value: Any) -> bool:
         return False
     if value is None and named:
         path, package = "", None
-    elif isinstance(value, str) and (found := _CHOICE.fullmatch(_REFERENCE.sub("x", value))):
+    elif isinstance(value, str) and (found := _CHOICE.fullmatch(REFERENCE.sub("x", value))):
         path, package = value, found[1]
     else:
         return False
@@ -294,75 +284,6 @@ def _values(override: Override) -> int:
             return 1
         return max(0, int((float(bounds[1]) - float(bounds[0])) / float(bounds[2])))  # type: ignore[arg-type]
     return 1
-
-
-def check_endless(config: DictConfig) -> None:
-    """Refuse interpolations that are endless, or double at every step.
-
-    Raises:
-        UserError: Naming the first key.
-    """
-    data = _by_word(OmegaConf.to_container(config, resolve=False))
-    _Sizes(data).of((), data, 0)
-
-
-def _by_word(node: Any) -> Any:
-    """`node` with every key as a word, as interpolations write it."""
-    if isinstance(node, Mapping):
-        return {str(key): _by_word(value) for key, value in node.items()}
-    return [_by_word(item) for item in node] if isinstance(node, list) else node
-
-
-class _Sizes:
-    """Characters and values that parts of a configuration have once they are resolved."""
-
-    def __init__(self, data: Any) -> None:
-        self._data = data
-        self._known: dict[tuple[str, ...], int] = {}
-        self._open: set[tuple[str, ...]] = set()
-
-    def of(self, path: tuple[str, ...], node: Any, links: int) -> int:
-        """The size of the node at `path`, each part computed once."""
-        if path in self._known:
-            return self._known[path]
-        if path in self._open:
-            self._refuse(path, "refers to itself")
-        if links > MAX_LINKS:
-            self._refuse(path, f"refers to more than {MAX_LINKS} keys, one after the other")
-        self._open.add(path)
-        if isinstance(node, Mapping):
-            parts = [self.of((*path, key), node[key], links) for key in node]
-        elif isinstance(node, list):
-            parts = [self.of((*path, str(i)), item, links) for i, item in enumerate(node)]
-        else:
-            parts = [self._target(path, found, links) for found in _references(node)]
-        size = 1 + sum(parts) + (len(node) if isinstance(node, str) else 0)
-        if size > MAX_RESOLVED:
-            self._refuse(path, f"becomes more than {MAX_RESOLVED:,} characters")
-        self._open.remove(path)
-        self._known[path] = size
-        return size
-
-    def _target(self, path: tuple[str, ...], found: "re.Match[str]", links: int) -> int:
-        keys = tuple(re.findall(r"\w+", found[2]))
-        if found[1]:
-            keys = (*path[: max(0, len(path) - len(found[1]))], *keys)
-        node = self._data
-        for key in keys:
-            if isinstance(node, list) and key.isdecimal() and int(key) < len(node):
-                node = node[int(key)]
-            elif isinstance(node, Mapping) and key in node:
-                node = node[key]
-            else:
-                return 0  # OmegaConf says what is missing
-        return self.of(keys, node, links + 1)
-
-    def _refuse(self, path: tuple[str, ...], why: str) -> None:
-        raise UserError(f"{'.'.join(path)} {why}: give the value itself")
-
-
-def _references(node: Any) -> "Iterator[re.Match[str]]":
-    return _REFERENCE.finditer(node) if isinstance(node, str) else iter(())
 
 
 def _shown(value: Any) -> str:

@@ -54,8 +54,10 @@ def read_text(path: Path, shown: str, kind: str) -> str:
     Raises:
         UserError: When the file cannot be read, or is larger than `MAX_BYTES`.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UserError(f"{path} cannot be read: it is no file; a pipe or device may have no end")
     try:
-        with path.open("rb") as file:  # a device or a pipe may have no end
+        with path.open("rb") as file:  # what /proc calls a file may have no end either
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise UserError(f"{shown} must have at most {MAX_BYTES:,} bytes to be {kind}")

@@ -124,6 +124,27 @@ def test_arms_of_a_claim_refuse_it_too(file: str, named: str, tmp_path: Path) ->
     done.assert_refused(named)
 
 
+@pytest.mark.parametrize(
+    ("file", "named"),
+    [
+        ("a: &a [x, x]\nb: [*a, *a]\n", "aliases"),
+        ("gamma: " + "[" * 3000 + "]" * 3000, "nested"),
+        ("_target_: !!python/object/apply:os.system [touch trap]\n", "python"),
+        ("gamma: ${oc.env:LOSSHEADS_TEST_SECRET}\n", "gamma"),
+        ("_target_: evil.Head\n", "_target_"),
+    ],
+)
+def test_the_list_of_heads_refuses_it_too(file: str, named: str, tmp_path: Path) -> None:
+    strangers(tmp_path, {"head/evil.yaml": file})
+    call(tmp_path, "heads", "evil", "--config-dir", "theirs").assert_refused(named)
+
+
+@pytest.mark.parametrize("words", ["heads --config-dir theirs", "claim run theirs/head/evil.yaml"])
+def test_a_pipe_is_not_waited_for(words: str, tmp_path: Path) -> None:
+    os.mkfifo(own(tmp_path) / "head" / "evil.yaml")
+    call(tmp_path, *words.split()).assert_refused("evil.yaml")
+
+
 PIPES = [("images/a/1.png", "images"), ("x.npz", "x.npz"), ("x.csv", "x.csv")]
 
 

@@ -7,7 +7,7 @@ Never imports torch: `--help` and completion come through here.
 import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -64,14 +64,19 @@ def compose(
     Raises:
         UserError, hydra.errors.HydraException: If the overrides do not compose.
     """
-    guard_hydra()
     check_overrides(overrides, sweep=False)
+    config = load(overrides, config_dirs)
+    return resolve(config, config.hydra.runtime.choices, [*trust, *granted_by(overrides)])
+
+
+def load(overrides: Sequence[str], config_dirs: Sequence[Path] = ()) -> DictConfig:
+    """What Hydra composes, with its own section."""
+    guard_hydra()
     searched = ",".join(_quoted(f"file://{folder.resolve()}") for folder in config_dirs)
     extra = [f"hydra.searchpath=[{searched}]"] if searched else []
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_folder()), version_base=HYDRA_VERSION):
-        config = hydra_compose("config", overrides=[*overrides, *extra], return_hydra_config=True)
-        return resolve(config, config.hydra.runtime.choices, [*trust, *granted_by(overrides)])
+        return hydra_compose("config", overrides=[*overrides, *extra], return_hydra_config=True)
 
 
 def _quoted(text: str) -> str:
@@ -100,7 +105,7 @@ def check_overrides(overrides: Sequence[str], sweep: bool) -> None:
     for text in overrides:
         _refuse_endless(text)
         try:
-            override = _parser().parse_override(text)
+            override = parse_override(text)
         except HydraException:
             raise UserError(f"cannot parse {text!r}: settings are KEY=VALUE") from None
         key = override.key_or_group
@@ -155,6 +160,12 @@ def _check_value(key: str, override: Override, text: str) -> None:
                 )
 
 
+@lru_cache(maxsize=10_000)  # a sweep has the same settings again and again
+def parse_override(text: str) -> Override:
+    """One override in Hydra's grammar."""
+    return _parser().parse_override(text)
+
+
 @cache
 def _parser() -> OverridesParser:
     return OverridesParser.create()
@@ -172,8 +183,9 @@ def resolve(
         granted: Packages that the user trusts. A file that claims trust for others is refused.
     """
     schema.refuse_missing(map(str, config))
-    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    data = OmegaConf.to_container(own, resolve=True)
+    if "hydra" in config:  # which holds interpolations that only a running job can resolve
+        config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    data = OmegaConf.to_container(config, resolve=True)
     assert isinstance(data, dict)
     values = schema.checked({str(key): value for key, value in data.items()})
     claimed = [name for name in values["trust"] if name not in granted]

@@ -293,12 +293,11 @@ def _shown(value: Any) -> str:
 
 @cache
 def guard_hydra() -> None:
-    """Let Hydra read, place, resolve and sweep within the bounds of this module, from now on."""
-    Plugins.instance()  # registers Hydra's own source of files, and loads its sweeper anew
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    """Let Hydra read, place and resolve within the bounds of this module, from now on."""
+    Plugins.instance()  # registers Hydra's own source of files
 
     place, load = ConfigLoaderImpl._embed_result_config, ConfigLoaderImpl.load_configuration
-    find, split = CachingConfigRepository.load_config, BasicSweeper.split_arguments
+    find = CachingConfigRepository.load_config
 
     def placed(ret: ConfigResult, package_override: str | None) -> ConfigResult:
         result: ConfigResult = place(ret, package_override)
@@ -321,13 +320,7 @@ def guard_hydra() -> None:
         found: ConfigResult | None = find(self, config_path)
         return found
 
-    def bounded(overrides: list[Override], max_batch_size: int | None) -> list[list[list[str]]]:
-        check_runs(overrides)
-        runs: list[list[list[str]]] = split(overrides, max_batch_size)
-        return runs
-
     SourcesRegistry.instance().types["file"] = ConfigFiles
     ConfigLoaderImpl._embed_result_config = staticmethod(placed)  # type: ignore[method-assign]
     ConfigLoaderImpl.load_configuration = loaded  # type: ignore[method-assign]
     CachingConfigRepository.load_config = counted  # type: ignore[method-assign]
-    BasicSweeper.split_arguments = staticmethod(bounded)  # type: ignore[method-assign]

@@ -25,7 +25,7 @@ from lossheads.runs.device import free_bytes, prepare, workers
 from lossheads.runs.environment import describe_environment
 from lossheads.runs.folder import TakenRun
 from lossheads.runs.plan import Run, by_device, cohorts, plan_run, unfinished
-from lossheads.runs.validate import check_backbone, check_true_posterior
+from lossheads.runs.validate import check_backbone, check_memory, check_true_posterior
 from lossheads.runs.workers import in_processes, in_threads
 
 _SECONDS_BETWEEN_LOOKS = 0.3  # at runs that another process trains
@@ -247,6 +247,7 @@ def _stackable(run: Run, dataset: Dataset) -> bool:
     """Whether this run can be stacked; builds the backbone once, which checks its options."""
     parts = run.parts
     try:
+        check_memory(parts.backbone, dataset.input_shape, dataset.train.inputs.device)
         stacks = can_stack(
             parts.backbone, dataset.input_shape, parts.optimizer, parts.optimizer_kwargs
         )

@@ -114,7 +114,7 @@ class Call:
 
     def processes(self) -> dict[int, str]:
         """Number -> words of it and all it has started; the dead and unburied do not count."""
-        listed = ["ps", "-eo", "pid=,pgid=,stat=,args="]
+        listed = ["ps", "-wweo", "pid=,pgid=,stat=,args="]
         text = subprocess.run(listed, capture_output=True, text=True, check=True).stdout
         rows = [line.split(None, 3) for line in text.splitlines()]
         mine = [row for row in rows if row[1] == str(self.pid) and row[2][0] != "Z"]

@@ -101,11 +101,12 @@ def test_a_forced_run_that_is_stopped_keeps_the_earlier_result(
 def test_a_forced_run_leaves_nothing_of_the_earlier_one(tiny: Composer) -> None:
     folder = trained(tiny, "recording.predictions=true", "recording.weights=true")
     before = (folder / "result.json").read_bytes()
+    (folder / "notes").mkdir()  # the user's own
     trained(tiny, "force=true")
     assert (folder / "result.json").read_bytes() != before
     names = {".lock", "config.yaml", "environment.json", "status.json", "metrics.jsonl"}
     assert files_of(folder).keys() == names | {"result.json"}
-    assert not [path for path in folder.iterdir() if path.is_dir()]
+    assert [path.name for path in folder.iterdir() if path.is_dir()] == ["notes"]
 
 
 @pytest.mark.parametrize(

@@ -181,6 +181,8 @@ class RunFolder:
             with whole_file(self.writing / "metrics.jsonl") as file:
                 file.writelines(_line(step).encode("utf-8") for step in result.history)
             write_result(self.writing, result)
+            with suppress(OSError):  # finished all the same; `recover` writes it another time
+                self._overwrite_status(result.status, "")
             self._settle()
         self.release()
 
@@ -218,7 +220,7 @@ class RunFolder:
                 part.unlink()
             kept = {path.name for path in new.iterdir()} | {".lock", _NEW, "result.json"}
             for old in self.path.iterdir():
-                if old.name not in kept:
+                if old.name not in kept and not old.is_dir():  # a folder is the user's own
                     old.unlink()
             new.rename(whole)
             self._move_in(whole)

@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 
 from lossheads.datasets.dataset import Dataset
+from lossheads.engine.augmentation import Augmentation
 from lossheads.engine.batches import steps_per_epoch
 from lossheads.engine.cohort import Cohort, build_cohort, bytes_per_member, can_stack
 from lossheads.engine.member import Member, initial_net
@@ -30,6 +31,7 @@ from lossheads.runs.device import free_bytes, prepare, workers
 from lossheads.runs.environment import describe_environment
 from lossheads.runs.plan import Run, by_device, cohorts, plan_run, unfinished
 from lossheads.runs.validate import (
+    check_augmentation,
     check_backbone,
     check_true_posterior,
     check_validations,
@@ -124,6 +126,7 @@ class DeviceRunner:
             device = prepare(self._settings, threads=1)
             dataset = self._datasets.get(runs[0], device)
             check_true_posterior(runs[0].config, dataset, runs[0].parts.metrics)
+            check_augmentation(Augmentation.of(runs[0].config["training"]), dataset)
             self._report_notes(dataset)
             self._report_predictions(runs, dataset)
             if not _stackable(runs[0], dataset):
@@ -291,6 +294,7 @@ def _make_plan(run: Run, n: int) -> Plan:
         patience=training["patience"],
         monitor=monitored_metric(run.config, run.parts.head.outcome, run.parts.metrics),
         metrics=run.parts.metrics,
+        augmentation=Augmentation.of(training),
     )
 
 

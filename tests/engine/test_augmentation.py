@@ -53,7 +53,9 @@ def test_every_shift_and_mirror_image_is_that_of_padding_and_cutting() -> None:
     ]
     rows = images(len(shifts))
     found = augmented(rows, torch.tensor(shifts, dtype=torch.int8))
-    expected = torch.stack([by_padding(row, *drawn, 2) for row, drawn in zip(rows, shifts)])
+    expected = torch.stack(
+        [by_padding(row, *drawn, 2) for row, drawn in zip(rows, shifts, strict=True)]
+    )
     assert torch.equal(found, expected)
 
 

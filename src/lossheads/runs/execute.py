@@ -95,6 +95,7 @@ class DeviceRunner:
         self._workers = workers(self._settings)
         self._datasets = DatasetCache(self._workers)
         self._deferred: list[Run] = []
+        self._closed = set[str]()  # keys
         self._failures: list[Exception] = []
         self._stop = threading.Event()
         self._reported_notes, self._notes_lock = set[str](), threading.Lock()
@@ -118,7 +119,7 @@ class DeviceRunner:
         for run in deferred if processes <= 1 else ():
             with self._record_failures([run]):
                 device = prepare(self._settings, self._workers)
-                self._train([run], self._datasets.get(run, device), device)
+                self._train_if_it_fits([run], self._datasets.get(run, device), device)
         return self._failures
 
     def _train_or_defer(self, runs: Sequence[Run]) -> None:
@@ -133,8 +134,13 @@ class DeviceRunner:
                 self._deferred += runs
                 return
             size = self._members_that_fit(runs, dataset, device)
-            for at in range(0, len(runs), size):
-                self._train(runs[at : at + size], dataset, device)
+            left = list(runs)
+            while left:
+                if self._train_if_it_fits(left[:size], dataset, device):
+                    left = left[size:]
+                else:
+                    size = len(left[:size]) // 2
+                    left = [run for run in left if run.key not in self._closed]
 
     def _report_notes(self, dataset: Dataset) -> None:
         """Print the notes of the data, once for all cohorts that train on them."""
@@ -187,6 +193,36 @@ class DeviceRunner:
         needed = bytes_per_member(net, rows, num_evaluated, amsgrad)
         return max(1, min(len(runs), free_bytes(device) // 2 // self._workers // needed))
 
+    def _train_if_it_fits(
+        self, runs: Sequence[Run], dataset: Dataset, device: torch.device
+    ) -> bool:
+        """Train these runs as one cohort; False where several are too many for the memory.
+
+        Nothing is lost by it: a member's numbers do not depend on how many train beside it.
+
+        Raises:
+            UserError: If a single run does not fit.
+        """
+        try:
+            self._train(runs, dataset, device)
+            return True
+        except torch.OutOfMemoryError as error:
+            if len(runs) == 1:
+                raise UserError(
+                    f"{_title(runs)}: a single run does not fit into the memory of {device}: lower "
+                    f"training.batch_size, choose a smaller model, or free memory ({error})"
+                ) from error
+        # Out of the except clause, where the error no longer keeps the cohort's tensors alive.
+        for run in runs:
+            run.folder.abandon("interrupted", "out of memory; a smaller cohort trains it again")
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        self._reporter.say(
+            f"{_title(runs)}: {len(runs)} runs do not fit into the memory of {device} as one "
+            f"cohort, going on with {len(runs) // 2}"
+        )
+        return False
+
     def _train(self, runs: Sequence[Run], dataset: Dataset, device: torch.device) -> None:
         started = time.perf_counter()
         cohort = _build(runs, dataset, device)
@@ -221,6 +257,7 @@ class DeviceRunner:
             if run.config["recording"]["weights"]:
                 torch.save(cohort.weights(k), run.folder.path / "weights.pt")
             run.folder.close(result)
+            self._closed.add(run.key)
 
     def _check_interrupt(self) -> None:
         if self._stop.is_set():

@@ -1,5 +1,6 @@
 """What every way of training on a card gets: nets, rows on the device, and a clock."""
 
+import gc
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import median
@@ -124,6 +125,7 @@ class Clock:
         row = Row(work.net, way, work.members, work.batch, work.precision, work.graph)
         on_card = work.device.type == "cuda"
         if on_card:
+            gc.collect()  # what the last row kept in cycles
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
         try:

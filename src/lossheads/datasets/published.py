@@ -106,7 +106,9 @@ class Published:
     def _named_place(self, data_dir: Path) -> Path:
         best = min(self._places(data_dir), key=lambda place: len(self._absent(place)))
         if missing := self._absent(best):
-            archive = f" or the archive {self.archive[0]}" if self.archive else ", plain or .gz"
+            packed = all(name.endswith(".gz") for name in self.files)
+            archive = "" if packed else ", plain or .gz"
+            archive = f" or the archive {self.archive[0]}" if self.archive else archive
             raise UserError(
                 f"{self.name} misses {', '.join(missing)} in data_dir={data_dir}: the folder, or "
                 f"{self.layout} in it, must hold the published files{archive}; omit data_dir to "

@@ -74,7 +74,7 @@ def test_basic_launcher_gives_the_same_results(tmp_path: Path) -> None:
 MISTAKES = [
     (["train", "head=softmax_ce"], "did you mean softmax_cce"),
     (["train", "heda=softmax_cce"], "did you mean head"),
-    (["train", "dataset=mnist"], "did you mean fashion_mnist"),
+    (["train", "dataset=fashion"], "did you mean fashion_mnist"),
     (["train", "training.epoch=3"], "did you mean epochs"),
     (["train", "optimizer.lrr=3"], "did you mean lr"),
     (["train", "training.epochs=abc"], "training.epochs"),

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from lossheads.datasets.dataset import Dataset, Split
+from lossheads.engine.augmentation import Augmentation
 from lossheads.engine.batches import batch_stream, steps_per_epoch
 from lossheads.engine.cohort import Cohort
 from lossheads.engine.early_stopping import EarlyStopping
@@ -37,6 +38,7 @@ class Plan:
         monitor: Metric that is shown, and that early stopping compares.
         patience: Validation steps without a better `monitor` before a member stops; None: never.
         metrics: What is measured.
+        augmentation: Of the training rows; None: they are taken as they are.
     """
 
     steps: int
@@ -46,6 +48,7 @@ class Plan:
     monitor: str
     patience: int | None = None
     metrics: MetricSet = SHIPPED
+    augmentation: Augmentation | None = None
 
     def learning_rate_factor(self, step: int) -> float:
         """Factor on the learning rate at a step."""
@@ -133,7 +136,9 @@ def train(
     data_seeds = [member.data_seed for member in cohort.members]
     device = dataset.train.inputs.device
     start = resume[0].step if resume else 0
-    batches = batch_stream(len(dataset.train), plan.batch_size, data_seeds, device, start)
+    batches = batch_stream(
+        len(dataset.train), plan.batch_size, data_seeds, device, plan.augmentation, start
+    )
     histories = _Histories(cohort, dataset, plan, loggers, on_end)
     losses = LossTracker(len(data_seeds))
     if resume:

@@ -7,6 +7,7 @@ from io import BytesIO
 import torch
 
 from lossheads.datasets.dataset import Dataset
+from lossheads.engine.augmentation import Augmentation
 from lossheads.engine.batches import steps_per_epoch
 from lossheads.engine.cohort import Cohort, build_cohort
 from lossheads.engine.member import Member
@@ -162,6 +163,7 @@ def training_plan(run: Run, n: int) -> Plan:
         patience=training["patience"],
         monitor=monitored_metric(run.config, run.parts.head.outcome, run.parts.metrics),
         metrics=run.parts.metrics,
+        augmentation=Augmentation.of(training),
     )
 
 

@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 
 from lossheads.datasets.dataset import Dataset
+from lossheads.engine.augmentation import Augmentation
 from lossheads.engine.cohort import bytes_per_member, can_stack
 from lossheads.engine.member import initial_net
 from lossheads.errors import UserError
@@ -25,7 +26,12 @@ from lossheads.runs.device import free_bytes, prepare, workers
 from lossheads.runs.environment import describe_environment
 from lossheads.runs.folder import TakenRun
 from lossheads.runs.plan import Run, by_device, cohorts, plan_run, unfinished
-from lossheads.runs.validate import check_backbone, check_memory, check_true_posterior
+from lossheads.runs.validate import (
+    check_augmentation,
+    check_backbone,
+    check_memory,
+    check_true_posterior,
+)
 from lossheads.runs.workers import in_processes, in_threads
 
 _SECONDS_BETWEEN_LOOKS = 0.3  # at runs that another process trains
@@ -117,7 +123,7 @@ class DeviceRunner:
         for run in deferred if processes <= 1 else ():
             with self._record_failures([run]):
                 device = prepare(self._settings, self._workers)
-                self._train([run], self._datasets.get(run, device), device)
+                self._train_if_it_fits([run], self._datasets.get(run, device), device)
 
     def _left_by_others(self) -> list[Run]:
         """Wait until another process is over with some of its runs: those without a result."""
@@ -133,14 +139,21 @@ class DeviceRunner:
             device = prepare(self._settings, threads=1)
             dataset = self._datasets.get(runs[0], device)
             check_true_posterior(runs[0].config, dataset, runs[0].parts.metrics)
+            check_augmentation(Augmentation.of(runs[0].config["training"]), dataset)
             self._report_notes(dataset)
             self._report_predictions(runs, dataset)
             if not _stackable(runs[0], dataset):
                 self._deferred += runs
                 return
             size = self._members_that_fit(runs, dataset, device)
-            for at in range(0, len(runs), size):
-                self._train(runs[at : at + size], dataset, device)
+            left = list(runs)
+            while left:
+                if self._train_if_it_fits(left[:size], dataset, device):
+                    left = left[size:]
+                else:
+                    size = len(left[:size]) // 2
+                    left = [run for run in left if not run.folder.closed]
+                    left = [run for run in left if run not in self._taken]
 
     def _report_notes(self, dataset: Dataset) -> None:
         """Print the notes of the data, once for all cohorts that train on them."""
@@ -193,6 +206,36 @@ class DeviceRunner:
         amsgrad = bool(runs[0].parts.optimizer_kwargs.get("amsgrad", False))
         needed = bytes_per_member(net, rows, num_evaluated, amsgrad)
         return max(1, min(len(runs), free_bytes(device) // 2 // self._workers // needed))
+
+    def _train_if_it_fits(
+        self, runs: Sequence[Run], dataset: Dataset, device: torch.device
+    ) -> bool:
+        """Train these runs as one cohort; False where several are too many for the memory.
+
+        Nothing is lost by it: a member's numbers do not depend on how many train beside it.
+
+        Raises:
+            UserError: If a single run does not fit.
+        """
+        try:
+            self._train(runs, dataset, device)
+            return True
+        except torch.OutOfMemoryError as error:
+            if len(runs) == 1:
+                raise UserError(
+                    f"{title_of(runs)}: a single run does not fit into the memory of {device}: lower "
+                    f"training.batch_size, choose a smaller model, or free memory ({error})"
+                ) from error
+        # Out of the except clause, where the error no longer keeps the cohort's tensors alive.
+        for run in runs:
+            run.folder.abandon("interrupted", "out of memory; a smaller cohort trains it again")
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        self._reporter.say(
+            f"{title_of(runs)}: {len(runs)} runs do not fit into the memory of {device} as one "
+            f"cohort, going on with {len(runs) // 2}"
+        )
+        return False
 
     def _train(self, runs: Sequence[Run], dataset: Dataset, device: torch.device) -> None:
         environment: Environment = {

@@ -75,10 +75,12 @@ class RunFolder:
 
     Attributes:
         writing: Where a run's files go while it trains: `path`, or `.new` inside.
+        closed: Whether a result was written here, by this object.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = self.writing = path
+        self.closed = False
         # Not bound to a thread: a run may be closed by another thread than the one that opened it.
         self._lock = FileLock(path / ".lock", timeout=0, thread_local=False)
         self._locked_file: os.stat_result | None = None
@@ -181,6 +183,9 @@ class RunFolder:
             with whole_file(self.writing / "metrics.jsonl") as file:
                 file.writelines(_line(step).encode("utf-8") for step in result.history)
             write_result(self.writing, result)
+            self.closed = True
+            if not _keeps_checkpoint(result):
+                (self.writing / CHECKPOINT).unlink(missing_ok=True)
             with suppress(OSError):  # finished all the same; `recover` writes it another time
                 self._overwrite_status(result.status, "")
             self._settle()
@@ -230,7 +235,7 @@ class RunFolder:
             with suppress(OSError, UserError):
                 result = self.result()
                 if result is not None:
-                    if not result.config["checkpoint"]["keep"]:
+                    if not _keeps_checkpoint(result):
                         (self.path / CHECKPOINT).unlink(missing_ok=True)
                     self.writing = self.path
                     self._overwrite_status(result.status, "")
@@ -258,6 +263,10 @@ class RunFolder:
             with (self.path / "status.json").open("r+", encoding="utf-8") as file:
                 json.dump({"status": status, "why": why}, file)
                 file.truncate()
+
+
+def _keeps_checkpoint(result: Result) -> bool:
+    return bool(result.config.get("checkpoint", {}).get("keep"))
 
 
 def _line(validation: ValidationStep) -> str:

@@ -15,7 +15,7 @@ from benchmarks.training_speed.peers.torch_parts import wait_for_card
 from benchmarks.training_speed.setting import LEARNING_RATE, MODELS, WARM_STEPS, Setting, load_rows
 from lossheads.datasets.fashion_mnist import pixels
 from lossheads.engine.batches import batch_stream
-from lossheads.engine.cohort import Batch, Cohort, build_cohort, can_stack
+from lossheads.engine.cohort import Batch, Cohort, build_cohort, can_stack, shares_threads
 from lossheads.engine.member import Member
 from lossheads.runs.build import build_parts
 from lossheads.runs.config import compose
@@ -56,8 +56,11 @@ class Engine:
             parts.backbone, self._shape, parts.optimizer, parts.optimizer_kwargs
         )
         self._threads = 1 if self.stacks else setting.threads
-        # Cohorts side by side: one per core, a single one on a card.
-        self._threads_at_once = setting.threads if setting.device == "cpu" else 1
+        on_cpu = setting.device == "cpu"
+        # One cohort at a time on a card, and where its threads share the step.
+        self._sharing = self.stacks and shares_threads(parts.backbone, self._shape)
+        self._threads_at_once = setting.threads if on_cpu and not self._sharing else 1
+        self._threads_per_cohort = setting.threads if on_cpu and self._sharing else 1
         self._device = prepare(self._config["device"], self._threads)
         self._kept: dict[int, list[tuple[Cohort, Iterator[Batch]]]] = {}
 
@@ -101,6 +104,7 @@ class Engine:
                 *(parts.backbone, self._shape, group, self._labels, parts.optimizer, self._device),
                 compute_dtype=dtype,
                 graph=self._setting.graph,
+                threads=self._threads_per_cohort,
             )
             seeds = [member.data_seed for member in group]
             rows = len(self._inputs)
@@ -111,7 +115,9 @@ class Engine:
 def overrides(setting: Setting) -> list[str]:
     """The setting as overrides of the command line."""
     model = MODELS[setting.model]
-    if model.channels:
+    if model.blocks:
+        net = ["model=resnet9", f"model.channels={list(model.channels)}"]
+    elif model.channels:
         net = ["model=cnn", f"model.channels={list(model.channels)}"]
         net.append(f"model.dense={model.hidden[0]}")
     else:

@@ -13,7 +13,13 @@ from rich.console import Console
 
 from lossheads.datasets.dataset import Dataset
 from lossheads.engine.batches import steps_per_epoch
-from lossheads.engine.cohort import Cohort, build_cohort, bytes_per_member, can_stack
+from lossheads.engine.cohort import (
+    Cohort,
+    build_cohort,
+    bytes_per_member,
+    can_stack,
+    shares_threads,
+)
 from lossheads.engine.member import Member, initial_net
 from lossheads.engine.training import MemberHistory, Plan, first_step, train
 from lossheads.errors import UserError
@@ -92,6 +98,7 @@ class DeviceRunner:
         self._settings = runs[0].config["device"]
         self._workers = workers(self._settings)
         self._datasets = DatasetCache(self._workers)
+        self._sharing: list[Run] = []  # stacked, and a cohort keeps all workers busy
         self._deferred: list[Run] = []
         self._failures: list[Exception] = []
         self._stop = threading.Event()
@@ -100,6 +107,10 @@ class DeviceRunner:
     def work(self) -> list[Exception]:
         """Train all runs; returns the failures."""
         in_threads(self._train_or_defer, self._cohorts, self._workers, self._stop)
+        for runs in cohorts(self._sharing, one_by_one=True):
+            with self._record_failures(runs):
+                device = prepare(self._settings, threads=1)
+                self._train_parts(runs, self._datasets.get(runs[0], device), device, self._workers)
         deferred, processes = self._deferred, min(self._workers, len(self._deferred))
         if processes > 1:
             self._reporter.say(
@@ -129,9 +140,18 @@ class DeviceRunner:
             if not _stackable(runs[0], dataset):
                 self._deferred += runs
                 return
-            size = self._members_that_fit(runs, dataset, device)
-            for at in range(0, len(runs), size):
-                self._train(runs[at : at + size], dataset, device)
+            if shares_threads(runs[0].parts.backbone, dataset.input_shape):
+                self._sharing += runs
+                return
+            self._train_parts(runs, dataset, device)
+
+    def _train_parts(
+        self, runs: Sequence[Run], dataset: Dataset, device: torch.device, threads: int = 1
+    ) -> None:
+        """Train one cohort, or several where memory is short."""
+        size = self._members_that_fit(runs, dataset, device)
+        for at in range(0, len(runs), size):
+            self._train(runs[at : at + size], dataset, device, threads)
 
     def _report_notes(self, dataset: Dataset) -> None:
         """Print the notes of the data, once for all cohorts that train on them."""
@@ -181,12 +201,14 @@ class DeviceRunner:
         num_evaluated = len(dataset.val) + len(dataset.test)
         rows = min(runs[0].config["training"]["batch_size"], len(dataset.train))
         amsgrad = bool(runs[0].parts.optimizer_kwargs.get("amsgrad", False))
-        needed = bytes_per_member(net, rows, num_evaluated, amsgrad)
+        needed = bytes_per_member(net, dataset.input_shape, rows, num_evaluated, amsgrad)
         return max(1, min(len(runs), free_bytes(device) // 2 // self._workers // needed))
 
-    def _train(self, runs: Sequence[Run], dataset: Dataset, device: torch.device) -> None:
+    def _train(
+        self, runs: Sequence[Run], dataset: Dataset, device: torch.device, threads: int = 1
+    ) -> None:
         started = time.perf_counter()
-        cohort = _build(runs, dataset, device)
+        cohort = _build(runs, dataset, device, threads)
         plan = _make_plan(runs[0], len(dataset.train))
         environment: Environment = {
             **describe_environment(device),
@@ -231,7 +253,7 @@ def _train_in_process(config: Mapping[str, Any]) -> str:
     return f"{result.name} ({result.status}, {result.seconds:.0f} s)"
 
 
-def _build(runs: Sequence[Run], dataset: Dataset, device: torch.device) -> Cohort:
+def _build(runs: Sequence[Run], dataset: Dataset, device: torch.device, threads: int) -> Cohort:
     parts = runs[0].parts
     members = [_member(run, dataset) for run in runs]
     shape, labels = dataset.input_shape, dataset.train.labels
@@ -245,6 +267,7 @@ def _build(runs: Sequence[Run], dataset: Dataset, device: torch.device) -> Cohor
         device,
         compute_dtype=torch.bfloat16 if settings["precision"] == "bfloat16" else torch.float32,
         graph=bool(settings["graph"]),
+        threads=threads,
     )
 
 

@@ -308,14 +308,14 @@ def test_a_team_does_every_part_once_and_reports_failures() -> None:
 
 
 def test_the_threads_of_a_team_end_with_it() -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     team = Team(4)
-    assert threading.active_count() == before + 3
+    helpers = set(threading.enumerate()) - before
+    assert len(helpers) == 3
     del team
-    for thread in threading.enumerate():
-        if thread.daemon and thread.name.startswith("Team"):
-            thread.join(timeout=10)
-    assert threading.active_count() == before
+    for helper in helpers:
+        helper.join(timeout=10)
+        assert not helper.is_alive()
 
 
 def test_the_threads_of_a_team_flush_denormals_as_their_caller_does() -> None:

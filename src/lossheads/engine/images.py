@@ -35,38 +35,45 @@ Saved = list[tuple[Tensor, ...]]
 _aten = torch.ops.aten
 
 
-@dataclass(frozen=True)
-class Turn:
-    """Whose turn it is: a member, a half of its rows, and whether this chunk is its first."""
-
-    k: int
-    half: int
-    first: bool
-
-
+@dataclass(frozen=True, eq=False)
 class Weight:
-    """One weight of all members, as torch's functions take it: a list of views.
+    """One weight of all members, as torch's functions take it: views, one per member.
 
     Attributes:
-        values: Of each member.
-
-    Args:
-        value: (G, ...), a view of the flat buffer; of a convolution (G, out, height, width, in).
-        sums: Its gradient over the rows of each half, likewise. The first is a view of the flat
-            buffer, to which the other is added in the end.
+        values: The weight.
+        sums: Its gradient over the rows of each half.
     """
 
-    def __init__(self, value: Tensor, sums: tuple[Tensor, Tensor]) -> None:
-        self.values = _views(value)
-        self._sums = _views(sums[0]), _views(sums[1])
+    values: list[Tensor]
+    sums: tuple[list[Tensor], list[Tensor]]
 
-    def accumulate(self, turn: Turn, grad: Tensor) -> None:
-        """Add a chunk's gradient to the sum of its half."""
-        total = self._sums[turn.half][turn.k]
-        if turn.first:
-            total.copy_(grad)
-        else:
-            total.add_(grad)
+    @classmethod
+    def of(cls, value: Tensor, *sums: Tensor) -> "Weight":
+        """From views of the flat buffers: (G, 1, out) or (G, out, height, width, in)."""
+        first, second = map(_views, sums)
+        return cls(_views(value), (first, second))
+
+
+class Turn:
+    """A chunk's backward pass: whose it is, and the gradients it has found so far."""
+
+    def __init__(self, k: int, half: int) -> None:
+        self.k, self._half = k, half
+        self._sums: list[Tensor] = []
+        self._grads: list[Tensor] = []
+
+    def found(self, weight: Weight, grad: Tensor) -> None:
+        """Remember the gradient of a weight."""
+        self._sums.append(weight.sums[self._half][self.k])
+        self._grads.append(grad)
+
+    def finish(self, first: bool) -> None:
+        """Add all to the sums of their half, or begin them: one call of torch instead of many.
+
+        Args:
+            first: Whether this is the first chunk of the half.
+        """
+        (torch._foreach_copy_ if first else torch._foreach_add_)(self._sums, self._grads)
 
 
 def _views(weight: Tensor) -> list[Tensor]:
@@ -116,7 +123,7 @@ class Convolution:
 
     def backward(self, turn: Turn, grad: Tensor, saved: Saved, needs_input_grad: bool) -> Tensor:
         if self._bias is not None:
-            self._bias.accumulate(turn, grad.sum((0, 2, 3)))
+            turn.found(self._bias, grad.sum((0, 2, 3)))
         if self.pool is not None:
             grad = self.pool.backward(turn, grad, saved, needs_input_grad=True)
         (x,), weight = saved.pop(), self._weight.values[turn.k]
@@ -127,7 +134,7 @@ class Convolution:
             *(grad, x, weight, None, *self._geometry, False, [0, 0], self._groups),
             [needs_input_grad, True, False],
         )
-        self._weight.accumulate(turn, weight_grad)
+        turn.found(self._weight, weight_grad)
         if not needs_input_grad:
             return grad
         return input_grad if self._compute_dtype is torch.float32 else input_grad.float()
@@ -195,8 +202,8 @@ class GroupNorm:
             *(grad, x, mean, rstd, self._weight.values[turn.k], *self._sizes(x)),
             [True, True, True],
         )
-        self._weight.accumulate(turn, weight_grad)
-        self._bias.accumulate(turn, bias_grad)
+        turn.found(self._weight, weight_grad)
+        turn.found(self._bias, bias_grad)
         return input_grad
 
     def _sizes(self, x: Tensor) -> tuple[int, int, int, int]:
@@ -382,7 +389,9 @@ class ImageNet:
 
         def run(k: int, half: int, chunks: Sequence[slice]) -> None:
             for i, (at, saved) in enumerate(zip(chunks, self._saved.pop((k, half)), strict=True)):
-                self._backward_chunk(Turn(k, half, first=i == 0), grads[k][at], saved)
+                turn = Turn(k, half)
+                self._backward_chunk(turn, grads[k][at], saved)
+                turn.finish(first=i == 0)
 
         self._run(run, x)
         self._sums[0].add_(self._sums[1])

@@ -296,10 +296,10 @@ class StackedNet:
         second = torch.zeros_like(self.gradients[: self.size * sum(self._strides[:count])])
         first = self.gradients[: len(second)]
         weights = [
-            Weight(value, sums)
-            for value, sums in zip(
-                self._views[:count],
-                zip(self._grad_views[:count], self._split_views(second, shapes), strict=True),
+            Weight.of(*views)
+            for views in zip(
+                *(self._views[:count], self._grad_views[:count]),
+                self._split_views(second, shapes),
                 strict=True,
             )
         ]

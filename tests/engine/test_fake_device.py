@@ -15,6 +15,7 @@ import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from heads.pairings import pairings
+from lossheads.engine.augmentation import Augmentation
 from lossheads.engine.batches import batch_stream
 from lossheads.engine.cohort import StackedCohort, build_cohort
 from lossheads.engine.member import Member
@@ -60,11 +61,16 @@ def cohort_of(
 
 
 def moved(
-    head: Head, backbone: Any, seeds: list[int], learning_rates: list[float], **options: Any
+    head: Head,
+    backbone: Any,
+    seeds: list[int],
+    learning_rates: list[float],
+    how: Augmentation | None = None,
+    **options: Any,
 ) -> None:
     cohort = cohort_of(head, backbone, learning_rates, **options)
     inputs = torch.empty(ROWS, *SHAPE, device=CARD)
-    batches = batch_stream(ROWS, 32, seeds, CARD)
+    batches = batch_stream(ROWS, 32, seeds, CARD, how)
     for _ in range(5):  # the last partial batch of a pass included
         losses = cohort.step(inputs, next(batches))
         assert losses.shape == (len(learning_rates),)
@@ -91,6 +97,13 @@ def test_so_does_every_kind_of_cohort(
     backbone: Any, seeds: list[int], learning_rates: list[float], compute_dtype: torch.dtype
 ) -> None:
     moved(A_HEAD, backbone, seeds, learning_rates, compute_dtype=compute_dtype)
+
+
+@pytest.mark.parametrize("seeds", [[0, 0, 0], [0, 1, 2]], ids=["shared order", "own orders"])
+@pytest.mark.usefixtures("made_up")
+def test_so_do_cropped_and_mirrored_rows(seeds: list[int]) -> None:
+    how = Augmentation(crop=1, flip=True)
+    moved(A_HEAD, partial(mlp, hidden=[8]), seeds, [0.1] * 3, how)
 
 
 @each_pair

@@ -5,12 +5,17 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from lossheads.engine.augmentation import Augmentation
 from lossheads.engine.cohort import ROW_MULTIPLE, Batch
 from lossheads.engine.member import batch_seed
 
 
 def batch_stream(
-    n: int, batch_size: int, data_seeds: Sequence[int], device: torch.device
+    n: int,
+    batch_size: int,
+    data_seeds: Sequence[int],
+    device: torch.device,
+    augmentation: Augmentation | None = None,
 ) -> Iterator[Batch]:
     """Endless stream of batches: every row once per epoch, in an order drawn from `data_seeds`.
 
@@ -25,11 +30,17 @@ def batch_stream(
     seeds = data_seeds[:1] if len(set(data_seeds)) == 1 else data_seeds
     generators = [torch.Generator().manual_seed(batch_seed(seed)) for seed in seeds]
     weights = _weights(n, batch_size).to(device)
+    streams = [augmentation.stream(seed) for seed in seeds] if augmentation else []
     while True:
         index = torch.stack(
             [_epoch_order(n, batch_size, generator) for generator in generators], dim=1
         )
-        yield from map(Batch, index.to(device, non_blocking=True), weights)
+        parts = [index.to(device, non_blocking=True), weights]
+        if augmentation:
+            steps, _, rows = index.shape
+            drawn = torch.stack([augmentation.draw(steps, rows, own) for own in streams], dim=1)
+            parts.append(drawn.to(device, non_blocking=True))
+        yield from map(Batch, *parts)
 
 
 def steps_per_epoch(n: int, batch_size: int) -> int:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from lossheads.engine.augmentation import augmented
 from lossheads.engine.cuda_graph import CUDAGraphStep
 from lossheads.engine.head_loss import HeadLoss
 from lossheads.engine.member import BackboneBuilder, Member, Net, initial_net, isolated_rng
@@ -38,10 +39,19 @@ class Batch:
     Attributes:
         index: (S, B) rows of the training split.
         weights: (B,), 1 / (number of true rows), 0 for padding rows.
+        drawn: (S, B, 3), how each row's image is shifted and mirrored; None where it is not.
     """
 
     index: Tensor
     weights: Tensor
+    drawn: Tensor | None = None
+
+    def own(self, slots: Tensor) -> list[Tensor]:
+        """The tensors of the batch, those of each member in the order of `slots`."""
+        parts = [self.index, *([] if self.drawn is None else [self.drawn])]
+        if len(self.index) > 1:
+            parts = [part.index_select(0, slots) for part in parts]
+        return [parts[0], self.weights, *parts[1:]]
 
 
 class Cohort(Protocol):
@@ -210,17 +220,15 @@ class StackedCohort:
 
     @torch.no_grad()
     def step(self, inputs: Tensor, batch: Batch) -> Tensor:
-        index = (
-            batch.index if len(batch.index) == 1 else batch.index.index_select(0, self._slot_index)
-        )
         self._inputs = inputs
-        return self._run_step(index, batch.weights)
+        return self._run_step(*batch.own(self._slot_index))
 
-    def _train_step(self, index: Tensor, weights: Tensor) -> Tensor:
+    def _train_step(self, index: Tensor, weights: Tensor, drawn: Tensor | None = None) -> Tensor:
         """One step on tensors of fixed shape and address, without waiting for the device."""
         inputs = self._inputs
         torch.index_select(inputs, 0, index.reshape(-1), out=self._rows)
-        logits = self._net.forward(self._rows.view(*index.shape, *inputs.shape[1:]))
+        rows = self._rows if drawn is None else augmented(self._rows, drawn.flatten(0, 1))
+        logits = self._net.forward(rows.view(*index.shape, *inputs.shape[1:]))
         parts = [part.loss_and_gradient(logits, index, weights) for part in self._losses]
         self._net.backward(torch.cat([gradient for _, gradient in parts]))
         self._optimizer.step()
@@ -281,8 +289,11 @@ class SingleMemberCohort:
 
     def step(self, inputs: Tensor, batch: Batch) -> Tensor:
         self._net.train()
+        rows = inputs.index_select(0, batch.index[0])
+        if batch.drawn is not None:
+            rows = augmented(rows, batch.drawn[0])
         with self._autocast:
-            logits = self._net(inputs.index_select(0, batch.index[0])).float().unsqueeze(0)
+            logits = self._net(rows).float().unsqueeze(0)
         losses = self._loss(logits, batch.index, batch.weights)
         self._optimizer.zero_grad(set_to_none=True)
         losses.sum().backward()

@@ -68,8 +68,14 @@ class _Parts:
                 self._failures.append(error)
 
     def raise_first(self) -> None:
-        if self._failures:
-            raise self._failures[0]
+        if not self._failures:
+            return
+        first = self._failures[0]
+        self._failures.clear()
+        try:
+            raise first
+        finally:
+            del first  # kept here, it would keep the tensors of a step alive after it is handled
 
 
 def _help(parts: _Parts, start: threading.Lock, end: threading.Lock, flush: bool) -> None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lossheads.datasets.dataset import Dataset, Split
+from lossheads.engine.augmentation import Augmentation
 from lossheads.engine.batches import batch_stream, steps_per_epoch
 from lossheads.engine.cohort import Cohort
 from lossheads.engine.early_stopping import EarlyStopping
@@ -36,6 +37,7 @@ class Plan:
         monitor: Metric that is shown, and that early stopping compares.
         patience: Validation steps without a better `monitor` before a member stops; None: never.
         metrics: What is measured.
+        augmentation: Of the training rows; None: they are taken as they are.
     """
 
     steps: int
@@ -45,6 +47,7 @@ class Plan:
     monitor: str
     patience: int | None = None
     metrics: MetricSet = SHIPPED
+    augmentation: Augmentation | None = None
 
     def learning_rate_factor(self, step: int) -> float:
         """Factor on the learning rate at a step."""
@@ -101,7 +104,9 @@ def train(
     """
     data_seeds = [member.data_seed for member in cohort.members]
     device = dataset.train.inputs.device
-    batches = batch_stream(len(dataset.train), plan.batch_size, data_seeds, device)
+    batches = batch_stream(
+        len(dataset.train), plan.batch_size, data_seeds, device, plan.augmentation
+    )
     histories = _Histories(cohort, dataset, plan, loggers)
     losses = LossTracker(len(data_seeds))
     for step in range(plan.steps + 1):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from lossheads.errors import UserError
+from lossheads.models.backbones import are_widths
 
 _STAGES = 4  # each halves the sides
 
@@ -27,22 +28,21 @@ def resnet9(input_shape: tuple[int, ...], channels: Sequence[int], groups: int) 
     Source: He et al. (2016) for the residual block; the arrangement, with eight convolutions and a
     linear output layer, is the one that became known from DAWNBench's CIFAR-10 entries.
     """
-    widths = channels if isinstance(channels, list | tuple) else [channels]
-    if len(widths) != _STAGES or not all(type(width) is int and width >= 1 for width in widths):
+    if not are_widths(channels) or len(channels) != _STAGES:
         raise UserError(
             f"resnet9: channels must be a list of {_STAGES} widths of at least 1, as in "
             f"model.channels=[8,16,32,64], got {channels}"
         )
-    if type(groups) is not int or groups < 1 or any(width % groups for width in widths):
+    if type(groups) is not int or groups < 1 or any(width % groups for width in channels):
         raise UserError(
-            f"resnet9: groups must divide every one of channels={list(widths)}, got {groups!r}"
+            f"resnet9: groups must divide every one of channels={list(channels)}, got {groups!r}"
         )
     if len(input_shape) != 3 or min(input_shape[1:]) < 2**_STAGES:
         raise UserError(
             f"resnet9 needs inputs of shape (channels, height, width) with sides of at least "
             f"{2**_STAGES}, got {tuple(input_shape)}; for other inputs use model=mlp"
         )
-    first, second, third, last = widths
+    first, second, third, last = channels
     return nn.Sequential(
         _stage(input_shape[0], first, groups),
         _stage(first, second, groups),

@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 
 from lossheads.datasets.dataset import Dataset
+from lossheads.engine.augmentation import Augmentation
 from lossheads.engine.batches import steps_per_epoch
 from lossheads.engine.cohort import (
     Cohort,
@@ -36,6 +37,7 @@ from lossheads.runs.device import free_bytes, prepare, workers
 from lossheads.runs.environment import describe_environment
 from lossheads.runs.plan import Run, by_device, cohorts, plan_run, unfinished
 from lossheads.runs.validate import (
+    check_augmentation,
     check_backbone,
     check_true_posterior,
     check_validations,
@@ -100,6 +102,7 @@ class DeviceRunner:
         self._datasets = DatasetCache(self._workers)
         self._sharing: list[Run] = []  # stacked, and a cohort keeps all workers busy
         self._deferred: list[Run] = []
+        self._closed = set[str]()  # keys
         self._failures: list[Exception] = []
         self._stop = threading.Event()
         self._reported_notes, self._notes_lock = set[str](), threading.Lock()
@@ -127,7 +130,7 @@ class DeviceRunner:
         for run in deferred if processes <= 1 else ():
             with self._record_failures([run]):
                 device = prepare(self._settings, self._workers)
-                self._train([run], self._datasets.get(run, device), device)
+                self._train_if_it_fits([run], self._datasets.get(run, device), device, threads=1)
         return self._failures
 
     def _train_or_defer(self, runs: Sequence[Run]) -> None:
@@ -135,6 +138,7 @@ class DeviceRunner:
             device = prepare(self._settings, threads=1)
             dataset = self._datasets.get(runs[0], device)
             check_true_posterior(runs[0].config, dataset, runs[0].parts.metrics)
+            check_augmentation(Augmentation.of(runs[0].config["training"]), dataset)
             self._report_notes(dataset)
             self._report_predictions(runs, dataset)
             if not _stackable(runs[0], dataset):
@@ -148,10 +152,15 @@ class DeviceRunner:
     def _train_parts(
         self, runs: Sequence[Run], dataset: Dataset, device: torch.device, threads: int = 1
     ) -> None:
-        """Train one cohort, or several where memory is short."""
+        """Train these runs as one cohort, or as several where memory is short."""
         size = self._members_that_fit(runs, dataset, device)
-        for at in range(0, len(runs), size):
-            self._train(runs[at : at + size], dataset, device, threads)
+        left = list(runs)
+        while left:
+            if self._train_if_it_fits(left[:size], dataset, device, threads):
+                left = left[size:]
+            else:
+                size = len(left[:size]) // 2
+                left = [run for run in left if run.key not in self._closed]
 
     def _report_notes(self, dataset: Dataset) -> None:
         """Print the notes of the data, once for all cohorts that train on them."""
@@ -204,8 +213,38 @@ class DeviceRunner:
         needed = bytes_per_member(net, dataset.input_shape, rows, num_evaluated, amsgrad)
         return max(1, min(len(runs), free_bytes(device) // 2 // self._workers // needed))
 
+    def _train_if_it_fits(
+        self, runs: Sequence[Run], dataset: Dataset, device: torch.device, threads: int
+    ) -> bool:
+        """Train these runs as one cohort; False where several are too many for the memory.
+
+        Nothing is lost by it: a member's numbers do not depend on how many train beside it.
+
+        Raises:
+            UserError: If a single run does not fit.
+        """
+        try:
+            self._train(runs, dataset, device, threads)
+            return True
+        except torch.OutOfMemoryError as error:
+            if len(runs) == 1:
+                raise UserError(
+                    f"{_title(runs)}: a single run does not fit into the memory of {device}: lower "
+                    f"training.batch_size, choose a smaller model, or free memory ({error})"
+                ) from error
+        # Out of the except clause, where the error no longer keeps the cohort's tensors alive.
+        for run in runs:
+            run.folder.abandon("interrupted", "out of memory; a smaller cohort trains it again")
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        self._reporter.say(
+            f"{_title(runs)}: {len(runs)} runs do not fit into the memory of {device} as one "
+            f"cohort, going on with {len(runs) // 2}"
+        )
+        return False
+
     def _train(
-        self, runs: Sequence[Run], dataset: Dataset, device: torch.device, threads: int = 1
+        self, runs: Sequence[Run], dataset: Dataset, device: torch.device, threads: int
     ) -> None:
         started = time.perf_counter()
         cohort = _build(runs, dataset, device, threads)
@@ -240,6 +279,7 @@ class DeviceRunner:
             if run.config["recording"]["weights"]:
                 torch.save(cohort.weights(k), run.folder.path / "weights.pt")
             run.folder.close(result)
+            self._closed.add(run.key)
 
     def _check_interrupt(self) -> None:
         if self._stop.is_set():
@@ -314,6 +354,7 @@ def _make_plan(run: Run, n: int) -> Plan:
         patience=training["patience"],
         monitor=monitored_metric(run.config, run.parts.head.outcome, run.parts.metrics),
         metrics=run.parts.metrics,
+        augmentation=Augmentation.of(training),
     )
 
 

@@ -39,6 +39,8 @@ class Training:
     validations_per_epoch: int
     patience: int | None
     monitor: str | None
+    random_crop: int
+    random_flip: bool
 
 
 @dataclass
@@ -81,6 +83,11 @@ class Config:
     extra_metrics: list[str]
 
 
+# Keys that came after runs had been published, with the value that changes nothing. At that value
+# they are left out of the configuration: earlier runs keep their keys and their arms.
+_LATER = {"training": {"random_crop": 0, "random_flip": False}}
+
+
 def checked(data: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration with every closed key of its type: an int where a float is due becomes one.
 
@@ -91,6 +98,9 @@ def checked(data: Mapping[str, Any]) -> dict[str, Any]:
     _refuse_unset(values)
     if not values["output_dir"].strip():
         raise UserError("output_dir must not be empty; output_dir=. is the current folder")
+    for section, neutral in _LATER.items():
+        kept = {k: v for k, v in values[section].items() if k not in neutral or v != neutral[k]}
+        values[section] = kept
     return values
 
 

@@ -67,9 +67,8 @@ def sizes(tiny: Composer, n: int, *words: str) -> list[int]:
         (1, [1]),
         (2, [1, 1]),
         (15, [7, 8]),
-        (16, [8, 8]),
-        (17, [4, 4, 4, 5]),  # two workers: four cohorts, not three
-        (20, [5, 5, 5, 5]),
+        (20, [10, 10]),
+        (21, [5, 5, 5, 6]),  # two workers: four cohorts, not three
     ],
 )
 def test_runs_are_dealt_out_so_that_no_worker_waits(
@@ -78,8 +77,15 @@ def test_runs_are_dealt_out_so_that_no_worker_waits(
     assert sizes(tiny, n, "device.threads=2") == expected
 
 
+@two_cores
+def test_cohorts_that_take_all_workers_are_not_cut_up_for_them(tiny: Composer) -> None:
+    for n, expected in ((1, [1]), (5, [5]), (11, [5, 6])):
+        runs = [plan_run(tiny(f"seed={seed}", "device.threads=2")) for seed in range(n)]
+        assert [len(cohort) for cohort in cohorts(runs, one_by_one=True)] == expected
+
+
 def test_one_worker_gets_cohorts_as_large_as_allowed(tiny: Composer) -> None:
-    assert sizes(tiny, 20, "device.threads=1") == [6, 7, 7]
+    assert sizes(tiny, 21, "device.threads=1") == [7, 7, 7]
     assert sizes(tiny, 20, "device.threads=1", "cohort.max_members=20") == [20]
 
 

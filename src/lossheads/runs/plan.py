@@ -14,9 +14,9 @@ from lossheads.runs.device import resolve_kind, workers
 from lossheads.runs.folder import RunFolder, run_path
 from lossheads.runs.validate import check_numbers, monitored_metric
 
-# Members of one cohort on a CPU: the weights, gradients and moments of about eight small networks
-# fit into the caches of a small machine, and more save nothing. On a GPU only memory limits them.
-MAX_MEMBERS_ON_CPU = 8
+# Members of one cohort on a CPU: enough to share the cost of calling torch; more save little and
+# balance worse (docs/benchmark.md). On a GPU only memory limits them.
+MAX_MEMBERS_ON_CPU = 10
 
 
 @dataclass(frozen=True, eq=False)

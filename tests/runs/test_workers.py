@@ -136,3 +136,17 @@ def test_members_without_memory_side_by_side_train_in_turn(
     results = execution.execute([tiny("device.threads=1", f"seed={seed}") for seed in range(5)])
     assert [result.status for result in results] == ["finished"] * 5
     assert sorted(result.environment["members"] for result in results) == [1, 2, 2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [((), [2, 2, 3, 3, 3]), (("cohort.max_members=5",), [5] * 5)],
+    ids=["as many as the caches hold", "as many as the user says"],
+)
+def test_members_with_many_weights_train_in_smaller_cohorts(
+    words: tuple[str, ...], expected: list[int], tiny: Composer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, "members_for_caches", lambda _: 3)
+    configs = [tiny("device.threads=1", f"seed={seed}", *words) for seed in range(5)]
+    results = execution.execute(configs)
+    assert sorted(result.environment["members"] for result in results) == expected

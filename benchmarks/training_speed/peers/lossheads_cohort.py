@@ -15,8 +15,15 @@ from benchmarks.training_speed.peers.torch_parts import wait_for_card
 from benchmarks.training_speed.setting import LEARNING_RATE, MODELS, WARM_STEPS, Setting, load_rows
 from lossheads.datasets.fashion_mnist import pixels
 from lossheads.engine.batches import batch_stream
-from lossheads.engine.cohort import Batch, Cohort, build_cohort, can_stack, shares_threads
-from lossheads.engine.member import Member
+from lossheads.engine.cohort import (
+    Batch,
+    Cohort,
+    build_cohort,
+    can_stack,
+    members_for_caches,
+    shares_threads,
+)
+from lossheads.engine.member import Member, initial_net
 from lossheads.runs.build import build_parts
 from lossheads.runs.config import compose
 from lossheads.runs.device import prepare
@@ -97,6 +104,9 @@ class Engine:
         threads = self._threads_at_once
         most = MAX_MEMBERS_ON_CPU if self._setting.device == "cpu" else members
         count = min(members, ceil(ceil(members / most) / threads) * threads)
+        if self._setting.device == "cpu":
+            net = initial_net(parts.backbone, self._shape, everyone[0])
+            count *= ceil(ceil(members / count) / members_for_caches(net))
         made = []
         for k in range(count):
             group = everyone[members * k // count : members * (k + 1) // count]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from math import ceil
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from lossheads.engine.cohort import (
     build_cohort,
     bytes_per_member,
     can_stack,
+    members_for_caches,
     shares_threads,
 )
 from lossheads.engine.member import Member, initial_net
@@ -205,13 +207,19 @@ class DeviceRunner:
             raise
 
     def _members_that_fit(self, runs: Sequence[Run], dataset: Dataset, device: torch.device) -> int:
-        """How many of `runs` fit into this worker's share of the memory as one cohort."""
+        """How many of `runs` fit into this worker's share of the memory as one cohort.
+
+        On a CPU also into its caches, unless the user has set the number.
+        """
         net = initial_net(runs[0].parts.backbone, dataset.input_shape, _member(runs[0], dataset))
         num_evaluated = len(dataset.val) + len(dataset.test)
         rows = min(runs[0].config["training"]["batch_size"], len(dataset.train))
         amsgrad = bool(runs[0].parts.optimizer_kwargs.get("amsgrad", False))
         needed = bytes_per_member(net, dataset.input_shape, rows, num_evaluated, amsgrad)
-        return max(1, min(len(runs), free_bytes(device) // 2 // self._workers // needed))
+        most = max(1, min(len(runs), free_bytes(device) // 2 // self._workers // needed))
+        if device.type == "cpu" and runs[0].config["cohort"]["max_members"] is None:
+            most = min(most, members_for_caches(net))
+        return ceil(len(runs) / ceil(len(runs) / most))  # cohorts of about equal size
 
     def _train_if_it_fits(
         self, runs: Sequence[Run], dataset: Dataset, device: torch.device, threads: int

@@ -193,6 +193,17 @@ def test_gradients_of_any_chain_are_those_of_autograd(
             torch.testing.assert_close(found.get_parameter(name).data, weight.grad, msg=name)
 
 
+def test_inputs_are_left_as_they_are() -> None:
+    """Rows of one channel need no copy, and members may share them."""
+    chain = nn.Sequential(nn.ReLU(), nn.Conv2d(1, 2, 3), nn.Flatten())
+    stacked = StackedNet([Net(chain, nn.Linear(72, 3))] * 2, CPU)
+    inputs = torch.randn(1, 16, 1, 8, 8)
+    before = inputs.clone()
+    with torch.no_grad():
+        stacked.forward(inputs)
+    assert torch.equal(inputs, before)
+
+
 def stacked_in_double(nets: list[Net]) -> StackedNet:
     """A stack whose buffers are float64, for gradients without rounding."""
     before = torch.get_default_dtype()

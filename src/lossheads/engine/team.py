@@ -13,19 +13,18 @@ Part = Callable[[], object]
 class Team:
     """The calling thread and `size` - 1 others, which work off parts that do not touch each other.
 
-    Each computes with one torch thread and with the caller's setting for denormal numbers. Who
-    computes which part is left to chance, so no result may depend on it.
+    Each computes with one torch thread, and denormal numbers as its maker does: threads inherit
+    that. Who computes which part is left to chance, so no result may depend on it.
     """
 
     def __init__(self, size: int) -> None:
         self._parts = _Parts()
         self._starts = [threading.Lock() for _ in range(size - 1)]
         self._ends = [threading.Lock() for _ in range(size - 1)]
-        flush = size > 1 and _denormals_are_flushed()
         for start, end in zip(self._starts, self._ends, strict=True):
             start.acquire()
             end.acquire()
-            work = (self._parts, start, end, flush)
+            work = (self._parts, start, end)
             threading.Thread(target=_help, args=work, name="Team", daemon=True).start()
         weakref.finalize(self, _dismiss, self._parts, self._starts)
 
@@ -78,9 +77,8 @@ class _Parts:
             del first  # kept here, it would keep the tensors of a step alive after it is handled
 
 
-def _help(parts: _Parts, start: threading.Lock, end: threading.Lock, flush: bool) -> None:
+def _help(parts: _Parts, start: threading.Lock, end: threading.Lock) -> None:
     torch.set_num_threads(1)
-    torch.set_flush_denormal(flush)
     with torch.no_grad():
         while True:
             start.acquire()
@@ -94,7 +92,3 @@ def _dismiss(parts: _Parts, starts: Iterable[threading.Lock]) -> None:
     parts.dismissed = True
     for start in starts:
         start.release()
-
-
-def _denormals_are_flushed() -> bool:
-    return bool(torch.full((1,), 1e-40).mul_(1.0) == 0)

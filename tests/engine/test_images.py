@@ -271,6 +271,9 @@ REFUSED: dict[str, list[nn.Module]] = {
     "norm without weights": [nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4, affine=False), nn.Flatten()],
     "noise": [nn.Conv2d(3, 4, 3), nn.Dropout(), nn.Flatten()],
     "images never end": [nn.Conv2d(3, 4, 16)],
+    "another flatten": [nn.Conv2d(3, 4, 3), nn.Flatten(2), nn.Flatten()],
+    "a layer twice": [*[nn.Conv2d(3, 3, 3)] * 2, nn.Flatten()],
+    "a dense layer twice": [nn.Flatten(), *[nn.Linear(768, 768)] * 2],
     "a subclass": [type("Own", (nn.Conv2d,), {})(3, 4, 3), nn.Flatten()],
 }
 

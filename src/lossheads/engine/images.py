@@ -271,11 +271,17 @@ def split_chain(chain: Sequence[nn.Module]) -> tuple[list[nn.Module], list[nn.Mo
     Images end at a Flatten, which is left out, for features are laid out flat, or at a global
     average.
     """
-    ends = (nn.Flatten, AveragePoolModule)
-    end = next((i for i, layer in enumerate(chain) if isinstance(layer, ends)), 0)
+    end = next((i for i, layer in enumerate(chain) if _ends_images(layer)), 0)
     if not any(image_weights(layer) for layer in chain[:end]):
         return [], list(chain)
-    return [each for each in chain[: end + 1] if type(each) is not nn.Flatten], [*chain[end + 1 :]]
+    average = [chain[end]] if type(chain[end]) is AveragePoolModule else []
+    return [*chain[:end], *average], [*chain[end + 1 :]]
+
+
+def _ends_images(layer: nn.Module) -> bool:
+    if type(layer) is nn.Flatten:
+        return (layer.start_dim, layer.end_dim) == (1, -1)
+    return type(layer) is AveragePoolModule
 
 
 def is_image_layer(layer: nn.Module) -> bool:

@@ -150,7 +150,12 @@ def stackable(backbone: nn.Module) -> bool:
     if type(backbone) is not nn.Sequential:
         return False
     on_images, dense = split_chain(_flat(backbone))
-    return all(map(is_image_layer, on_images)) and all(map(_is_dense_layer, dense))
+    if not (all(map(is_image_layer, on_images)) and all(map(_is_dense_layer, dense))):
+        return False
+    # A layer that occurs twice has its weights once.
+    weights = [weight for layer in on_images for weight in image_weights(layer)]
+    weights += [weight for layer in dense for weight in layer.parameters()]
+    return len(weights) == sum(1 for _ in backbone.parameters())
 
 
 def has_images(backbone: nn.Module) -> bool:

@@ -43,46 +43,43 @@ class CohortLauncher(Launcher):
     ) -> Sequence[JobReturn]:
         from lossheads.analysis.overview import sweep_overviews
         from lossheads.cli.console import print_results
-        from lossheads.runs.execute import execute
+        from lossheads.runs.collect import collect
+        from lossheads.runs.composer import Composer
 
         if not job_overrides:
             raise UserError("the sweep is empty: a range or list in it is empty")
         setup_globals()
-        jobs = [
-            self._job(list(overrides), initial_job_idx + number)
-            for number, overrides in enumerate(job_overrides)
-        ]
-        output_dirs = list(dict.fromkeys(job["config"]["output_dir"] for job in jobs))
+        composer = Composer(self._load, self._granted)
+        jobs = []
+        for self._number, overrides in enumerate(job_overrides, initial_job_idx):
+            jobs.append(composer.compose(overrides))
+        output_dirs = list(dict.fromkeys(job["output_dir"] for job in jobs))
         if len(output_dirs) > 1:
             raise UserError(
                 f"the sweep must have one value of output_dir, got {', '.join(output_dirs)}"
             )
-        results = execute([job["config"] for job in jobs])
+        results = collect(jobs)
         distinct = list({result.key: result for result in results}.values())
         outputs = Path(output_dirs[0])
         try:
             sweep_overviews(distinct, outputs)
         finally:  # results are printed even if the disk is full by now
             print_results(distinct, outputs)
-        return [_returned(job, result) for job, result in zip(jobs, results, strict=True)]
+        return [
+            _returned(overrides, job, result)
+            for overrides, job, result in zip(job_overrides, jobs, results, strict=True)
+        ]
 
-    def _job(self, overrides: list[str], number: int) -> dict[str, Any]:
-        from lossheads.runs.config import resolve
-
+    def _load(self, overrides: list[str]) -> DictConfig:
         config = self._context.config_loader.load_sweep_config(self._config, overrides)
         with open_dict(config):
-            config.hydra.job.id = str(number)
-            config.hydra.job.num = number
-        HydraConfig.instance().set_config(config)
-        return {
-            "overrides": overrides,
-            "hydra": config.hydra,
-            "config": resolve(config, config.hydra.runtime.choices, self._granted),
-        }
+            config.hydra.job.id, config.hydra.job.num = str(self._number), self._number
+        HydraConfig.instance().set_config(config)  # `${hydra:…}` asks it
+        return config
 
 
-def _returned(job: dict[str, Any], result: Any) -> JobReturn:
-    done = JobReturn(overrides=job["overrides"], cfg=job["config"], hydra_cfg=job["hydra"])
+def _returned(overrides: Sequence[str], config: Any, result: Any) -> JobReturn:
+    done = JobReturn(overrides=overrides, cfg=config)
     done.status = JobStatus.COMPLETED
     done.return_value = result
     return done

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
 
 Conclusion = Literal["holds", "fails", "undecided"]
 
@@ -110,8 +109,16 @@ def t_interval(values: Sequence[float], level: float = 0.95) -> Interval:
     if x.min() == x.max():
         return Interval(float(x[0]), float(x[0]), float(x[0]), level, 0.0, int(x.size))
     deviation = float(x.std(ddof=1))
-    half = float(stats.t.isf((1 - level) / 2, x.size - 1)) * deviation / math.sqrt(x.size)
+    half = _t_quantile(x.size - 1, level) * deviation / math.sqrt(x.size)
     return Interval(mean, mean - half, mean + half, level, deviation, int(x.size))
+
+
+def _t_quantile(freedom: int, level: float) -> float:
+    """Half the width, in standard errors, of Student's interval at a level."""
+    # Here, and not scipy.stats: half a second to import, for runs that show no interval too.
+    from scipy.special import stdtrit
+
+    return -float(stdtrit(freedom, (1 - level) / 2))
 
 
 def two_sided_p(values: Sequence[float], region: Region) -> float:
@@ -120,6 +127,8 @@ def two_sided_p(values: Sequence[float], region: Region) -> float:
     For one border this is the two-sided t test against it; for two borders and a mean between
     them, two one-sided tests (the larger p), doubled: equivalence at 95 % asks each for 0.025.
     """
+    from scipy.special import stdtr
+
     interval = t_interval(values)
     if math.isnan(interval.mean) or interval.n < 2:
         return 1.0
@@ -127,7 +136,7 @@ def two_sided_p(values: Sequence[float], region: Region) -> float:
         return 0.0 if region.conclude(interval) != "undecided" else 1.0
     error = interval.deviation / math.sqrt(interval.n)
     nearest = min(abs(interval.mean - border) for border in region.borders)
-    return float(2 * stats.t.sf(nearest / error, interval.n - 1))
+    return float(2 * stdtr(interval.n - 1, -nearest / error))
 
 
 def holm_levels(p_values: Sequence[float], alpha: float = 0.05) -> list[float]:
@@ -161,7 +170,7 @@ def further_seeds(values: Sequence[float], region: Region, level: float) -> int 
         return None
     nearest = min(abs(now.mean - border) for border in region.borders)
     for n in range(now.n + 1, MAX_SEEDS + 1):
-        half = float(stats.t.isf((1 - level) / 2, n - 1)) * now.deviation / math.sqrt(n)
+        half = _t_quantile(n - 1, level) * now.deviation / math.sqrt(n)
         if half < nearest:
             return n - now.n
     return None
@@ -193,6 +202,8 @@ def sign_flip_test(values: Sequence[float], region: Region, level: float) -> Sig
 
 
 def _flip_p(x: "np.ndarray[tuple[int], np.dtype[np.float64]]", side: str) -> float:
+    from scipy import stats
+
     exact = x.size <= EXACT_FLIPS
     test = stats.permutation_test(
         (x,),
@@ -228,5 +239,7 @@ def mcnemar(first: int, second: int) -> Discordance:
     Source: McNemar (1947), "Note on the sampling error of the difference between correlated
     proportions or percentages"; the binomial instead of its chi-square, so any count will do.
     """
+    from scipy import stats
+
     p = stats.binomtest(first, first + second).pvalue if first + second else 1.0
     return Discordance(first, second, float(p))

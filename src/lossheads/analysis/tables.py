@@ -4,8 +4,8 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions
 from rich.measure import Measurement
@@ -22,10 +22,13 @@ from lossheads.analysis.aggregate import (
     skill,
 )
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 COLUMNS = ["arm", "metric", "mean", "low", "high", "n", "left_out", "baseline", "skill", "split"]
 
 
-def table(arms: Arms, metrics: Sequence[str], split: Split = "test") -> pd.DataFrame:
+def table(arms: Arms, metrics: Sequence[str], split: Split = "test") -> "pd.DataFrame":
     """One row per arm and metric, in the order given.
 
     Columns: `mean`, `low` and `high` (95 % interval by Student's t over seeds; NaN for n < 2),
@@ -45,16 +48,18 @@ def table(arms: Arms, metrics: Sequence[str], split: Split = "test") -> pd.DataF
             ends = at.mean - at.half_width, at.mean + at.half_width
             left_out = len(results) - at.n
             rows.append((arm, metric, at.mean, *ends, at.n, left_out, baseline, gained, split))
+    import pandas as pd  # here: a single run is shown without a table of arms
+
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def csv(data: pd.DataFrame) -> str:
+def csv(data: "pd.DataFrame") -> str:
     """The long form, every digit kept; an unknown number is an empty field."""
     text: str = data.to_csv(index=False)
     return text
 
 
-def markdown(data: pd.DataFrame) -> str:
+def markdown(data: "pd.DataFrame") -> str:
     """A table for README and verdict pages, with its conditions in the line below."""
     return f"{markdown_rows(_wide(data), align='---:')}\n\n{caption(data)}.\n"
 
@@ -67,7 +72,7 @@ def markdown_rows(lines: Sequence[Sequence[str]], align: str = "---") -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in escaped)
 
 
-def rich_tables(data: pd.DataFrame, title: str, width: int) -> list[Table]:
+def rich_tables(data: "pd.DataFrame", title: str, width: int) -> list[Table]:
     """The same table for a terminal of so many columns; several where the arms do not fit."""
     arms = list(data["arm"].unique())
     parts = math.ceil(len(arms) / _arms_that_fit(data, width))
@@ -85,7 +90,7 @@ def _span(first: int, last: int, of: int) -> str:
     return f", arm {first} of {of}" if first == last else f", arms {first} to {last} of {of}"
 
 
-def _arms_that_fit(data: pd.DataFrame, width: int) -> int:
+def _arms_that_fit(data: "pd.DataFrame", width: int) -> int:
     """Arms in a table whose columns break neither numbers nor, between separators, names."""
     head, *rows = _wide(data)
     names = [*head, *(row[0] for row in rows)]
@@ -95,7 +100,7 @@ def _arms_that_fit(data: pd.DataFrame, width: int) -> int:
     return max(1, (width - 1) // (need + 3) - 1)
 
 
-def _rich_table(data: pd.DataFrame, title: str) -> Table:
+def _rich_table(data: "pd.DataFrame", title: str) -> Table:
     head, *rows = _wide(data)
     shown = Table(title=title, caption_justify="left")
     shown.add_column(head[0], overflow="fold")
@@ -106,7 +111,7 @@ def _rich_table(data: pd.DataFrame, title: str) -> Table:
     return shown
 
 
-def caption(data: pd.DataFrame) -> str:
+def caption(data: "pd.DataFrame") -> str:
     """The conditions under which the numbers hold."""
     over = "mean ± half of the 95 % interval over n seeds"
     if data["n"].max() == 1:
@@ -117,7 +122,7 @@ def caption(data: pd.DataFrame) -> str:
     return f"{text}; seeds left out, no value: {', '.join(missing)}" if missing else text
 
 
-def _wide(data: pd.DataFrame) -> list[list[str]]:
+def _wide(data: "pd.DataFrame") -> list[list[str]]:
     """Header and one line per metric; a cell holds mean ± half-width and, below it, its baseline.
 
     Metrics go down although they are the columns of the argument: there are more of them than

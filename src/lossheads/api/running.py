@@ -13,8 +13,9 @@ from lossheads.claims.schema import Claim
 from lossheads.errors import UserError
 from lossheads.records import Result
 from lossheads.runs.build import build_head, build_metrics, build_parts
-from lossheads.runs.config import claim_folder, compose
-from lossheads.runs.execute import execute
+from lossheads.runs.collect import collect
+from lossheads.runs.composer import own_composer
+from lossheads.runs.config import claim_folder
 from lossheads.runs.messages import message_and_status
 from lossheads.runs.validate import check_numbers
 
@@ -72,8 +73,8 @@ def train_all(
             )
     folders = own_folders("train", config_dirs, trust)
     with one_sentence():
-        configs = [compose([*overrides], folders, trust=trust) for overrides in runs]
-        return execute(configs)
+        compose = own_composer(folders, trust)
+        return collect([compose(overrides) for overrides in runs])
 
 
 def run_claim(
@@ -152,10 +153,11 @@ def judge_claim(
     """The runner of claims on this project's engine."""
     flags = [word for folder in config_dirs for word in ("--config-dir", str(folder))]
     flags += ["--trust", ",".join(trust)] if trust else []
+    compose = own_composer(config_dirs, trust)
     return runner.run_claim(
         replace(claim, cli_flags=tuple(flags)),
-        compose=lambda words: compose([*words, *overrides], config_dirs, trust),
-        execute=execute,
+        compose=lambda words: compose([*words, *overrides]),
+        execute=collect,
         seeds=seeds,
         allow_metric=_direction,
         allow_arm=_check_arm,

@@ -15,9 +15,6 @@ Execute = Callable[[list[Config]], list[Result]]
 # Read from `Result.first_step` instead of the test split, e.g. first_step/gradient_norm.
 FIRST_STEP = "first_step/"
 
-# A seed that no configuration holds by chance.
-_PLACEHOLDER_SEED = 1_987_654_321
-
 
 class ArmRuns:
     """Configurations and results of a claim's arms, grid values and seeds."""
@@ -31,16 +28,15 @@ class ArmRuns:
         self._results: dict[str, Result] = {}
 
     def config(self, arm: Arm, value: Value, seed: int) -> Config:
-        """The resolved configuration of one run.
-
-        Composing costs tenths of a second, and seeds of an arm differ in nothing but the seed: an
-        arm is composed once with a placeholder and filled in, if that gives what composing gives.
-        """
-        template = self._compose(arm, value, _PLACEHOLDER_SEED)
-        if _filled(template, 0) == self._compose(arm, value, 0):
-            filled: Config = _filled(template, seed)
-            return filled
-        return self._compose(arm, value, seed)
+        """The resolved configuration of one run."""
+        overrides = dict(arm.overrides)
+        if self.claim.grid:
+            overrides[self.claim.grid[0]] = value
+        if arm.name in self.learning_rates:
+            overrides["optimizer.lr"] = self.learning_rates[arm.name]
+        if arm.redrawn:
+            overrides[DATA_SEED] = seed
+        return self._composed_from(arm, (*as_arguments(overrides), f"seed={seed}"))
 
     def refuse_fixed_data(self) -> None:
         """Refuse to redraw data that are not drawn: such a dataset has no seed of its own."""
@@ -157,16 +153,6 @@ class ArmRuns:
     def _at(self, arm: str, value: Value, seed: int) -> Result:
         return self._results[run_key(self.config(self.claim.arms[arm], value, seed))]
 
-    def _compose(self, arm: Arm, value: Value, seed: int) -> Config:
-        overrides = dict(arm.overrides)
-        if self.claim.grid:
-            overrides[self.claim.grid[0]] = value
-        if arm.name in self.learning_rates:
-            overrides["optimizer.lr"] = self.learning_rates[arm.name]
-        if arm.redrawn:
-            overrides[DATA_SEED] = seed
-        return self._composed_from(arm, (*as_arguments(overrides), f"seed={seed}"))
-
     def _composed_from(self, arm: Arm, arguments: tuple[str, ...]) -> Config:
         if arguments not in self._composed:
             try:
@@ -220,14 +206,6 @@ def read(run: Result, metric: str, split: Literal["val", "test"]) -> float:
 def first_step(run: Result) -> dict[str, float]:
     """What a run recorded before its first step, under the names claims use."""
     return {f"{FIRST_STEP}{name}": value for name, value in run.first_step.items()}
-
-
-def _filled(template: Any, seed: int) -> Any:
-    if isinstance(template, Mapping):
-        return {key: _filled(value, seed) for key, value in template.items()}
-    if isinstance(template, list):
-        return [_filled(value, seed) for value in template]
-    return seed if template == _PLACEHOLDER_SEED else template
 
 
 def _requested_key(config: Mapping[str, Any]) -> str:

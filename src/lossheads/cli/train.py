@@ -26,11 +26,11 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
 
     def task(config: DictConfig) -> None:
         from lossheads.cli.console import print_results
-        from lossheads.runs.execute import execute
+        from lossheads.runs.collect import collect
 
         try:
             run = resolve(config, dict(HydraConfig.get().runtime.choices), granted)
-            print_results(execute([run]), Path(run["output_dir"]))
+            print_results(collect([run]), Path(run["output_dir"]))
         except Exception as error:
             if os.getpid() != here:  # another launcher's worker: its error must travel
                 raise

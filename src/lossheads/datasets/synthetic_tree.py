@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from scipy.optimize import brentq
 
 from lossheads.datasets.checks import check_choice, check_integer, check_number
 from lossheads.datasets.dataset import Dataset
@@ -119,6 +118,8 @@ class SyntheticTree:
 
         def excess(apart: float) -> float:
             return equidistant_bayes(apart, shares) - wanted
+
+        from scipy.optimize import brentq  # here: it takes a fifth of a second to import
 
         # No settings allowed above make a task harder than the one end or easier than the other.
         return float(brentq(excess, 1e-3, 100, xtol=1e-12))

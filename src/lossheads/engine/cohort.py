@@ -19,6 +19,7 @@ from lossheads.engine.augmentation import augmented
 from lossheads.engine.cuda_graph import CUDAGraphStep
 from lossheads.engine.head_loss import HeadLoss
 from lossheads.engine.member import BackboneBuilder, Member, Net, initial_net, isolated_rng
+from lossheads.engine.optimizers import build_optimizer, optimizer_step
 from lossheads.engine.stacking import StackedNet, has_images, stackable
 
 # Rows are padded to a multiple of this, in training and in evaluation, so that vector loops have no
@@ -240,7 +241,7 @@ class StackedCohort:
         logits = self._net.forward(rows.view(*index.shape, *inputs.shape[1:]))
         parts = [part.loss_and_gradient(logits, index, weights) for part in self._losses]
         self._net.backward(torch.cat([gradient for _, gradient in parts]))
-        self._optimizer.step()
+        optimizer_step(self._optimizer)
         return torch.cat([losses for losses, _ in parts]).index_select(0, self._member_order)
 
     def scale_learning_rates(self, factor: float) -> None:
@@ -267,12 +268,12 @@ class StackedCohort:
         if all(own == kwargs[0] for own in kwargs):
             flat = nn.Parameter(self._net.parameters)
             flat.grad = self._net.gradients
-            return optimizer([flat], **kwargs[0])
+            return build_optimizer(optimizer, [flat], **kwargs[0])
         param_groups = [
             {"params": [_leaf_parameter(*pair) for pair in self._net.slices(slot)], **own}
             for slot, own in enumerate(kwargs)
         ]
-        return optimizer(param_groups, **kwargs[0])
+        return build_optimizer(optimizer, param_groups, **kwargs[0])
 
 
 class SingleMemberCohort:
@@ -293,7 +294,9 @@ class SingleMemberCohort:
             device.type, torch.bfloat16, compute_dtype is not torch.float32
         )
         self._loss = HeadLoss(members[0].head, [0], labels)
-        self._optimizer = optimizer(self._net.parameters(), **members[0].optimizer_kwargs)
+        self._optimizer = build_optimizer(
+            optimizer, self._net.parameters(), **members[0].optimizer_kwargs
+        )
         self._learning_rates = [param_group["lr"] for param_group in self._optimizer.param_groups]
 
     def step(self, inputs: Tensor, batch: Batch) -> Tensor:
@@ -304,9 +307,10 @@ class SingleMemberCohort:
         with self._autocast:
             logits = self._net(rows).float().unsqueeze(0)
         losses = self._loss(logits, batch.index, batch.weights)
-        self._optimizer.zero_grad(set_to_none=True)
+        for parameter in self._net.parameters():
+            parameter.grad = None
         losses.sum().backward()
-        self._optimizer.step()
+        optimizer_step(self._optimizer)
         return losses.detach()
 
     def scale_learning_rates(self, factor: float) -> None:

@@ -21,6 +21,7 @@ from torch import nn
 from lossheads.datasets.dataset import DatasetSource
 from lossheads.engine.cohort import OptimizerBuilder
 from lossheads.engine.member import BackboneBuilder
+from lossheads.engine.optimizers import build_optimizer, optimizer_step
 from lossheads.errors import UserError, near_matches
 from lossheads.heads.base import Head
 from lossheads.metrics import SHIPPED, MetricSet
@@ -235,7 +236,7 @@ def _split_optimizer(made: partial[Any]) -> tuple[OptimizerBuilder, dict[str, An
     try:
         weight = nn.Parameter(torch.zeros(1))
         weight.grad = torch.zeros(1)
-        made.func([weight], **kwargs).step()
+        optimizer_step(build_optimizer(made.func, [weight], **kwargs))
     except Exception as error:  # whatever a constructor makes of a user's values
         raise UserError(
             f"optimizer {_name(made)} refuses {_describe_options(kwargs)}: {_first_line(error)}"

@@ -7,7 +7,7 @@ Never imports torch: `--help` and completion come through here.
 import re
 from argparse import ArgumentParser
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
@@ -74,12 +75,17 @@ def compose(
         UserError, hydra.errors.HydraException: If the overrides do not compose.
     """
     check_overrides(overrides, sweep=False)
+    config = load(overrides, config_dirs)
+    return resolve(config, config.hydra.runtime.choices, [*trust, *granted_by(overrides)])
+
+
+def load(overrides: Sequence[str], config_dirs: Sequence[Path] = ()) -> DictConfig:
+    """What Hydra composes, with its own section."""
     searched = ",".join(f"file://{folder.resolve()}" for folder in config_dirs)
     extra = [f"hydra.searchpath=[{searched}]"] if searched else []
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_folder()), version_base=HYDRA_VERSION):
-        config = hydra_compose("config", overrides=[*overrides, *extra], return_hydra_config=True)
-        return resolve(config, config.hydra.runtime.choices, [*trust, *granted_by(overrides)])
+        return hydra_compose("config", overrides=[*overrides, *extra], return_hydra_config=True)
 
 
 def granted_by(arguments: Iterable[str]) -> list[str]:
@@ -101,7 +107,7 @@ def check_overrides(overrides: Sequence[str], sweep: bool) -> None:
     """
     for text in overrides:
         try:
-            override = _parser().parse_override(text)
+            override = parse_override(text)
         except HydraException:
             raise UserError(f"cannot parse {text!r}: settings are KEY=VALUE") from None
         key = override.key_or_group
@@ -117,6 +123,12 @@ def check_overrides(overrides: Sequence[str], sweep: bool) -> None:
             raise UserError(
                 f"{key} must be chosen by name, as in {key}={options(key)[0]}, got {text}"
             )
+
+
+@lru_cache(maxsize=10_000)  # a sweep has the same settings again and again
+def parse_override(text: str) -> Override:
+    """One override in Hydra's grammar."""
+    return _parser().parse_override(text)
 
 
 @cache
@@ -136,8 +148,9 @@ def resolve(
         granted: Packages that the user trusts. A file that claims trust for others is refused.
     """
     schema.refuse_missing(map(str, config))
-    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    data = OmegaConf.to_container(own, resolve=True)
+    if "hydra" in config:  # which holds interpolations that only a running job can resolve
+        config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    data = OmegaConf.to_container(config, resolve=True)
     assert isinstance(data, dict)
     values = schema.checked({str(key): value for key, value in data.items()})
     claimed = [name for name in values["trust"] if name not in granted]

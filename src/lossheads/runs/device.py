@@ -5,12 +5,18 @@ import sys
 from collections.abc import Mapping
 from ctypes import CDLL
 from functools import cache
+from glob import glob
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from lossheads.errors import UserError
+
+if TYPE_CHECKING:  # torch is imported where a device is used: a finished run needs none
+    import torch
+
+# What a driver of NVIDIA or AMD shows on Linux, in a container and in Windows' subsystem too.
+_GPU_FILES = ("nvidia*", "nvhost*", "nvgpu*", "nvmap", "dxg", "kfd")
+
 
 # Parameters of glibc's mallopt (malloc.h) and our values: most free bytes that are kept, and most
 # bytes of one tensor that may come from them (the most that glibc accepts).
@@ -18,9 +24,21 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES, _TENSOR_BYTES = 2**28, 2**25
 
 
+@cache
+def _has_gpu() -> bool:
+    """Whether torch can use a GPU; torch is not asked where there cannot be one."""
+    if sys.platform == "linux" and not any(glob(f"/dev/{name}") for name in _GPU_FILES):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def resolve_kind(kind: str) -> str:
     """`auto` becomes `cuda` if there is a GPU, else `cpu`; `cuda` without a GPU is refused."""
-    available = torch.cuda.is_available()
+    if kind == "cpu":
+        return kind
+    available = _has_gpu()
     if kind == "auto":
         return "cuda" if available else "cpu"
     if kind == "cuda" and not available:
@@ -36,8 +54,10 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def free_bytes(device: torch.device) -> int:
+def free_bytes(device: "torch.device") -> int:
     """Free memory of the GPU, or of the machine; 4 GiB where the system does not tell."""
+    import torch
+
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     try:
@@ -75,7 +95,7 @@ def _keep_freed_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
-def prepare(settings: Mapping[str, Any], threads: int) -> torch.device:
+def prepare(settings: Mapping[str, Any], threads: int) -> "torch.device":
     """Set torch's precision and denormals for this thread and process; returns the device.
 
     Args:
@@ -84,6 +104,8 @@ def prepare(settings: Mapping[str, Any], threads: int) -> torch.device:
     Raises:
         UserError: If the precision or CUDA graphs need a GPU.
     """
+    import torch
+
     kind, precision = settings["kind"], settings["precision"]
     if precision == "tf32" and kind != "cuda":
         raise UserError(
@@ -103,5 +125,6 @@ def prepare(settings: Mapping[str, Any], threads: int) -> torch.device:
         # cuBLAS reads this once, when it starts; deterministic products need it.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.use_deterministic_algorithms(bool(settings["deterministic"]))
+    # `use_deterministic_algorithms` does the same and imports torch's compiler, a second or two.
+    torch.set_deterministic_debug_mode("error" if settings["deterministic"] else "default")
     return torch.device(kind)

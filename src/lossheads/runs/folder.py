@@ -1,8 +1,9 @@
 """A run's folder while it is written: named by the run's key, locked, with its status."""
 
 import json
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -28,13 +29,27 @@ def run_path(config: Mapping[str, Any]) -> Path:
 
     Only the key counts: a folder whose name ends in it is the run's.
     """
-    runs = Path(config["output_dir"]) / "runs"
-    key, choices = run_key(config), config["choices"]
-    found = next(iter(sorted(runs.glob(f"*-{key}"))), None)
-    # A choice may be in a subfolder (head=mine/smoothed): the run's name is one path component.
-    readable = f"{choices['dataset']}-{choices['head']}-s{config['seed']}"
-    readable = re.sub(r"[^\w.+-]+", "-", readable)[-200:]
-    return found or runs / f"{readable}-{key}"
+    return run_paths([config])[0]
+
+
+def run_paths(configs: Sequence[Mapping[str, Any]]) -> list[Path]:
+    """`run_path` of each; the folder of runs is listed once."""
+    parents = [Path(config["output_dir"]) / "runs" for config in configs]
+    listed = {parent: _by_key(parent) for parent in dict.fromkeys(parents)}
+    paths = []
+    for parent, config in zip(parents, configs, strict=True):
+        key, choices = run_key(config), config["choices"]
+        # A choice may be in a subfolder (head=mine/smoothed): a name is one path component.
+        readable = f"{choices['dataset']}-{choices['head']}-s{config['seed']}"
+        readable = re.sub(r"[^\w.+-]+", "-", readable)[-200:]
+        paths.append(parent / listed[parent].get(key, f"{readable}-{key}"))
+    return paths
+
+
+def _by_key(runs: Path) -> dict[str, str]:
+    """Key -> name of the folder, the first of the alphabet."""
+    names = sorted(os.listdir(runs), reverse=True) if runs.is_dir() else []
+    return {name.rpartition("-")[2]: name for name in names if "-" in name}
 
 
 class RunFolder:

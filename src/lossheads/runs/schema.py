@@ -8,6 +8,7 @@ hold the options of the class that they name; these are checked where the class 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -121,7 +122,7 @@ def refuse_missing(keys: Iterable[str]) -> None:
 def _section(name: str, kind: Any, data: Any, config: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(data, Mapping):
         raise UserError(f"{name} must be a section, whose keys are set one by one, got {data!r}")
-    hints = get_type_hints(kind)
+    hints = _types(kind)
     for key in data:
         if key not in hints:
             raise UserError(unknown_key(f"{name}.{key}" if name else str(key), config, hints))
@@ -135,6 +136,11 @@ def _section(name: str, kind: Any, data: Any, config: Mapping[str, Any]) -> dict
             _section(full, hint, data[key], config) if section else _value(full, hint, data[key])
         )
     return values
+
+
+@cache
+def _types(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def _value(key: str, hint: Any, value: Any) -> Any:

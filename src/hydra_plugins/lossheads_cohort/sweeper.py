@@ -1,0 +1,31 @@
+"""The sweeper of Hydra's own kind that does not compose every job twice."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
+from hydra.core.config_store import ConfigStore
+
+from hydra_plugins.lossheads_cohort.launcher import CohortLauncher
+
+
+@dataclass
+class CohortSweeperConf(BasicSweeperConf):
+    _target_: str = "hydra_plugins.lossheads_cohort.sweeper.CohortSweeper"
+
+
+ConfigStore.instance().store(
+    group="hydra/sweeper", name="cohort", node=CohortSweeperConf, provider="lossheads"
+)
+
+
+class CohortSweeper(BasicSweeper):
+    """All combinations of the values given, as Hydra's basic sweeper.
+
+    That one composes each job to see whether it can, and throws away what it composed. Our
+    launcher composes all jobs before the first one begins, so it meets the same errors as early.
+    """
+
+    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
+        if not isinstance(self.launcher, CohortLauncher):
+            super().validate_batch_is_legal(batch)

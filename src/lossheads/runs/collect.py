@@ -1,0 +1,62 @@
+"""The results of runs, as commands, launchers and claims ask for them: trained, if missing."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lossheads.errors import UserError
+from lossheads.predictions_file import NAME as PREDICTIONS
+from lossheads.records import Result, read_result
+from lossheads.runs.device import resolve_kind
+from lossheads.runs.folder import run_paths
+
+if TYPE_CHECKING:
+    from lossheads.loggers.progress import Reporter
+
+
+def collect(
+    configs: Sequence[Mapping[str, Any]], reporter: "Reporter | None" = None
+) -> list[Result]:
+    """The results of `configs`, in order; runs without a result are trained first.
+
+    A run that is finished was valid when it began, and its key says that nothing has changed since:
+    its parts are not built once more, and without others torch, seconds to import, is not needed.
+
+    Raises:
+        UserError: See `execute`.
+    """
+    known = _finished(configs)
+    rest = [config for config, result in zip(configs, known, strict=True) if result is None]
+    if not rest:
+        return [result for result in known if result is not None]
+    from lossheads.runs.execute import execute
+
+    trained = iter(execute(rest, reporter))
+    return [result or next(trained) for result in known]
+
+
+def _finished(configs: Iterable[Mapping[str, Any]]) -> list[Result | None]:
+    placed = []
+    for config in configs:
+        kind = resolve_kind(config["device"]["kind"])
+        placed.append({**config, "device": {**config["device"], "kind": kind}})
+    return [_result(run, path) for run, path in zip(placed, run_paths(placed), strict=True)]
+
+
+def _result(config: Mapping[str, Any], folder: Path) -> Result | None:
+    """The result, unless the engine has something to do or to say about this run.
+
+    The user's own files and code are part of a key and are not looked at here: such a run has
+    another key, under which nothing is found.
+    """
+    if config["force"]:
+        return None
+    try:
+        result = read_result(folder)
+    except UserError:
+        return None
+    wanted = {"weights": "weights.pt", "predictions": PREDICTIONS}
+    missing = (
+        config["recording"][what] and not (folder / name).exists() for what, name in wanted.items()
+    )
+    return None if any(missing) else result

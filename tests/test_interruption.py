@@ -14,7 +14,8 @@ import pytest
 from calling import Call, lossheads
 
 LONG = ["train", "dataset=digits", "recording.tensorboard=false", "training.steps=2000000"]
-CNN = [*LONG, "model=cnn", "model.channels=[4]", "model.dense=8", "-m", "seed=0,1"]
+# Runs that cannot be stacked, and so train in processes.
+APART = [*LONG, "model.hidden=[16]", "optimizer.fused=false", "-m", "seed=0,1"]
 
 
 @contextmanager
@@ -43,7 +44,7 @@ def states(cwd: Path) -> list[str]:
 def test_workers_end_with_their_parent(
     number: int, whole_group: bool, status: int, tmp_path: Path
 ) -> None:
-    with at_work(CNN, tmp_path) as call:
+    with at_work(APART, tmp_path) as call:
         call.send(number, whole_group)
         check_interrupted(call.result(), status)
         assert call.left_behind() == {}
@@ -53,18 +54,18 @@ def test_workers_end_with_their_parent(
 
 def test_workers_end_soon_after_a_parent_that_was_killed(tmp_path: Path) -> None:
     """Nobody tells them; their folders are left to be trained again."""
-    with at_work(CNN, tmp_path) as call:
+    with at_work(APART, tmp_path) as call:
         call.send(signal.SIGKILL)
         assert call.result().returncode == -signal.SIGKILL
         assert call.left_behind() == {}
     assert states(tmp_path) == ["interrupted", "interrupted"]
-    short = [*CNN, "training.steps=3"]
+    short = [*APART, "training.steps=3"]
     assert lossheads(*short, cwd=tmp_path).returncode == 0
 
 
 def test_a_worker_that_is_killed_is_one_sentence(tmp_path: Path) -> None:
     """As the system does where memory is short; the other workers are stopped."""
-    with at_work(CNN, tmp_path) as call:
+    with at_work(APART, tmp_path) as call:
         workers = [pid for pid, words in call.processes().items() if "spawn_main" in words]
         os.kill(workers[0], signal.SIGKILL)
         ended = call.result()

@@ -22,12 +22,12 @@ from lossheads.engine.member import Member
 from lossheads.heads.base import Head
 from lossheads.metrics import evaluate as measuring
 from lossheads.metrics.stats import LabelStats
-from lossheads.models import linear, mlp
+from lossheads.models import cnn, linear, mlp, resnet9
 from lossheads.outcomes import AnyOf
 from lossheads.predictions import predict_cohort
 
 CARD = torch.device("cuda", 0)
-ROWS, SHAPE = 100, (1, 4, 4)
+ROWS, SHAPE = 100, (1, 16, 16)
 PAIRS = pairings()
 each_pair = pytest.mark.parametrize("head", PAIRS)
 A_HEAD: Head = PAIRS[0].values[0]
@@ -86,7 +86,16 @@ def test_a_step_of_every_head_stays_on_the_card_and_asks_it_for_nothing(head: He
     moved(head, partial(mlp, hidden=[8]), seeds=[0, 1, 2], learning_rates=[0.1] * 3)
 
 
-@pytest.mark.parametrize("backbone", [linear, partial(mlp, hidden=[8, 8])], ids=["linear", "mlp"])
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        linear,
+        partial(mlp, hidden=[8, 8]),
+        partial(cnn, channels=[4], dense=8),
+        partial(resnet9, channels=[4, 4, 8, 8], groups=2),
+    ],
+    ids=["linear", "mlp", "cnn", "resnet9"],
+)
 @pytest.mark.parametrize("seeds", [[0, 0, 0], [0, 1, 2]], ids=["shared order", "own orders"])
 @pytest.mark.parametrize(
     "learning_rates", [[0.1, 0.1, 0.1], [0.1, 0.2, 0.3]], ids=["one rate", "learning_rates"]

@@ -20,7 +20,8 @@ RUN = ["train", "dataset=digits", "model=linear", "training.steps=18"]
 RUN += ["recording.weights=true", "recording.predictions=true"]
 SWEEP = [*RUN, "-m", "seed=1,2,3"]  # two threads, of one member and of two
 BARE = [*SWEEP, "recording.tensorboard=false", "recording.predictions=false"]
-PROCESSES = ["train", "dataset=digits", "model=cnn", "model.channels=[2]", "model.dense=4"]
+PROCESSES = ["train", "dataset=digits", "model.hidden=[4]"]
+PROCESSES += ["optimizer.fused=false"]  # cannot be stacked
 PROCESSES += ["training.steps=600", "recording.weights=true", "-m", "seed=0,1"]
 CLAIM = ["claim", "run", "mine.yaml"]
 REFERENCE = [*CLAIM, "--save-reference", "--reference", "outputs/claims/kept"]

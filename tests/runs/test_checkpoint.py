@@ -28,6 +28,7 @@ RECIPES = {
         "training.epochs=8",
     ],
     "stops_early": ["training.patience=1", "optimizer.lr=0.3", "model=linear", "training.epochs=8"],
+    "images": ["model=cnn", "model.channels=[4]", "model.dense=8"],
     "alone": ["model=resnet18", "training.steps=3", "training.batch_size=16"],
 }
 

@@ -117,13 +117,20 @@ def test_runs_on_several_datasets_train_at_the_same_time(tiny: Composer, tmp_pat
         assert numbers(alone) == numbers(result)
 
 
-def test_convolutions_train_in_processes_of_one_thread(tmp_path: Path) -> None:
-    plain = [compose([*CNN, f"output_dir={tmp_path}/apart", f"seed={seed}"]) for seed in range(3)]
-    apart = execute(plain)
-    assert [result.config["seed"] for result in apart] == [0, 1, 2]
-    for seed, result in enumerate(apart):
-        assert result.environment["threads"] == 1
-        alone = [*CNN, f"output_dir={tmp_path}/alone", f"seed={seed}", "device.threads=1"]
+@pytest.mark.parametrize(
+    ("words", "members"),
+    [(CNN, 3), ([*CNN, "optimizer.fused=false"], 1)],
+    ids=["one cohort on all threads", "processes of one thread"],
+)
+def test_convolutions_have_the_numbers_of_a_run_on_one_thread(
+    words: list[str], members: int, tmp_path: Path
+) -> None:
+    many = [*words, f"output_dir={tmp_path}/many"]
+    together = execute([compose([*many, f"seed={seed}"]) for seed in range(3)])
+    assert [result.config["seed"] for result in together] == [0, 1, 2]
+    for seed, result in enumerate(together):
+        assert (result.environment["threads"], result.environment["members"]) == (1, members)
+        alone = [*words, f"output_dir={tmp_path}/alone", f"seed={seed}", "device.threads=1"]
         assert numbers(execute([compose(alone)])[0]) == numbers(result)
 
 

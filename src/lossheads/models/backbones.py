@@ -61,7 +61,7 @@ def cnn(input_shape: tuple[int, ...], channels: Sequence[int], dense: int) -> nn
     layers: list[nn.Module] = []
     depth, height, width = input_shape
     for deeper in channels:
-        layers += [nn.Conv2d(depth, deeper, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+        layers += [nn.Conv2d(depth, deeper, 3, padding=1), nn.MaxPool2d(2), nn.ReLU()]
         depth, height, width = deeper, height // 2, width // 2
     layers += [nn.Flatten(), nn.Linear(depth * height * width, dense), nn.ReLU()]
     return nn.Sequential(*layers)

@@ -35,6 +35,7 @@ class CohortRun:
     Args:
         runs: With open folders.
         checkpoints: One per run, all at one step; or None for every run.
+        threads: How many share the steps of a cohort that can be shared.
         environment: Of these runs, for their results.
     """
 
@@ -44,13 +45,14 @@ class CohortRun:
         checkpoints: Sequence[Checkpoint | None],
         dataset: Dataset,
         device: torch.device,
+        threads: int,
         environment: Environment,
         reporter: Reporter,
     ) -> None:
         self._started = time.perf_counter()
         self._runs, self._dataset, self._reporter = runs, dataset, reporter
         self._plan = training_plan(runs[0], len(dataset.train))
-        self._cohort = _build(runs, dataset, device)
+        self._cohort = _build(runs, dataset, device, threads)
         self._first_steps = first_step(self._cohort, dataset.train)
         self._before = [checkpoint.seconds if checkpoint else 0.0 for checkpoint in checkpoints]
         self._states = [checkpoint.state for checkpoint in checkpoints if checkpoint]
@@ -121,7 +123,7 @@ def checkpoint_of(run: Run, dataset: Dataset) -> Checkpoint | None:
     return read_checkpoint(run.folder.writing, run.config, plan, run.parts.head.outcome)
 
 
-def _build(runs: Sequence[Run], dataset: Dataset, device: torch.device) -> Cohort:
+def _build(runs: Sequence[Run], dataset: Dataset, device: torch.device, threads: int) -> Cohort:
     parts = runs[0].parts
     members = [member_of(run, dataset) for run in runs]
     shape, labels = dataset.input_shape, dataset.train.labels
@@ -135,6 +137,7 @@ def _build(runs: Sequence[Run], dataset: Dataset, device: torch.device) -> Cohor
         device,
         compute_dtype=torch.bfloat16 if settings["precision"] == "bfloat16" else torch.float32,
         graph=bool(settings["graph"]),
+        threads=threads,
     )
 
 

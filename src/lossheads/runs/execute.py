@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from math import ceil
 from typing import Any
 
 import torch
@@ -13,7 +14,12 @@ from rich.console import Console
 
 from lossheads.datasets.dataset import Dataset
 from lossheads.engine.augmentation import Augmentation
-from lossheads.engine.cohort import bytes_per_member, can_stack
+from lossheads.engine.cohort import (
+    bytes_per_member,
+    can_stack,
+    members_for_caches,
+    shares_threads,
+)
 from lossheads.engine.member import initial_net
 from lossheads.errors import UserError
 from lossheads.loggers.progress import Reporter
@@ -91,6 +97,7 @@ class DeviceRunner:
         self._settings = runs[0].config["device"]
         self._workers = workers(self._settings)
         self._datasets = DatasetCache(self._workers)
+        self._sharing: list[Run] = []  # stacked, and a cohort keeps all workers busy
         self._deferred: list[Run] = []
         self._taken: list[Run] = []  # by other processes
         self._failures: list[Exception] = []
@@ -104,8 +111,13 @@ class DeviceRunner:
             self._work(cohorts(self._left_by_others()))
         return self._failures
 
-    def _work(self, cohorts: Sequence[Sequence[Run]]) -> None:
-        in_threads(self._train_or_defer, cohorts, self._workers, self._stop)
+    def _work(self, dealt: Sequence[Sequence[Run]]) -> None:
+        in_threads(self._train_or_defer, dealt, self._workers, self._stop)
+        sharing, self._sharing = self._sharing, []
+        for runs in cohorts(sharing, one_by_one=True):
+            with self._record_failures(runs):
+                device = prepare(self._settings, threads=1)
+                self._train_parts(runs, self._datasets.get(runs[0], device), device, self._workers)
         deferred, self._deferred = self._deferred, []
         processes = min(self._workers, len(deferred))
         if processes > 1:
@@ -123,7 +135,7 @@ class DeviceRunner:
         for run in deferred if processes <= 1 else ():
             with self._record_failures([run]):
                 device = prepare(self._settings, self._workers)
-                self._train_if_it_fits([run], self._datasets.get(run, device), device)
+                self._train_if_it_fits([run], self._datasets.get(run, device), device, threads=1)
 
     def _left_by_others(self) -> list[Run]:
         """Wait until another process is over with some of its runs: those without a result."""
@@ -145,15 +157,23 @@ class DeviceRunner:
             if not _stackable(runs[0], dataset):
                 self._deferred += runs
                 return
-            size = self._members_that_fit(runs, dataset, device)
-            left = list(runs)
-            while left:
-                if self._train_if_it_fits(left[:size], dataset, device):
-                    left = left[size:]
-                else:
-                    size = len(left[:size]) // 2
-                    left = [run for run in left if not run.folder.closed]
-                    left = [run for run in left if run not in self._taken]
+            if shares_threads(runs[0].parts.backbone, dataset.input_shape):
+                self._sharing += runs
+                return
+            self._train_parts(runs, dataset, device)
+
+    def _train_parts(
+        self, runs: Sequence[Run], dataset: Dataset, device: torch.device, threads: int = 1
+    ) -> None:
+        """Train these runs as one cohort, or as several where memory is short."""
+        size = self._members_that_fit(runs, dataset, device)
+        left = list(runs)
+        while left:
+            if self._train_if_it_fits(left[:size], dataset, device, threads):
+                left = left[size:]
+            else:
+                size = len(left[:size]) // 2
+                left = [run for run in left if not run.folder.closed and run not in self._taken]
 
     def _report_notes(self, dataset: Dataset) -> None:
         """Print the notes of the data, once for all cohorts that train on them."""
@@ -199,16 +219,22 @@ class DeviceRunner:
             self._report_once("force=true: runs that did not end keep the results they had before")
 
     def _members_that_fit(self, runs: Sequence[Run], dataset: Dataset, device: torch.device) -> int:
-        """How many of `runs` fit into this worker's share of the memory as one cohort."""
+        """How many of `runs` fit into this worker's share of the memory as one cohort.
+
+        On a CPU also into its caches, unless the user has set the number.
+        """
         net = initial_net(runs[0].parts.backbone, dataset.input_shape, member_of(runs[0], dataset))
         num_evaluated = len(dataset.val) + len(dataset.test)
         rows = min(runs[0].config["training"]["batch_size"], len(dataset.train))
         amsgrad = bool(runs[0].parts.optimizer_kwargs.get("amsgrad", False))
-        needed = bytes_per_member(net, rows, num_evaluated, amsgrad)
-        return max(1, min(len(runs), free_bytes(device) // 2 // self._workers // needed))
+        needed = bytes_per_member(net, dataset.input_shape, rows, num_evaluated, amsgrad)
+        most = max(1, min(len(runs), free_bytes(device) // 2 // self._workers // needed))
+        if device.type == "cpu" and runs[0].config["cohort"]["max_members"] is None:
+            most = min(most, members_for_caches(net))
+        return ceil(len(runs) / ceil(len(runs) / most))  # cohorts of about equal size
 
     def _train_if_it_fits(
-        self, runs: Sequence[Run], dataset: Dataset, device: torch.device
+        self, runs: Sequence[Run], dataset: Dataset, device: torch.device, threads: int
     ) -> bool:
         """Train these runs as one cohort; False where several are too many for the memory.
 
@@ -218,13 +244,13 @@ class DeviceRunner:
             UserError: If a single run does not fit.
         """
         try:
-            self._train(runs, dataset, device)
+            self._train(runs, dataset, device, threads)
             return True
         except torch.OutOfMemoryError as error:
             if len(runs) == 1:
                 raise UserError(
-                    f"{title_of(runs)}: a single run does not fit into the memory of {device}: lower "
-                    f"training.batch_size, choose a smaller model, or free memory ({error})"
+                    f"{title_of(runs)}: a single run does not fit into the memory of {device}: "
+                    f"lower training.batch_size, choose a smaller model, or free memory ({error})"
                 ) from error
         # Out of the except clause, where the error no longer keeps the cohort's tensors alive.
         for run in runs:
@@ -237,7 +263,9 @@ class DeviceRunner:
         )
         return False
 
-    def _train(self, runs: Sequence[Run], dataset: Dataset, device: torch.device) -> None:
+    def _train(
+        self, runs: Sequence[Run], dataset: Dataset, device: torch.device, threads: int
+    ) -> None:
         environment: Environment = {
             **describe_environment(device),
             "members": len(runs),
@@ -251,7 +279,9 @@ class DeviceRunner:
                 opened.setdefault(pair[1].state.step if pair[1] else 0, []).append(pair)
         for pairs in opened.values():  # more than one step where another process has gone on
             ready, checkpoints = zip(*pairs, strict=True)
-            cohort = CohortRun(ready, checkpoints, dataset, device, environment, self._reporter)
+            cohort = CohortRun(
+                ready, checkpoints, dataset, device, threads, environment, self._reporter
+            )
             cohort.train(self._check_interrupt)
 
     def _opened(

@@ -15,9 +15,9 @@ from lossheads.runs.device import resolve_kind, workers
 from lossheads.runs.folder import RunFolder, run_path
 from lossheads.runs.validate import check_numbers, monitored_metric
 
-# Members of one cohort on a CPU: the weights, gradients and moments of about eight small networks
-# fit into the caches of a small machine, and more save nothing. On a GPU only memory limits them.
-MAX_MEMBERS_ON_CPU = 8
+# Members of one cohort on a CPU: enough to share the cost of calling torch; more save little and
+# balance worse (docs/benchmark.md). On a GPU only memory limits them.
+MAX_MEMBERS_ON_CPU = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,10 +105,13 @@ def by_device(runs: Iterable[Run]) -> list[list[Run]]:
     return _grouped((run.device, run) for run in runs)
 
 
-def cohorts(runs: Sequence[Run]) -> list[list[Run]]:
+def cohorts(runs: Sequence[Run], one_by_one: bool = False) -> list[list[Run]]:
     """Runs of one device split into cohorts of about equal size, enough to keep all workers busy.
 
     Runs with the same head stay together: each head in a cohort costs a loss call of its own.
+
+    Args:
+        one_by_one: Cohorts train one after another, each on all workers.
     """
     groups = _grouped((run.cohort_key, run) for run in runs)
     found = []
@@ -118,7 +121,9 @@ def cohorts(runs: Sequence[Run]) -> list[list[Run]]:
         # Workers for this group; the others train other groups.
         workers_per_group = ceil(workers(group[0].config["device"]) / len(groups))
         limit, n = group[0].max_members or len(group), len(group)
-        count = min(n, ceil(ceil(n / limit) / workers_per_group) * workers_per_group)
+        count = ceil(n / limit)
+        if not one_by_one:
+            count = min(n, ceil(count / workers_per_group) * workers_per_group)
         found += [group[n * k // count : n * (k + 1) // count] for k in range(count)]
     return found
 

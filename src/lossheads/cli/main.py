@@ -48,7 +48,10 @@ def main() -> None:
         sys.exit(run(arguments))
     if os.environ.get("HYDRA_FULL_ERROR") == "1":
         sys.exit(run(arguments))
-    sys.exit(_guarded(arguments))
+    status = _guarded(arguments)
+    for number in (signal.SIGINT, signal.SIGTERM):  # all is done: end at once, no traceback
+        signal.signal(number, signal.SIG_DFL)
+    sys.exit(status)
 
 
 def run(arguments: list[str]) -> int:

@@ -363,6 +363,13 @@ _ALL = (
         "bce-mean-needs-c-times-the-rate",
     ),
     Code(
+        "parameters-without-gradient",
+        "hint",
+        "some trainable parameters get no gradient, or exactly 0",
+        "they stay as they are; usual for layers that this loss does not use",
+        "none where that is meant; else keep argmax and detach() out of the way",
+    ),
+    Code(
         "prior-bias",
         "hint",
         "the labels are rare and the outputs start at one half",

@@ -43,13 +43,15 @@ class Form:
 
 def form_of(outputs: Tensor, labels: Tensor, kind: Kind) -> Form | str:
     """The form, or why it is not known."""
-    if kind not in ("softmax", "sigmoid", "logits", "log_softmax", "relu", "tanh"):
-        return "what the outputs are was not seen"
+    if kind not in ("softmax", "sigmoid", "logits", "log_softmax"):
+        return "what the outputs are was not seen" if kind == "unknown" else f"they pass a {kind}"
     if outputs.ndim > 2 or outputs.ndim == 0 or labels.ndim > 2 or not labels.ndim:
         return f"outputs {tuple(outputs.shape)} and labels {tuple(labels.shape)} are not rows"
     if len(outputs) != len(labels):
         return f"{len(outputs)} outputs and {len(labels)} labels"
     units = 1 if outputs.ndim == 1 else outputs.shape[1]
+    if kind == "softmax" and units == 1:
+        return "one unit under a softmax"
     values = labels.detach().double()
     if not bool((values == values.round()).all()):
         return "the labels are no decisions"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 Kind = Literal["softmax", "log_softmax", "sigmoid", "relu", "tanh", "logits", "unknown"]
-Reads = Literal["logits", "probabilities", "log_probabilities", "numbers"]
+Reads = Literal["logits", "probabilities", "log_probabilities", "numbers", "unknown"]
 Link = Literal["softmax", "sigmoid"]
 
 CLOSE = 1e-3  # of a sum to 1: half precision on 1,000 classes is closer
@@ -106,6 +106,7 @@ class Observation:
         loss: What came back, detached; None where the loss refused.
         trainable: Number of parameters that ask for a gradient; None where none were taken.
         reached: Number of those whose gradient is not exactly zero.
+        unreached: Names of the others.
         has_graph: The loss leads back to some parameter.
         doubled: The loss of the batch taken twice; None where that could not be computed.
         doubling_by_design: The library sums over the batch, as its documentation says.
@@ -119,6 +120,7 @@ class Observation:
     loss: Tensor | None = None
     trainable: int | None = None
     reached: int = 0
+    unreached: tuple[str, ...] = ()
     has_graph: bool | None = None
     doubled: Tensor | None = None
     doubling_by_design: bool = False

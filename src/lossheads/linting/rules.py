@@ -75,7 +75,7 @@ def _wrong_dimension(call: LossCall) -> Found:
 
 
 def _activation(call: LossCall) -> Found:
-    if call.reads == "numbers" and call.link is None and not call.takes_indices:
+    if call.reads in ("numbers", "unknown") and not call.takes_indices:
         return  # a regression may be bounded
     kinds = [each.kind for each in call.last.activations]
     first = kinds[0] if kinds else call.kind
@@ -149,7 +149,7 @@ def _targets(call: LossCall) -> Found:
     rows = target.detach().double()
     softmax = call.link == "softmax" or (call.kind == "softmax" and call.link is not None)
     whole_rows = same and target.ndim >= 2 and call.num_outputs > 1
-    if softmax and whole_rows and (target.is_floating_point() or not call.takes_indices):
+    if softmax and whole_rows:
         sums = rows.sum(dim=1)
         if _several(target):
             off = (sums != 1).double().mean().item()
@@ -157,7 +157,7 @@ def _targets(call: LossCall) -> Found:
                 "softmax-for-several-labels",
                 f"{off:.0%} of the rows do not hold exactly one 1, up to {sums.max().item():.0f}",
             )
-        elif call.link == "softmax" and not (call.options.get("log_target") or _binary(rows)):
+        elif call.link == "softmax" and target.is_floating_point() and not _no_rows(call, rows):
             dim = 1 if call.class_dim is None else call.class_dim
             if not sums_to_one(rows, call.class_dim):
                 shown = span(rows.sum(dim=dim))
@@ -167,6 +167,10 @@ def _targets(call: LossCall) -> Found:
     yield from _indices(call, target)
     yield from _shapes_and_types(call, target)
     yield from _smoothing(call, target)
+
+
+def _no_rows(call: LossCall, rows: Tensor) -> bool:
+    return bool(call.options.get("log_target")) or _binary(rows)
 
 
 def _binary(rows: Tensor) -> bool:
@@ -406,6 +410,12 @@ def whole_findings(seen: Observation) -> Found:
                 "dead-gradient",
                 f"0 of {seen.trainable} parameters get a gradient, loss {_mean(seen.loss):.4g}",
             )
+    if seen.unreached and seen.reached:
+        names = ", ".join(seen.unreached[:4]) + (", …" if len(seen.unreached) > 4 else "")
+        yield finding(
+            "parameters-without-gradient",
+            f"{len(seen.unreached)} of {seen.trainable} parameters: {names}",
+        )
     yield from _problem_type(seen)
 
 

@@ -3,7 +3,7 @@
 import inspect
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -80,12 +80,15 @@ def observe(model: nn.Module, inputs: Any, labels: Any, loss: Any, seen: Isolate
             )
         value = _value(ran, not_checked)
         calls = _counted(ran, value, labels)
-        trainable, reached, has_graph = _gradients(value, seen, not_checked)
+        gradients = _gradients(model, value, seen, not_checked)
         doubled = _doubled(ran, labels, loss) if ran.apart and value is not None else None
     if not calls:
         not_checked.append(
             "how the loss reads the outputs: it calls no loss, softmax or sigmoid of torch"
         )
+        if ran.outputs is not None:
+            name = _name(loss) if loss is not None else "its own loss"
+            calls = [LossCall(name, "unknown", None, ran.outputs, None, last_layers(ran.outputs))]
     outputs = ran.outputs
     if outputs is None and calls:
         outputs = next((call for call in calls if call.whole), calls[0]).outputs
@@ -96,9 +99,10 @@ def observe(model: nn.Module, inputs: Any, labels: Any, loss: Any, seen: Isolate
         outputs=None if outputs is None else outputs.detach(),
         labels=labels if isinstance(labels, Tensor) else None,
         loss=None if value is None else value.detach(),
-        trainable=trainable,
-        reached=reached,
-        has_graph=has_graph,
+        trainable=gradients.asked,
+        reached=gradients.reached,
+        unreached=tuple(gradients.unreached),
+        has_graph=gradients.has_graph,
         doubled=doubled,
         doubling_by_design=type(loss).__name__ in _SUMS_BY_DESIGN,
         settings=_settings(model) if loss is None else {},
@@ -209,26 +213,45 @@ def _counted(ran: _Ran, value: Tensor | None, labels: Any) -> list[LossCall]:
     return [call if call.whole else replace(call, target=target) for call in calls]
 
 
+@dataclass
+class _Gradients:
+    """How many parameters ask for a gradient, and which get one that is not zero everywhere."""
+
+    asked: int | None = None
+    reached: int = 0
+    unreached: list[str] = field(default_factory=list)
+    has_graph: bool | None = None
+
+
 def _gradients(
-    value: Tensor | None, seen: Isolated, not_checked: list[str]
-) -> tuple[int | None, int, bool | None]:
+    model: nn.Module, value: Tensor | None, seen: Isolated, not_checked: list[str]
+) -> _Gradients:
     if value is None:
-        return None, 0, None
+        return _Gradients()
     if not seen.trainable:
         not_checked.append("gradients: no parameter of the model asks for one")
-        return None, 0, None
+        return _Gradients()
     if not value.requires_grad:
-        return len(seen.trainable), 0, False
+        return _Gradients(len(seen.trainable), has_graph=False)
     try:
         gradients = torch.autograd.grad(
             value.sum(), seen.trainable, allow_unused=True, retain_graph=True
         )
     except RuntimeError as error:
         not_checked.append(f"gradients: {first_sentence(error)}")
-        return None, 0, None
-    given = [gradient for gradient in gradients if gradient is not None]
-    reached = sum(bool(gradient.count_nonzero()) for gradient in given)
-    return len(seen.trainable), reached, bool(given)
+        return _Gradients()
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    without = [
+        names.get(id(parameter), "a parameter of the loss")
+        for parameter, gradient in zip(seen.trainable, gradients, strict=True)
+        if gradient is None or not gradient.count_nonzero()
+    ]
+    return _Gradients(
+        asked=len(gradients),
+        reached=len(gradients) - len(without),
+        unreached=without,
+        has_graph=any(gradient is not None for gradient in gradients),
+    )
 
 
 def _doubled(ran: _Ran, labels: Any, loss: Any) -> Tensor | None:

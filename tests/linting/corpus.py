@@ -55,6 +55,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 X = torch.randn(N, 8, generator=generator(1))
 IMAGES = torch.randn(N, 3, 16, 16, generator=generator(2))
+PHOTOS = torch.randn(4, 3, 64, 64, generator=generator(9))
 CLASSES = torch.arange(N)[torch.randperm(N, generator=generator(3))] % C
 ONE_HOT = nn.functional.one_hot(CLASSES, C).float()
 SOFT = torch.softmax(2 * torch.randn(N, C, generator=generator(4)), dim=1)

@@ -3,7 +3,6 @@
 Rebuilt in a few lines from what the thread says; none was looked at while a rule was written.
 """
 
-import lightning
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -47,6 +46,7 @@ def surface_defects_3():
 @wrong("thread", "sigmoid-before-logits-loss")
 def lightning_7096():
     """github.com/Lightning-AI/pytorch-lightning/pull/7096: its own fine-tuning example."""
+    import lightning
 
     class Transfer(lightning.LightningModule):
         def __init__(self) -> None:

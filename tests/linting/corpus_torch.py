@@ -315,29 +315,6 @@ def accuracy_of_one_hot_by_argmax():
 
 
 @right("torchmetrics")
-def multiclass_accuracy_micro():
-    from torchmetrics.classification import MulticlassAccuracy
-
-    metric = MulticlassAccuracy(num_classes=C, average="micro")
-    return net(C), X, CLASSES, nn.CrossEntropyLoss(), metric
-
-
-@right("torchmetrics")
-def multilabel_f1_on_logits():
-    from torchmetrics.classification import MultilabelF1Score
-
-    return net(L), X, MANY, nn.BCEWithLogitsLoss(), MultilabelF1Score(num_labels=L)
-
-
-@right("torchmetrics")
-def binary_auroc_on_probabilities():
-    from torchmetrics.classification import BinaryAUROC
-
-    model = net(1, nn.Sigmoid(), nn.Flatten(0))
-    return model, X, BINARY.float(), nn.BCELoss(), BinaryAUROC()
-
-
-@right("torchmetrics")
 def label_accuracy_by_sign():
     def accuracy(logits: Tensor, target: Tensor) -> float:
         return ((logits > 0) == target.bool()).float().mean().item()

@@ -1,7 +1,9 @@
 """The check itself: observe with the framework that the model belongs to, then ask every rule."""
 
+import warnings
 from typing import Any
 
+import torch
 from torch import nn
 
 from lossheads.errors import UserError
@@ -9,7 +11,7 @@ from lossheads.linting import keras_models, metrics, torch_models
 from lossheads.linting.isolation import isolated
 from lossheads.linting.metric_probes import metric_findings
 from lossheads.linting.observation import Kind, Observation
-from lossheads.linting.report import CheckReport, Finding, report
+from lossheads.linting.report import CheckReport, Finding, finding, report
 from lossheads.linting.rules import call_findings, whole_findings
 
 
@@ -24,7 +26,13 @@ def checked(model: Any, inputs: Any, labels: Any, loss: Any, metric: Any) -> Che
         )
     plain = torch_models.plain_module(model)
     reasons: list[str] = []
-    with isolated(plain, loss) as state:
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        warnings.catch_warnings(),
+        isolated(plain, loss) as state,
+    ):
+        warnings.simplefilter("ignore")
         seen = torch_models.observe(plain, inputs, labels, loss, state)
         chosen = metrics.named(metric) or metrics.on_module(plain)
         found = _found(seen, metrics.asked(chosen, reasons), reasons)
@@ -56,8 +64,18 @@ def _keras(model: Any, inputs: Any, labels: Any, loss: Any, metric: Any) -> Chec
 
 def _found(seen: Observation, asked: dict[str, Any], reasons: list[str]) -> list[Finding]:
     found = [each for call in seen.calls for each in call_findings(call)]
+    found = [_ignored_in_rows(each, seen) for each in found]
+    if seen.refused and not found:
+        raise UserError(seen.refused)
     found += whole_findings(seen)
     kinds: list[Kind] = [call.kind for call in seen.calls if call.outputs is not None]
     kind: Kind = next((kind for kind in kinds if kind != "unknown"), "unknown")
     found += metric_findings(seen.outputs, seen.labels, kind, asked, reasons)
+    return found
+
+
+def _ignored_in_rows(found: Finding, seen: Observation) -> Finding:
+    """In sequences and pictures an ignored class is mostly padding; flattened, they look alike."""
+    if found.code == "ignored-class" and (seen.labels is None or seen.labels.ndim != 1):
+        return finding("ignored-class-in-sequence", found.evidence)
     return found

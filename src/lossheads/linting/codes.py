@@ -264,6 +264,14 @@ _ALL = (
         "start",
     ),
     Code(
+        "loss-not-finite",
+        "error",
+        "the loss is NaN or infinite",
+        "one step makes every weight NaN",
+        "look where it comes from: empty targets, log of 0, division by 0, inputs that are not "
+        "finite",
+    ),
+    Code(
         "initial-loss",
         "warning",
         "the loss is more than ten times that of a model that ignores its input",

@@ -73,6 +73,7 @@ def observe(model: Any, inputs: Any, labels: Any, loss: Any) -> Observation:
         labels=_tensor(labels),
         loss=value,
         doubled=doubled,
+        refused=call.error and f"check cannot compute {call.name} ({call.error})" if call else "",
         not_checked=tuple(not_checked),
         notes=tuple(notes),
     )

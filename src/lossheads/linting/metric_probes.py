@@ -143,8 +143,9 @@ def _asked(name: str, ask: Ask, form: Form) -> Iterator[Finding]:
     if worst > max(perfect, clear) + SAME or not (0 <= perfect <= 1 and 0 <= clear <= 1):
         return  # lower is better, or no share: nothing is known of it
     if min(perfect, clear) < FITS:
-        found = _misread(name, ask, form, near, far, perfect, clear)
-        if found:
+        found = _misread(name, form, near, far, (perfect, clear))
+        # A number that right outputs do not raise is no accuracy: mean confidence, for one.
+        if found.code != "metric-misreads" or min(perfect, clear) > worst + 1e-3:
             yield found
         return
     yield from _fitting(name, ask, form)
@@ -158,25 +159,15 @@ def _flipped(truth: Tensor, form: Form) -> Tensor:
     return truth.roll(1, dims=1) if form.outcome == "one" else 1 - truth
 
 
-def _misread(
-    name: str, ask: Ask, form: Form, near: Probe, far: Probe, perfect: float, clear: float
-) -> Finding | None:
-    """The misreading whose numbers are the metric's own, on both probes."""
+def _misread(name: str, form: Form, near: Probe, far: Probe, got: tuple[float, float]) -> Finding:
+    """The misreading whose numbers are the metric's own, on both probes; else just that."""
+    seen = f"{name} gives outputs that are right in every decision {min(got):.4f}"
     for code, decide in _MISREADINGS.items():
         expected = [decide(each, form) for each in (near, far)]
-        if None in expected:
-            continue
-        got = (perfect, clear)
-        if all(abs(a - b) < 1e-4 for a, b in zip(got, expected, strict=True) if b is not None):
-            return finding(
-                code,
-                f"{name} gives outputs that are right in every decision {min(got):.4f}, which is "
-                f"what this misreading gives",
-            )
-    return finding(
-        "metric-misreads",
-        f"{name} gives outputs that are right in every decision {min(perfect, clear):.4f}",
-    )
+        pairs = zip(got, expected, strict=True)
+        if all(wanted is not None and abs(value - wanted) < 1e-4 for value, wanted in pairs):
+            return finding(code, f"{seen}, which is what this misreading gives")
+    return finding("metric-misreads", seen)
 
 
 def _cells(decisions: Tensor, given: Probe) -> float:

@@ -109,6 +109,7 @@ class Observation:
         unreached: Names of the others.
         has_graph: The loss leads back to some parameter.
         doubled: The loss of the batch taken twice; None where that could not be computed.
+        refused: The sentence for a loss that refused; a finding that explains it is better.
         doubling_by_design: The library sums over the batch, as its documentation says.
         settings: What the framework was told, such as problem_type.
     """
@@ -124,6 +125,7 @@ class Observation:
     has_graph: bool | None = None
     doubled: Tensor | None = None
     doubling_by_design: bool = False
+    refused: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     not_checked: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

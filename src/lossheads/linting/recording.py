@@ -33,6 +33,7 @@ _LOSSES = {
     "binary_cross_entropy_with_logits": _Known("logits", "sigmoid"),
     "multilabel_soft_margin_loss": _Known("logits", "sigmoid"),
     "binary_cross_entropy": _Known("probabilities", "sigmoid"),
+    "soft_margin_loss": _Known("logits"),
     "multi_margin_loss": _Known("numbers", None, indices=True),
     "mse_loss": _Known("numbers"),
     "l1_loss": _Known("numbers"),

@@ -183,7 +183,7 @@ def _indices(call: LossCall, target: Tensor) -> Found:
     ignored = call.options.get("ignore_index", -100)
     left_out = target == ignored
     counted, classes = target[~left_out], call.num_outputs
-    if call.options.get("class_dim_unknown") or _one_unit(call):
+    if _one_unit(call):
         return
     fits = call.outputs.ndim == target.ndim + 1
     if not counted.numel():
@@ -296,7 +296,7 @@ def _pos_weight_direction(pos_weight: Tensor, call: LossCall) -> Found:
     weights = pos_weight.detach().double().reshape(-1)
     ratio = (total - positives) / positives
     known = ratio.isfinite() & (ratio > 0) & (weights > 0)
-    if weights.shape != ratio.shape or not bool(known.any()):
+    if weights.shape != ratio.shape or not bool(known.any()) or total < 16:
         return
     turned = (ratio.log() * weights.log())[known] < 0
     near = ((weights * ratio).log().abs() < math.log(3))[known]
@@ -323,9 +323,11 @@ def _class_weight(weight: Tensor, call: LossCall) -> Found:
     known = (counts > 0) & (weight > 0)
     if known.sum() < 2:
         return
+    if int(counts.sum()) < 30:
+        return  # a small batch may have its frequencies by chance
     log_counts, log_weights = counts[known].log(), weight.detach()[known].double().log()
     spread = log_counts.max() - log_counts.min(), log_weights.max() - log_weights.min()
-    if min(spread) < math.log(1.5):
+    if spread[0] < math.log(2) or spread[1] < math.log(1.5):
         return
     correlation = torch.corrcoef(torch.stack([log_counts, log_weights]))[0, 1].item()
     if correlation > 0.9:
@@ -400,6 +402,11 @@ def whole_findings(seen: Observation) -> Found:
     """What the loss as a whole shows."""
     if seen.loss is not None and seen.loss.numel() > 1:
         yield finding("unreduced-loss", f"the loss has shape {tuple(seen.loss.shape)}")
+    elif seen.loss is not None and not math.isfinite(_mean(seen.loss)):
+        bad = 0 if seen.outputs is None else int((~seen.outputs.isfinite()).sum())
+        yield finding(
+            "loss-not-finite", f"loss {_mean(seen.loss)}, {bad} outputs that are not finite"
+        )
     elif seen.loss is not None:
         yield from _sum_over_batch(seen)
     if seen.trainable is not None:
@@ -428,11 +435,12 @@ def _mean(loss: Tensor) -> float:
 
 
 def _sum_over_batch(seen: Observation) -> Found:
-    if seen.loss is None or not math.isfinite(seen.loss.item()):
+    if seen.loss is None:
         return
     once = seen.loss.item()
     if seen.doubled is not None and seen.doubled.numel() == 1:
-        if abs(once) > 1e-9 and abs(seen.doubled.item() / once - 2) < 1e-3:
+        twice = abs(once) > 1e-9 and abs(seen.doubled.item() / once - 2) < 1e-3
+        if twice and not _divided_by_batch(seen, once):
             code = "sums-by-design" if seen.doubling_by_design else "sum-over-batch"
             yield finding(
                 code, f"the loss is {once:.4g}, of the batch taken twice {seen.doubled.item():.4g}"
@@ -445,6 +453,16 @@ def _sum_over_batch(seen: Observation) -> Found:
             yield finding(
                 "sum-over-batch", f"reduction='sum' over {len(call.outputs)} rows: {once:.4g}"
             )
+
+
+def _divided_by_batch(seen: Observation, once: float) -> bool:
+    """A sum that was divided by a batch size written somewhere is the mean of this batch."""
+    for call in seen.calls:
+        if call.value is not None and call.options.get("reduction") in ("sum", "none"):
+            mean = call.value.detach().double().sum().item() / len(call.outputs)
+            if len(call.outputs) > 1 and abs(mean - once) <= 1e-4 * abs(once):
+                return True
+    return False
 
 
 def _problem_type(seen: Observation) -> Found:

@@ -1,7 +1,6 @@
 """Modules of torch, Lightning and transformers: one batch through model and loss, seen by torch."""
 
 import inspect
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -29,7 +28,7 @@ class _Ran:
     loss: Any
     calls: list[LossCall]
     apart: bool  # the loss is a function of outputs and labels that we can call again
-    error: BaseException | None = None
+    refused: str = ""
 
 
 def plain_module(model: nn.Module) -> nn.Module:
@@ -65,39 +64,30 @@ def observe(model: nn.Module, inputs: Any, labels: Any, loss: Any, seen: Isolate
     inputs, labels = _copied(inputs), _copied(labels)
     notes: list[str] = []
     not_checked: list[str] = []
-    with warnings.catch_warnings(), torch.inference_mode(False), torch.enable_grad():
-        warnings.simplefilter("ignore")
-        if loss is not None:
-            ran = _apart(model, inputs, labels, loss, notes)
-        elif is_a(model, "lightning|pytorch_lightning", "LightningModule"):
-            ran = _lightning_step(model, inputs, labels)
-        elif is_a(model, "transformers", "PreTrainedModel"):
-            ran = _transformers_call(model, inputs, labels)
-        else:
-            raise UserError(
-                f"check got no loss for {type(model).__name__}: pass loss=, a function of outputs "
-                f"and labels; only Lightning, transformers and compiled Keras models hold their own"
-            )
-        value = _value(ran, not_checked)
-        calls = _counted(ran, value, labels)
-        gradients = _gradients(model, value, seen, not_checked)
-        doubled = _doubled(ran, labels, loss) if ran.apart and value is not None else None
+    ran = _ran(model, inputs, labels, loss, notes)
+    value = _value(ran, not_checked)
+    calls = _counted(ran, value, labels)
+    gradients = _gradients(model, value, seen, not_checked)
+    doubled = _doubled(ran, labels, loss) if ran.apart and value is not None else None
+    name = _name(loss) if loss is not None else "its own loss"
     if not calls:
         not_checked.append(
             "how the loss reads the outputs: it calls no loss, softmax or sigmoid of torch"
         )
         if ran.outputs is not None:
-            name = _name(loss) if loss is not None else "its own loss"
-            calls = [LossCall(name, "unknown", None, ran.outputs, None, last_layers(ran.outputs))]
+            last = last_layers(ran.outputs)
+            calls = [LossCall(name, "unknown", None, ran.outputs, None, last)]
     outputs = ran.outputs
     if outputs is None and calls:
         outputs = next((call for call in calls if call.whole), calls[0]).outputs
-    name = _name(loss) if loss is not None else "its own loss"
+    if not isinstance(labels, Tensor):
+        labels = calls[0].target if calls else None
     return Observation(
         subject=f"{type(model).__name__} with {name}",
         calls=tuple(calls),
         outputs=None if outputs is None else outputs.detach(),
         labels=labels if isinstance(labels, Tensor) else None,
+        refused=ran.refused,
         loss=None if value is None else value.detach(),
         trainable=gradients.asked,
         reached=gradients.reached,
@@ -111,21 +101,42 @@ def observe(model: nn.Module, inputs: Any, labels: Any, loss: Any, seen: Isolate
     )
 
 
+def _ran(model: nn.Module, inputs: Any, labels: Any, loss: Any, notes: list[str]) -> _Ran:
+    if isinstance(loss, str):
+        raise UserError(
+            f"check got loss={loss!r}: Keras models alone take a loss by its name; pass the loss "
+            f"itself, such as torch.nn.CrossEntropyLoss()"
+        )
+    if loss is not None:
+        return _apart(model, inputs, labels, loss, notes)
+    if is_a(model, "lightning|pytorch_lightning", "LightningModule"):
+        return _lightning_step(model, inputs, labels)
+    if is_a(model, "transformers", "PreTrainedModel"):
+        return _transformers_call(model, inputs, labels)
+    raise UserError(
+        f"check got no loss for {type(model).__name__}: pass loss=, a function of outputs and "
+        f"labels; only Lightning, transformers and compiled Keras models hold their own"
+    )
+
+
 def _apart(model: nn.Module, inputs: Any, labels: Any, loss: Any, notes: list[str]) -> _Ran:
     try:
         given = model(*_positional(inputs), **_named(inputs))
     except Exception as error:
         raise _forward_failed(model, error) from error
     outputs = _tensor_of(given, notes)
+    if not outputs.numel():
+        raise UserError(f"check got outputs {tuple(outputs.shape)}: it needs at least one example")
     with Recorder() as recorder:
         try:
             value = loss(outputs, labels)
         except UserError:
             raise
         except Exception as error:
+            refused = _loss_failed(loss, outputs, labels, error)
             if not any(call.error for call in recorder.calls):
-                raise _loss_failed(loss, outputs, labels, error) from error
-            return _Ran(outputs, None, recorder.calls, apart=True, error=error)
+                raise refused from error
+            return _Ran(outputs, None, recorder.calls, apart=True, refused=str(refused))
     calls = recorder.calls
     if isinstance(loss, Head):  # its formulas are its own, whatever they call
         read = LossCall(type(loss).__name__, "logits", None, outputs, None, last_layers(outputs))
@@ -144,9 +155,10 @@ def _lightning_step(model: Any, inputs: Any, labels: Any) -> _Ran:
         try:
             value = model.training_step(*(batch, 0)[: len(asked)])
         except Exception as error:
+            refused = _forward_failed(model, error, "training_step")
             if not any(call.error for call in recorder.calls):
-                raise _forward_failed(model, error, "training_step") from error
-            return _Ran(None, None, recorder.calls, apart=False, error=error)
+                raise refused from error
+            return _Ran(None, None, recorder.calls, apart=False, refused=str(refused))
     if isinstance(value, Mapping):
         value = value.get("loss")
     return _Ran(None, value, recorder.calls, apart=False)
@@ -159,12 +171,15 @@ def _transformers_call(model: Any, inputs: Any, labels: Any) -> _Ran:
             try:
                 result = model(*_positional(inputs), **_named(inputs), labels=labels)
             except Exception as error:
+                refused = _forward_failed(model, error)
                 if not any(call.error for call in recorder.calls):
-                    raise _forward_failed(model, error) from error
-                return _Ran(None, None, recorder.calls, apart=False, error=error)
+                    raise refused from error
+                return _Ran(None, None, recorder.calls, apart=False, refused=str(refused))
     finally:
         vars(model.config).clear()
         vars(model.config).update(settings)
+    if isinstance(result, tuple):
+        return _Ran(None, result[0], recorder.calls, apart=False)
     return _Ran(result.get("logits"), result.get("loss"), recorder.calls, apart=False)
 
 
@@ -182,8 +197,8 @@ def _settings(model: nn.Module) -> dict[str, Any]:
 
 
 def _value(ran: _Ran, not_checked: list[str]) -> Tensor | None:
-    if ran.error is not None:
-        not_checked.append(f"gradients and size of the loss: {first_sentence(ran.error)}")
+    if ran.refused:
+        not_checked.append("gradients and size of the loss: it refused this batch")
         return None
     if not isinstance(ran.loss, Tensor):
         raise UserError(
@@ -294,7 +309,12 @@ def _forward_failed(model: nn.Module, error: BaseException, where: str = "forwar
 
 
 def _loss_failed(loss: Any, outputs: Tensor, labels: Any, error: BaseException) -> UserError:
-    shape = tuple(labels.shape) if isinstance(labels, Tensor) else type(labels).__name__
+    if not isinstance(labels, Tensor) and labels is not None:
+        return UserError(
+            f"check cannot compute {_name(loss)} of labels of type {type(labels).__name__} "
+            f"({first_sentence(error)}): pass them as the loss takes them, mostly a tensor"
+        )
+    shape = "None" if labels is None else tuple(labels.shape)
     return UserError(
         f"check cannot compute {_name(loss)} of outputs {tuple(outputs.shape)} and labels {shape} "
         f"({first_sentence(error)}): pass loss=, a function of (outputs, labels) and nothing else"

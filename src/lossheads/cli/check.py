@@ -44,8 +44,9 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
 
 def _trusted(target: str, trust: Sequence[str]) -> str:
     """The target, once its form and its package are admitted; nothing of it was run before."""
-    if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", target):
-        remedy = " (without .py)" if ".py" in target else ""
+    file = ".py" in target
+    if file or not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", target):
+        remedy = " (without .py)" if file else ""
         raise UserError(
             f"check got {target!r}: it must be MODULE:FUNCTION{remedy}, as in my_module:make"
         )

@@ -53,10 +53,10 @@ def test_numbers_of_the_evidence() -> None:
     assert f"{2 * once:.4g}" in summed.evidence
     loud = net(C)
     with torch.no_grad():
-        loud[2].weight.mul_(60)
+        loud[2].weight.mul_(200)
     report = lh.check(loud, X, CLASSES, loss=CCE)
     nats = CCE(loud(X), CLASSES).item()
-    assert nats > 10 * math.log(C)
+    assert nats > 20 * math.log(C)
     assert report.codes == ("initial-loss",)
     assert f"{nats:.3g} nats" in report.findings[0].evidence
     assert f"ln {C} = {math.log(C):.3g}" in report.findings[0].evidence
@@ -109,6 +109,31 @@ def test_two_losses_are_both_looked_at() -> None:
 def test_masked_and_scaled_logits_are_logits() -> None:
     hidden = Then(lambda z: z.masked_fill(torch.arange(C + 1) == C, -math.inf) / 0.7)
     assert codes(net(C + 1, hidden), X, CLASSES, loss=CCE) == ()
+
+
+def test_softmax_columns_without_the_background_need_not_sum_to_one() -> None:
+    def dice(p: Tensor, target: Tensor) -> Tensor:
+        return 1 - 2 * (p * target).mean() / (p + target).mean()
+
+    foreground = Then(lambda z: z.softmax(1)[:, 1:])
+    assert codes(net(C, foreground), X, ONE_HOT[:, 1:], loss=dice) == ()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_loss_that_is_only_logged_is_not_the_loss() -> None:
+    lightning = pytest.importorskip("lightning")
+
+    class Logging(lightning.LightningModule):  # type: ignore[misc,name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = net(C)
+
+        def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+            z, y = self.model(batch[0]), batch[1]
+            self.log("of_probabilities", F.cross_entropy(z.softmax(1), y))
+            return F.cross_entropy(z, y)
+
+    assert codes(Logging(), X, CLASSES) == ()
 
 
 def test_a_number_that_is_no_accuracy_is_no_misreading() -> None:

@@ -274,7 +274,7 @@ _ALL = (
     Code(
         "initial-loss",
         "warning",
-        "the loss is more than ten times that of a model that ignores its input",
+        "the loss is more than twenty times that of a model that ignores its input",
         "the first steps unlearn a start that is confident and wrong",
         "scale the inputs, or start the output layer near zero",
     ),

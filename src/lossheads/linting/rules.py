@@ -383,7 +383,7 @@ def _first_loss(call: LossCall) -> Found:
     if nats > 2 * chance + 1:
         # Cosine logits with a scale start at several times ln C, as their authors mean it.
         yield finding(
-            "initial-loss" if nats > 10 * chance else "initial-loss-high",
+            "initial-loss" if nats > 20 * chance else "initial-loss-high",
             f"{nats:.3g} nats, where equal probabilities give {formula} = {chance:.3g}; outputs in "
             f"{span(outputs)}",
         )

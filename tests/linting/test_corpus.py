@@ -64,7 +64,7 @@ def test_combinations_of_keras(backend: str, tmp_path: Path) -> None:
     }
     code = "from linting.run_corpus import cases_of, checked; import json\n" + (
         "print(json.dumps([[c.name, list(c.expected), checked(c)] for n in "
-        "('keras', 'keras_threads') for c in cases_of(n)]))"
+        "('keras', 'keras_threads', 'keras_later') for c in cases_of(n)]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

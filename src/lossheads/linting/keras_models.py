@@ -1,5 +1,6 @@
 """Compiled Keras 3 models: by torch's graph where Keras runs on torch, else by configuration."""
 
+import inspect
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -83,13 +84,16 @@ def _outputs(model: Any, inputs: Any) -> Any:
     given: Any = inputs
     if isinstance(given, Tensor):
         given = given.detach().cpu().numpy()
+    # A subclass of one's own need not know the argument.
+    known = "training" in inspect.signature(model.call).parameters
+    mode = {"training": False} if known else {}
     try:
         # Values in, values out: variables stay as they are.
         outputs, _ = model.stateless_call(
             [variable.value for variable in model.trainable_variables],
             [variable.value for variable in model.non_trainable_variables],
             given,
-            training=False,
+            **mode,
         )
     except Exception as error:
         raise UserError(
@@ -293,7 +297,10 @@ def kept(model: Any) -> Iterator[None]:
 def _tensor(value: Any) -> Tensor:
     if isinstance(value, Tensor):
         return value.detach().cpu()
-    return torch.from_numpy(np.array(value))
+    array = np.array(value)
+    if array.dtype.kind not in "biuf":
+        raise UserError(f"check got labels of type {array.dtype}: a loss takes numbers, not words")
+    return torch.from_numpy(array)
 
 
 def _twice(outputs: Any) -> Any:

@@ -90,6 +90,16 @@ class LossCall:
         return kind_by_values(self.outputs, self.class_dim)
 
     @property
+    def one_unit(self) -> bool:
+        """A softmax runs over a single unit, in the model or in the loss."""
+        if any(each.size == 1 and "softmax" in each.kind for each in self.last.activations):
+            return True
+        by_class = self.takes_indices or self.class_dim is not None
+        return (
+            self.link == "softmax" and by_class and self.num_outputs == 1 and self.outputs.ndim > 1
+        )
+
+    @property
     def seen_by(self) -> str:
         """How `kind` is known."""
         return self.last.seen_by if self.last.activations or self.last.linear else "values"

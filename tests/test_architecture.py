@@ -14,7 +14,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("errors", "outcomes", "numerics", "bounded_yaml", "whole_files"),
     ("heads", "models", "datasets", "records", "predictions_file"),
     ("predictions", "analysis"),
-    ("metrics", "claims"),
+    ("metrics", "claims", "linting"),
     ("loggers",),
     ("engine",),
     ("runs",),
@@ -48,6 +48,7 @@ WITHOUT_TORCH = [
     "lossheads.cli.report",
     "lossheads.analysis.figures",
     "lossheads.analysis.overview",
+    "lossheads.linting.report",
     "hydra_plugins.lossheads_cohort.launcher",
 ]
 

@@ -1,4 +1,4 @@
-"""The command line: lossheads train | claim | report | board | heads | metrics.
+"""The command line: lossheads train | claim | report | board | heads | metrics | check.
 
 Nothing heavy is imported before a command needs it. Errors of the user end in one message and exit
 status 2; `--debug` shows the traceback.
@@ -27,6 +27,7 @@ lossheads compares loss heads: one backbone, every metric, paired seeds, a verdi
   lossheads claim new FILE.yaml         write a claim file to start from
   lossheads heads [NAME ...]            what each head does, with a tiny worked example
   lossheads metrics [NAME ...]          what each metric measures, and for which outcomes
+  lossheads check MODULE:FUNCTION       what is wrong with a model's last layer, loss and metric
   lossheads board [OUTPUTS]             TensorBoard on 127.0.0.1
   lossheads report [OUTPUTS]            a table of all finished runs; --html FILE: a page
   lossheads report --claims [FOLDER]    one HTML page over all verdicts

@@ -17,6 +17,7 @@ from typing import NoReturn
 from lossheads import __version__
 from lossheads.cli.arguments import COMMANDS, take_trust
 from lossheads.errors import UserError, near_matches
+from lossheads.loggers.waiting import waiting_line
 
 HELP = """\
 lossheads compares loss heads: one backbone, every metric, paired seeds, a verdict.
@@ -65,19 +66,20 @@ def run(arguments: list[str]) -> int:
         return 0
     arguments, trust = take_trust(arguments)
     if arguments and arguments[0] in COMMANDS:
-        return _command(arguments[0])(arguments[1:], trust)
+        return _carry_out(arguments[0], arguments[1:], trust)
     if not arguments or arguments[0].startswith(("-", "+", "~")) or "=" in arguments[0]:
-        return _command("train")(arguments, trust)
+        return _carry_out("train", arguments, trust)
     raise UserError(
         f"lossheads has no command {arguments[0]!r}; {near_matches(arguments[0], COMMANDS)} "
         f"(see lossheads --help)"
     )
 
 
-def _command(name: str) -> Command:
+def _carry_out(name: str, words: list[str], trust: Sequence[str]) -> int:
     """Each command imports what it needs when it is called: `--help` costs no torch."""
-    command: Command = import_module(f"lossheads.cli.{name}").command
-    return command
+    with waiting_line(" ".join(["lossheads", name, *words])):
+        command: Command = import_module(f"lossheads.cli.{name}").command
+        return command(words, trust)
 
 
 def _guarded(arguments: list[str]) -> int:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lossheads.api.evaluation import MetricValue as MetricValue
     from lossheads.api.evaluation import evaluate as evaluate
     from lossheads.api.evaluation import metric_names as metric_names
-    from lossheads.api.inputs import ProbabilitiesAsLogits as ProbabilitiesAsLogits
+    from lossheads.evaluation.inputs import ProbabilitiesAsLogits as ProbabilitiesAsLogits
     from lossheads.api.running import run_claim as run_claim
     from lossheads.api.running import train as train
     from lossheads.errors import HeadMismatch as HeadMismatch
@@ -66,7 +66,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 _PUBLIC = {
     "lossheads.api.accumulator": ("Accumulator",),
     "lossheads.api.evaluation": ("Evaluation", "MetricValue", "evaluate", "metric_names"),
-    "lossheads.api.inputs": ("ProbabilitiesAsLogits",),
+    "lossheads.evaluation.inputs": ("ProbabilitiesAsLogits",),
     "lossheads.api.running": ("run_claim", "train"),
     "lossheads.errors": ("HeadMismatch", "RunsFailed", "UserError"),
     "lossheads.heads": (

@@ -1,4 +1,4 @@
-"""The command line: lossheads train | claim | report | board | heads | metrics.
+"""The command line: lossheads train | claim | report | evaluate | compare | ….
 
 Nothing heavy is imported before a command needs it. Errors of the user end in one message and exit
 status 2; `--debug` shows the traceback.
@@ -30,6 +30,8 @@ lossheads compares loss heads: one backbone, every metric, paired seeds, a verdi
   lossheads board [OUTPUTS]             TensorBoard on 127.0.0.1
   lossheads report [OUTPUTS]            a table of all finished runs; --html FILE: a page
   lossheads report --claims [FOLDER]    one HTML page over all verdicts
+  lossheads evaluate FILE               your own predictions: every metric, what others print
+  lossheads compare A B                 two models on the same examples: which is better?
 
 Help on a command: lossheads COMMAND --help. --debug shows tracebacks.
 --trust NAME[,NAME] lets YAML of your own name classes of these packages, in every command.

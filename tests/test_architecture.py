@@ -18,6 +18,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("loggers",),
     ("engine",),
     ("runs",),
+    ("evaluation",),
     ("api",),
     ("cli", "__main__"),
 ]
@@ -46,6 +47,9 @@ WITHOUT_TORCH = [
     "lossheads.claims.render.markdown",
     "lossheads.analysis.runs_page",
     "lossheads.cli.report",
+    "lossheads.cli.evaluate",
+    "lossheads.cli.compare",
+    "lossheads.evaluation.files",
     "lossheads.analysis.figures",
     "lossheads.analysis.overview",
     "hydra_plugins.lossheads_cohort.launcher",
@@ -111,7 +115,9 @@ def test_nothing_outside_heads_asks_which_head_it_is(path: Path) -> None:
     """
     if room_of(path) in ("heads", "__init__") or path.parent.name == "checks":
         return
-    allowed = {f"lossheads.heads.{module}" for module in ("base", "criterion", "examples")}
+    allowed = {
+        f"lossheads.heads.{module}" for module in ("base", "criterion", "examples", "reading")
+    }
     for name in imported(path):
         if name.startswith("lossheads.heads"):
             assert name in allowed, f"{path}: {name}"

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from lossheads.errors import UserError
-from lossheads.evaluation.files import Columns, RawPredictions
 from lossheads.evaluation.inputs import HeadLike, as_tensor, checked, resolve_head
 from lossheads.evaluation.meaning import Meaning, OwnPredictions, own_predictions, understood
 from lossheads.evaluation.measuring import evaluation_of, measured
+from lossheads.evaluation.raw import Columns, RawPredictions
 from lossheads.evaluation.record import Evaluation as Evaluation
 from lossheads.evaluation.record import MetricValue as MetricValue
 from lossheads.evaluation.sections import (
@@ -160,28 +160,9 @@ def _parts(held: OwnPredictions, tune_on: str | None, measure_on: str | None) ->
 def _of_arrays(
     logits: Any, labels: Any, meaning: Meaning, clusters: Any, part: Any, ids: Any
 ) -> OwnPredictions:
-    """Arrays in memory: with a head, they are logits; else they mean what is said."""
+    own = held_arrays(logits, labels, meaning, WHO)
     rows_of = {"clusters": clusters, "part": part, "ids": ids}
     vectors = {name: _vector(value, name) for name, value in rows_of.items()}
-    plain_words = meaning.link is None and meaning.given in (None, "logits")
-    if plain_words and not isinstance(meaning.outcome, str) and meaning.none_label is None:
-        if meaning.head is None:
-            raise UserError(
-                f"{WHO} needs head=…, such as 'softmax_cce' or SoftmaxCCE(OneOf(10)), or link=…, "
-                f"given=… and outcome=…, to know what the numbers are"
-            )
-        if labels is None:
-            raise UserError(f"{WHO} needs labels beside arrays: pass evaluate(logits, labels, …)")
-        rows = as_tensor(logits, "logits", WHO)
-        truth = as_tensor(labels, "labels", WHO)
-        resolved = resolve_head(meaning.head, meaning.outcome, rows, truth, WHO)
-        ready, rows, truth = checked(resolved, rows, truth, WHO)
-        names = tuple(map(str, meaning.class_names or ()))
-        own = OwnPredictions("", (ready,), rows, truth, lambda z: z, "logits", names)
-    else:
-        numbers = as_tensor(logits, "logits", WHO).cpu().numpy()
-        words = np.asarray(labels.cpu() if isinstance(labels, torch.Tensor) else labels)
-        own = understood(RawPredictions(WHO, numbers, words, ""), meaning, WHO)
     for name, vector in vectors.items():
         if vector is not None and len(vector) != own.n:
             raise UserError(
@@ -194,6 +175,25 @@ def _of_arrays(
         parts=vectors["part"],
         clusters=None if codes is None else np.unique(codes, return_inverse=True)[1],
     )
+
+
+def held_arrays(logits: Any, labels: Any, meaning: Meaning, who: str) -> OwnPredictions:
+    """Arrays in memory: with a head alone they are logits; else they mean what is said."""
+    plain = meaning.link is None and meaning.given in (None, "logits")
+    if not plain or isinstance(meaning.outcome, str) or meaning.none_label is not None:
+        numbers = as_tensor(logits, "logits", who).cpu().numpy()
+        words = np.asarray(labels.cpu() if isinstance(labels, torch.Tensor) else labels)
+        return understood(RawPredictions(who, numbers, words, ""), meaning, who)
+    if meaning.head is None:
+        raise UserError(
+            f"{who} needs head=…, such as 'softmax_cce' or SoftmaxCCE(OneOf(10)), or link=…, "
+            f"given=… and outcome=…, to know what the numbers are"
+        )
+    rows, truth = as_tensor(logits, "logits", who), as_tensor(labels, "labels", who)
+    resolved = resolve_head(meaning.head, meaning.outcome, rows, truth, who)
+    ready, rows, truth = checked(resolved, rows, truth, who)
+    names = tuple(map(str, meaning.class_names or ()))
+    return OwnPredictions("", (ready,), rows, truth, lambda z: z, "logits", names)
 
 
 def _vector(value: Any, what: str) -> NDArray[Any] | None:

@@ -144,9 +144,7 @@ def _parser() -> Parser:
         "--full", action="store_true", help="on many rows: also what costs much time and memory"
     )
     parser.add_argument("--pos-weight", metavar="W[,W]", help="undo pos_weight of the training")
-    parser.add_argument(
-        "--train-prevalence", metavar="P,P", help="undo base rates of the training"
-    )
+    parser.add_argument("--train-prevalence", metavar="P,P", help="undo base rates of the training")
     parser.add_argument(
         "--prevalence", metavar="P,P", help="base rates to move to; default: those of the labels"
     )

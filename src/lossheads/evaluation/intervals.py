@@ -29,7 +29,7 @@ _NONE = Ends(math.nan, math.nan, "none")
 
 def ends_of(sampled: Sampled, level: float = LEVEL) -> Ends:
     """The interval of one metric; NaN where nothing is known of its variation."""
-    value, units = sampled.value, len(sampled.influence)
+    value, units = sampled.value, sampled.units
     if not math.isfinite(value) or units < 2 or math.isnan(sampled.error):
         return _NONE
     if sampled.parts:
@@ -62,9 +62,11 @@ def wilson(value: float, sampled: Sampled, level: float = LEVEL) -> tuple[float,
     the effective n after Korn and Graubard (1998), "Confidence intervals for proportions with
     small expected number of positive counts estimated from survey data".
     """
-    spread, units = value * (1 - value), len(sampled.influence)
+    spread, units = value * (1 - value), sampled.units
     shows = sampled.error > _NO_ERROR and spread > 0
-    return wilson_of(value, spread / sampled.error**2 if shows else sampled.edge_units, units, level)
+    return wilson_of(
+        value, spread / sampled.error**2 if shows else sampled.edge_units, units, level
+    )
 
 
 def wilson_of(

@@ -51,9 +51,9 @@ def possible_outcomes(labels: Array, num_logits: int) -> list[Outcome]:
         return []
     columns, found = labels.shape[1], list[Outcome]()
     fractions = kind == "f" and not is_whole(labels)
-    if columns == num_logits and columns > 1 and (fractions or is_one_hot(labels)):
-        if not fractions or _sums_to_one(labels):
-            found.append(OneOf(columns, soft=fractions))
+    as_rows = _sums_to_one(labels) if fractions else is_one_hot(labels)
+    if columns == num_logits and columns > 1 and as_rows:
+        found.append(OneOf(columns, soft=fractions))
     in_range = kind != "U" and bool(((labels >= 0) & (labels <= 1)).all())
     if in_range and num_logits in (columns, 2 * columns):
         found.append(AnyOf(columns, soft=fractions))

@@ -17,17 +17,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lossheads.errors import HeadMismatch, UserError, near_matches
-from lossheads.evaluation.files import Columns, RawPredictions, checked_lengths, read_predictions_file
+from lossheads.evaluation.evidence import (
+    SUM_TOLERANCE,
+    Evidence,
+    ask,
+    refuse_values,
+    sample_of,
+)
+from lossheads.evaluation.files import read_predictions_file
 from lossheads.evaluation.labels import (
     as_outcome_labels,
-    is_binary,
-    is_one_hot,
-    is_whole,
     kind_of,
     outcome_of_kind,
     possible_outcomes,
     squeezed,
 )
+from lossheads.evaluation.raw import Columns, RawPredictions, checked_lengths
 from lossheads.heads.base import Head
 from lossheads.heads.criterion import with_softness
 from lossheads.heads.reading import heads_of_link
@@ -39,8 +44,6 @@ from lossheads.runs.config import config_folder, options
 
 LINKS = ("softmax", "sigmoid")
 GIVEN = ("logits", "probabilities")
-_SAMPLE = 10_000
-_SUM_TOLERANCE = 0.01  # of probabilities written with two or three digits
 _MAX_LOGIT = 100.0  # of a probability of exactly 0 or 1 behind a sigmoid
 
 
@@ -103,7 +106,7 @@ class OwnPredictions:
         rows = self.numbers[start:stop]
         tensor = rows if isinstance(rows, Tensor) else torch.from_numpy(np.array(rows))
         tensor = tensor.flatten(1) if tensor.ndim > 1 else tensor.unsqueeze(1)
-        _refuse_values(tensor, start, self.source, self.given)
+        refuse_values(tensor, start, self.source, self.given)
         wide = tensor if tensor.dtype == torch.float64 else tensor.float()
         return self.to_logits(wide)
 
@@ -165,7 +168,11 @@ def _of_run(folder: Path, meaning: Meaning, who: str, trust: Sequence[str]) -> O
         found = [(o, _built(builder, o)) for o in possible_outcomes(labels, columns)]
         heads = [head for _, head in found if head is not None and head.num_logits == columns]
         if labels.ndim == 2:  # a run keeps classes as indices: two dimensions are labels or groups
-            heads = [head for head in heads if not isinstance(head.outcome, OneOf) or labels.dtype.kind == "f"]
+            heads = [
+                head
+                for head in heads
+                if not isinstance(head.outcome, OneOf) or labels.dtype.kind == "f"
+            ]
         if len(heads) != 1:
             raise UserError(
                 f"{folder}: its labels {labels.shape} leave open what they can be for its head; "
@@ -197,13 +204,13 @@ def understood(raw: RawPredictions, meaning: Meaning, who: str) -> OwnPrediction
         raise UserError(f"{who} got head and link: a head holds its link, leave link out")
     outcome = _outcome(raw, meaning, columns)
     if outcome is None or (meaning.head is None and meaning.link is None):
-        raise _ask(raw, columns, who)
+        raise ask(raw, columns, who)
     heads = _heads(meaning, outcome, columns, who)
     given = meaning.given
     if given is None:
-        evidence = _Evidence.of(raw)
+        evidence = Evidence.of(raw)
         if meaning.head is None or evidence.in_unit_interval:
-            raise _ask(raw, columns, who)
+            raise ask(raw, columns, who)
         given = "logits"  # a number below 0 or above 1 is no probability
     names = _names(raw, meaning, outcome, who)
     raw, none = _without_none(raw, meaning, names, who)
@@ -247,9 +254,7 @@ def _without_none(
     return replace(raw, labels=np.where(none, some, labels)), none
 
 
-def _names(
-    raw: RawPredictions, meaning: Meaning, outcome: Outcome, who: str
-) -> tuple[str, ...]:
+def _names(raw: RawPredictions, meaning: Meaning, outcome: Outcome, who: str) -> tuple[str, ...]:
     names = tuple(meaning.class_names or raw.class_names)
     if meaning.class_names is None and raw.class_names and len(names) != outcome.n:
         return ()  # columns of a single unit, of pairs or of groups
@@ -333,12 +338,12 @@ def _inverse(raw: RawPredictions, head: Head, who: str) -> Callable[[Tensor], Te
 
     Softmax leaves a constant per row free; log-probabilities are one choice.
     """
-    sample = torch.from_numpy(_sample(raw.numbers).astype(np.float64))
+    sample = torch.from_numpy(sample_of(raw.numbers).astype(np.float64))
     rows = sample.flatten(1) if sample.ndim > 1 else sample.unsqueeze(1)
-    _refuse_values(rows, 0, raw.source, "probabilities")
+    refuse_values(rows, 0, raw.source, "probabilities")
     for inverse in (_log, _logit):
         gap = (head.framework_outputs(inverse(rows)) - rows).abs()
-        if bool((gap <= _SUM_TOLERANCE).all()):
+        if bool((gap <= SUM_TOLERANCE).all()):
             return inverse
     low, high = (f(rows.sum(dim=1)).item() for f in (torch.min, torch.max))
     raise UserError(
@@ -346,112 +351,3 @@ def _inverse(raw: RawPredictions, head: Head, who: str) -> Callable[[Tensor], Te
         f"that the last layer of {type(head).__name__} could give: rows behind a softmax sum to 1; "
         f"name another link or head, or given=logits"
     )
-
-
-def _refuse_values(rows: Tensor, start: int, source: str, given: str) -> None:
-    if not rows.is_floating_point():
-        rows = rows.double()
-    # One pass in most cases: a sum is finite unless some number is not.
-    if not bool(rows.sum(dtype=torch.float64).isfinite()):
-        bad = ~rows.isfinite()
-        row, column = (int(i) for i in bad.nonzero()[0])
-        raise UserError(
-            f"{source}, row {start + row}: column {column} holds {rows[row, column].item()}, one "
-            f"of {int(bad.any(dim=1).sum())} rows that are not finite: no metric is defined for "
-            f"them; leave these rows out, or find where they come from"
-        )
-    if given == "probabilities":
-        bad = (rows < 0) | (rows > 1)
-        if bool(bad.any()):
-            row, column = (int(i) for i in bad.nonzero()[0])
-            raise UserError(
-                f"{source}, row {start + row}: column {column} holds {rows[row, column].item():.6g}"
-                f": probabilities must be in [0, 1]; if these are logits, say given=logits"
-            )
-
-
-def _sample(numbers: NDArray[Any]) -> NDArray[Any]:
-    return np.array(numbers[:: max(1, len(numbers) // _SAMPLE)])
-
-
-# --- evidence ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Evidence:
-    """What numbers and labels show of themselves, on up to 10,000 rows."""
-
-    low: float
-    high: float
-    sum_low: float
-    sum_high: float
-
-    @classmethod
-    def of(cls, raw: RawPredictions) -> "_Evidence":
-        sample = _sample(raw.numbers).astype(np.float64)
-        rows = sample.reshape(len(sample), -1)
-        _refuse_values(torch.from_numpy(rows), 0, raw.source, "logits")
-        sums = rows.sum(axis=1)
-        return cls(rows.min(), rows.max(), sums.min(), sums.max())
-
-    @property
-    def in_unit_interval(self) -> bool:
-        return self.low >= 0 and self.high <= 1
-
-    @property
-    def sums_to_one(self) -> bool:
-        return abs(self.sum_low - 1) < _SUM_TOLERANCE and abs(self.sum_high - 1) < _SUM_TOLERANCE
-
-
-def _ask(raw: RawPredictions, columns: int, who: str) -> UserError:
-    evidence = _Evidence.of(raw)
-    numbers = (
-        f"{columns} numbers a row{f' ({raw.named})' if raw.named else ''} from {evidence.low:.4g} "
-        f"to {evidence.high:.4g}, rows sum to "
-        + ("1" if evidence.sums_to_one else f"{evidence.sum_low:.4g} … {evidence.sum_high:.4g}")
-    )
-    calls = _fitting_calls(raw, columns, evidence)
-    return UserError(
-        f"{who} is not told what the numbers of {raw.source} are: it finds {numbers}; labels are "
-        f"{_labels_in_words(raw.labels)}; "
-        + (f"what fits: {' | '.join(calls)}" if calls else "no last layer fits these shapes")
-    )
-
-
-def _labels_in_words(labels: NDArray[Any]) -> str:
-    shape = f"({', '.join(['N', *map(str, labels.shape[1:])])}{',' * (labels.ndim == 1)})"
-    if labels.dtype.kind == "U":
-        return f"{len(np.unique(labels))} different words of shape {shape}"
-    if is_one_hot(labels):
-        return f"one-hot rows {shape}"
-    if labels.ndim > 1 and is_binary(labels):
-        ones = labels.reshape(len(labels), -1).sum(axis=1)
-        return f"0 / 1 of shape {shape}, {ones.min():g} to {ones.max():g} ones a row"
-    kind = "fractions" if labels.dtype.kind == "f" and not is_whole(labels) else "integers"
-    return f"{kind} {shape} from {labels.min():g} to {labels.max():g}"
-
-
-def _fitting_calls(raw: RawPredictions, columns: int, evidence: _Evidence) -> list[str]:
-    """Up to three, the likeliest first."""
-    calls = []
-    for outcome in possible_outcomes(raw.labels, columns):
-        for link in ("softmax", "sigmoid"):
-            try:
-                head = heads_of_link(link, outcome, columns)[0]
-            except UserError:
-                continue
-            if head.num_logits != columns:
-                continue
-            grouped = kind_of(outcome) == "each_one_of"
-            behind = evidence.in_unit_interval and (
-                link == "sigmoid" or evidence.sums_to_one or grouped
-            )
-            wrong_on_purpose = link == "softmax" and kind_of(outcome) == "any_of"
-            given = "probabilities" if behind else "logits"
-            if given == "logits" and evidence.in_unit_interval:
-                continue
-            score = (wrong_on_purpose, link == "sigmoid" and evidence.sums_to_one)
-            calls.append(
-                (score, f"--link {link} --given {given} --outcome {kind_of(outcome)}")
-            )
-    return [call for _, call in sorted(calls, key=lambda pair: pair[0])[:3]]

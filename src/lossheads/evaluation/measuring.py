@@ -114,9 +114,8 @@ def _in_pieces(own: OwnPredictions, metrics: MetricSet) -> Measured:
         n=own.n,
     )
     left_out = [m.name for m in known if m.name not in sampled]
-    return Measured(
-        own, forms, rows, sampled, measurement, None, tuple(left_out), _seconds(own, left_out, metrics)
-    )
+    seconds = _seconds(own, left_out, metrics)
+    return Measured(own, forms, rows, sampled, measurement, None, tuple(left_out), seconds)
 
 
 def _seconds(own: OwnPredictions, names: Sequence[str], metrics: MetricSet) -> float:
@@ -137,9 +136,7 @@ def _labels_alone(own: OwnPredictions) -> Predictions:
         outcome=own.head.outcome,
         labels=own.labels,
         scores=nothing,
-        log_probs=torch.zeros(1, *own.head.outcome.events).expand(
-            own.n, *own.head.outcome.events
-        ),
+        log_probs=torch.zeros(1, *own.head.outcome.events).expand(own.n, *own.head.outcome.events),
         decisions=own.labels,
         framework_outputs=nothing,
         framework_target=own.head.framework_target(own.labels),
@@ -289,7 +286,7 @@ def _without_idle_loss(found: Sequence[PrintedValue]) -> list[PrintedValue]:
 
 
 def _free_of_shift(own: OwnPredictions) -> set[str]:
-    """Framework metrics that probabilities do not determine: they change with a constant per row."""
+    """Framework metrics that probabilities leave open: they change with a constant per row."""
     if own.given == "logits":
         return set()
     logits, labels = own.logits(0, 200), own.labels[:200]

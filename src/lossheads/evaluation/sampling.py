@@ -24,9 +24,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lossheads.evaluation.influence import area, average_precision, calibration, macro
 from lossheads.heads.base import Head
 from lossheads.metrics.base import Metric
-from lossheads.metrics.probabilistic import BINS, expected_calibration_error
+from lossheads.metrics.probabilistic import expected_calibration_error
 from lossheads.metrics.ranking import macro_roc_auc_score, mean_average_precision_score
 from lossheads.metrics.stats import LabelStats, PredictionStats
 from lossheads.outcomes import AnyOf, Outcome
@@ -130,10 +131,10 @@ def singles(metrics: Sequence[Metric], predictions: Predictions) -> Tensor:
     """(N, metrics) float64: each metric of each example alone; NaN where it has none."""
     given = {f.name: getattr(predictions, f.name) for f in fields(predictions)}
     rows = {k: v for k, v in given.items() if isinstance(v, Tensor)}
-    rest = {k: v for k, v in given.items() if k not in rows}
+    rest: dict[str, Any] = {k: v for k, v in given.items() if k not in rows}
 
     def one(row: dict[str, Tensor]) -> Tensor:
-        alone = {name: value.unsqueeze(0) for name, value in row.items()}
+        alone: dict[str, Any] = {name: value.unsqueeze(0) for name, value in row.items()}
         stats = PredictionStats(Predictions(**alone, **rest))
         return torch.stack([reduced(metric, metric.values(stats)) for metric in metrics])
 
@@ -147,11 +148,13 @@ def _drawn(head: Head, n: int = 64) -> Predictions:
     outcome = head.outcome
     cells = torch.rand(n, *outcome.columns, generator=random)
     labels: Tensor
-    if outcome.soft:  # some rows nearly certain: gaps of calibration must have both signs
+    if outcome.soft:  # some rows nearly certain
         cells = cells**8
         labels = cells if isinstance(outcome, AnyOf) else cells / cells.sum(-1, keepdim=True)
     else:
         labels = cells > 0.5 if isinstance(outcome, AnyOf) else cells.argmax(-1)
+        # Half of the decisions right, however many classes: gaps must have both signs.
+        labels[::2] = head.decide(logits)[::2]
     return predict(head, logits, labels)
 
 
@@ -219,11 +222,11 @@ class Rows:
             for at in range(0, self.n, 50_000):
                 y, d = (t[at : at + 50_000].double() for t in (self.labels, self.decisions))
                 found[at : at + 50_000] = (y * d) @ g_true + y @ g_positive + d @ g_decided
-            return found.numpy()
+            return np.asarray(found.numpy())
         true, decided = self._codes
         moved = g_positive[true] + g_decided[decided]
         moved += torch.where(true == decided, g_true[true], 0.0)
-        return moved.sum(dim=1).numpy()
+        return np.asarray(moved.sum(dim=1).numpy())
 
 
 @dataclass(frozen=True)
@@ -231,7 +234,9 @@ class Sampled:
     """One metric with what its interval needs.
 
     Attributes:
-        influence: (N,) or (clusters,): what each unit moves the value, mean 0.
+        influence: (N,) or (clusters,): what each unit moves the value, mean 0; empty where only
+            its size was asked for.
+        units: Examples, or clusters: what is independent.
         error: Standard error; NaN if unknown.
         in_unit_interval: Whether the metric cannot leave [0, 1].
         edge_units: At 0 and 1 no error shows; so many coin flips would tell as much.
@@ -245,7 +250,7 @@ class Sampled:
     error: float
     in_unit_interval: bool
     edge_units: float
-    n: int
+    units: int
     bias: float = 0.0
     parts: "tuple[Sampled, ...]" = ()
 
@@ -288,11 +293,12 @@ class Sampler:
     ) -> Sampled:
         """A metric whose influence function (N,) is known, summed over clusters."""
         if self.clusters is not None:
-            influence = np.bincount(self.clusters, weights=influence, minlength=self.units)
+            summed = np.bincount(self.clusters, weights=influence, minlength=self.units)
+            influence = summed.astype(np.float64)
             edge *= self.units / self.rows.n
         error = standard_error(influence)
         bounded = in_unit_interval and 0 <= value <= 1
-        return Sampled(name, value, influence, error, bounded, max(1.0, edge), self.rows.n, bias)
+        return Sampled(name, value, influence, error, bounded, max(1.0, edge), self.units, bias)
 
     def of_counts(self, name: str, function: Any, metric: Metric) -> Sampled:
         """A function of counts, by its derivatives; the least of several with its parts."""
@@ -300,7 +306,8 @@ class Sampler:
             parts = [p for p in self.parts_of_counts(name, function) if not math.isnan(p.value)]
             least = min(parts, key=lambda part: part.value, default=None)
             if least is not None:
-                return replace(least, parts=tuple(parts))
+                whole = self._derived(name, lambda c: reduced(metric, function(c)), [1.0])[0]
+                return replace(least, influence=whole.influence, parts=tuple(parts))
         seen = self.rows.counts[1][self.rows.counts[1] > 0]
         edge = float(len(seen) ** 2 / (1 / seen).sum()) if len(seen) else 1.0
         (found,) = self._derived(name, lambda counted: reduced(metric, function(counted)), [edge])
@@ -309,9 +316,26 @@ class Sampler:
     def parts_of_counts(self, name: str, function: Any) -> list[Sampled]:
         """Every part of a function of counts: precision, recall, F1 of each class."""
         edges = self.rows.counts[1].clamp(min=1).tolist()
-        return self._derived(name, function, edges)
+        return self._derived(name, function, edges, alone=True)
 
-    def _derived(self, name: str, function: Any, edges: Sequence[float]) -> list[Sampled]:
+    def _error_of_column(self, column: int, gradient: Tensor, by_n: float) -> float:
+        """Of a function of one class's counts: examples are of four kinds."""
+        true, positive, decided = self.rows.counts[:, column].tolist()
+        g_true, g_positive, g_decided = gradient[:, column].tolist()
+        n = self.rows.n
+        kinds = [
+            (true, g_true + g_positive + g_decided),
+            (positive - true, g_positive),
+            (decided - true, g_decided),
+            (n - positive - decided + true, 0.0),
+        ]
+        if n < 2:
+            return math.nan
+        return math.sqrt(n / (n - 1) * sum(count * (g + by_n) ** 2 for count, g in kinds))
+
+    def _derived(
+        self, name: str, function: Any, edges: Sequence[float], alone: bool = False
+    ) -> list[Sampled]:
         counts = self.rows.counts.clone().requires_grad_()
         n = torch.tensor(float(self.rows.n), dtype=torch.float64, requires_grad=True)
         with torch.enable_grad():
@@ -328,6 +352,12 @@ class Sampler:
             # A part that is undefined, 0 / 0, is left out of the value; its derivative is NaN.
             by_counts = torch.zeros_like(counts) if grads[0] is None else grads[0].nan_to_num(0.0)
             by_n = 0.0 if grads[1] is None else float(grads[1].nan_to_num(0.0))
+            (touched,) = by_counts.abs().sum(dim=0).nonzero(as_tuple=True)
+            if alone and self.clusters is None and len(touched) == 1:
+                error = self._error_of_column(int(touched), by_counts.detach(), by_n)
+                nothing, whole = np.empty(0), float(value.detach())
+                found.append(Sampled(name, whole, nothing, error, True, edge, self.units))
+                continue
             influence = self.rows.influence_of_counts(by_counts.detach()) + by_n
             found.append(self.of_influence(name, float(value.detach()), influence, True, edge))
         return found
@@ -348,8 +378,8 @@ def sample_others(sampler: Sampler, predictions: Predictions) -> dict[str, Sampl
     """Rankings and calibration by their influence functions, all else by the jackknife."""
     stats = PredictionStats(predictions)
     known: dict[str, Callable[[PredictionStats], tuple[float, Floats]]] = {
-        macro_roc_auc_score.name: lambda s: _macro(s, _area),
-        mean_average_precision_score.name: lambda s: _macro(s, _average_precision),
+        macro_roc_auc_score.name: lambda s: macro(s, area),
+        mean_average_precision_score.name: lambda s: macro(s, average_precision),
     }
     found = {}
     positives = stats.label_stats.positives
@@ -361,104 +391,13 @@ def sample_others(sampler: Sampler, predictions: Predictions) -> dict[str, Sampl
             value, influence = known[metric.name](stats)
             found[metric.name] = sampler.of_influence(metric.name, value, influence, True, edge)
         elif metric.name == expected_calibration_error.name:
-            value, influence, bias = _calibration(stats)
+            value, influence, bias = calibration(stats)
             found[metric.name] = sampler.of_influence(
                 metric.name, value, influence, True, stats.n, bias
             )
         else:
             found[metric.name] = _jackknife(sampler, metric, predictions)
     return found
-
-
-def _macro(
-    stats: PredictionStats, one: Callable[[Floats, NDArray[np.bool_]], tuple[float, Floats]]
-) -> tuple[float, Floats]:
-    """Mean over the columns that have a value."""
-    scores, present = stats.scores.double().numpy(), stats.label_stats.present.numpy()
-    values, total = [], np.zeros(stats.n)
-    for column in range(scores.shape[1]):
-        value, influence = one(scores[:, column], present[:, column])
-        if not math.isnan(value):
-            values.append(value)
-            total += influence
-    if not values:
-        return math.nan, np.full(stats.n, np.nan)
-    return math.fsum(values) / len(values), total / len(values)
-
-
-def _area(scores: Floats, present: NDArray[np.bool_]) -> tuple[float, Floats]:
-    """Area under the ROC curve; each example's placement among those of the other side.
-
-    Source: DeLong, DeLong and Clarke-Pearson (1988), "Comparing the areas under two or more
-    correlated receiver operating characteristic curves".
-    """
-    positives, negatives = int(present.sum()), int((~present).sum())
-    if not positives or not negatives:
-        return math.nan, np.full(len(scores), np.nan)
-    from scipy.stats import rankdata
-
-    overall = rankdata(scores)
-    within = np.empty(len(scores))
-    within[present], within[~present] = rankdata(scores[present]), rankdata(scores[~present])
-    placement = overall - within  # of the other side, how many lie below; ties count half
-    area = float(placement[present].mean() / negatives)
-    influence = np.where(
-        present,
-        (placement / negatives - area) / positives,
-        (1 - placement / positives - area) / negatives,
-    )
-    return area, influence
-
-
-def _average_precision(scores: Floats, present: NDArray[np.bool_]) -> tuple[float, Floats]:
-    """Average precision, and its derivative by the weight of each example."""
-    positives = int(present.sum())
-    if not positives:
-        return math.nan, np.full(len(scores), np.nan)
-    order = np.argsort(-scores, kind="stable")
-    ranked, y = scores[order], present[order].astype(float)
-    ends = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
-    last = ends[np.searchsorted(ends, np.arange(len(ranked)))]  # the end of each one's tie
-    above, hits = (last + 1).astype(float), np.cumsum(y)[last]
-    precision = hits / above
-    value = float((y * precision).sum() / positives)
-    # An example of score s changes the precision at every positive of score s or below.
-    tails = [np.cumsum((y * f)[::-1])[::-1] for f in (1 / above, precision / above)]
-    first = np.append(0, ends[:-1] + 1)[np.searchsorted(ends, np.arange(len(ranked)))]
-    moved = y * (precision - value) + y * tails[0][first] - tails[1][first]
-    influence = np.empty(len(scores))
-    influence[order] = moved / positives
-    return value, influence
-
-
-def _calibration(stats: PredictionStats) -> tuple[float, Floats, float]:
-    """Expected calibration error, its influence function and its bias if calibrated.
-
-    A binned error is positive even for perfect calibration; the bias is the mean of that, from
-    the normal approximation of each bin.
-    """
-    if isinstance(stats.outcome, AnyOf):
-        confidence, correct = stats.class_probs, stats.label_stats.indicators.double()
-    else:
-        decided = stats.predictions.decisions.unsqueeze(-1)
-        confidence = stats.probs.gather(-1, decided).reshape(-1, 1)
-        target = stats.label_stats.indicators.reshape(stats.predictions.log_probs.shape)
-        correct = target.gather(-1, decided).reshape(-1, 1).double()
-    which = (confidence * BINS).long().clamp(0, BINS - 1)
-    gap, columns = correct - confidence, confidence.shape[1]
-    influence = torch.zeros(len(gap), dtype=torch.float64)
-    value = bias = 0.0
-    for column in range(columns):
-        bins, gaps, p = which[:, column], gap[:, column], confidence[:, column]
-        total = torch.zeros(BINS, dtype=torch.float64).index_add(0, bins, gaps)
-        spread = torch.zeros(BINS, dtype=torch.float64).index_add(0, bins, p * (1 - p))
-        value += float(total.abs().sum()) / len(gap)
-        bias += math.sqrt(2 / math.pi) * float(spread.sqrt().sum()) / len(gap)
-        influence += total.sign()[bins] * gaps
-    value, bias = value / columns, bias / columns
-    influence = influence / (columns * len(gap))
-    folded = influence.reshape(stats.n, -1).sum(dim=1)  # groups of an example share the bins
-    return value, folded.numpy() - value / stats.n, bias
 
 
 def _jackknife(sampler: Sampler, metric: Metric, predictions: Predictions) -> Sampled:
@@ -481,13 +420,13 @@ def _jackknife(sampler: Sampler, metric: Metric, predictions: Predictions) -> Sa
     shown = bool(metric.higher_is_better) and metric.perfect == 1.0
     bounded = shown and 0 <= whole <= 1
     edge = float(sampler.units)
-    return Sampled(metric.name, whole, influence, error, bounded, edge, sampler.rows.n)
+    return Sampled(metric.name, whole, influence, error, bounded, edge, groups)
 
 
 def rows_of(predictions: Predictions, rows: Tensor) -> Predictions:
     """Predictions of some examples."""
     given = {f.name: getattr(predictions, f.name) for f in fields(predictions)}
-    taken = {k: v[rows] if isinstance(v, Tensor) else v for k, v in given.items()}
+    taken: dict[str, Any] = {k: v[rows] if isinstance(v, Tensor) else v for k, v in given.items()}
     return Predictions(**taken)
 
 

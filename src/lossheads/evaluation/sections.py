@@ -14,6 +14,7 @@ from lossheads.errors import UserError, near_matches
 from lossheads.evaluation.intervals import wilson_of
 from lossheads.evaluation.meaning import OwnPredictions
 from lossheads.evaluation.record import Answer
+from lossheads.metrics.base import Metric
 from lossheads.metrics.classification import (
     balanced_accuracy_score,
     exact_match_score,
@@ -234,10 +235,19 @@ def prior_shift(
             + (" that are measured, which flatters" * (prior.now is None and tuning is None))
         )
     undone = _from_log_probs(predictions, log_probs)
-    kinds = (nll_loss, expected_calibration_error, exact_match_score, macro_f1_score)
+    kinds: tuple[Metric, ...] = (
+        nll_loss,
+        expected_calibration_error,
+        exact_match_score,
+        macro_f1_score,
+    )
     kinds += (micro_f1_score,) if isinstance(outcome, AnyOf) else (balanced_accuracy_score,)
     rows = [
-        {"scores": name, **{m.name: m(p) for m in kinds}, "fitted_temperature": fitted_temperature(p)}
+        {
+            "scores": name,
+            **{m.name: m(p) for m in kinds},
+            "fitted_temperature": fitted_temperature(p),
+        }
         for name, p in (("as given", predictions), ("undone", undone))
     ]
     return Answer("Prior shift undone", f"{'; '.join(said)}.", tuple(rows))
@@ -289,7 +299,9 @@ def _from_log_probs(predictions: Predictions, log_probs: Tensor) -> Predictions:
 # --- none of these -----------------------------------------------------------------------------
 
 
-def rejection(parts: Parts, predictions: Predictions, recall: float | None, who: str) -> Answer | None:
+def rejection(
+    parts: Parts, predictions: Predictions, recall: float | None, who: str
+) -> Answer | None:
     """A threshold on the highest score below which an example is "none of these".
 
     Args:

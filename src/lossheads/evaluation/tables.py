@@ -17,6 +17,7 @@ from lossheads.analysis.page_tables import (
     number_cell,
     text_cell,
 )
+from lossheads.evaluation.paired import Comparison, Pair, sentence
 from lossheads.evaluation.record import Answer, Evaluation
 
 MAX_CLASSES = 30  # on a terminal; a page and JSON hold all
@@ -110,9 +111,7 @@ def _classes(found: Evaluation) -> Section:
                 side.get(metric, [math.nan] * count)[place]
                 for side in (found.per_class_low, found.per_class_high)
             )
-            cells.append(
-                number_cell(number(found.per_class[metric][place]), ends(low, high))
-            )
+            cells.append(number_cell(number(found.per_class[metric][place]), ends(low, high)))
         rows.append(tuple(cells))
     table = PageTable("One class against the rest; 95 % intervals.", ("class", *shown), tuple(rows))
     return Section("Class by class", "A dash: the class has nothing to be measured on.", table)
@@ -133,6 +132,83 @@ def _cell(value: Any) -> Cell:
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return text_cell("–" if value is None else str(value))
     return number_cell(number(value) if isinstance(value, float) else str(value))
+
+
+# --- comparisons -------------------------------------------------------------------------------
+
+
+def sections_of_comparison(found: Comparison) -> list[Section]:
+    """For each pair: what is said, every difference, flipped examples, classes."""
+    return [section for pair in found.pairs for section in _pair_sections(pair, found)]
+
+
+def _pair_sections(pair: Pair, found: Comparison) -> list[Section]:
+    names = f"{pair.second} against {pair.first}"
+    head = ("metric", pair.first, pair.second, "difference", "95 % interval", "better")
+    rows = tuple(
+        (
+            code_cell(d.name),
+            number_cell(number(d.first)),
+            number_cell(number(d.second)),
+            number_cell(f"{d.difference:+.4f}"),
+            number_cell(ends(d.low, d.high)),
+            text_cell({True: "higher", False: "lower", None: "–"}[d.higher_is_better]),
+        )
+        for d in pair.differences
+    )
+    caption = (
+        f"n = {pair.n}. {len(rows)} intervals at 95 % each, for orientation; the conclusion is on "
+        f"{pair.verdict.metric} alone."
+    )
+    sections = [
+        Section(names, f"{_on_this_set(pair)} {sentence(pair)}.", PageTable(caption, head, rows))
+    ]
+    if max(found.runs) == 1:
+        sections.append(_flipped(pair))
+        if pair.classes:
+            rows_ = tuple(tuple(map(_cell, row.values())) for row in pair.classes)
+            only = (f"only {pair.first} right", f"only {pair.second} right")
+            table = PageTable(
+                "McNemar's exact p, and adjusted for all classes by Holm's procedure.",
+                ("class", "examples", *only, "p", "p (Holm)"),
+                rows_,
+            )
+            sections.append(Section(f"Classes, {names}", "Decisions on examples of each.", table))
+    return sections
+
+
+def _on_this_set(pair: Pair) -> str:
+    """Exact: nothing varies here."""
+    metric = pair[pair.verdict.metric]
+    said = f"On this test set {pair.second} has {number(metric.second)}, {pair.first} "
+    said += f"{number(metric.first)} ({metric.name})."
+    if not math.isnan(pair.mcnemar_p):
+        said += (
+            f" {len(pair.only_second)} examples only {pair.second} decides right, "
+            f"{len(pair.only_first)} only {pair.first}; McNemar's exact p = {pair.mcnemar_p:.3g}."
+        )
+    return said
+
+
+def _flipped(pair: Pair) -> Section:
+    rows = []
+    for name, ids in ((pair.first, pair.only_first), (pair.second, pair.only_second)):
+        some = ", ".join(map(str, ids[:20])) + (" …" if len(ids) > 20 else "")
+        rows.append((text_cell(f"only {name} right"), number_cell(str(len(ids))), text_cell(some)))
+    table = PageTable("All ids: --json.", ("examples", "count", "ids or row numbers"), tuple(rows))
+    return Section(f"Flipped, {pair.second} against {pair.first}", "Decisions that differ.", table)
+
+
+def csv_of_comparison(found: Comparison) -> str:
+    """A row per pair and metric, full precision."""
+    rows = [
+        {"first": pair.first, "second": pair.second, "metric": d.name, "value_first": d.first}
+        | {"value_second": d.second, "difference": d.difference, "low": d.low, "high": d.high}
+        | {"n": pair.n, "conclusion": pair.verdict.conclusion * (d.name == pair.verdict.metric)}
+        for pair in found.pairs
+        for d in pair.differences
+    ]
+    return frame_csv(pd.DataFrame(rows))
 
 
 def page(title: str, lead: str, notes: Sequence[str], sections: Sequence[Section]) -> str:

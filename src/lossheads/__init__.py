@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from lossheads.api.inputs import ProbabilitiesAsLogits as ProbabilitiesAsLogits
     from lossheads.api.running import run_claim as run_claim
     from lossheads.api.running import train as train
+    from lossheads.decoding.decode import Decoding as Decoding
+    from lossheads.decoding.decode import decode as decode
     from lossheads.errors import HeadMismatch as HeadMismatch
     from lossheads.errors import RunsFailed as RunsFailed
     from lossheads.errors import UserError as UserError
@@ -68,6 +70,7 @@ _PUBLIC = {
     "lossheads.api.evaluation": ("Evaluation", "MetricValue", "evaluate", "metric_names"),
     "lossheads.api.inputs": ("ProbabilitiesAsLogits",),
     "lossheads.api.running": ("run_claim", "train"),
+    "lossheads.decoding.decode": ("Decoding", "decode"),
     "lossheads.errors": ("HeadMismatch", "RunsFailed", "UserError"),
     "lossheads.heads": (
         "Asymmetric",

@@ -239,7 +239,8 @@ DIALECTS: tuple[Dialect, ...] = (
             "one score per class against indices: argmax; outputs rounded to 0 and 1 of the "
             "target's shape: element-wise", "ignite/metrics/accuracy.py"),
     Dialect("ignite-multilabel", "ignite", (0, 4), None,
-            "ignite.metrics.Accuracy(is_multilabel=True)", _rows, "all labels of an example must be right", "ignite/metrics/accuracy.py"),
+            "ignite.metrics.Accuracy(is_multilabel=True)", _rows,
+            "all labels of an example must be right", "ignite/metrics/accuracy.py"),
 )  # fmt: skip
 
 _ALIASES = {

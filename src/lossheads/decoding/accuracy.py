@@ -155,7 +155,7 @@ def _settings(facts: Facts) -> list[tuple[Setting, str]]:
 
 
 def _ends_in(facts: Facts) -> Literal["probabilities", "logits"]:
-    """Unless the last layer is named, as users of the library have it: fastai's losses take logits."""
+    """Unless the last layer is named, as is usual with the library: fastai's losses take logits."""
     if facts.last_layer is None:
         return "logits" if facts.framework == "fastai" else "probabilities"
     return "logits" if facts.last_layer == "logits" else "probabilities"

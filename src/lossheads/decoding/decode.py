@@ -137,8 +137,8 @@ def _together(found: Decoding) -> tuple[tuple[Reading, ...], tuple[str, ...]]:
         if against is None and reading.argmax and lowest is not None:
             low, high = max(reading.argmax[0], lowest), reading.argmax[1]
             if low > high + 1e-12:
-                against = f"a mean {name} of {loss.text} needs an argmax accuracy of at least "
-                    f"{lowest:.4f}"
+                needs = f"an argmax accuracy of at least {lowest:.4f}"
+                against = f"a mean {name} of {loss.text} needs {needs}"
             else:
                 reading = replace(reading, argmax=(low, high), likely=_inside(reading, low, high))
         if against is not None and not reading.impossible:

@@ -31,6 +31,25 @@ QUANTITIES = {
     "mean_iou_without_first": "the mean of intersection over union at the argmax, examples of "
     "class 0 left out and class 0 not averaged",
 }
+# What the best constant prediction prints, in words.
+_MAJORITY_CELLS = (
+    "every cell at its more frequent value: 1 - 1/C for one of C balanced classes, 1 - (true labels "
+    "per example)/L for labels, the larger share for one unit"
+)
+BASELINES = {
+    "argmax": "the most frequent class: 1/C when classes are balanced",
+    "cells": _MAJORITY_CELLS,
+    "logit_cells": _MAJORITY_CELLS,
+    "raw_logit_cells": _MAJORITY_CELLS,
+    "twice_sigmoid_cells": _MAJORITY_CELLS,
+    "rows": "the most frequent row: 1/C for one of C balanced classes",
+    "macro_recall": "one class: 1/(classes that occur)",
+    "balanced": "one class: 1/(classes that occur)",
+    "equal_cells": _MAJORITY_CELLS,
+    "mean_iou": "the most frequent class: its share/(classes that occur)",
+    "mean_iou_without_first": "the most frequent class but 0: its share of the others/(others)",
+}
+assert list(BASELINES) == list(QUANTITIES)
 Kind = Literal["one_of", "any_of", "each_one_of"]
 Version = tuple[int, ...]
 

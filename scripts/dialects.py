@@ -70,23 +70,23 @@ NOTES = {
     "scikit-learn": """\
 * Rows of zeros and ones are taken for multi-label data: one-hot rows too. A softmax below 1/2 in
   every cell is then a wrong row although its argmax is right.
-* `balanced_accuracy_score` leaves out classes that do not occur, and warns where they are predicted;
-  torchmetrics counts those as 0.""",
+* `balanced_accuracy_score` leaves out classes that do not occur, and warns where they are
+  predicted; torchmetrics counts those as 0.""",
     "fastai": """\
 * `accuracy_multi` expects logits, as fastai's losses do. After a sigmoid of the model's own every
   output is above 0, the second sigmoid above 1/2: the printed number is the share of ones.""",
     "HF evaluate": """\
-* `evaluate.load` fetches the code of a metric when it is called, so nothing was run here. The source
-  is `metrics/accuracy/accuracy.py` of huggingface/evaluate (read at commit 087d5cf), which returns
+* `evaluate.load` fetches the code of a metric when it is called, so nothing was run here. The
+  source is `metrics/accuracy/accuracy.py` of huggingface/evaluate (read at commit 087d5cf), which returns
   `float(accuracy_score(references, predictions))` of scikit-learn: see
   [scikit-learn.md](scikit-learn.md) for its numbers.
 * It takes predictions as integers: the `argmax` or the cut at 1/2 is the caller's line.""",
     "Lightning": """\
 * `self.log` of a number per batch takes the mean over batches, weighted by batch size: exact for a
-  share of examples, another number for a mean over classes (F1, macro recall, AUROC): a batch holds
-  some of the classes only. Log a torchmetrics *object*, or collect the rows.
-* The weight is the size of the first tensor that Lightning finds in the batch; pass `batch_size=` when
-  that is not the number of examples.""",
+  share of examples, another number for a mean over classes (F1, macro recall, AUROC): a batch
+  holds some of the classes only. Log a torchmetrics *object*, or collect the rows.
+* The weight is the size of the first tensor that Lightning finds in the batch; pass `batch_size=`
+  when that is not the number of examples.""",
     "ignite": """\
 * `Accuracy()` refuses probabilities of one unit or of labels: round them first. Rounded outputs of
   the target's shape are compared element-wise, unless `is_multilabel=True`.""",
@@ -137,10 +137,10 @@ def _agreement() -> str:
             total += len(pairs)
             rows.append(f"| {library} {record['version']} | {len(pairs)} | {equal} |")
     return "\n".join(rows) + (
-        f"\n\n{total} numbers: {len(SEEDS)} draws of {N} examples for each of 7 cases (random ones, "
-        f"and ones on a grid of quarters with many ties and many outputs of exactly 1/2; classes that "
-        f"never occur). `tests/metrics/test_dialects.py` repeats the comparison with the recorded "
-        f"numbers always, and with the libraries that are installed."
+        f"\n\n{total} numbers: {len(SEEDS)} draws of {N} examples for each of 7 cases (random "
+        f"ones, and ones on a grid of quarters with many ties and many outputs of exactly 1/2; "
+        f"classes that never occur). `tests/metrics/test_dialects.py` repeats the comparison with "
+        f"the recorded numbers always, and with the libraries that are installed."
     )
 
 
@@ -206,9 +206,8 @@ def _rows(dialect: Dialect, record: dict) -> Iterator[str]:
             continue  # logits change nothing
         computed = QUANTITY_METRICS[quantity]
         printed = _printed(dialect, record, case, suffix)
-        yield (
-            f"| {words} | `{quantity}` | {computed(p):.4f} | {computed.baseline(p):.4f} | {printed} |"
-        )
+        numbers = f"{computed(p):.4f} | {computed.baseline(p):.4f} | {printed}"
+        yield f"| {words} | `{quantity}` | {numbers} |"
 
 
 def _printed(dialect: Dialect, record: dict, case: str, suffix: str) -> str:

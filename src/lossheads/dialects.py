@@ -33,8 +33,8 @@ QUANTITIES = {
 }
 # What the best constant prediction prints, in words.
 _MAJORITY_CELLS = (
-    "every cell at its more frequent value: 1 - 1/C for one of C balanced classes, 1 - (true labels "
-    "per example)/L for labels, the larger share for one unit"
+    "every cell at its more frequent value: 1 - 1/C for one of C balanced classes, 1 - (true "
+    "labels per example)/L for labels, the larger share for one unit"
 )
 BASELINES = {
     "argmax": "the most frequent class: 1/C when classes are balanced",

@@ -77,9 +77,9 @@ NOTES = {
   output is above 0, the second sigmoid above 1/2: the printed number is the share of ones.""",
     "HF evaluate": """\
 * `evaluate.load` fetches the code of a metric when it is called, so nothing was run here. The
-  source is `metrics/accuracy/accuracy.py` of huggingface/evaluate (read at commit 087d5cf), which returns
-  `float(accuracy_score(references, predictions))` of scikit-learn: see
-  [scikit-learn.md](scikit-learn.md) for its numbers.
+  source is `metrics/accuracy/accuracy.py` of huggingface/evaluate, read at commit 087d5cf: it
+  returns `float(accuracy_score(references, predictions))` of scikit-learn, see
+  [scikit-learn.md](scikit-learn.md) for the numbers.
 * It takes predictions as integers: the `argmax` or the cut at 1/2 is the caller's line.""",
     "Lightning": """\
 * `self.log` of a number per batch takes the mean over batches, weighted by batch size: exact for a

@@ -11,8 +11,8 @@ SOURCE = Path(__file__).parents[1] / "src" / "lossheads"
 
 # A layer imports only lower ones; modules of one layer may import each other.
 LAYERS: list[tuple[str, ...]] = [
-    ("errors", "outcomes", "numerics"),
-    ("heads", "models", "datasets", "records", "predictions_file"),
+    ("errors", "outcomes", "numerics", "dialects"),
+    ("heads", "models", "datasets", "records", "predictions_file", "decoding"),
     ("predictions", "analysis"),
     ("metrics", "claims"),
     ("loggers",),
@@ -36,6 +36,7 @@ WITHOUT_TORCH = [
     "lossheads.records",
     "lossheads.predictions_file",
     "lossheads.cli.main",
+    "lossheads.cli.decode",
     "lossheads.runs.config",
     "lossheads.cli.board",
     "lossheads.claims.judge",

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from lossheads.api.evaluation import metric_names as metric_names
     from lossheads.api.running import run_claim as run_claim
     from lossheads.api.running import train as train
+    from lossheads.decoding.decode import Decoding as Decoding
+    from lossheads.decoding.decode import decode as decode
     from lossheads.errors import HeadMismatch as HeadMismatch
     from lossheads.errors import RunsFailed as RunsFailed
     from lossheads.errors import UserError as UserError
@@ -70,6 +72,7 @@ _PUBLIC = {
     "lossheads.api.comparing": ("Comparison", "compare"),
     "lossheads.api.evaluation": ("Evaluation", "MetricValue", "evaluate", "metric_names"),
     "lossheads.api.running": ("run_claim", "train"),
+    "lossheads.decoding.decode": ("Decoding", "decode"),
     "lossheads.errors": ("HeadMismatch", "RunsFailed", "UserError"),
     "lossheads.evaluation.inputs": ("ProbabilitiesAsLogits",),
     "lossheads.heads": (

@@ -21,6 +21,7 @@ from lossheads.evaluation.sections import (
     Parts,
     Prior,
     calibration,
+    means_of_batches,
     parted,
     prior_shift,
     read,
@@ -58,6 +59,7 @@ def evaluate(
     prevalence: Sequence[float] | None = None,
     reject_recall: float | None = None,
     none_label: str | int | None = None,
+    batch_size: int = 256,
     trust: Sequence[str] = (),
 ) -> Evaluation:
     """Every metric of these predictions, with what the best constant prediction would score.
@@ -91,6 +93,7 @@ def evaluate(
             the base rates to move to.
         reject_recall: Share of examples that a threshold for "none of these" has to keep.
         none_label: The label of examples that belong to no class; they are not measured.
+        batch_size: Of the batches whose means are shown beside the metrics of all rows.
         trust: Packages that the head of a run folder may come from.
 
     Raises:
@@ -137,6 +140,7 @@ def evaluate(
         tuning = None if parts.tuning is None else read(parts.tuning)
         answers = [
             calibration(done.predictions, tuning) if asked else None,
+            means_of_batches(done.predictions, batch_size, WHO) if asked else None,
             thresholds(done.predictions, tuning) if asked or tuning else None,
             prior_shift(done.predictions, tuning, prior, WHO),
             rejection(parts, done.predictions, reject_recall, WHO),

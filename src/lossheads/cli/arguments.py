@@ -9,7 +9,7 @@ from lossheads.errors import UserError
 
 # Each is a module of this package with a function `command`.
 COMMANDS = (
-    *("train", "claim", "heads", "metrics", "board", "report"),
+    *("train", "claim", "decode", "heads", "metrics", "board", "report"),
     *("evaluate", "compare"),
 )
 

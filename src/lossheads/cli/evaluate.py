@@ -35,6 +35,7 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
         prevalence=numbers(given.prevalence, "evaluate", "prevalence"),
         reject_recall=given.reject_recall,
         none_label=given.none_label,
+        batch_size=given.batch_size,
         trust=trust,
     )
     from lossheads.evaluation.tables import csv_of, sections_of
@@ -155,6 +156,13 @@ def _parser() -> Parser:
         help="threshold for none of these that keeps this share of known examples",
     )
     parser.add_argument("--none-label", metavar="LABEL", help="label of examples of no class")
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=256,
+        metavar="B",
+        help="of the means of batches that are shown beside; default: %(default)s",
+    )
     add_forms(parser)
     return parser
 

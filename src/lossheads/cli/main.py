@@ -1,4 +1,4 @@
-"""The command line: lossheads train | claim | report | evaluate | compare | ….
+"""The command line: lossheads train | claim | decode | report | board | heads | metrics.
 
 Nothing heavy is imported before a command needs it. Errors of the user end in one message and exit
 status 2; `--debug` shows the traceback.
@@ -25,6 +25,7 @@ lossheads compares loss heads: one backbone, every metric, paired seeds, a verdi
   lossheads claim list                  list the claims and their sources
   lossheads claim run NAME|FILE|all     train what is missing, print the verdict
   lossheads claim new FILE.yaml         write a claim file to start from
+  lossheads decode KEY=VALUE ...        what a printed accuracy or loss says
   lossheads heads [NAME ...]            what each head does, with a tiny worked example
   lossheads metrics [NAME ...]          what each metric measures, and for which outcomes
   lossheads board [OUTPUTS]             TensorBoard on 127.0.0.1
@@ -99,6 +100,8 @@ def _guarded(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
+        if isinstance(error, UserError) and not getattr(error, "__notes__", ()):
+            return _print_error(" ".join(str(error).split()), 2)
         from lossheads.runs.messages import message_and_status
 
         message, status = message_and_status(error)

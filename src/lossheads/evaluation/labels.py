@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lossheads.dialects import Kind
 from lossheads.errors import UserError, near_matches
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf, Outcome
 
@@ -95,9 +96,10 @@ def outcome_of_kind(kind: str, labels: Array, num_logits: int, source: str) -> O
     )
 
 
-def kind_of(outcome: Outcome) -> str:
+def kind_of(outcome: Outcome) -> Kind:
     """OneOf -> one_of."""
-    return {OneOf: "one_of", AnyOf: "any_of", EachOneOf: "each_one_of"}[type(outcome)]
+    kinds: dict[type, Kind] = {OneOf: "one_of", AnyOf: "any_of", EachOneOf: "each_one_of"}
+    return kinds[type(outcome)]
 
 
 def as_outcome_labels(

@@ -2,15 +2,17 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lossheads.dialects import DIALECTS, QUANTITIES, Dialect, Setting
 from lossheads.evaluation.intervals import ends_of
-from lossheads.evaluation.meaning import OwnPredictions
+from lossheads.evaluation.labels import kind_of
+from lossheads.evaluation.meaning import GIVEN, OwnPredictions
 from lossheads.evaluation.record import Evaluation, MetricValue, PrintedValue
 from lossheads.evaluation.sampling import (
     Forms,
@@ -22,10 +24,11 @@ from lossheads.evaluation.sampling import (
     rows_from,
     sample_others,
 )
-from lossheads.heads.base import Head
+from lossheads.heads.base import FrameworkLoss
 from lossheads.metrics import frameworks
 from lossheads.metrics.base import Metric, skill
 from lossheads.metrics.evaluate import SHIPPED, MetricSet, measure
+from lossheads.metrics.frameworks import QUANTITY_METRICS
 from lossheads.metrics.per_class import f1_score, precision_score, recall_score
 from lossheads.metrics.stats import LabelStats, PredictionStats
 from lossheads.predictions import Predictions, predict
@@ -34,7 +37,8 @@ from lossheads.records import Measurement
 # Beyond this many numbers, what sorts every column waits until it is asked for.
 MAX_CELLS = 20_000_000
 _CHUNK_CELLS = 1 << 20
-_PRINTED = frozenset(metric.name for metric in frameworks.METRICS)
+# Kept for runs; here the table of dialects says more.
+FRAMEWORKS = frozenset(metric.name for metric in frameworks.METRICS)
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class Measured:
 
     Attributes:
         predictions: None for a file that is measured in pieces.
+        printed_baselines: Of the quantities that frameworks print.
         left_out: Metrics that were not computed, for their cost.
     """
 
@@ -52,6 +57,7 @@ class Measured:
     sampled: Mapping[str, Sampled]
     measurement: Measurement
     predictions: Predictions | None
+    printed_baselines: Mapping[str, float] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     seconds_left_out: float = 0.0
 
@@ -72,20 +78,24 @@ def measured(
     predictions = predict(own.head, own.logits(), own.labels)
     measurement = measure(predictions, full=True, metrics=metrics)
     known = [m for m in metrics.scalar_for(own.head.outcome) if m.is_defined_for(predictions)]
-    forms = forms_of(own.head, known) if intervals else Forms()
+    others = quantity_metrics(own) if intervals else []
+    forms = forms_of(own.head, [*known, *others]) if intervals else Forms()
     rows = rows_from(forms, predictions)
     sampled: dict[str, Sampled] = {}
+    baselines: dict[str, float] = {}
     if intervals:
         sampler = Sampler(forms, rows, own.clusters)
         sampled = sampler.sampled() | sample_others(sampler, predictions)
-    return Measured(own, forms, rows, sampled, measurement, predictions)
+        baselines = {m.name: m.baseline(predictions) for m in others}
+    return Measured(own, forms, rows, sampled, measurement, predictions, baselines)
 
 
 def _in_pieces(own: OwnPredictions, metrics: MetricSet) -> Measured:
     """What totals over examples tell, some thousand rows at a time."""
     head, outcome = own.head, own.head.outcome
     known = [m for m in metrics.scalar_for(outcome) if not m.needs_true_posterior]
-    forms = forms_of(head, [m for m in known if m.at_every_validation])
+    cheap = [m for m in known if m.at_every_validation]
+    forms = forms_of(head, [*cheap, *quantity_metrics(own, words_alone=True)])
     means = np.empty((own.n, len(forms.means)))
     decisions: list[Tensor] = []
     for place, logits in own.chunks(max(1, _CHUNK_CELLS // head.num_logits)):
@@ -107,7 +117,7 @@ def _in_pieces(own: OwnPredictions, metrics: MetricSet) -> Measured:
         for one in (precision_score, recall_score, f1_score)
     }
     measurement = Measurement(
-        metrics={name: s.value for name, s in sampled.items()},
+        metrics={m.name: sampled[m.name].value for m in cheap if m.name in sampled},
         baselines=baselines,
         per_class=per_class,
         undefined={},
@@ -115,7 +125,9 @@ def _in_pieces(own: OwnPredictions, metrics: MetricSet) -> Measured:
     )
     left_out = [m.name for m in known if m.name not in sampled]
     seconds = _seconds(own, left_out, metrics)
-    return Measured(own, forms, rows, sampled, measurement, None, tuple(left_out), seconds)
+    return Measured(
+        own, forms, rows, sampled, measurement, None, baselines, tuple(left_out), seconds
+    )
 
 
 def _seconds(own: OwnPredictions, names: Sequence[str], metrics: MetricSet) -> float:
@@ -164,7 +176,7 @@ def evaluation_of(done: Measured, metrics: MetricSet = SHIPPED) -> Evaluation:
         class_names=own.class_names,
         per_class_low=low,
         per_class_high=high,
-        printed=_printed(done, values, free) if done.sampled else (),
+        printed=_printed(done, values) if done.sampled else (),
         notes=own.notes,
     )
 
@@ -207,30 +219,98 @@ def _per_class_ends(done: Measured) -> tuple[dict[str, list[float]], dict[str, l
 # --- what frameworks print ---------------------------------------------------------------------
 
 
-def _printed(
-    done: Measured, values: Mapping[str, MetricValue], free: set[str]
-) -> tuple[PrintedValue, ...]:
-    """Every registered framework metric, once more for each loss that changes it."""
+@dataclass(frozen=True)
+class _Case:
+    """What a framework may look at: the loss's name, and whether it is handed logits."""
+
+    loss: FrameworkLoss
+    handed: str
+
+
+def _cases(own: OwnPredictions) -> list[_Case]:
+    handed = GIVEN if own.given == "logits" else ("probabilities",)
+    losses = dict.fromkeys(head.framework_loss for head in own.heads)
+    return [_Case(loss, end) for loss in losses for end in handed]
+
+
+def _reading(dialect: Dialect, own: OwnPredictions, case: _Case) -> str | None:
+    """The quantity that a library would print in this case."""
+    return dialect.reads(
+        Setting(
+            kind=kind_of(own.head.outcome),
+            one_unit=own.head.num_logits == 1,
+            loss=case.loss,
+            ends_in=case.handed,  # type: ignore[arg-type]
+        )
+    )
+
+
+def quantity_metrics(own: OwnPredictions, words_alone: bool = False) -> list[Metric]:
+    """The quantities that some library would print for such predictions.
+
+    Args:
+        words_alone: Only those that are called "accuracy" without a further word.
+    """
+    found = {
+        _reading(dialect, own, case)
+        for dialect in DIALECTS
+        for case in _cases(own)
+        if dialect.word or not words_alone
+    }
+    return [
+        metric
+        for name, metric in QUANTITY_METRICS.items()
+        if name in found and isinstance(own.head.outcome, metric.outcomes)
+    ]
+
+
+def _printed(done: Measured, values: Mapping[str, MetricValue]) -> tuple[PrintedValue, ...]:
+    """One row per quantity that some library prints, with all that print it."""
     own = done.own
-    plain = {n: v.value for n, v in values.items() if n not in _PRINTED}
+    plain = {n: v.value for n, v in values.items() if n not in FRAMEWORKS}
+    free = _free_of_shift(own)
     found = []
-    for name in (n for n in values if n in _PRINTED):
-        value = values[name]
+    for metric in quantity_metrics(own):
+        if metric.name not in done.sampled:
+            continue
+        name = metric.name.removeprefix("printed_")
+        sampled = done.sampled[metric.name]
+        open_ = metric.name in free
+        ends = ends_of(sampled)
         found.append(
             PrintedValue(
                 name=name,
-                loss=own.head.framework_loss if len(own.heads) > 1 else "",
-                value=value.value,
-                baseline=value.baseline,
-                low=value.low,
-                high=value.high,
-                same_as=_same_as(value.value, plain),
-                reason=_NEEDS_LOGITS if name in free else value.description,
+                printed_by=tuple(_printed_by(name, own)),
+                value=math.nan if open_ else sampled.value,
+                baseline=done.printed_baselines[metric.name],
+                low=math.nan if open_ else ends.low,
+                high=math.nan if open_ else ends.high,
+                same_as="" if open_ else _same_as(sampled.value, plain),
+                reason=_NEEDS_LOGITS if open_ else QUANTITIES[name],
             )
         )
-    for head in own.heads[1:]:
-        found += _under_other_loss(done, head, values, plain, free)
-    return tuple(_without_idle_loss(found))
+    return tuple(found)
+
+
+def _printed_by(quantity: str, own: OwnPredictions) -> Iterator[str]:
+    """Library, versions, call, and the condition where it is not always this quantity."""
+    cases = _cases(own)
+    for dialect in DIALECTS:
+        held = [case for case in cases if _reading(dialect, own, case) == quantity]
+        if held:
+            condition = _condition(held, cases)
+            versions = f" {dialect.versions}" if dialect.since or dialect.before else ""
+            yield f"{dialect.library}{versions}: {dialect.call}{condition}"
+
+
+def _condition(held: Sequence[_Case], cases: Sequence[_Case]) -> str:
+    """Which losses, or what is handed over, where not all of them print the quantity."""
+    words = []
+    for name, of_case in (("loss", lambda c: c.loss), ("handed", lambda c: c.handed)):
+        some, every = (dict.fromkeys(map(of_case, which)) for which in (held, cases))
+        if len(some) < len(every):
+            words.append(f"{name} {' or '.join(some)}")
+    return f" ({', '.join(words)})" if words else ""
 
 
 _NEEDS_LOGITS = (
@@ -240,49 +320,6 @@ _NEEDS_LOGITS = (
 
 def _same_as(value: float, plain: Mapping[str, float]) -> str:
     return next((n for n, v in plain.items() if math.isclose(v, value, rel_tol=1e-12)), "")
-
-
-def _under_other_loss(
-    done: Measured,
-    head: Head,
-    values: Mapping[str, MetricValue],
-    plain: Mapping[str, float],
-    free: set[str],
-) -> list[PrintedValue]:
-    if done.predictions is None:
-        return []
-    other = replace(done.predictions, framework_loss=head.framework_loss)
-    stats = PredictionStats(other)
-    found = []
-    for metric in frameworks.METRICS:
-        if metric.name not in values or metric.name in free:
-            continue
-        value = metric.reduce(metric.values(stats).tolist())
-        if math.isclose(value, values[metric.name].value, rel_tol=1e-12) or math.isnan(value):
-            continue
-        forms = forms_of(head, [metric])
-        sampler = Sampler(forms, rows_from(forms, other), done.own.clusters)
-        ends = ends_of((sampler.sampled() | sample_others(sampler, other))[metric.name])
-        baseline = metric.reduce(metric.baseline_function(stats).double().reshape(-1).tolist())
-        found.append(
-            PrintedValue(
-                metric.name,
-                head.framework_loss,
-                value,
-                baseline,
-                ends.low,
-                ends.high,
-                _same_as(value, plain),
-                metric.description,
-            )
-        )
-    return found
-
-
-def _without_idle_loss(found: Sequence[PrintedValue]) -> list[PrintedValue]:
-    """The loss is named only where it changes the number."""
-    names = [printed.name for printed in found]
-    return [p if names.count(p.name) > 1 else replace(p, loss="") for p in found]
 
 
 def _free_of_shift(own: OwnPredictions) -> set[str]:
@@ -301,7 +338,7 @@ def _free_of_shift(own: OwnPredictions) -> set[str]:
     pairs = [PredictionStats(predict(head, z, labels)) for z in (logits, shifted)]
     return {
         metric.name
-        for metric in frameworks.METRICS
+        for metric in (*frameworks.METRICS, *QUANTITY_METRICS.values())
         if isinstance(head.outcome, metric.outcomes)
         and not torch.equal(*(reduced(metric, metric.values(s)).nan_to_num() for s in pairs))
     }

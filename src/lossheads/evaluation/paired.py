@@ -286,7 +286,7 @@ def _notes(runs: Sequence[int], pairs: int, how: str) -> list[str]:
 def _differences(
     first: Sequence[Measured], second: Sequence[Measured], known: Mapping[str, Metric]
 ) -> tuple[Difference, ...]:
-    shared = [name for name in first[0].sampled if name in second[0].sampled]
+    shared = [n for n in first[0].sampled if n in second[0].sampled and n in known]
     return tuple(
         _difference(
             name,

@@ -46,16 +46,18 @@ class MetricValue:
 
 @dataclass(frozen=True)
 class PrintedValue:
-    """What a framework would have printed for these predictions.
+    """A number that frameworks would have printed as accuracy for these predictions.
 
     Attributes:
-        loss: Keras's name of the loss it was computed for; "" where it is the same for all.
+        name: A key of `dialects.QUANTITIES`.
+        printed_by: Library, versions and call; in brackets the loss, or what the model hands over,
+            where that decides.
         same_as: A metric of this project that has the same value here; "" if none has.
         reason: What it counts, in a clause.
     """
 
     name: str
-    loss: str
+    printed_by: tuple[str, ...]
     value: float
     baseline: float
     low: float

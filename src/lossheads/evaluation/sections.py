@@ -21,6 +21,7 @@ from lossheads.metrics.classification import (
     macro_f1_score,
     micro_f1_score,
 )
+from lossheads.metrics.frameworks import mean_of_batches
 from lossheads.metrics.probabilistic import (
     brier_sum_loss,
     expected_calibration_error,
@@ -126,6 +127,39 @@ def _calibrated(name: str, temperature: float, predictions: Predictions) -> Mapp
         "brier_sum_loss": brier_sum_loss(cooled),
         "expected_calibration_error": expected_calibration_error(cooled),
     }
+
+
+# --- means of batches --------------------------------------------------------------------------
+
+
+def means_of_batches(predictions: Predictions, batch_size: int, who: str) -> Answer | None:
+    """What a loop logs that averages a metric of each batch, in the order of the rows.
+
+    Raises:
+        UserError: If the size is none.
+    """
+    if batch_size < 1:
+        raise UserError(f"{who}: batch-size must be at least 1, got {batch_size}")
+    n = len(predictions.labels)
+    if batch_size >= n:
+        return None
+    rows = [
+        {
+            "metric": metric.name,
+            "all_rows": metric(predictions),
+            "mean_of_batches": mean_of_batches(metric, predictions, batch_size),
+            "last_batch_like_the_others": mean_of_batches(
+                metric, predictions, batch_size, weighted=False
+            ),
+        }
+        for metric in (exact_match_score, macro_f1_score, nll_loss)
+    ]
+    text = (
+        f"Batches of {batch_size}, the last of {(n - 1) % batch_size + 1}, in the order of the "
+        f"rows; weighted by size as Lightning's self.log does, and unweighted. Shares of examples "
+        f"and likelihoods add up when weighted; means over classes do not"
+    )
+    return Answer("Means of batches", f"{text}.", tuple(rows))
 
 
 # --- thresholds --------------------------------------------------------------------------------

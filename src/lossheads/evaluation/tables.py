@@ -17,6 +17,7 @@ from lossheads.analysis.page_tables import (
     number_cell,
     text_cell,
 )
+from lossheads.evaluation.measuring import FRAMEWORKS
 from lossheads.evaluation.paired import Comparison, Pair, sentence
 from lossheads.evaluation.record import Answer, Evaluation
 
@@ -53,8 +54,8 @@ def sections_of(found: Evaluation) -> list[Section]:
 
 
 def _metrics(found: Evaluation) -> Section:
-    printed = {p.name for p in found.printed}
-    shown = [metric for name, metric in found.metrics.items() if name not in printed]
+    hidden = FRAMEWORKS if found.printed else frozenset()
+    shown = [metric for name, metric in found.metrics.items() if name not in hidden]
     head = ("metric", "value", "95 % interval", "baseline", "skill", "undefined")
     some = any(metric.undefined for metric in shown)
     rows = tuple(
@@ -79,19 +80,21 @@ def _metrics(found: Evaluation) -> Section:
 
 
 def _printed(found: Evaluation) -> Section:
-    head = ("printed by", "value", "95 % interval", "baseline", "same number as", "what it counts")
+    head = ("what is counted", "value", "95 % interval", "baseline", "printed by")
     rows = tuple(
         (
-            code_cell(p.name, *([f"loss={p.loss}"] if p.loss else [])),
+            text_cell(p.reason, f"= {p.same_as}" if p.same_as else ""),
             number_cell(number(p.value)),
             number_cell(ends(p.low, p.high)),
             number_cell(number(p.baseline)),
-            code_cell(p.same_as) if p.same_as else text_cell("–"),
-            text_cell(p.reason),
+            text_cell(*p.printed_by),
         )
         for p in found.printed
     )
-    text = 'What others call "accuracy" on these predictions.'
+    text = (
+        'What others call "accuracy" on these predictions; docs/dialects has their rules and '
+        "recorded outputs."
+    )
     return Section("What frameworks would print", text, PageTable(f"n = {found.n}.", head, rows))
 
 
@@ -219,18 +222,17 @@ def page(title: str, lead: str, notes: Sequence[str], sections: Sequence[Section
 def csv_of(found: Evaluation) -> str:
     """Metrics, framework values and classes: a row each, full precision."""
     rows: list[Mapping[str, Any]] = []
-    printed = {p.name for p in found.printed}
     for name, m in found.metrics.items():
-        if name not in printed:
-            rows.append(
-                {"table": "metric", "name": name, "value": m.value, "low": m.low, "high": m.high}
-                | {"baseline": m.baseline, "skill": m.skill, "n": found.n}
-            )
-    for p in found.printed:
         rows.append(
-            {"table": "framework", "name": p.name, "loss": p.loss, "value": p.value, "low": p.low}
-            | {"high": p.high, "baseline": p.baseline, "n": found.n}
+            {"table": "metric", "name": name, "value": m.value, "low": m.low, "high": m.high}
+            | {"baseline": m.baseline, "skill": m.skill, "n": found.n}
         )
+    for p in found.printed:
+        rows += [
+            {"table": "printed", "name": p.name, "value": p.value, "low": p.low, "high": p.high}
+            | {"baseline": p.baseline, "n": found.n, "printed_by": by}
+            for by in p.printed_by
+        ]
     for name, values in found.per_class.items():
         low, high = (side.get(name, []) for side in (found.per_class_low, found.per_class_high))
         for place, value in enumerate(values):

@@ -183,7 +183,7 @@ def _of_arrays(
 
 def held_arrays(logits: Any, labels: Any, meaning: Meaning, who: str) -> OwnPredictions:
     """Arrays in memory: with a head alone they are logits; else they mean what is said."""
-    plain = meaning.link is None and meaning.given in (None, "logits")
+    plain = meaning.link is None and meaning.given is None
     if not plain or isinstance(meaning.outcome, str) or meaning.none_label is not None:
         numbers = as_tensor(logits, "logits", who).cpu().numpy()
         words = np.asarray(labels.cpu() if isinstance(labels, torch.Tensor) else labels)

@@ -222,10 +222,14 @@ def _first_word(path: Path, name: str, values: Array) -> str:
             shown = str(value)[:40]
             what = "a formula" if shown[:1] in ("=", "@") else "no number"
             return (
-                f"{path}, row {row + 1} of column {name!r} holds {shown!r}, which is {what}: every "
+                f"{path}, {_place(path, row)} of column {name!r} holds {shown!r}, which is {what}: every "
                 f"cell of it must be a number; export values, or choose columns with --columns"
             )
     return f"{path}: column {name!r} is of type {values.dtype}: it must hold numbers"
+
+
+def _place(path: Path, row: int) -> str:
+    return f"line {row + 2}" if path.suffix.lower() == ".csv" else f"row {row}"
 
 
 def _labels(path: Path, frame: Any, names: Sequence[str]) -> Array:
@@ -236,7 +240,7 @@ def _labels(path: Path, frame: Any, names: Sequence[str]) -> Array:
             missing = [row for row, value in enumerate(values) if not isinstance(value, str)]
             if missing:
                 raise UserError(
-                    f"{path}, row {missing[0] + 1} of column {name!r} holds "
+                    f"{path}, {_place(path, missing[0])} of column {name!r} holds "
                     f"{str(values[missing[0]])[:40]!r}, which is no label: fill it or leave the "
                     f"row out"
                 )

@@ -85,11 +85,17 @@ def ask(raw: RawPredictions, columns: int, who: str) -> UserError:
         f"to {evidence.high:.4g}, rows sum to "
         + ("1" if evidence.sums_to_one else f"{evidence.sum_low:.4g} … {evidence.sum_high:.4g}")
     )
+    if not possible_outcomes(raw.labels, columns):
+        return UserError(
+            f"{who}: labels of {raw.source} are {_labels_in_words(raw.labels)}, which fits no "
+            f"outcome beside {columns} numbers a row: they must be class indices or words (N,), "
+            f"rows of 0 and 1 or of shares (N, {columns}), or one class per group (N, S)"
+        )
     calls = _fitting_calls(raw, columns, evidence)
     return UserError(
         f"{who} is not told what the numbers of {raw.source} are: it finds {numbers}; labels are "
         f"{_labels_in_words(raw.labels)}; "
-        + (f"what fits: {' | '.join(calls)}" if calls else "no last layer fits these shapes")
+        f"what fits: {' | '.join(calls) or 'no last layer of this project'}"
     )
 
 

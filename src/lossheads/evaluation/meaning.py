@@ -25,6 +25,7 @@ from lossheads.evaluation.evidence import (
     sample_of,
 )
 from lossheads.evaluation.files import read_predictions_file
+from lossheads.evaluation.inputs import resolve_head
 from lossheads.evaluation.labels import (
     as_outcome_labels,
     kind_of,
@@ -202,6 +203,8 @@ def understood(raw: RawPredictions, meaning: Meaning, who: str) -> OwnPrediction
             raise UserError(f"{who} got {name}={value!r}; {near_matches(str(value), known)}")
     if meaning.head is not None and meaning.link is not None:
         raise UserError(f"{who} got head and link: a head holds its link, leave link out")
+    if meaning.head is not None and not isinstance(meaning.head, str):
+        resolve_head(meaning.head, None, torch.empty(0), torch.empty(0), who)
     outcome = _outcome(raw, meaning, columns)
     if outcome is None or (meaning.head is None and meaning.link is None):
         raise ask(raw, columns, who)

@@ -83,7 +83,7 @@ def test_every_kind_of_file_gives_the_same_numbers(
 def test_columns_of_labels_may_stand_in_another_order(tmp_path: Path) -> None:
     order = [2, 0, 3, 1]
     table = {f"prob_{WORDS[k]}": PROBS[:, k] for k in range(C)}
-    table |= {f"label_{WORDS[k]}": (LABELS == k).astype(int) for k in order}
+    table |= {f"label_{WORDS[k]}": (k == LABELS).astype(int) for k in order}
     pd.DataFrame(table).to_csv(tmp_path / "own.csv", index=False)
     found = lh.evaluate(
         tmp_path / "own.csv", link="softmax", given="probabilities", outcome="one_of"
@@ -172,7 +172,12 @@ WRONG: list[tuple[str, str, Callable[[Path], Any], list[str]]] = [
     ("NaN", "own.npz", arrays(logits=changed(LOGITS, np.nan), labels=LABELS), ["row 1", "nan"]),
     ("Inf", "own.npz", arrays(logits=changed(LOGITS, np.inf), labels=LABELS), ["row 1", "inf"]),
     ("a class beyond", "own.npz", arrays(logits=LOGITS, labels=LABELS + 1), ["0 … 3"]),
-    ("half a class", "own.npz", arrays(logits=LOGITS, labels=LABELS + 0.5), ["fractions", "class indices"]),
+    (
+        "half a class",
+        "own.npz",
+        arrays(logits=LOGITS, labels=LABELS + 0.5),
+        ["fractions", "class indices"],
+    ),
     ("a label NaN", "own.npz", arrays(logits=LOGITS, labels=changed(LABELS + 0.0, np.nan)), []),
     (
         "an unknown word",
@@ -269,7 +274,9 @@ def test_a_pickle_is_never_run(name: str, tmp_path: Path) -> None:
     mark = tmp_path / "run"
     hidden = np.array([Bomb(mark)], dtype=object)
     if name == "own.npz":
-        (tmp_path / name).write_bytes(zipped({"logits.npy": npy(LOGITS), "labels.npy": npy(hidden)}))
+        (tmp_path / name).write_bytes(
+            zipped({"logits.npy": npy(LOGITS), "labels.npy": npy(hidden)})
+        )
     elif name == "own.npy":
         (tmp_path / name).write_bytes(npy(hidden))
     else:

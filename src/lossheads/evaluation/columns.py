@@ -222,8 +222,9 @@ def _first_word(path: Path, name: str, values: Array) -> str:
             shown = str(value)[:40]
             what = "a formula" if shown[:1] in ("=", "@") else "no number"
             return (
-                f"{path}, {_place(path, row)} of column {name!r} holds {shown!r}, which is {what}: every "
-                f"cell of it must be a number; export values, or choose columns with --columns"
+                f"{path}, {_place(path, row)} of column {name!r} holds {shown!r}, which is "
+                f"{what}: every cell of it must be a number; export values, or choose columns with "
+                f"--columns"
             )
     return f"{path}: column {name!r} is of type {values.dtype}: it must hold numbers"
 

@@ -288,7 +288,7 @@ def _differences(
 ) -> tuple[Difference, ...]:
     shared = [n for n in first[0].sampled if n in second[0].sampled and n in known]
     return tuple(
-        _difference(
+        difference(
             name,
             [run.sampled[name] for run in first],
             [run.sampled[name] for run in second],
@@ -298,7 +298,7 @@ def _differences(
     )
 
 
-def _difference(
+def difference(
     name: str, first: Sequence[Sampled], second: Sequence[Sampled], better: bool | None
 ) -> Difference:
     """By the difference of influence functions: pairs at equal examples vary together."""

@@ -77,6 +77,23 @@ def test_equal_models_are_undecided_without_a_margin_and_within_a_wide_one() -> 
     assert narrow.conclusion == "undecided"
 
 
+@pytest.mark.parametrize(
+    ("margin", "conclusion", "words"),
+    [
+        (0.0, "worse", "B is worse than A:"),
+        (0.01, "worse", "B is worse than A by more than 0.01:"),
+        (0.25, "undecided", "B is worse than A, undecided whether by more than 0.25:"),
+        (0.5, "within", "B is within 0.5 of A:"),
+    ],
+)
+def test_words_say_no_more_than_the_interval(margin: float, conclusion: str, words: str) -> None:
+    found = lh.compare((GOOD, LABELS), (BAD, LABELS), head="softmax_cce", margin=margin)
+    assert found.conclusion == conclusion, found["exact_match_score"]
+    assert words in str(found)
+    low, high = found["exact_match_score"].low, found["exact_match_score"].high
+    assert -0.5 < low < -0.25 < high < -0.01
+
+
 def test_undecided_names_about_how_many_more_examples_would_decide() -> None:
     near = model(1.08, 3)
     found = lh.compare((near, LABELS), (GOOD, LABELS), head="softmax_cce")

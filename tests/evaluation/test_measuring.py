@@ -66,10 +66,11 @@ def test_a_nan_far_down_a_large_file_is_found(
 
     monkeypatch.setattr(measuring, "MAX_CELLS", 100)
     monkeypatch.setattr(measuring, "_CHUNK_CELLS", 70)
-    logits = LOGITS.copy()
-    logits[251, 2] = np.nan
-    with pytest.raises(lh.UserError, match=r"row 251.*column 2"):
-        lh.evaluate(npz(tmp_path, logits=logits, labels=LABELS), head="softmax_cce", given="logits")
+    logits, labels = classes(2_500)
+    logits[2_401, 2] = np.nan
+    path = npz(tmp_path, logits=logits, labels=labels)
+    with pytest.raises(lh.UserError, match=r"row 2401.*column 2"):
+        lh.evaluate(path, head="softmax_cce", given="logits")
 
 
 # --- frameworks --------------------------------------------------------------------------------

@@ -50,7 +50,8 @@ def _models(words: Sequence[str]) -> tuple[list[str] | None, list[str | list[str
         name, equals, files = word.partition("=")
         if not equals or Path(word).exists():
             name, files = "", word
-        runs = [files] if Path(files).exists() else [f for f in files.split(",") if f]
+        whole = bool(files) and Path(files).exists()
+        runs = [files] if whole else [f for f in files.split(",") if f]
         if not runs:
             raise UserError(f"compare got {word!r}: name a file or run folder after =")
         names.append(name)

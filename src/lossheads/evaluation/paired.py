@@ -159,12 +159,18 @@ def sentence(pair: Pair) -> str:
     if verdict.conclusion == "within":
         said = f"within {verdict.margin:g} of {pair.first}"
         return f"On new examples {pair.second} is {said}: {interval}"
+    by_more = f" by more than {verdict.margin:g}" if verdict.margin else ""
     if verdict.conclusion != "undecided":
-        said = f"{verdict.conclusion} than {pair.first}"
+        said = f"{verdict.conclusion} than {pair.first}{by_more}"
         return f"On new examples {pair.second} is {said}: {interval}"
     more = "more examples alone would hardly decide"
     if verdict.more is not None:
         more = f"about {verdict.more:,} more examples would decide"
+    if by_more and (verdict.low > 0 or verdict.high < 0):
+        sign = -1 if pair[verdict.metric].higher_is_better is False else 1
+        side = "better" if sign * verdict.low > 0 else "worse"
+        said = f"{side} than {pair.first}, undecided whether{by_more}"
+        return f"On new examples {pair.second} is {said}: {interval}; {more}"
     return f"On new examples undecided between {pair.first} and {pair.second}: {interval}; {more}"
 
 

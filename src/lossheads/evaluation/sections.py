@@ -370,10 +370,10 @@ def rejection(
         other = predict(parts.none.head, parts.none.logits(), parts.none.labels)
         rejected = other.log_probs.amax(dim=1).exp() < threshold
         rows.append(_share("none of these rejected", int(rejected.sum()), len(rejected)))
-    where = "the measured examples" if parts.tuning is None else "the other part"
+    where = "measured examples" if parts.tuning is None else "examples of the other part"
     text = (
         f"An example whose highest probability is below {threshold:.4g} is decided as none of "
-        f"these; {where} of {len(source)} set the threshold so that {recall:g} of them are kept"
+        f"these; {len(source)} {where} set the threshold so that {recall:g} of them are kept"
     )
     if parts.none is None:
         text += "; no example of none was given (--none-label), so what it catches is not known"

@@ -219,9 +219,11 @@ class Rows:
         g_true, g_positive, g_decided = gradient.double()
         if isinstance(self.outcome, AnyOf):
             found = torch.empty(self.n, dtype=torch.float64)
-            for at in range(0, self.n, 50_000):
-                y, d = (t[at : at + 50_000].double() for t in (self.labels, self.decisions))
-                found[at : at + 50_000] = (y * d) @ g_true + y @ g_positive + d @ g_decided
+            weights = [g.float() for g in (g_true, g_positive, g_decided)]
+            for at in range(0, self.n, 50_000):  # seven digits are enough for an error
+                y, d = (t[at : at + 50_000].float() for t in (self.labels, self.decisions))
+                moved = (y * d) @ weights[0] + y @ weights[1] + d @ weights[2]
+                found[at : at + 50_000] = moved
             return np.asarray(found.numpy())
         true, decided = self._codes
         moved = g_positive[true] + g_decided[decided]

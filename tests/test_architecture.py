@@ -19,7 +19,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("engine",),
     ("runs",),
     ("api",),
-    ("cli", "__main__"),
+    ("cli", "__main__", "integrations"),
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 

@@ -31,3 +31,6 @@ def checked(monkeypatch: pytest.MonkeyPatch) -> Checked:
 
     monkeypatch.setitem(vars(lossheads), "check", check)
     return calls
+
+
+needs_check = pytest.mark.skipif(not hasattr(lossheads, "check"), reason="needs lossheads.check")

@@ -10,7 +10,7 @@ import pytest
 import lossheads as lh
 from lossheads.errors import UserError
 
-from .making import Checked, blobs
+from .making import Checked, blobs, needs_check
 
 try:
     MAJOR = int(version("keras").split(".")[0])
@@ -116,3 +116,16 @@ def test_no_check_where_none_is_wanted(checked: Checked) -> None:
     assert not checked
     with pytest.raises(UserError, match="validation_data"):
         EvaluationCallback(X_VAL, "softmax_cce")  # type: ignore[arg-type]
+
+
+@needs_check
+@pytest.mark.parametrize(("loss", "found"), [("from logits", True), ("as they are", False)])
+def test_a_wrong_combination_is_found_before_the_first_epoch(loss: str, found: bool) -> None:
+    lines: list[str] = []
+    twice = keras.losses.SparseCategoricalCrossentropy(from_logits=loss == "from logits")
+    callback = EvaluationCallback(
+        (X_VAL, Y_VAL), "softmax_cce", "probabilities", write=lines.append
+    )
+    model(3, "softmax", twice).fit(X, Y, epochs=1, verbose=0, callbacks=[callback])
+    assert bool(callback.report.findings) == found
+    assert lines[0].startswith("lossheads check")

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import lossheads as lh
 from lossheads.errors import UserError
 
-from .making import Checked, blobs
+from .making import Checked, blobs, needs_check
 
 lightning = pytest.importorskip("lightning", reason="needs Lightning 2")
 
@@ -104,3 +104,24 @@ def test_batches_of_another_form_need_a_function(checked: Checked, tmp_path: Any
     assert not checked
     with pytest.raises(UserError, match="predict="):
         EvaluationCallback("softmax_cce")._predict(Named(), {"x": 1})
+
+
+@needs_check
+@pytest.mark.parametrize("twice", [True, False])
+def test_a_wrong_combination_is_found_before_the_first_step(twice: bool, tmp_path: Any) -> None:
+    class Softmax(Net):
+        def forward(self, x: Any) -> Any:
+            return self.layer(x).softmax(1) if twice else self.layer(x)
+
+    torch.manual_seed(1)
+    given = "probabilities" if twice else "logits"
+    lines: list[str] = []
+    callback = EvaluationCallback(lh.SoftmaxCCE(lh.OneOf(3)), given, write=lines.append)
+    trainer = lightning.Trainer(
+        max_epochs=1, callbacks=[callback], logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, accelerator="cpu", devices=1,
+        default_root_dir=tmp_path,
+    )  # fmt: skip
+    trainer.fit(Softmax(), loader(96, 0), loader(41, 1))
+    assert bool(callback.report.findings) == twice
+    assert lines[0].startswith("lossheads check")

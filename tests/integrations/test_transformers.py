@@ -8,7 +8,7 @@ import torch
 
 import lossheads as lh
 
-from .making import Checked
+from .making import Checked, needs_check
 
 transformers = pytest.importorskip("transformers", reason="needs transformers")
 pytest.importorskip("accelerate", reason="the Trainer needs accelerate")
@@ -101,3 +101,13 @@ def test_hidden_states_behind_the_logits_are_left_alone() -> None:
     found = ComputeMetrics("softmax_cce", ["accuracy_score"], write=str)(given)
     assert set(found) == {f"accuracy_score{end}" for end in ("", "_baseline", "_skill")}
     assert found["accuracy_score"] == (logits.argmax(1) == labels).mean()
+
+
+@needs_check
+@pytest.mark.parametrize("several", [True, False])
+def test_a_right_model_is_checked_and_nothing_is_found(several: bool, tmp_path: Any) -> None:
+    lines: list[str] = []
+    line = for_trainer("sigmoid_bce" if several else "softmax_cce", write=lines.append)
+    trained(tmp_path, several, **line)
+    assert line["callbacks"][0].report.findings == ()
+    assert lines[0].startswith("lossheads check")

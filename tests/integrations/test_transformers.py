@@ -83,7 +83,7 @@ def test_it_prints_and_returns_metrics_with_baselines(
     (called,) = checked
     assert called[0] is trainer.model
     assert len(called[2]) == N
-    assert "labels" in called[1]
+    assert set(called[1]) == {"input_ids"}
 
 
 def test_training_is_the_same_with_and_without(checked: Checked, tmp_path: Any) -> None:

@@ -88,7 +88,7 @@ class Reporter:
 
     def numbers(self, found: Evaluation) -> dict[str, float]:
         """The printed metrics with baseline and skill, for a library's own log."""
-        numbers = {}
+        numbers: dict[str, float] = {}
         for name in self.shown(found):
             each = found[name]
             numbers |= {

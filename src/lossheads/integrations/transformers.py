@@ -73,8 +73,9 @@ class CheckCallback(transformers.TrainerCallback):  # type: ignore[misc]
         batch = first_examples(dataset, loader.collate_fn)  # type: ignore[union-attr]
         if batch is None or "labels" not in batch:
             return
-        batch = {name: value.to(model.device) for name, value in batch.items()}
-        self.report = check_once(self._write, model, batch, batch["labels"])
+        inputs = {name: value.to(model.device) for name, value in batch.items()}
+        labels = inputs.pop("labels")
+        self.report = check_once(self._write, model, inputs, labels)
 
 
 def for_trainer(

@@ -11,6 +11,7 @@ import pytest
 
 import lossheads as lh
 from calling import lossheads, refusal
+from lossheads.cli.decode import command as decode_command
 from lossheads.decoding.facts import KEYS, read_facts, read_words
 
 
@@ -121,3 +122,17 @@ def test_the_help_names_every_key(tmp_path: Path) -> None:
     for key in KEYS:
         assert key in done.stdout
     assert "lossheads decode" in lossheads("--help", cwd=tmp_path).stdout
+
+
+DOCUMENTED = Path(__file__).parents[2] / "docs" / "decode.md"
+LINES = [line for line in DOCUMENTED.read_text().splitlines() if line.startswith("lossheads dec")]
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_the_documented_calls_find_something(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = line.split()[2:]
+    assert decode_command([*words, "--json"] if "--json" not in words else words) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["accuracy"] or found["loss"]
+    if "loss" in found["facts"]:
+        assert found["loss"]

@@ -30,7 +30,7 @@ from metrics.dialect_cases import ours, predictions  # noqa: E402
 
 FOLDER = ROOT / "docs" / "dialects"
 RECORDED = ROOT / "tests" / "metrics" / "dialects_recorded"
-MADE = "<!-- Made by scripts/dialects.py from src/lossheads/dialects.py: change those. -->"
+MADE = "<!-- Made by scripts/dialects.py from the tables in src/lossheads: change those. -->"
 DISTRIBUTIONS = {
     "Keras": "keras", "torchmetrics": "torchmetrics", "scikit-learn": "scikit-learn",
     "fastai": "fastai", "Lightning": "lightning", "ignite": "pytorch-ignite",

@@ -61,6 +61,8 @@ def test_it_takes_no_torch_and_a_third_of_a_second(tmp_path: Path) -> None:
         (["loss=nan"], ["loss", "nan"]),
         (["loss=0.1", "loss=0.2"], ["loss", "0.1", "0.2"]),
         (["loss=0.1", "classes=1"], ["classes", "1", "units=1"]),
+        (["loss=1e400"], ["loss", "1e400"]),
+        (["loss=0.1", "classes=1e400"], ["classes", "1e400"]),
         (["loss=0.1", "classes=2.5"], ["classes", "2.5"]),
         (["loss=0.1", "classes=10", "labels=3"], ["classes=10", "labels=3"]),
         (["loss=0.1", "classes=10", "units=1"], ["units=1", "classes=10"]),
@@ -100,6 +102,12 @@ def test_numbers_are_read_as_they_were_printed() -> None:
     small = read_facts({"loss": "1.1921e-07"}).loss
     assert small is not None
     assert small.half == pytest.approx(5e-12)
+
+
+def test_a_thousand_million_classes_cost_nothing() -> None:
+    found = lh.decode(accuracy="0.9999999990", loss="20.7233", classes=10**9)
+    assert found.loss[0].fingerprint.name == "uniform, cce"
+    assert found.accuracy[1].baseline == pytest.approx(1 - 1e-9, abs=1e-12)
 
 
 def test_words_of_logs_are_known() -> None:

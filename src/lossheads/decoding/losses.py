@@ -210,7 +210,7 @@ def _classes(facts: Facts, c: int) -> Iterator[Fingerprint]:
     shares = facts.prevalence or ()
     if len(shares) == 1:
         shares = (1 - shares[0], shares[0])
-    shares = shares or (1 / c,) * c
+    shares = shares or (1 / c,)  # one stands for all
     balanced = 0 if facts.prevalence else 1
     yield Fingerprint(
         "uniform, cce", math.log(c), f"ln {c}",
@@ -228,7 +228,7 @@ def _classes(facts: Facts, c: int) -> Iterator[Fingerprint]:
         "half, bce sum", c * LN2, f"{c} ln 2",
         "binary cross-entropy summed over classes, every output at 1/2", _EQUAL,
     )  # fmt: skip
-    per_cell = math.fsum(map(binary_entropy, shares)) / c
+    per_cell = math.fsum(map(binary_entropy, shares)) / len(shares)
     formula = f"h(1/{c})" if balanced else "mean of h(p_k)"
     rates = (
         "the entropy of single cells: sigmoids at the base rates, or a softmax over equal logits "
@@ -503,10 +503,10 @@ def _smoothed(facts: Facts) -> Iterator[Fingerprint]:
         floor = f"the least that label_smoothing={epsilon:g} leaves: the entropy of the target. "
         if c is not None:
             off = epsilon / c
-            shares = (1 - epsilon + off, *(off,) * (c - 1))
+            top = 1 - epsilon + off
             yield Fingerprint(
-                f"smoothing {epsilon:g}, cce floor", entropy(shares),
-                f"H({shares[0]:.4g}, {off:.4g} * {c - 1})",
+                f"smoothing {epsilon:g}, cce floor", entropy((top,)) + (c - 1) * entropy((off,)),
+                f"H({top:.4g}, {off:.4g} * {c - 1})",
                 f"{floor}Predictions fit the smoothed labels perfectly", "which label_smoothing?",
                 assumed,
             )  # fmt: skip

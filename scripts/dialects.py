@@ -15,6 +15,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
+from lossheads.decoding.facts import read_facts  # noqa: E402
+from lossheads.decoding.losses import Fingerprint, catalogue  # noqa: E402
 from lossheads.dialects import (  # noqa: E402
     BASELINES,
     DIALECTS,
@@ -28,7 +30,7 @@ from metrics.dialect_cases import ours, predictions  # noqa: E402
 
 FOLDER = ROOT / "docs" / "dialects"
 RECORDED = ROOT / "tests" / "metrics" / "dialects_recorded"
-MADE = "<!-- Made by scripts/dialects.py from src/lossheads/dialects.py: change those. -->"
+MADE = "<!-- Made by scripts/dialects.py from the tables in src/lossheads: change those. -->"
 DISTRIBUTIONS = {
     "Keras": "keras", "torchmetrics": "torchmetrics", "scikit-learn": "scikit-learn",
     "fastai": "fastai", "Lightning": "lightning", "ignite": "pytorch-ignite",
@@ -97,7 +99,42 @@ def pages() -> dict[str, str]:
     """File name -> text."""
     libraries = list(dict.fromkeys(dialect.library for dialect in DIALECTS))
     found = {_file(library): _page(library) for library in libraries}
-    return {"README.md": _index(libraries), **found}
+    return {"README.md": _index(libraries), "losses.md": _losses(), **found}
+
+
+# What the fingerprints are listed for.
+KNOWN = {
+    "One of 10 balanced classes, 10 units": {"classes": 10},
+    "Two classes, one unit, 20 % ones": {"classes": 2, "units": 1, "prevalence": 0.2},
+    "Any of 20 labels, 3 present in each example": {"labels": 20, "positives": 3},
+}
+
+
+def _losses() -> str:
+    parts = [
+        "# What a printed loss says",
+        MADE,
+        "Values that one particular computation prints, in nats, as `lossheads decode` compares "
+        "them with a printed loss: `lossheads decode loss=1.4612 classes=10`. Sums over a batch, "
+        "means divided by it again, bits, and other label smoothings are tried as well. Each value "
+        "is computed a second time by a head or the named function in "
+        "tests/decoding/test_fingerprints.py.",
+    ]
+    for title, known in KNOWN.items():
+        rows = "\n".join(map(_fingerprint_row, _plain_fingerprints(known)))
+        head = "| value | formula | name | what prints it |\n|---:|---|---|---|"
+        parts += [f"## {title}", f"{head}\n{rows}"]
+    return "\n\n".join(parts) + "\n"
+
+
+def _plain_fingerprints(known: dict) -> list[Fingerprint]:
+    found = catalogue(read_facts({"loss": 1, "smoothing": 0.1, **known}))
+    derived = (", in bits", ", sum of ", ", over ")
+    return [f for f in found if not any(word in f.name for word in derived)]
+
+
+def _fingerprint_row(f: Fingerprint) -> str:
+    return f"| {f.value:.6g} | {f.formula} | {f.name} | {f.meaning} |"
 
 
 def _file(library: str) -> str:
@@ -111,6 +148,7 @@ def _index(libraries: list[str]) -> str:
         "The same predictions, the same labels, and one word that stands for several quantities. A "
         "page per library:",
         "\n".join(f"* [{library}]({_file(library)})" for library in libraries),
+        "What a printed loss says: [losses.md](losses.md).",
         "`lossheads decode accuracy=0.9728 classes=10 framework=keras-2.2 "
         "loss=binary_crossentropy` reads a printed number back through this table.",
         "## Quantities",

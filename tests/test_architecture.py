@@ -20,7 +20,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("runs",),
     ("evaluation",),
     ("api",),
-    ("cli", "__main__"),
+    ("cli", "__main__", "integrations"),
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 

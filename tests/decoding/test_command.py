@@ -11,6 +11,7 @@ import pytest
 
 import lossheads as lh
 from calling import lossheads, refusal
+from lossheads.cli.decode import command as decode_command
 from lossheads.decoding.facts import KEYS, read_facts, read_words
 
 
@@ -60,6 +61,8 @@ def test_it_takes_no_torch_and_a_third_of_a_second(tmp_path: Path) -> None:
         (["loss=nan"], ["loss", "nan"]),
         (["loss=0.1", "loss=0.2"], ["loss", "0.1", "0.2"]),
         (["loss=0.1", "classes=1"], ["classes", "1", "units=1"]),
+        (["loss=1e400"], ["loss", "1e400"]),
+        (["loss=0.1", "classes=1e400"], ["classes", "1e400"]),
         (["loss=0.1", "classes=2.5"], ["classes", "2.5"]),
         (["loss=0.1", "classes=10", "labels=3"], ["classes=10", "labels=3"]),
         (["loss=0.1", "classes=10", "units=1"], ["units=1", "classes=10"]),
@@ -101,6 +104,12 @@ def test_numbers_are_read_as_they_were_printed() -> None:
     assert small.half == pytest.approx(5e-12)
 
 
+def test_a_thousand_million_classes_cost_nothing() -> None:
+    found = lh.decode(accuracy="0.9999999990", loss="20.7233", classes=10**9)
+    assert found.loss[0].fingerprint.name == "uniform, cce"
+    assert found.accuracy[1].baseline == pytest.approx(1 - 1e-9, abs=1e-12)
+
+
 def test_words_of_logs_are_known() -> None:
     facts = read_facts(read_words(["val_acc=0.9", "val_loss=0.3", "C=10", "N=500", "loss=bce"]))
     assert facts.classes == 10
@@ -121,3 +130,17 @@ def test_the_help_names_every_key(tmp_path: Path) -> None:
     for key in KEYS:
         assert key in done.stdout
     assert "lossheads decode" in lossheads("--help", cwd=tmp_path).stdout
+
+
+DOCUMENTED = Path(__file__).parents[2] / "docs" / "decode.md"
+LINES = [line for line in DOCUMENTED.read_text().splitlines() if line.startswith("lossheads dec")]
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_the_documented_calls_find_something(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = line.split()[2:]
+    assert decode_command([*words, "--json"] if "--json" not in words else words) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["accuracy"] or found["loss"]
+    if "loss" in found["facts"]:
+        assert found["loss"]

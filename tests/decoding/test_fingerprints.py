@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from sklearn.metrics import log_loss
 from torch import Tensor
 from torch.nn import functional as F
 from torchvision.ops import sigmoid_focal_loss
@@ -219,6 +220,23 @@ def smoothed(name: str, case: Case) -> float:
     return F.cross_entropy(target.log(), labels, label_smoothing=epsilon).item()
 
 
+def certain_error(where: str) -> float:
+    """What one certain error costs, by the library or the line of code that is named."""
+    zero, one = torch.zeros(1, 1), torch.ones(1, 1)
+    if where.startswith("log(p + "):
+        return -math.log(0 + float(where.removeprefix("log(p + ").removesuffix(")")))
+    return {
+        "Caffe (smallest float32)": -math.log(torch.finfo(torch.float32).tiny),
+        "scikit-learn (float64 epsilon)": log_loss([0, 0], [1.0, 1.0], labels=[0, 1]),
+        "cce keras": keras_cce(torch.zeros(3, 3), torch.eye(3)),
+        "bce keras, zeros for ones": keras_bce(zero, one),
+        "bce keras, ones for zeros": keras_bce(one, zero),
+        "bce tf.keras 2, zeros for ones": tf_keras_bce(zero, one),
+        "bce tf.keras 2, ones for zeros": tf_keras_bce(one, zero),
+        "bce torch": torch_bce(zero, one),
+    }[where]
+
+
 def computed(name: str, case: Case) -> float:
     """The value of a fingerprint, by other means than its formula."""
     found = re.fullmatch(r"(.*), (in bits|sum of (\d+)|over (\d+))", name)
@@ -227,6 +245,10 @@ def computed(name: str, case: Case) -> float:
         if found[2] == "in bits":
             return plain / math.log(2)
         return plain * int(found[3]) if found[3] else plain / int(found[4])
+    for start in ("all wrong, ", "certain errors, "):
+        if name.startswith(start):
+            share = 1.0 if start == "all wrong, " else 1 - case.facts.accuracy.value
+            return share * certain_error(name.removeprefix(start))
     if name.startswith("smoothing"):
         return smoothed(name, case)
     table = OF_LABELS if case.facts.labels else {**OF_CLASSES, **OF_ONE_UNIT}
@@ -240,6 +262,8 @@ KNOWN = [
     {"classes": 2, "prevalence": 0.3, "pos_weight": 3},
     {"classes": 2, "units": 1, "prevalence": 0.05},
     {"classes": 3, "smoothing": 0.3, "batch": 7},
+    {"classes": 2, "units": 1, "accuracy": "0.5081"},
+    {"classes": 10, "accuracy": "0.1012"},
     {"labels": 20, "positives": 3},
     {"labels": 5, "prevalence": 0.2},
 ]
@@ -278,6 +302,9 @@ def test_a_softmax_over_equal_logits_costs_the_base_rates_under_bce():
         ({"loss": "6.931", "classes": 10}, "half, bce sum"),
         ({"loss": "0.3251", "classes": 10}, "base rates, bce mean"),
         ({"loss": "0.5003", "classes": 10, "smoothing": 0.1}, "smoothing 0.1, cce floor"),
+        ({"loss": "87.3365"}, "all wrong, Caffe (smallest float32)"),
+        ({"loss": "0.7437", "classes": 4}, "double softmax, cce floor"),
+        ({"loss": "6.90776"}, "uniform, cce, C = 1000"),
         ({"loss": "16.118"}, "all wrong at the clip, cce"),
         ({"loss": "1.1921e-07"}, "certain of the truth, cce keras float32"),
         ({"loss": "7.6666", "classes": 2, "units": 1}, "all ones at the clip, bce tf.keras 2"),
@@ -290,6 +317,16 @@ def test_a_softmax_over_equal_logits_costs_the_base_rates_under_bce():
 )
 def test_numbers_that_people_print_are_recognised_first(known, name):
     assert decode(**known).loss[0].fingerprint.name == name
+
+
+def test_an_accuracy_beside_it_explains_a_saturated_loss():
+    """geeksmental.com, "Why does accuracy remain the same": ReLU as the last layer of Keras."""
+    known = {"accuracy": "0.5081", "classes": 2, "units": 1}
+    names = [m.fingerprint.name for m in decode(loss="7.9277", **known).loss]
+    assert names == ["certain errors, cce keras", "certain errors, bce keras, zeros for ones"]
+    (only,) = decode(loss=["7.9277", "bce"], **known).loss
+    assert only.fingerprint.name == "certain errors, bce keras, zeros for ones"
+    assert not decode(loss=["7.9400", "bce"], **known).loss
 
 
 def test_one_number_with_several_causes_names_them_all():

@@ -228,7 +228,7 @@ def _baseline(quantity: str, facts: Facts) -> tuple[float | None, str]:
         return None, "add classes= or labels="
     shares, assumed = facts.prevalence, ""
     if shares is None:
-        shares, assumed = (1 / facts.classes,) * facts.classes, ", classes balanced (assumed)"
+        shares, assumed = (1 / facts.classes,), ", classes balanced (assumed)"
         if facts.classes == 2:
             assumed = ", classes balanced (assumed: add prevalence=)"
     elif len(shares) == 1:

@@ -137,6 +137,7 @@ _METRICS = {
     "balancedaccuracyscore": "balanced", "balanced": "balanced",
     "balancedaccuracy": "balanced", "equal": "equal_cells",
 }  # fmt: skip
+_MOST = 10**9  # of anything that is counted
 _LAST_LAYERS = ("softmax", "sigmoid", "logits")
 
 
@@ -234,14 +235,15 @@ def printed(value: Any, key: str) -> Printed:
         raise UserError(
             f"{key} must be a number as it was printed, such as 0.9728, got {value!r}"
         ) from None
-    if not number.is_finite():
+    if not number.is_finite() or not math.isfinite(float(number)):
         raise UserError(
             f"{key} must be finite, got {value!r}: a loss that is not a number has overflowed or "
             f"met log(0), which no digits explain; look at the first step at which it happens"
         )
     exponent = int(number.as_tuple().exponent)
     scale = 0.01 if text.endswith("%") else 1.0
-    return Printed(text, float(number) * scale, 0.5 * 10.0**exponent * scale)
+    half = float(Decimal((0, (5,), exponent - 1)))
+    return Printed(text, float(number) * scale, half * scale)
 
 
 def _accuracy(value: Any) -> Printed:
@@ -296,9 +298,9 @@ def _whole(key: str, value: Any, least: int) -> int:
         whole = int(number)
     except (InvalidOperation, ValueError, OverflowError):
         number, whole = Decimal(-1), 0
-    if number != whole or whole < least or isinstance(value, bool):
+    if number != whole or not least <= whole <= _MOST or isinstance(value, bool):
         remedy = "; one sigmoid or softmax unit is classes=2 units=1" if key == "classes" else ""
-        raise UserError(f"{key} must be an integer of at least {least}, got {value!r}{remedy}")
+        raise UserError(f"{key} must be an integer from {least} to {_MOST}, got {value!r}{remedy}")
     return whole
 
 

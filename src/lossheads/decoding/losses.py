@@ -22,6 +22,15 @@ CLIP_HIGH = -math.log(2.0**-23)
 TF_CLIP_LOW = -math.log(2e-7)
 TF_CLIP_HIGH = -math.log(2.0**-23 + 1e-7)
 TORCH_CLAMP = 100.0
+# What a probability of 0 for the true class costs elsewhere.
+CERTAIN_ERRORS = {
+    "Caffe (smallest float32)": -math.log(2.0**-126),
+    "scikit-learn (float64 epsilon)": -math.log(2.0**-52),
+    "log(p + 1e-8)": -math.log(1e-8),
+    "log(p + 1e-10)": -math.log(1e-10),
+    "log(p + 1e-12)": -math.log(1e-12),
+    "log(p + 1e-15)": -math.log(1e-15),
+}
 BATCHES = (8, 10, 16, 20, 32, 50, 64, 100, 128, 200, 256, 512, 1000, 1024)
 SMOOTHINGS = (0.1, 0.05, 0.2)
 
@@ -36,6 +45,7 @@ class Fingerprint(NamedTuple):
         meaning: What prints it, and why.
         tell: What would tell it from the others.
         assumed: How many things were assumed that the caller did not say: fewer come first.
+        slack: What the printed digits of another number (the accuracy) leave open of the value.
     """
 
     name: str
@@ -44,6 +54,7 @@ class Fingerprint(NamedTuple):
     meaning: str
     tell: str
     assumed: int = 0
+    slack: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -96,9 +107,39 @@ def catalogue(facts: Facts) -> list[Fingerprint]:
         found += _binary(facts)
     else:
         found += _double_sigmoid_ends()
-    found += _smoothed(facts)
+    found += [*_smoothed(facts), *_certain_errors(facts)]
     found = [f for f in found if _fits_loss(f, facts.loss_name)]
     return [*found, *_other_units(found, facts)]
+
+
+def _certain_errors(facts: Facts) -> Iterator[Fingerprint]:
+    """Every wrong answer at the clip, every right one for free: (1 - accuracy) times the clip."""
+    yield from (
+        Fingerprint(
+            f"all wrong, {where}", cost, f"{cost:.6g}",
+            "every true class has probability 0: saturated outputs and wrong or shifted labels, or "
+            "logits in a loss of probabilities", _SATURATED, 1,
+        )
+        for where, cost in CERTAIN_ERRORS.items()
+    )  # fmt: skip
+    if facts.accuracy is None:
+        return
+    wrong, half = 1 - facts.accuracy.value, facts.accuracy.half
+    clips = {
+        "cce keras": CLIP_LOW, "bce keras, zeros for ones": CLIP_LOW,
+        "bce keras, ones for zeros": CLIP_HIGH, "bce tf.keras 2, zeros for ones": TF_CLIP_LOW,
+        "bce tf.keras 2, ones for zeros": TF_CLIP_HIGH, "bce torch": TORCH_CLAMP, **CERTAIN_ERRORS,
+    }  # fmt: skip
+    for where, cost in clips.items():
+        if where.startswith("bce") and facts.classes not in (None, 2):
+            continue  # a wrong answer has several wrong cells there
+        yield Fingerprint(
+            f"certain errors, {where}", wrong * cost,
+            f"(1 - {facts.accuracy.value:.6g}) {cost:.6g}",
+            "with the accuracy printed beside it: each wrong answer is certain and costs the clip, "
+            "right ones cost nothing. Outputs are saturated or dead (all the same)",
+            _SATURATED, 1, half * cost,
+        )  # fmt: skip
 
 
 # Words in a fingerprint's name that say which loss it is of; the loss the caller names leaves the
@@ -113,9 +154,15 @@ _FAMILIES = {
 }
 
 
+_DOUBLE = ("double softmax", "double sigmoid")
+
+
 def _fits_loss(fingerprint: Fingerprint, loss: str | None) -> bool:
     words = _FAMILIES.get(loss or "")
-    return words is None or any(word in fingerprint.name for word in words)
+    named = any(
+        word in fingerprint.name for word in ("cce", "bce", "nll", "mse", "focal", *_DOUBLE)
+    )
+    return words is None or not named or any(word in fingerprint.name for word in words)
 
 
 def _any_number() -> Iterator[Fingerprint]:
@@ -163,7 +210,7 @@ def _classes(facts: Facts, c: int) -> Iterator[Fingerprint]:
     shares = facts.prevalence or ()
     if len(shares) == 1:
         shares = (1 - shares[0], shares[0])
-    shares = shares or (1 / c,) * c
+    shares = shares or (1 / c,)  # one stands for all
     balanced = 0 if facts.prevalence else 1
     yield Fingerprint(
         "uniform, cce", math.log(c), f"ln {c}",
@@ -181,7 +228,7 @@ def _classes(facts: Facts, c: int) -> Iterator[Fingerprint]:
         "half, bce sum", c * LN2, f"{c} ln 2",
         "binary cross-entropy summed over classes, every output at 1/2", _EQUAL,
     )  # fmt: skip
-    per_cell = math.fsum(map(binary_entropy, shares)) / c
+    per_cell = math.fsum(map(binary_entropy, shares)) / len(shares)
     formula = f"h(1/{c})" if balanced else "mean of h(p_k)"
     rates = (
         "the entropy of single cells: sigmoids at the base rates, or a softmax over equal logits "
@@ -456,10 +503,10 @@ def _smoothed(facts: Facts) -> Iterator[Fingerprint]:
         floor = f"the least that label_smoothing={epsilon:g} leaves: the entropy of the target. "
         if c is not None:
             off = epsilon / c
-            shares = (1 - epsilon + off, *(off,) * (c - 1))
+            top = 1 - epsilon + off
             yield Fingerprint(
-                f"smoothing {epsilon:g}, cce floor", entropy(shares),
-                f"H({shares[0]:.4g}, {off:.4g} * {c - 1})",
+                f"smoothing {epsilon:g}, cce floor", entropy((top,)) + (c - 1) * entropy((off,)),
+                f"H({top:.4g}, {off:.4g} * {c - 1})",
                 f"{floor}Predictions fit the smoothed labels perfectly", "which label_smoothing?",
                 assumed,
             )  # fmt: skip
@@ -505,9 +552,10 @@ def matches(printed: Printed, candidates: list[Fingerprint]) -> tuple[list[Match
     for fingerprint in candidates:
         off = fingerprint.value - printed.value
         magnitude = off if printed.value >= 0 else -off
-        if abs(off) <= printed.half + slack:
+        spread = printed.half + fingerprint.slack
+        if abs(off) <= spread + slack:
             exact.append(Match(fingerprint, off, "rounded"))
-        elif printed.half < magnitude <= 2 * printed.half + slack:
+        elif spread < magnitude <= printed.half + spread + slack:
             exact.append(Match(fingerprint, off, "cut"))
         elif abs(off) <= 0.02 * abs(printed.value) and fingerprint.assumed <= 1:
             near.append(Match(fingerprint, off, "near"))
@@ -521,8 +569,9 @@ def by_chance(printed: Printed, candidates: list[Fingerprint]) -> float:
     top = 2 * abs(printed.value) or 1.0
     sign = -1 if printed.value < 0 else 1
     spans = sorted(
-        (max(0.0, sign * f.value - printed.half), min(top, sign * f.value + printed.half))
+        (max(0.0, sign * f.value - spread), min(top, sign * f.value + spread))
         for f in candidates
+        for spread in [printed.half + f.slack]
     )
     covered, end = 0.0, 0.0
     for low, high in spans:

@@ -316,3 +316,29 @@ def test_ten_gigabytes_are_read_in_pieces_or_refused_at_once(tmp_path: Path) -> 
     np.save(tmp_path / "labels.npy", LABELS)
     with pytest.raises(lh.UserError, match="312500000 rows"):
         lh.evaluate(path, str(tmp_path / "labels.npy"), head="softmax_cce")
+
+
+@pytest.mark.parametrize(
+    "write", [csv_file, parquet_file, torch_file, compressed, npy_pair], ids=lambda w: w.__name__
+)
+def test_bytes_changed_at_random_are_read_or_refused_in_a_sentence(
+    write: Callable[[Path], tuple[Path, dict[str, Any]]], tmp_path: Path
+) -> None:
+    """60 files each, mostly changed in their headers; a fifth is cut short as well."""
+    path, options = write(tmp_path)
+    whole, draw = path.read_bytes(), np.random.default_rng(0)
+    refused = []
+    for _ in range(60):
+        changed = bytearray(whole)
+        for _ in range(draw.choice([1, 3, 20])):
+            changed[draw.integers(min(len(whole), draw.choice([200, len(whole)])))] = draw.integers(
+                256
+            )
+        short = draw.integers(len(whole)) if draw.random() < 0.2 else len(whole)
+        path.write_bytes(bytes(changed[:short]))
+        try:
+            lh.evaluate(path, head="softmax_cce", given="logits", intervals=False, **options)
+        except lh.UserError as error:
+            refused.append(str(error))
+    assert len(refused) > 10
+    assert not any("\n" in sentence for sentence in refused)

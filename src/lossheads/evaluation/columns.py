@@ -156,7 +156,7 @@ def _csv_frame(path: Path, wanted: Sequence[str], as_words: Sequence[str]) -> An
             low_memory=False,
             index_col=False,
         )
-    except (OSError, ValueError, UnicodeDecodeError, MemoryError) as error:
+    except Exception as error:  # whatever pandas says of a stranger's table
         raise unreadable(path, "table", error) from error
     frame.columns = [str(name).strip() for name in frame.columns]
     return frame[list(wanted)]

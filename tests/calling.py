@@ -213,10 +213,14 @@ def _server() -> _Server:
 
 
 def project() -> list[str]:
-    """Every module of the package, itself first: loading torch reads what it asks of OpenMP."""
+    """Every module of the package, itself first: loading torch reads what it asks of OpenMP.
+
+    Modules for other libraries' loops are left out: no command loads them, nor those libraries.
+    """
     package = import_module("lossheads")
     found = [module.name for module in walk_packages(package.__path__, "lossheads.")]
-    return ["lossheads", *(name for name in found if not name.endswith("__main__"))]
+    kept = [name for name in found if not name.startswith("lossheads.integrations.")]
+    return ["lossheads", *(name for name in kept if not name.endswith("__main__"))]
 
 
 def _serve() -> None:

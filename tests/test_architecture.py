@@ -11,15 +11,16 @@ SOURCE = Path(__file__).parents[1] / "src" / "lossheads"
 
 # A layer imports only lower ones; modules of one layer may import each other.
 LAYERS: list[tuple[str, ...]] = [
-    ("errors", "outcomes", "numerics", "bounded_yaml", "whole_files"),
-    ("heads", "models", "datasets", "records", "predictions_file"),
+    ("errors", "outcomes", "numerics", "bounded_yaml", "whole_files", "dialects"),
+    ("heads", "models", "datasets", "records", "predictions_file", "decoding"),
     ("predictions", "analysis"),
     ("metrics", "claims", "linting"),
     ("loggers",),
     ("engine",),
     ("runs",),
+    ("evaluation",),
     ("api",),
-    ("cli", "__main__"),
+    ("cli", "__main__", "integrations"),
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 
@@ -35,6 +36,7 @@ WITHOUT_TORCH = [
     "lossheads.records",
     "lossheads.predictions_file",
     "lossheads.cli.main",
+    "lossheads.cli.decode",
     "lossheads.runs.config",
     "lossheads.cli.board",
     "lossheads.claims.judge",
@@ -46,6 +48,9 @@ WITHOUT_TORCH = [
     "lossheads.claims.render.markdown",
     "lossheads.analysis.runs_page",
     "lossheads.cli.report",
+    "lossheads.cli.evaluate",
+    "lossheads.cli.compare",
+    "lossheads.evaluation.files",
     "lossheads.analysis.figures",
     "lossheads.analysis.overview",
     "lossheads.linting.report",
@@ -112,7 +117,9 @@ def test_nothing_outside_heads_asks_which_head_it_is(path: Path) -> None:
     """
     if room_of(path) in ("heads", "__init__") or path.parent.name == "checks":
         return
-    allowed = {f"lossheads.heads.{module}" for module in ("base", "criterion", "examples")}
+    allowed = {
+        f"lossheads.heads.{module}" for module in ("base", "criterion", "examples", "reading")
+    }
     for name in imported(path):
         if name.startswith("lossheads.heads"):
             assert name in allowed, f"{path}: {name}"

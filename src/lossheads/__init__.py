@@ -17,16 +17,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lossheads.api.accumulator import Accumulator as Accumulator
     from lossheads.api.check import check as check
+    from lossheads.api.comparing import Comparison as Comparison
+    from lossheads.api.comparing import compare as compare
     from lossheads.api.evaluation import Evaluation as Evaluation
     from lossheads.api.evaluation import MetricValue as MetricValue
     from lossheads.api.evaluation import evaluate as evaluate
     from lossheads.api.evaluation import metric_names as metric_names
-    from lossheads.api.inputs import ProbabilitiesAsLogits as ProbabilitiesAsLogits
     from lossheads.api.running import run_claim as run_claim
     from lossheads.api.running import train as train
+    from lossheads.decoding.decode import Decoding as Decoding
+    from lossheads.decoding.decode import decode as decode
     from lossheads.errors import HeadMismatch as HeadMismatch
     from lossheads.errors import RunsFailed as RunsFailed
     from lossheads.errors import UserError as UserError
+    from lossheads.evaluation.inputs import ProbabilitiesAsLogits as ProbabilitiesAsLogits
     from lossheads.heads import Asymmetric as Asymmetric
     from lossheads.heads import Focal as Focal
     from lossheads.heads import GroupedBalancedCCE as GroupedBalancedCCE
@@ -69,10 +73,12 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 _PUBLIC = {
     "lossheads.api.accumulator": ("Accumulator",),
     "lossheads.api.check": ("check",),
+    "lossheads.api.comparing": ("Comparison", "compare"),
     "lossheads.api.evaluation": ("Evaluation", "MetricValue", "evaluate", "metric_names"),
-    "lossheads.api.inputs": ("ProbabilitiesAsLogits",),
     "lossheads.api.running": ("run_claim", "train"),
+    "lossheads.decoding.decode": ("Decoding", "decode"),
     "lossheads.errors": ("HeadMismatch", "RunsFailed", "UserError"),
+    "lossheads.evaluation.inputs": ("ProbabilitiesAsLogits",),
     "lossheads.heads": (
         "Asymmetric",
         "Focal",

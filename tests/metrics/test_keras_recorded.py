@@ -1,7 +1,7 @@
 """What Keras printed from 1.0.5 to 3.0.5, recorded by ask_keras.py, against our framework metrics.
 
 Every version walked the same way to the same logits, and so do our heads: what differs is the
-rule behind "accuracy". docs/keras-accuracy.md says how the records were made.
+rule behind "accuracy". docs/dialects/how-keras-was-asked.md says how the records were made.
 """
 
 import json

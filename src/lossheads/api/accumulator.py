@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from lossheads.api.evaluation import Evaluation, evaluate
-from lossheads.api.inputs import HeadLike, as_tensor, checked, resolve_head
 from lossheads.errors import UserError
+from lossheads.evaluation.inputs import HeadLike, as_tensor, checked, resolve_head
 from lossheads.heads.base import Head
 from lossheads.outcomes import Outcome
 

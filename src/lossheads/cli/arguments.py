@@ -8,7 +8,10 @@ from typing import NoReturn
 from lossheads.errors import UserError
 
 # Each is a module of this package with a function `command`.
-COMMANDS = ("train", "claim", "heads", "metrics", "board", "report", "check")
+COMMANDS = (
+    *("train", "claim", "evaluate", "compare", "check", "decode"),
+    *("heads", "metrics", "board", "report"),
+)
 
 
 class Parser(argparse.ArgumentParser):

@@ -1,4 +1,4 @@
-"""The command line: lossheads train | claim | report | board | heads | metrics | check.
+"""The command line: lossheads train, claim, evaluate, compare, check, decode, report ….
 
 Nothing heavy is imported before a command needs it. Errors of the user end in one message and exit
 status 2; `--debug` shows the traceback.
@@ -26,16 +26,20 @@ lossheads compares loss heads: one backbone, every metric, paired seeds, a verdi
   lossheads claim list                  list the claims and their sources
   lossheads claim run NAME|FILE|all     train what is missing, print the verdict
   lossheads claim new FILE.yaml         write a claim file to start from
+  lossheads evaluate FILE               your own predictions: every metric, what others print
+  lossheads compare A B                 two models on the same examples: which is better?
+  lossheads check MODULE:FUNCTION       what is wrong with a model's last layer, loss and metric
+  lossheads decode KEY=VALUE ...        what a printed accuracy or loss says
   lossheads heads [NAME ...]            what each head does, with a tiny worked example
   lossheads metrics [NAME ...]          what each metric measures, and for which outcomes
-  lossheads check MODULE:FUNCTION       what is wrong with a model's last layer, loss and metric
   lossheads board [OUTPUTS]             TensorBoard on 127.0.0.1
   lossheads report [OUTPUTS]            a table of all finished runs; --html FILE: a page
   lossheads report --claims [FOLDER]    one HTML page over all verdicts
 
 Help on a command: lossheads COMMAND --help. --debug shows tracebacks.
 --trust NAME[,NAME] lets YAML of your own name classes of these packages, in every command.
-Exit status: 0 done, 1 a run failed or diverged, 2 an error in the call, 3 a verdict changed.
+Exit status: 0 done; 1 a run failed or diverged, or check found something; 2 an error in the call;
+3 a verdict changed.
 """
 
 Command = Callable[[list[str], Sequence[str]], int]
@@ -107,6 +111,8 @@ def _guarded(arguments: list[str]) -> int:
             return _print_error(_INTERRUPTED, 143)
         if _came_of_an_interruption(error):
             return _print_error(_INTERRUPTED, 130)
+        if isinstance(error, UserError) and not getattr(error, "__notes__", ()):
+            return _print_error(" ".join(str(error).split()), 2)
         from lossheads.runs.messages import message_and_status
 
         message, status = message_and_status(error)

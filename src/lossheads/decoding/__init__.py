@@ -1,0 +1,1 @@
+"""Printed numbers read back: which quantity it was, and what would print exactly that."""

@@ -1,0 +1,3 @@
+from .making import checked
+
+__all__ = ["checked"]

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from lossheads.api.evaluation import Evaluation
-from lossheads.api.inputs import HeadLike
 from lossheads.errors import UserError
+from lossheads.evaluation.inputs import HeadLike
 from lossheads.integrations.reporting import (
     CHECKED_ROWS,
     Given,

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from lossheads.api.evaluation import Evaluation
-from lossheads.api.inputs import HeadLike
 from lossheads.errors import UserError
+from lossheads.evaluation.inputs import HeadLike
 from lossheads.integrations.reporting import (
     Given,
     Reporter,

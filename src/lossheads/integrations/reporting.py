@@ -12,8 +12,8 @@ from torch import Tensor
 import lossheads
 from lossheads.api.accumulator import Accumulator
 from lossheads.api.evaluation import Evaluation
-from lossheads.api.inputs import HeadLike, as_tensor
 from lossheads.errors import UserError, near_matches
+from lossheads.evaluation.inputs import HeadLike, as_tensor
 from lossheads.heads.base import Head
 from lossheads.outcomes import AnyOf, OneOf
 
@@ -144,7 +144,7 @@ def to_logits(probabilities: Tensor, head: HeadLike, labels: Tensor) -> Tensor:
     Raises:
         UserError: If neither does, as for outputs that are logits.
     """
-    from lossheads.api.inputs import resolve_head
+    from lossheads.evaluation.inputs import resolve_head
 
     p = probabilities.double().flatten(1) if probabilities.ndim > 1 else probabilities.double()
     p = p.unsqueeze(1) if p.ndim == 1 else p
@@ -171,11 +171,8 @@ def check_once(
 
     A check may not end a training: what it refuses is printed as one line.
     """
-    check = getattr(lossheads, "check", None)
-    if check is None:
-        return None
     try:
-        report = check(model, inputs, labels, **names)
+        report = lossheads.check(model, inputs, labels, **names)
     except UserError as error:
         write(f"lossheads check: not done: {error}")
         return None

@@ -7,8 +7,8 @@ Trainer(model, args, train_dataset=..., eval_dataset=..., **for_trainer("softmax
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lossheads.api.inputs import HeadLike
 from lossheads.errors import UserError
+from lossheads.evaluation.inputs import HeadLike
 from lossheads.integrations.reporting import Reporter, check_once, finite, first_examples
 
 try:

@@ -19,7 +19,7 @@ statuses: list[int] = []
 # Clocks, and in which company a run was trained.
 _VOLATILE = ("seconds", "checksum", "environments")
 _LINES_WITH_CLOCKS = r"(?m)^.*([Ss]tarted|cpu.capability|\b[\d.]+ s\b).*$\n"
-_COMPANY = ("started", "members", "workers", "threads")
+_COMPANY = ("started", "members", "workers", "threads", "resumed_at")
 
 
 def contents(outputs: Path) -> dict[str, Any]:

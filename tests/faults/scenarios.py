@@ -20,6 +20,8 @@ RUN = ["train", "dataset=digits", "model=linear", "training.steps=18"]
 RUN += ["recording.weights=true", "recording.predictions=true"]
 SWEEP = [*RUN, "-m", "seed=1,2,3"]  # two threads, of one member and of two
 BARE = [*SWEEP, "recording.tensorboard=false", "recording.predictions=false"]
+RESUMED = [*RUN, "training.patience=2", "checkpoint.every_steps=1"]
+RESUMED_SWEEP = [*BARE, "optimizer.lr=0.01,0.02", "checkpoint.every_steps=2"]
 PROCESSES = ["train", "dataset=digits", "model.hidden=[4]"]
 PROCESSES += ["optimizer.fused=false"]  # cannot be stacked
 PROCESSES += ["training.steps=600", "recording.weights=true", "-m", "seed=0,1"]
@@ -58,6 +60,8 @@ SCENARIOS = {
     "cohort": Scenario(SWEEP),
     "force": Scenario([*RUN, "force=true"], (RUN,)),
     "forced cohort": Scenario([*BARE, "force=true"], (BARE,)),
+    "resumed": Scenario(RESUMED),
+    "resumed cohort": Scenario(RESUMED_SWEEP),
     "claim": Scenario(CLAIM),
     "reference": Scenario(REFERENCE, (REFERENCE,)),
     "page": Scenario(["report", "--html", "outputs/claims/page.html"], (SWEEP,)),

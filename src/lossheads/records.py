@@ -44,9 +44,19 @@ Status = Literal["running", "finished", "interrupted", "diverged", "failed"]
 # Of result.json. A reader knows one version and refuses every other: nothing is guessed.
 SCHEMA_VERSION: Literal[1] = 1
 
-# The key covers what a run computes, not where it is written, what is logged or which cohort it
-# trains in.
-NOT_IN_KEY = ("output_dir", "force", "trust", "data_dir", "recording", "cohort", "choices")
+# The key covers what a run computes, not where it is written, what is logged, on which machine
+# or in which cohort it trains.
+NOT_IN_KEY = (
+    "output_dir",
+    "force",
+    "trust",
+    "data_dir",
+    "recording",
+    "cohort",
+    "executor",
+    "checkpoint",
+    "choices",
+)
 
 _STRANGERS_REFUSED = ConfigDict(extra="forbid")
 

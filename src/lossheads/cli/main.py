@@ -1,4 +1,4 @@
-"""The command line: lossheads train | claim | report | board | heads | metrics.
+"""The command line: lossheads train | claim | status | report | board | heads | metrics.
 
 Nothing heavy is imported before a command needs it. Errors of the user end in one message and exit
 status 2; `--debug` shows the traceback.
@@ -25,6 +25,7 @@ lossheads compares loss heads: one backbone, every metric, paired seeds, a verdi
   lossheads claim list                  list the claims and their sources
   lossheads claim run NAME|FILE|all     train what is missing, print the verdict
   lossheads claim new FILE.yaml         write a claim file to start from
+  lossheads status [OUTPUTS]            follow a sweep on a cluster, then its tables
   lossheads heads [NAME ...]            what each head does, with a tiny worked example
   lossheads metrics [NAME ...]          what each metric measures, and for which outcomes
   lossheads board [OUTPUTS]             TensorBoard on 127.0.0.1

@@ -10,7 +10,8 @@ from typing import Any
 from lossheads.errors import UserError
 from lossheads.records import run_key
 from lossheads.runs.build import Parts, build_parts, content_of
-from lossheads.runs.device import resolve_kind, workers
+from lossheads.runs.device import workers
+from lossheads.runs.executors.settings import is_remote, placed
 from lossheads.runs.folder import RunFolder, run_path
 from lossheads.runs.validate import check_numbers, monitored_metric
 
@@ -66,10 +67,10 @@ def plan_run(config: Mapping[str, Any]) -> Run:
     Raises:
         UserError: If the configuration is not valid.
     """
-    kind = resolve_kind(config["device"]["kind"])
-    config = {**config, "device": {**config["device"], "kind": kind}}
+    config = placed(config)
     check_numbers(config)
-    workers(config["device"])
+    if not is_remote(config):
+        workers(config["device"])
     parts = build_parts(config)
     monitored_metric(config, parts.head.outcome, parts.metrics)
     content = content_of(config, parts.source)
@@ -99,19 +100,27 @@ def by_device(runs: Iterable[Run]) -> list[list[Run]]:
     return _grouped((run.device, run) for run in runs)
 
 
-def cohorts(runs: Sequence[Run]) -> list[list[Run]]:
+def cohorts(
+    runs: Sequence[Run], at_once: int | None = None, largest: int | None = None
+) -> list[list[Run]]:
     """Runs of one device split into cohorts of about equal size, enough to keep all workers busy.
 
     Runs with the same head stay together: each head in a cohort costs a loss call of its own.
+
+    Args:
+        at_once: Workers to keep busy; None takes those of this machine.
+        largest: Upper limit of members per cohort; None takes that of the runs.
     """
+    at_once = at_once or workers(runs[0].config["device"])
     groups = _grouped((run.cohort_key, run) for run in runs)
     found = []
     for group in groups:
         heads = list(dict.fromkeys(_head_of(run) for run in group))
         group.sort(key=lambda run: heads.index(_head_of(run)))
         # Workers for this group; the others train other groups.
-        workers_per_group = ceil(workers(group[0].config["device"]) / len(groups))
-        limit, n = group[0].max_members or len(group), len(group)
+        workers_per_group = ceil(at_once / len(groups))
+        n = len(group)
+        limit = largest or group[0].max_members or n
         count = min(n, ceil(ceil(n / limit) / workers_per_group) * workers_per_group)
         found += [group[n * k // count : n * (k + 1) // count] for k in range(count)]
     return found

@@ -59,7 +59,7 @@ def _show(sweep: "Sweep", given: Namespace) -> None:
         follow([follower], reporter)
     failures = follower.failures()
     results = _results(sweep)
-    outputs = sweep.folder.parents[1]
+    outputs = Path(given.outputs)
     if results:
         try:
             sweep_overviews(results, outputs)

@@ -1,5 +1,6 @@
 """Sweeps on a SLURM cluster of this machine alone: real jobs, a real queue, real faults."""
 
+import json
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from calling import lossheads
+from claims import making
 from cluster.sweeping import LONG, SIX, at_work, called, finishes, jobs, results, tables, wait_for
 
 SCRIPT = Path(__file__).with_name("one_node_slurm.sh")
@@ -77,7 +79,7 @@ def test_a_sweep_ends_as_on_one_machine(
 def test_whoever_started_it_may_leave_and_come_back(
     cluster: dict[str, str], tmp_path: Path
 ) -> None:
-    words = [*LONG, *SLURM]
+    words = [*LONG, *SLURM, "training.steps=60000"]  # asked for while it trains
     with called(*words, cwd=tmp_path, env=cluster) as first:
         wait_for(lambda: at_work(tmp_path))
         first.kill()
@@ -144,7 +146,7 @@ def test_a_full_disk_ends_the_sweep_with_its_reason(
 ) -> None:
     words, outputs = [*SIX, *SLURM], tmp_path / "outputs"
     outputs.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(outputs)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=180k", "tmpfs", str(outputs)]
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("no right to mount")
     try:
@@ -156,6 +158,26 @@ def test_a_full_disk_ends_the_sweep_with_its_reason(
         finishes(*words, cwd=tmp_path, env=cluster)
     finally:
         subprocess.run(["umount", "--lazy", str(outputs)], check=True)
+
+
+def test_a_claim_has_the_verdict_of_one_machine(cluster: dict[str, str], tmp_path: Path) -> None:
+    shared = "{dataset: digits, model: linear, training.steps: 20}"
+    text = making.CLAIM.replace("{dataset: digits}", shared)
+    verdicts = []
+    for name, words in (("here", []), ("there", [*SLURM])):
+        folder = tmp_path / name
+        folder.mkdir()
+        making.write(folder, text)
+        words = ["claim", "run", "a-claim.yaml", "seeds=2", "device=cpu", *words]
+        done = lossheads(*words, cwd=folder, env=cluster, seconds=300)
+        assert done.returncode == 0, done.stderr
+        (page,) = folder.glob("outputs/claims/*/verdict.json")
+        verdict = json.loads(page.read_text())
+        for changing in ("environment", "seconds", "command", "date"):
+            verdict.pop(changing, None)
+        verdicts.append(verdict)
+    assert verdicts[0] == verdicts[1]
+    assert jobs(tmp_path / "there").is_dir()
 
 
 def test_what_sbatch_refuses_is_said_and_nothing_is_left(

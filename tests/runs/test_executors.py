@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from calling import lossheads, refusal
 from lossheads.errors import RunsFailed, UserError
 from lossheads.records import run_key
 from lossheads.runs.collect import collect
+from lossheads.runs.environment import describe_environment
 from lossheads.runs.executors.base import State
 from lossheads.runs.executors.follow import Follower
 from lossheads.runs.executors.job import run_job
@@ -133,6 +135,15 @@ def test_a_launcher_that_takes_runs_one_by_one_says_what_is_lost(tmp_path: Path)
     assert "hydra/launcher=basic trains runs one by one" in done.stderr
 
 
+def test_the_environment_names_the_processor() -> None:
+    """Two machines of one sweep need not be alike, and last bits depend on it."""
+    known = Path("/proc/cpuinfo")
+    if not known.exists() or "model name" not in known.read_text():
+        pytest.skip("this system does not tell its processor's model")
+    device = describe_environment(torch.device("cpu"))["device"]
+    assert f": {device}\n" in known.read_text()
+
+
 # Jobs.
 
 
@@ -197,7 +208,7 @@ def test_a_job_trains_what_its_runs_still_need_and_nothing_else(
     assert sweep.missing(0) == []
     assert sweep.missing(1) == [runs[2].folder.path.name]
     assert alone[0].key == runs[0].key
-    note = sweep.note(0, "started")
+    note = sweep.note(0)
     assert note is not None
     assert note["pid"] == os.getpid()
 
@@ -227,10 +238,9 @@ def test_a_job_that_meets_another_run_than_was_planned_says_so(
     path.write_text(json.dumps({**job, "runs": {name: {**config, "seed": 9}}}))
     with pytest.raises(UserError, match="another one here"):
         run_job(str(path))
-    note = sweep.note(1, "failed")
-    assert note is not None
-    assert note["status"] == 2
-    assert name in note["message"]
+    failure = (sweep.note(1) or {})["failure"]
+    assert failure["status"] == 2
+    assert name in failure["message"]
     assert not runs[2].folder.path.exists()
 
 
@@ -278,13 +288,14 @@ def test_a_result_counts_whatever_the_engine_says(tiny: Composer) -> None:
     follower.look()
     assert follower.states == {0: "running", 1: "finished"}
     assert (follower.finished_runs, follower.runs) == (1, 3)
-    (sweep.folder / "0.failed").write_text(json.dumps({"message": "no such file", "status": 2}))
+    failure = {"message": "no such file", "status": 2}
+    (sweep.folder / "0.started").write_text(json.dumps({"host": "n1", "failure": failure}))
     follower.look()
     follower.look()
     assert follower.ended
-    (failure,) = follower.failures()
-    assert isinstance(failure, UserError)
-    assert str(failure) == "no such file"
+    (error,) = follower.failures()
+    assert isinstance(error, UserError)
+    assert str(error) == "no such file"
 
 
 def test_a_job_that_says_nothing_is_counted(tiny: Composer) -> None:

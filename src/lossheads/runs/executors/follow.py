@@ -58,13 +58,13 @@ class Follower:
     def failures(self) -> list[Exception]:
         """What the failed jobs said, and one sentence about those that said nothing."""
         failed = [at for at, state in self.states.items() if state == "failed"]
-        notes = {at: self.sweep.note(at, "failed") for at in failed}
+        notes = {at: (self.sweep.note(at) or {}).get("failure") for at in failed}
         errors: list[Exception] = []
         for note in notes.values():
-            if note is not None:
+            if isinstance(note, dict):
                 kind = UserError if note.get("status") == 2 else RunsFailed
                 errors.append(kind(str(note.get("message"))))
-        if silent := [at for at, note in notes.items() if note is None]:
+        if silent := [at for at, note in notes.items() if not isinstance(note, dict)]:
             runs = sum(len(self.sweep.missing(at)) for at in silent)
             named = ", ".join(map(str, silent[:5])) + ", …" * (len(silent) > 5)
             errors.append(

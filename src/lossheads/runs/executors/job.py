@@ -6,6 +6,7 @@ import platform
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,12 @@ def run_job(path: str) -> None:
     May be called again for a job that was cut short: finished runs are left as they are.
 
     Args:
-        path: The job's JSON file; a failure is written beside it, as far as there is space.
+        path: The job's JSON file; beside it is written where it began, and why it failed.
     """
     file = Path(path)
-    failed = file.with_suffix(".failed")
+    note, here = file.with_suffix(".started"), _here()
     try:
-        failed.unlink(missing_ok=True)
-        write_json(file.with_suffix(".started"), _here())
+        write_json(note, here)
         job = json.loads(file.read_text(encoding="utf-8"))
         _enter(Path(job["cwd"]))
         configs = [_local(config, file, name) for name, config in job["runs"].items()]
@@ -42,10 +42,10 @@ def run_job(path: str) -> None:
         execute(configs, Reporter(Console(file=sys.stdout, width=160, highlight=False)))
     except Exception as error:
         message, status = message_and_status(error)
-        try:
-            write_json(failed, {"message": message, "status": status})
-        except OSError:
-            print(message, flush=True)
+        with suppress(OSError), note.open("r+", encoding="utf-8") as same:
+            # In place: a full disk has no space for a second file.
+            json.dump({**here, "failure": {"message": message, "status": status}}, same)
+            same.truncate()
         raise
 
 

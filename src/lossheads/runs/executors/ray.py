@@ -92,9 +92,7 @@ class Ray:
         self._tasks[sweep.name] = {at: task.remote(str(sweep.job_file(at))) for at in numbers}
 
     def alive(self, sweep: Sweep) -> Mapping[int, State] | None:
-        return {
-            at: "running" if sweep.note(at, "started") else "queued" for at in self._unended(sweep)
-        }
+        return {at: "running" if sweep.note(at) else "queued" for at in self._unended(sweep)}
 
     def _unended(self, sweep: Sweep) -> list[int]:
         if sweep.name not in self._tasks:  # another call's, which holds its lock while it is there

@@ -3,8 +3,7 @@
 outputs/jobs/<name>/      the user's alone
     sweep.json            written before the first job is handed over
     <number>.json         a job: configurations of its runs
-    <number>.started      the machine that began it, as JSON
-    <number>.failed       why it could not train all of its runs, as JSON
+    <number>.started      the machine that began it, and why it could not train all its runs: JSON
 
 No job returns anything: a run is finished when its folder has a result. All that is read here is
 JSON; a name becomes part of a path only if it is one plain name.
@@ -84,10 +83,10 @@ class Sweep:
         """The job, as JSON."""
         return self.folder / f"{number}.json"
 
-    def note(self, number: int, what: Literal["started", "failed"]) -> dict[str, Any] | None:
-        """What the job itself wrote, if it did."""
+    def note(self, number: int) -> dict[str, Any] | None:
+        """What the job itself wrote, if it has begun."""
         try:
-            found = json.loads((self.folder / f"{number}.{what}").read_text(encoding="utf-8"))
+            found = json.loads((self.folder / f"{number}.started").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
         return found if isinstance(found, dict) else None

@@ -48,7 +48,7 @@ ReturnToService=2
 SchedulerParameters=sched_interval=2,batch_sched_delay=0
 # A cancelled job is given this long before it is killed, seconds.
 KillWait=1
-NodeName=$node NodeAddr=127.0.0.1 CPUs=$(nproc) RealMemory=2000 State=UNKNOWN
+NodeName=$node NodeAddr=127.0.0.1 CPUs=$(getconf _NPROCESSORS_ONLN) RealMemory=2000 State=UNKNOWN
 PartitionName=main Nodes=$node Default=YES MaxTime=INFINITE State=UP
 CONF
 }

@@ -1,5 +1,6 @@
 """Runs for other machines: what is refused, how they become jobs, and how a sweep is followed."""
 
+import io
 import json
 import os
 import stat
@@ -11,9 +12,11 @@ from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 
 from calling import lossheads, refusal
 from lossheads.errors import RunsFailed, UserError
+from lossheads.loggers.progress import Reporter
 from lossheads.records import run_key
 from lossheads.runs.collect import collect
 from lossheads.runs.environment import describe_environment
@@ -345,6 +348,36 @@ def test_status_ends_with_the_tables_of_a_sweep_whose_jobs_are_gone(
     assert done.returncode == 0, done.stderr
     assert "n = 3" in done.stdout
     assert run_path(runs[0].config).is_dir()
+
+
+def test_a_sweep_that_is_finished_needs_no_cluster_to_be_shown(
+    tiny: Composer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))  # where no squeue is
+    sweep, _ = written(tiny)
+    assert "finds no command squeue" in refusal("status", cwd=tmp_path)
+    for number in range(2):
+        run_job(str(sweep.job_file(number)))
+    done = lossheads("status", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "n = 3" in done.stdout
+
+
+def test_progress_says_what_changes_and_moves_a_bar_on_a_terminal() -> None:
+    lines, bar = io.StringIO(), io.StringIO()
+    with Reporter(Console(file=lines, width=100)) as reporter:
+        shown = reporter.jobs(6)
+        for finished, message in ((0, "2 queued"), (1, "2 queued"), (6, "2 finished")):
+            shown.show(finished, message)
+    assert lines.getvalue().splitlines() == [
+        "  jobs: 2 queued; 0 of 6 runs",
+        "  jobs: 2 finished; 6 of 6 runs",
+    ]
+    with Reporter(Console(file=bar, width=100, force_terminal=True)) as reporter:
+        reporter.jobs(6).show(5, "1 running")
+    assert "5/6" in bar.getvalue()
+    assert "runs  1 running" in bar.getvalue()
 
 
 def test_status_imports_no_torch(tiny: Composer, tmp_path: Path) -> None:

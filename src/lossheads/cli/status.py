@@ -48,6 +48,7 @@ def _show(sweep: "Sweep", given: Namespace) -> None:
 
     engine = engine_of({"kind": sweep.record.executor})
     follower = Follower(sweep, engine)
+    follower.look()
     wide_console().print(f"{sweep.name}, {sweep.record.submitted}: {sweep.record.command}")
     if given.now:
         follower.look(patience=1)

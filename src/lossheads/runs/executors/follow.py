@@ -42,11 +42,10 @@ class Follower:
             patience: A job that is gone has failed when so many looks in a row found no result: on
                 a network's file system a result may be seen late.
         """
-        alive = self.engine.alive(self.sweep)
-        for at, state in self.states.items():
-            if state == "finished":
-                continue
-            if not self.sweep.missing(at):
+        waited = [at for at in self.states if self.sweep.missing(at)]
+        alive = self.engine.alive(self.sweep) if waited else {}
+        for at in self.states:
+            if at not in waited or not self.sweep.missing(at):  # perhaps meanwhile
                 self.states[at] = "finished"
             elif alive is not None and at in alive:
                 self.states[at], self._gone[at] = alive[at], 0

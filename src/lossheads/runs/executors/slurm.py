@@ -29,11 +29,6 @@ class Slurm:
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._settings = settings
-        if shutil.which("squeue") is None:
-            raise UserError(
-                "executor=slurm finds no squeue: call it on a machine of the cluster, as its login "
-                "node, or choose executor=local"
-            )
 
     def check(self, jobs: int) -> None:
         try:
@@ -71,7 +66,8 @@ class Slurm:
             "signal_delay_s": min(90, settings["time"] * 60 // 4),
             "stderr_to_stdout": True,
             "additional_parameters": {
-                str(name).replace("_", "-"): value for name, value in settings["directives"].items()
+                "requeue": True,  # which a cluster may have off by default
+                **{str(k).replace("_", "-"): v for k, v in settings["directives"].items()},
             },
         }
         array.update_parameters(**{name: v for name, v in wanted.items() if v is not None})
@@ -120,6 +116,11 @@ def _ask(*words: str) -> str | None:
     """What a command of SLURM's answers; None if its controller does not."""
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    except FileNotFoundError:
+        raise UserError(
+            f"executor=slurm finds no command {words[0]}: call it on a machine of the cluster, as "
+            f"its login node, or choose executor=local"
+        ) from None
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout if done.returncode == 0 else None

@@ -6,6 +6,7 @@ the same command again trains the rest.
 
 import os
 import signal
+import socket
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,9 +40,16 @@ class Ray:
             raise UserError(
                 "executor=ray needs the package ray: pip install lossheads[ray]"
             ) from None
-        if ray.is_initialized():
-            return
+        if not ray.is_initialized():
+            self._join()
+        self._refuse_too_large()
+
+    def _join(self) -> None:
+        """Join the cluster, or start one here."""
+        import ray
+
         address = self._settings["address"]
+        _refuse_deaf(address)
         # A cluster started here is for this call alone, and tells nobody of it.
         alone: dict[str, Any] = {"include_dashboard": False} if address is None else {}
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -59,7 +67,6 @@ class Ray:
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, before)
         self._started = True
-        self._refuse_too_large()
 
     def _refuse_too_large(self) -> None:
         import ray
@@ -126,6 +133,19 @@ class Ray:
             import ray
 
             ray.shutdown()
+
+
+def _refuse_deaf(address: str | None) -> None:
+    """Refuse an address where nobody listens: Ray itself would try for minutes."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if colon and port.isdecimal():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+        except (OSError, OverflowError) as error:
+            raise UserError(
+                f"executor=ray reaches no cluster at {address}: {error}; start one with ray start "
+                f"--head, or leave executor.address out"
+            ) from error
 
 
 def _is_held(folder: Path) -> bool:

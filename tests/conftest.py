@@ -11,6 +11,7 @@ import lossheads  # noqa: F401
 # one worker still has to do when the others are done.
 LONGEST = ["test_interruption.py", "test_training_speed.py", "test_card.py", "test_execution.py"]
 LONGEST += ["test_several_labels.py", "test_fake_device.py", "test_configs.py", "test_cli.py"]
+LONGEST += ["test_config_files.py"]
 
 
 @pytest.fixture(autouse=True)

@@ -45,6 +45,17 @@ WORDS = [
     ("head=[softmax_cce,sigmoid_bce]", "a run has one head"),
     ("head=[a,b]", "head has no 'b'; choose from"),
     ("head=null", "head must be chosen by name"),
+    ("head=[1]", "head must be chosen by name"),
+    ("model=[[mlp]]", "model must be chosen by name"),
+    ("hydra.verbose=0.999", "hydra.verbose must be true, false or names of loggers"),
+    ("hydra.verbose=[1]", "hydra.verbose must be true, false or names of loggers"),
+    ("hydra.mode=MULTIRUN hydra.sweeper=null", "sweeper"),
+    ("hydra.job_logging=5", "hydra"),
+    ("hydra.searchpath=[pkg://mymod]", "hydra.searchpath names pkg://mymod"),
+    ("seed=" + "[" * 3000 + "]" * 3000, "nested 3000 levels deep"),
+    ("dataset.class_names=[" + "a," * 6000 + "a]", "at most 10,000"),
+    ("model.hidden=[9999999999]", "weights"),
+    ("model=cnn model.channels=[99999999]", "weights"),
     ("+head=sigmoid_bce", "head is chosen already"),
     ("~head", "a run needs the key 'head', which is missing: choose one with head=NAME"),
     ("~recording", "a run needs the key 'recording'"),
@@ -69,6 +80,16 @@ WORDS = [
     ("+training.lr=3", "training has no key 'lr'; did you mean optimizer.lr?"),
     # flags
     ("--nope", "train: unrecognized arguments: --nope"),
+    ("--experimental-rerun job.pickle", "--experimental-rerun"),
+    ("--experimental job.pickle", "--experimental-rerun"),
+    ("--config-path /tmp", "--config-path"),
+    ("-cp pkg://mymod", "--config-path"),
+    ("--config-name mine", "--config-name"),
+    ("--info all nope=1", "nope"),
+    ("--info defaults head=nope", "nope"),
+    ("--info nope", "nope"),
+    ("--cfg nope", "nope"),
+    ("--cfg job --package nope", "nope"),
     ("--config-dir", "argument --config-dir/-cd: expected one argument"),
     ("--config-dir nowhere", "nowhere' not found"),
     ("--run --multirun", "Only one of --run, --multirun"),
@@ -119,44 +140,9 @@ OWN = [
     ("experiment", "training: {epochs: 3}\n", "", "'# @package _global_'"),
     (
         "experiment",
-        GLOBAL + "hydra: {callbacks: {x: {_target_: pathlib.Path.touch, self: hacked}}}\n",
+        GLOBAL + "hydra: {callbacks: {x: {_target_: mymod.Mine}}}\n",
         "",
-        "hydra.callbacks.x._target_ names pathlib.Path.touch",
-    ),
-    (
-        "experiment",
-        GLOBAL + "hydra: {job_logging: {version: 1, root: {handlers: [a]}, "
-        "handlers: {a: {class: logging.os.system, command: touch hacked}}}}\n",
-        "",
-        "names logging.os.system",
-    ),
-    (
-        "experiment",
-        GLOBAL + "hydra: {job_logging: {version: 1, root: {handlers: [a]}, handlers: "
-        "{a: {class: logging.FileHandler, filename: hacked, mode: w}}}}\n",
-        "",
-        "names logging.FileHandler",
-    ),
-    (
-        "experiment",
-        GLOBAL + "evil: {x: {_target_: shutil.copy, src: mymod.py, dst: hacked}}\n"
-        'hydra: {callbacks: "${evil}"}\n',
-        "",
-        "must be plain values",
-    ),
-    (
-        "experiment",
-        GLOBAL + "evil: {_target_: shutil.copy, src: mymod.py, dst: hacked}\n"
-        'hydra: {callbacks: {x: "${evil}"}}\n',
-        "",
-        "must be plain values",
-    ),
-    (
-        "experiment",
-        GLOBAL + "hydra: {job_logging: {version: 1, root: {handlers: [a]}, handlers: "
-        '{a: {class: logging.StreamHandler, stream: "ext://mymod.x"}}}}\n',
-        "",
-        "must be plain values",
+        "mine.yaml sets hydra.callbacks.x",
     ),
 ]
 
@@ -180,6 +166,10 @@ def test_a_broken_file_of_ones_own_is_one_sentence(
 
 COMMANDS = [
     ("claim run softmax-cannot-see-a-shift --nope", "claim: unrecognized arguments: --nope"),
+    ("claim run prior-bias seeds=99999999999999999999999", "seeds must be"),
+    ("claim run prior-bias seeds=" + "9" * 5000, "seeds must be"),
+    ("claim run prior-bias seeds=1001", "seeds must be at most 1,000"),
+    ("claim run prior-bias seeds=0x10", "seeds must be"),
     ("claim run all --claims .", "claim finds no claim file"),
     ("claim run softmax-cannot-see-a-shift output_dir=file", "file/claims"),
     ("claim run nofile.yaml", "claim finds no file nofile.yaml"),

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from urllib.parse import parse_qs, urlsplit
 
@@ -115,6 +116,7 @@ def test_the_board_serves_the_overview_until_interrupted(tmp_path):
             lines = [served.stdout.readline() for _ in range(3)]
             address = re.search(r"http://127\.0\.0\.1:\d+/", lines[0]).group()
             runs = wait_for_runs(f"{address}data/runs")
+            answers = {host: status_as(f"{address}data/runs", host) for host in HOSTS}
             served.send_signal(signal.SIGINT)
             assert served.wait(timeout=10) == 0
             assert served.stderr.read() == ""  # no notes of TensorBoard's own
@@ -124,6 +126,22 @@ def test_the_board_serves_the_overview_until_interrupted(tmp_path):
     assert lines[2].startswith(f"  all runs: {address}?smoothing=0")
     assert f"_overview/toy/1 cce, by {ARGMAX}" in runs
     assert len(runs) == 5
+    assert answers == HOSTS
+
+
+# What a request may call this machine. A page elsewhere can let its own name point here.
+HOSTS = {"127.0.0.1:6006": 200, "localhost": 200, "LOCALHOST:1": 200, "[::1]:6006": 200}
+HOSTS |= dict.fromkeys(["evil.example", "evil.example:6006", "127.0.0.1.evil.example", ""], 403)
+HOSTS |= dict.fromkeys(["localhost.evil.example", "evil.example@localhost", "0.0.0.0"], 403)
+
+
+def status_as(address, host):
+    request = urllib.request.Request(address, headers={"Host": host})
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return answer.status
+    except urllib.error.HTTPError as refused:
+        return refused.code
 
 
 def wait_for_runs(address, seconds=15.0):

@@ -1,6 +1,7 @@
 """Only what a role is made of is called; a stranger's YAML executes nothing."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,11 +16,12 @@ from lossheads.heads import SigmoidBCE, SoftmaxCCE
 from lossheads.heads.base import Head
 from lossheads.metrics.base import constant_baseline, metric
 from lossheads.metrics.stats import PredictionStats
+from lossheads.models import mlp
 from lossheads.outcomes import OneOf
 from lossheads.runs.build import build, build_parts
 from lossheads.runs.config import compose
 from lossheads.runs.dataset_cache import DatasetCache
-from lossheads.runs.validate import check_head
+from lossheads.runs.validate import check_head, check_memory
 
 
 @pytest.mark.parametrize(
@@ -165,6 +167,22 @@ def test_a_forgotten_partial_is_told() -> None:
     node = {"_target_": "lossheads.models.mlp", "hidden": [3]}
     with pytest.raises(UserError, match="_partial_: true"):
         build("model", node, trust=[])
+
+
+def test_the_size_of_a_model_is_told_without_building_it() -> None:
+    """Before anything is allocated, and without a draw: the weights of a seed stay the same."""
+    cpu, before = torch.device("cpu"), torch.get_rng_state()
+    check_memory(partial(mlp, hidden=[64]), (1, 8, 8), cpu)
+    with pytest.raises(UserError, match=r"needs 8,000,5\d\d\.\d GB"):
+        check_memory(partial(mlp, hidden=[10**9, 10**6]), (1, 8, 8), cpu)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_model_whose_size_cannot_be_told_is_built_for_good() -> None:
+    def reads_numbers(shape: tuple[int, ...]) -> Any:
+        return torch.nn.Linear(int(torch.ones(3).sum()), 1)
+
+    check_memory(reads_numbers, (3,), torch.device("cpu"))
 
 
 class _Changing:

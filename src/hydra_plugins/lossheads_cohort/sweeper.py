@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.types import Override
 
 from hydra_plugins.lossheads_cohort.launcher import CohortLauncher
 from lossheads.runs.config import refuse_launcher
@@ -27,6 +28,16 @@ class CohortSweeper(BasicSweeper):
     That one composes each job to see whether it can, and throws away what it composed. Our
     launcher composes all jobs before the first one begins, so it meets the same errors as early.
     """
+
+    @staticmethod
+    def split_arguments(
+        overrides: list[Override], max_batch_size: int | None
+    ) -> list[list[list[str]]]:
+        from lossheads.runs.config_files import check_runs
+
+        check_runs(overrides)
+        runs: list[list[list[str]]] = BasicSweeper.split_arguments(overrides, max_batch_size)
+        return runs
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         if not isinstance(self.launcher, CohortLauncher):

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from lossheads.analysis.statistics import MAX_SEEDS
 from lossheads.claims import runner
 from lossheads.claims.judge import Verdict
 from lossheads.claims.reading import find_claim
@@ -152,6 +153,8 @@ def judge_claim(
     trust: Sequence[str] = (),
 ) -> Verdict:
     """The runner of claims on this project's engine."""
+    if isinstance(seeds, int) and seeds > MAX_SEEDS:
+        raise UserError(f"claim {claim.slug}: seeds must be at most {MAX_SEEDS:,}, got {seeds}")
     flags = [word for folder in config_dirs for word in ("--config-dir", str(folder))]
     flags += ["--trust", ",".join(trust)] if trust else []
     compose = own_composer(config_dirs, trust)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lossheads.analysis.statistics import MAX_SEEDS
-from lossheads.claims.plain_yaml import MAX_BYTES, MAX_DEPTH, MAX_ENTRIES, MAX_NUMBER
+from lossheads.bounded_yaml import MAX_BYTES, MAX_DEPTH
+from lossheads.claims.plain_yaml import MAX_ENTRIES, MAX_NUMBER
 from lossheads.errors import UserError
 
 PROTOCOLS = ("same_rate", "tuned_rate")

@@ -10,21 +10,17 @@ import math
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NoReturn
 
 import yaml
 
+from lossheads.bounded_yaml import PLAIN_TAGS, Bounded
 from lossheads.claims.schema import Scalar, Value
-from lossheads.errors import UserError, near_matches, reason
+from lossheads.errors import UserError, near_matches
 from lossheads.records import NOT_IN_KEY
 
-_PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null")} | {
-    # Unquoted dates; they are read as the text they are.
-    "tag:yaml.org,2002:timestamp",
-    "tag:yaml.org,2002:seq",
-    "tag:yaml.org,2002:map",
-}
+# Unquoted dates too; they are read as the text they are.
+_PLAIN = PLAIN_TAGS | {"tag:yaml.org,2002:timestamp"}
 
 
 # What an override in a claim file may be: keys that name no code (`_target_`) and are not set by
@@ -32,31 +28,12 @@ _PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool"
 _KEY = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]*([./][A-Za-z0-9_-]+)*")
 # What no honest claim reaches; more would only cost the reader time and memory.
-MAX_BYTES, MAX_DEPTH, MAX_ENTRIES, MAX_NUMBER = 256_000, 20, 1000, 1e15
+MAX_ENTRIES, MAX_NUMBER = 1000, 1e15
 _RUNNER_KEYS = {"hydra", "defaults", *NOT_IN_KEY}
 
 
-class _NoAliases(yaml.SafeLoader):
-    """Composes nodes only; an alias could make a small file endless."""
-
-    depth = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()  # type: ignore[no-untyped-call]
-            raise yaml.MarkedYAMLError(
-                problem="aliases (*name) are not allowed; write the value itself",
-                problem_mark=event.start_mark,
-            )
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise yaml.MarkedYAMLError(
-                problem=f"must be nested at most {MAX_DEPTH} levels deep",
-                problem_mark=self.peek_event().start_mark,  # type: ignore[no-untyped-call]
-            )
-        node = super().compose_node(parent, index)
-        self.depth -= 1
-        return node
+class _Nodes(Bounded, yaml.SafeLoader):
+    """Composes nodes only."""
 
 
 @dataclass(frozen=True)
@@ -224,22 +201,6 @@ class Item:
         return written
 
 
-def read_text(path: Path) -> str:
-    """The file's text.
-
-    Raises:
-        UserError: When the file cannot be read, or is larger than any claim.
-    """
-    try:
-        with path.open("rb") as file:  # a device or a pipe may have no end
-            content = file.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise UserError(f"{path.name} must have at most {MAX_BYTES:,} bytes to be a claim file")
-        return content.decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {reason(error)}") from error
-
-
 def parse(text: str, name: str) -> Item:
     """The top item of a file of this name.
 
@@ -247,7 +208,7 @@ def parse(text: str, name: str) -> Item:
         UserError: When the text is not YAML, or holds aliases.
     """
     try:
-        node = yaml.compose(text, Loader=_NoAliases)
+        node = yaml.compose(text, Loader=_Nodes)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}" if mark else ""

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from lossheads.analysis.statistics import MAX_SEEDS
+from lossheads.bounded_yaml import read_text
 from lossheads.claims import keys
-from lossheads.claims.plain_yaml import Item, parse, read_overrides, read_text, read_value
+from lossheads.claims.plain_yaml import Item, parse, read_overrides, read_value
 from lossheads.claims.schema import (
     DATA_SEED,
     Arm,
@@ -38,7 +39,7 @@ def load_claim(path: Path) -> Claim:
             f"{path.name} is not a name for a claim file; names have lower-case letters, digits, - "
             f"and _ only"
         )
-    text = read_text(path)
+    text = read_text(path, path.name, "a claim file")
     top = parse(text, path.name)
     fields = top.fields(keys.CLAIM.required, keys.CLAIM.optional)
     if "arms" not in fields and "checks" not in fields:

@@ -5,9 +5,10 @@ import json
 import re
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import redirect_stderr
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from tensorboard import program
@@ -15,6 +16,8 @@ from tensorboard import program
 from lossheads.analysis import OVERVIEWS, PUZZLE_TAG
 from lossheads.cli.arguments import Parser
 from lossheads.errors import UserError, near_matches
+
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]  # of WSGI
 
 HOST = "127.0.0.1"
 PORT = 6006
@@ -39,7 +42,7 @@ def board(outputs: Path, port: int, overview: str | None) -> int:
     """
     links = _links(outputs, overview)
     port = free_port(port)
-    server = program.TensorBoard()
+    server = program.TensorBoard(server_class=_guarded_server)
     server.configure(logdir=str(outputs), host=HOST, port=port)
     # It prints which reader of event files it uses, and no flag silences that.
     with redirect_stderr(io.StringIO()):
@@ -52,6 +55,27 @@ def board(outputs: Path, port: int, overview: str | None) -> int:
     except KeyboardInterrupt:
         print()
     return 0
+
+
+def local_only(app: Application) -> Application:
+    """`app` for requests that name this machine in their Host header.
+
+    A web page elsewhere could let its own name point to 127.0.0.1 and read the board through the
+    reader's browser (DNS rebinding); its requests carry that name.
+    """
+
+    def guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        name = re.fullmatch(r"(.*?)(:\d+)?", str(environ.get("HTTP_HOST", "")))
+        if name and name[1].lower() in (HOST, "localhost", "[::1]"):
+            return app(environ, start_response)
+        start_response("403 Forbidden", [("Content-Type", "text/plain; charset=utf-8")])
+        return [f"lossheads board answers as {HOST} or localhost alone\n".encode()]
+
+    return guarded
+
+
+def _guarded_server(app: Application, flags: Any) -> program.TensorBoardServer:
+    return program.create_port_scanning_werkzeug_server(local_only(app), flags)
 
 
 def deep_link(port: int, overview: str | None = None) -> str:

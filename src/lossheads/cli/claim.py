@@ -150,8 +150,9 @@ def _settings(words: Sequence[str]) -> tuple[Seeds, list[str]]:
 def _seeds(word: str) -> int | Literal["auto"]:
     if word == "auto":
         return "auto"
-    if not word.isdecimal():
-        raise UserError(f"claim run: seeds must be a number or auto, got {word}")
+    if not word.isdecimal() or len(word) > 9:  # more digits are no number of seeds
+        shown = word if len(word) <= 40 else f"{word[:40]}…"
+        raise UserError(f"claim run: seeds must be a number or auto, got {shown}")
     return int(word)
 
 

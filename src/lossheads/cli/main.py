@@ -86,8 +86,7 @@ def _guarded(arguments: list[str]) -> int:
     try:
         return run(arguments)
     except KeyboardInterrupt as stopped:
-        message = "interrupted; finished runs are kept; run the same command again for the others"
-        return _print_error(message, 143 if isinstance(stopped, _Terminated) else 130)
+        return _print_error(_INTERRUPTED, 143 if isinstance(stopped, _Terminated) else 130)
     except SystemExit as ended:
         # rich exits with status 1 when the reader of its output has left.
         if isinstance(ended.__context__, BrokenPipeError):
@@ -98,18 +97,35 @@ def _guarded(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
+        # A library that was interrupted at a bad moment may fail with an error of its own.
+        if _Terminated.came:
+            return _print_error(_INTERRUPTED, 143)
+        if _came_of_an_interruption(error):
+            return _print_error(_INTERRUPTED, 130)
         from lossheads.runs.messages import message_and_status
 
         message, status = message_and_status(error)
         return _print_error(message, status)
 
 
+_INTERRUPTED = "interrupted; finished runs are kept; run the same command again for the others"
+
+
 class _Terminated(KeyboardInterrupt):
     """SIGTERM, as batch systems send it: handled like Ctrl-C."""
 
+    came = False
+
 
 def _on_sigterm(number: int, frame: FrameType | None) -> NoReturn:
+    _Terminated.came = True
     raise _Terminated
+
+
+def _came_of_an_interruption(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _ignore_disk_errors_in_threads(failed: threading.ExceptHookArgs) -> None:

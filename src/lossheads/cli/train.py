@@ -1,10 +1,12 @@
 """lossheads train: Hydra composes one run, or with -m a sweep, and the engine trains it."""
 
+import io
 import os
 import re
 import sys
+from argparse import Namespace
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from pathlib import Path
 from typing import NoReturn
 
@@ -37,20 +39,26 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
             failures.append(error)  # let the other jobs of a sweep go on
 
     task.granted = granted  # type: ignore[attr-defined]  # the launcher of a sweep reads it
-    _ready_hydra(words, granted)
+    asked = _ready_hydra(words, granted)
     train = hydra.main(str(config_folder()), "config", version_base=HYDRA_VERSION)(task)
-    with without_empty_sweep(words):
+    with without_empty_sweep(words), _unknown_package_refused(asked):
         train()
         if failures:
             raise failures[0]
     return 0
 
 
-def _ready_hydra(words: list[str], granted: Sequence[str]) -> None:
-    """Check the arguments, and put them where Hydra reads them."""
-    from lossheads.runs.config import cache_group_listing, check_overrides, refuse_foreign_code
+def _ready_hydra(words: list[str], granted: Sequence[str]) -> Namespace:
+    """Check the arguments, and put them where Hydra reads them; returns its flags."""
+    from lossheads.runs.config import (
+        argument_parser,
+        cache_group_listing,
+        check_overrides,
+        compose,
+    )
+    from lossheads.runs.config_files import guard_hydra
 
-    refuse_foreign_code(granted)
+    guard_hydra()
     cache_group_listing()
     refuse_claim(words)
     refuse_two_lengths(words)
@@ -58,7 +66,27 @@ def _ready_hydra(words: list[str], granted: Sequence[str]) -> None:
     flags, settings = split_arguments(words)
     if {"-sc", "--shell-completion"}.isdisjoint(flags):  # whose settings are no overrides
         check_overrides(settings, sweep=not {"-m", "--multirun"}.isdisjoint(flags))
+    asked = argument_parser().parse_args(flags)
+    if asked.info:  # Hydra prints half of it before it composes
+        compose(settings, [Path(asked.config_dir)] if asked.config_dir else [], granted)
     sys.argv = [sys.argv[0], *flags, *settings]
+    return asked
+
+
+@contextmanager
+def _unknown_package_refused(asked: Namespace) -> Iterator[None]:
+    """Hydra prints that `--package` names nothing, and ends the process with status 1."""
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said) if asked.cfg else nullcontext():
+            yield
+    except SystemExit as ended:
+        if ended.code == 1 and asked.package:
+            raise UserError(
+                f"train: --package {asked.package} is no section of the configuration; "
+                f"--cfg {asked.cfg} without it shows all"
+            ) from None
+        raise
 
 
 @contextmanager
@@ -96,11 +124,13 @@ def split_arguments(words: Sequence[str]) -> tuple[list[str], list[str]]:
     Raises:
         UserError: For an unknown flag, or one without its value.
     """
-    from lossheads.runs.config import argument_parser
+    from lossheads.runs.config import argument_parser, refuse_flags
 
     parser = argument_parser()
     parser.error = _refuse_flag  # type: ignore[method-assign]
-    settings = list(parser.parse_intermixed_args(list(words)).overrides)
+    given = parser.parse_intermixed_args(list(words))
+    refuse_flags(given, parser)
+    settings = list(given.overrides)
     flags = list(words)
     for setting in settings:
         flags.remove(setting)

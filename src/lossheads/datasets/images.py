@@ -36,6 +36,8 @@ def pixels(
 
 
 def _image(file: Path, place: str, channels: int, resize: Sequence[int] | None) -> Pixels:
+    if file.exists() and not file.is_file():
+        raise UserError(f"{place}: the image {file} is no file: a pipe or device may have no end")
     try:
         with Image.open(file) as image:
             # Pillow would silently clip deeper pixels at 255.

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import nn
 
+from lossheads.bounded_yaml import read_text
 from lossheads.datasets.dataset import DatasetSource
 from lossheads.engine.cohort import OptimizerBuilder
 from lossheads.engine.member import BackboneBuilder
@@ -27,6 +27,7 @@ from lossheads.heads.base import Head
 from lossheads.metrics import SHIPPED, MetricSet
 from lossheads.metrics.base import BaseMetric
 from lossheads.outcomes import Outcome
+from lossheads.runs.config_files import plain_data
 from lossheads.runs.validate import (
     check_head,
     check_optimizer,
@@ -134,10 +135,7 @@ def head_builder(file: Path, trust: Sequence[str]) -> Callable[[Outcome], Head]:
     Raises:
         UserError: If the file names a class that is not trusted, or is no YAML of a head.
     """
-    try:
-        node = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{file} cannot be read as YAML: {_first_line(error)}") from error
+    node = plain_data(read_text(file, str(file), "a head's file"), str(file))
     made: Callable[[Outcome], Head] = build("head", node, trust)
     return made
 
@@ -184,9 +182,10 @@ def _admit(role: str, path: str, trust: Sequence[str]) -> Callable[..., Any]:
 
 def _imported(key: str, path: str) -> Any:
     """What an admitted path names."""
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))  # a user's own module is in the current folder
     module, _, name = path.rpartition(".")
+    own = module.split(".")[0] not in ("lossheads", "torch")
+    if own and str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # a user's own module is in the current folder
     try:
         return getattr(importlib.import_module(module), name)
     except (Exception, SystemExit) as error:  # a user's module may fail in any way

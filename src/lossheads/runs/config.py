@@ -5,7 +5,7 @@ Never imports torch: `--help` and completion come through here.
 """
 
 import re
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
@@ -27,25 +27,15 @@ from yaml import MarkedYAMLError
 
 from lossheads.errors import UserError, near_matches
 from lossheads.runs import schema
+from lossheads.runs.config_files import guard_hydra
 from lossheads.runs.schema import claim_folder as claim_folder
 from lossheads.runs.schema import config_folder as config_folder
 from lossheads.runs.schema import options as options
 
 HYDRA_VERSION = "1.3"
 
-_LOAD = ConfigLoaderImpl.load_configuration  # Hydra's own
-
-# Keys of Hydra's own section whose value is called, and what is allowed there: classes of Hydra, of
-# its plugins and of logging, each from the module that defines it (`logging.os.system` is no log).
-_CALLS = ("_target_", "()", "class")
-_HARMLESS = re.compile(
-    r"(hydra\._internal\.core_plugins\.\w+|hydra_plugins\.\w+(\.\w+)?|hydra\.experimental\.callbacks"
-    r"|logging|colorlog)\.[A-Z]\w*"
-)
-# Handlers of `logging` that write files or send what they log.
-_NO_HANDLERS = re.compile(r"logging\.(?!StreamHandler$|NullHandler$)\w*Handler")
-# Parts of Hydra's section that it calls or hands on: nothing in them may be hidden.
-_PLAIN_PARTS = ("callbacks", "job_logging", "hydra_logging")
+# Longer words and deeper lists would only cost the parser of overrides time and memory.
+MAX_WORD, MAX_NESTING = 10_000, 30
 
 # Launchers and sweepers that come in packages of their own.
 _PLUGINS = {
@@ -103,11 +93,18 @@ def compose(
 
 def load(overrides: Sequence[str], config_dirs: Sequence[Path] = ()) -> DictConfig:
     """What Hydra composes, with its own section."""
-    searched = ",".join(f"file://{folder.resolve()}" for folder in config_dirs)
+    guard_hydra()
+    searched = ",".join(_quoted(f"file://{folder.resolve()}") for folder in config_dirs)
     extra = [f"hydra.searchpath=[{searched}]"] if searched else []
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_folder()), version_base=HYDRA_VERSION):
         return hydra_compose("config", overrides=[*overrides, *extra], return_hydra_config=True)
+
+
+def _quoted(text: str) -> str:
+    """As Hydra's grammar reads back any text, with its commas and brackets."""
+    escaped = re.sub(r"(\\*)(?='|$)", r"\1\1", text).replace("'", r"\'")
+    return f"'{escaped}'"
 
 
 def granted_by(arguments: Iterable[str]) -> list[str]:
@@ -130,6 +127,7 @@ def check_overrides(overrides: Sequence[str], sweep: bool) -> None:
     for text in overrides:
         if text.startswith("hydra/launcher="):
             refuse_launcher(text.partition("=")[2])
+        _refuse_endless(text)
         try:
             override = parse_override(text)
         except HydraException:
@@ -147,6 +145,43 @@ def check_overrides(overrides: Sequence[str], sweep: bool) -> None:
             raise UserError(
                 f"{key} must be chosen by name, as in {key}={options(key)[0]}, got {text}"
             )
+        _check_value(key, override, text)
+
+
+def _refuse_endless(text: str) -> None:
+    if len(text) > MAX_WORD:
+        raise UserError(
+            f"{text[:40]}… has {len(text):,} characters: a setting has at most {MAX_WORD:,}; put "
+            f"it into a file of your own (--config-dir FOLDER)"
+        )
+    if max(text.count(bracket) for bracket in "[{(") > MAX_NESTING:
+        depth, deepest = 0, 0
+        for character in text:
+            depth += (character in "[{(") - (character in "]})")
+            deepest = max(deepest, depth)
+        if deepest > MAX_NESTING:
+            raise UserError(
+                f"{text[:40]}… is nested {deepest} levels deep: at most {MAX_NESTING} are read"
+            )
+
+
+def _check_value(key: str, override: Override, text: str) -> None:
+    """Refuse values that Hydra takes and then fails with."""
+    if override.is_delete() or override.is_sweep_override():
+        return
+    value = override.value()
+    words = isinstance(value, list) and all(isinstance(item, str) for item in value)
+    if key in schema.GROUPS and isinstance(value, list) and not words:
+        raise UserError(f"{key} must be chosen by name, as in {key}=NAME, got {text}")
+    if key == "hydra.verbose" and not (words or isinstance(value, bool | str)):
+        raise UserError(f"{key} must be true, false or names of loggers, got {text}")
+    if key == "hydra.searchpath" and isinstance(value, list):
+        for place in value:
+            if "://" in str(place) and not str(place).startswith("file://"):
+                raise UserError(
+                    f"hydra.searchpath names {place}: it must name folders; Python packages would "
+                    f"be imported"
+                )
 
 
 @lru_cache(maxsize=10_000)  # a sweep has the same settings again and again
@@ -193,63 +228,43 @@ def resolve(
     return values | {"choices": {group: choices[group] for group in schema.GROUPS}}
 
 
+# What Hydra's flags are here. Not: --experimental-rerun unpickles a file; --config-path and
+# --config-name replace the configuration that everything else is checked against.
+_FLAGS = (
+    "overrides",
+    "help",
+    "hydra_help",
+    "version",
+    "cfg",
+    "resolve",
+    "package",
+    "run",
+    "multirun",
+    "shell_completion",
+    "config_dir",
+    "info",
+)
+
+
+def refuse_flags(given: Namespace, parser: ArgumentParser) -> None:
+    """Refuse flags of Hydra that are none of this project's.
+
+    Raises:
+        UserError: Naming the first of them.
+    """
+    for action in parser._actions:
+        value = getattr(given, action.dest, action.default)
+        if action.dest not in _FLAGS and value != action.default:
+            raise UserError(
+                f"train does not take {action.option_strings[0]}: a run is composed of the "
+                f"shipped configuration, files in --config-dir FOLDER and settings KEY=VALUE"
+            )
+
+
 def argument_parser() -> ArgumentParser:
     """The parser of Hydra's command line: its flags, and the overrides."""
     parser: ArgumentParser = get_args_parser()
     return parser
-
-
-def refuse_foreign_code(granted: Sequence[str]) -> None:
-    """Let Hydra refuse configurations whose section `hydra` names code from elsewhere.
-
-    Hydra calls what `hydra.callbacks` and its log settings name, before a run begins: a file from
-    elsewhere could run anything there.
-    """
-
-    def guarded(*args: Any, **kwargs: Any) -> DictConfig:
-        config: DictConfig = _LOAD(*args, **kwargs)
-        section = OmegaConf.to_container(config.hydra, resolve=False)
-        assert isinstance(section, dict)
-        for part in _PLAIN_PARTS:
-            _refuse_hidden(section.get(part), f"hydra.{part}")
-        _refuse_targets(section, "hydra", granted)
-        return config
-
-    ConfigLoaderImpl.load_configuration = guarded  # type: ignore[method-assign]
-
-
-def _refuse_hidden(node: Any, where: str) -> None:
-    """Interpolations and `ext://` could name what the check of targets does not see."""
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            _refuse_hidden(value, f"{where}.{key}")
-    elif isinstance(node, list):
-        for item in node:
-            _refuse_hidden(item, where)
-    elif isinstance(node, str) and ("${" in node or _FOREIGN.match(node)):
-        raise UserError(
-            f"{where} is {node!r}: Hydra's callbacks and logs must be plain values; set them in a "
-            f"program of your own"
-        )
-
-
-# What the logs of a configuration may take from Python: the streams of the terminal.
-_FOREIGN = re.compile(r"(ext|cfg)://(?!sys\.std(out|err)$)")
-
-
-def _refuse_targets(node: Any, where: str, granted: Sequence[str]) -> None:
-    own = tuple(f"{package}." for package in granted)
-    for key, value in node.items() if isinstance(node, Mapping) else enumerate(node):
-        if isinstance(value, Mapping | list):
-            _refuse_targets(value, f"{where}.{key}", granted)
-        elif key in _CALLS and (
-            _NO_HANDLERS.fullmatch(str(value))
-            or not (_HARMLESS.fullmatch(str(value)) or str(value).startswith(own))
-        ):
-            raise UserError(
-                f"{where}.{key} names {value}: a configuration may not run other code; if you "
-                f"trust the package, add --trust {str(value).split('.')[0]} to the command line"
-            )
 
 
 def cache_group_listing() -> None:
@@ -295,14 +310,15 @@ def explain(error: BaseException) -> str:
 
 
 def raised_by_hydra(error: BaseException) -> bool:
-    """Whether the user's input caused it; some of these errors are Hydra's ValueErrors."""
+    """Whether the user's input caused it; Hydra fails on some of it with errors of Python's."""
     if isinstance(error, HydraException | OmegaConfBaseException):
         return True
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
+    frame, last = error.__traceback__, ""
+    while frame is not None:
+        module = str(frame.tb_frame.f_globals.get("__name__")).split(".")[0]
+        last = module if module in ("hydra", "omegaconf", "lossheads", "hydra_plugins") else last
         frame = frame.tb_next
-    module = "" if frame is None else str(frame.tb_frame.f_globals.get("__name__"))
-    return isinstance(error, ValueError | RuntimeError) and module.startswith("hydra.")
+    return isinstance(error, Exception) and last in ("hydra", "omegaconf")
 
 
 def _missing_choice(error: MissingConfigException) -> str:

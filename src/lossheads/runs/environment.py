@@ -1,5 +1,6 @@
 """Software and hardware of a run."""
 
+import os
 import platform
 import re
 import subprocess
@@ -22,6 +23,8 @@ _PACKAGES = (
     "scikit-learn",
 )
 
+_FOR_GIT = ("PATH", "HOME", "SYSTEMROOT")
+
 
 def describe_environment(device: torch.device) -> Environment:
     """Git commit, versions, device, threads, time: the content of `environment.json`."""
@@ -42,23 +45,32 @@ def describe_environment(device: torch.device) -> Environment:
 def _git() -> tuple[str | None, bool | None]:
     """Commit of the checkout that this code runs from, and whether files differ from it.
 
-    None for an installed package.
+    None for an installed package, also inside somebody else's checkout. Variables such as
+    GIT_CONFIG_COUNT make git run commands: it is given none but where programs and its own
+    settings lie, and asks no monitor of files.
     """
-    here = Path(__file__).parent
+    top = Path(__file__).resolve().parents[3]
+    if not (top / ".git").exists():
+        return None, None
+    environment = {name: os.environ[name] for name in _FOR_GIT if name in os.environ}
+    options = ["-c", "core.fsmonitor=false", "--no-optional-locks", "-C", str(top)]
 
     def ask(*arguments: str) -> str | None:
         try:
             done = subprocess.run(
-                ["git", "-C", str(here), *arguments], capture_output=True, text=True, timeout=10
+                ["git", *options, *arguments],
+                capture_output=True,
+                text=True,
+                timeout=10,
+                env=environment,
             )
         except (OSError, subprocess.TimeoutExpired):
             return None
         return done.stdout.strip() if done.returncode == 0 else None
 
     if ask("ls-files", "--error-unmatch", __file__) is None:
-        return None, None  # installed inside somebody else's checkout
-    top = ask("rev-parse", "--show-toplevel") or "."
-    commit, changes = ask("rev-parse", "HEAD"), ask("status", "--porcelain", "--", top)
+        return None, None  # not part of this checkout
+    commit, changes = ask("rev-parse", "HEAD"), ask("status", "--porcelain", "--", str(top))
     return commit, None if changes is None else bool(changes)
 
 

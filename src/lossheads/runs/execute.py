@@ -33,6 +33,7 @@ from lossheads.runs.executors.submit import run_jobs
 from lossheads.runs.plan import Run, by_device, cohorts, plan_run, unfinished
 from lossheads.runs.validate import (
     check_backbone,
+    check_memory,
     check_true_posterior,
     check_validations,
     monitored_metric,
@@ -274,6 +275,7 @@ def _stackable(run: Run, dataset: Dataset) -> bool:
     """Whether this run can be stacked; builds the backbone once, which checks its options."""
     parts = run.parts
     try:
+        check_memory(parts.backbone, dataset.input_shape, dataset.train.inputs.device)
         stacks = can_stack(
             parts.backbone, dataset.input_shape, parts.optimizer, parts.optimizer_kwargs
         )

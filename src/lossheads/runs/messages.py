@@ -5,6 +5,9 @@ import os
 import re
 from collections.abc import Iterator
 
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
 from lossheads.errors import RunsFailed, UserError
 from lossheads.runs.config import explain, raised_by_hydra
 
@@ -33,8 +36,13 @@ def _message_of(error: BaseException) -> tuple[str, int]:
         message = _system_error(cause, cause is error) or explain(cause)
         if message:
             return message, 2
+    if isinstance(error, RecursionError):
+        return "these settings are nested too deep, or refer to each other", 2
     if raised_by_hydra(error):
-        return _one_line(error), 2
+        known = isinstance(
+            error, ValueError | RuntimeError | HydraException | OmegaConfBaseException
+        )
+        return _one_line(error) if known else _failed_in_hydra(error), 2
     return f"{type(error).__name__}: {_one_line(error)} (traceback: --debug)", 1
 
 
@@ -64,6 +72,11 @@ def _system_error(cause: BaseException, outermost: bool) -> str:
             "training.batch_size or cohort.max_members"
         )
     return ""
+
+
+def _failed_in_hydra(error: BaseException) -> str:
+    detail = f"{type(error).__name__}: {_one_line(error)}".rstrip(": ")
+    return f"Hydra cannot use these settings ({detail}): check what is set below hydra"
 
 
 def _one_line(error: BaseException) -> str:

@@ -13,6 +13,7 @@ from lossheads.heads.base import Head
 from lossheads.metrics import Metric, MetricSet, PerClassMetric
 from lossheads.outcomes import AnyOf, Outcome
 from lossheads.predictions import predict
+from lossheads.runs.device import free_bytes
 
 _MINIMUM = {
     "seed": 0,
@@ -238,6 +239,27 @@ def check_backbone(backbone: BackboneBuilder, shape: tuple[int, ...]) -> None:
     if features.ndim != 2 or len(features) != 2:
         raise ValueError(
             f"its features must have the shape (2, features), got {tuple(features.shape)}"
+        )
+
+
+def check_memory(backbone: BackboneBuilder, shape: tuple[int, ...], device: torch.device) -> None:
+    """Refuse weights that cannot be trained in the device's memory, before any is allocated.
+
+    Raises:
+        UserError: If weights and gradients alone need more than is free.
+    """
+    try:
+        with torch.device("meta"):  # shapes without numbers
+            needed = 2 * sum(weight.nbytes for weight in backbone(shape).parameters())
+    except UserError:
+        raise
+    except Exception:  # perhaps a model of one's own that needs numbers; it is built for good next
+        return
+    free = free_bytes(device)
+    if needed > free:
+        raise UserError(
+            f"the model needs {needed / 1e9:,.1f} GB for its weights and their gradients, and "
+            f"{free / 1e9:,.1f} GB are free: choose smaller layers"
         )
 
 

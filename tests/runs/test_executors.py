@@ -110,6 +110,30 @@ def test_keys_of_another_kind_and_wrong_numbers_are_refused(tmp_path: Path) -> N
     assert "executor.runs_per_job" in said
 
 
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("experiment/mine.yaml", "# @package _global_\nexecutor: {account: theirs}\n"),
+        ("experiment/mine.yaml", "# @package _global_\ndefaults: [{override /executor: ray}]\n"),
+        ("experiment/mine.yaml", "# @package executor\naddress: 10.0.0.1:6379\n"),
+        ("executor/mine.yaml", "kind: ray\naddress: 10.0.0.1:6379\n"),
+        (
+            "experiment/mine.yaml",
+            "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {executor: 'ray'}}}\n",
+        ),
+    ],
+)
+def test_a_strangers_file_does_not_say_who_trains(file: str, text: str, tmp_path: Path) -> None:
+    path = tmp_path / "theirs" / file
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    choice = "executor=mine" if path.parent.name == "executor" else "experiment=mine"
+    words = ["dataset=digits", "device=cpu", choice]
+    said = refusal("train", "--config-dir", "theirs", *words, cwd=tmp_path)
+    assert "executor" in said
+    assert "mine.yaml" in said
+
+
 def test_a_sweep_has_one_executor_and_one_folder(tiny: Composer) -> None:
     slurm = tiny("executor=slurm")
     refuse_several([slurm, tiny("executor=slurm", "seed=1")])

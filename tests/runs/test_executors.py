@@ -20,6 +20,7 @@ from lossheads.loggers.progress import Reporter
 from lossheads.records import run_key
 from lossheads.runs.collect import collect
 from lossheads.runs.environment import describe_environment
+from lossheads.runs.executors import submit
 from lossheads.runs.executors.base import State
 from lossheads.runs.executors.follow import Follower
 from lossheads.runs.executors.job import run_job
@@ -342,6 +343,69 @@ def test_sweeps_are_found_in_order_and_strange_folders_are_left(tiny: Composer) 
     second, _ = written(tiny)
     found = [sweep.name for sweep in sweeps(first.folder.parents[1])]
     assert sorted([first.name, second.name]) == found
+
+
+class Here:
+    """An engine whose jobs are trained, one a look, by whoever asks for them."""
+
+    def __init__(self, patience: int = 99) -> None:
+        self.submitted: list[Sweep] = []
+        self.left = 0
+        self._patience = patience
+
+    def check(self, jobs: int) -> None: ...
+    def close(self) -> None: ...
+
+    def submit(self, sweep: Sweep) -> None:
+        self.submitted.append(sweep)
+
+    def alive(self, sweep: Sweep) -> Mapping[int, State] | None:
+        waiting = [at for at in range(len(sweep.record.jobs)) if sweep.missing(at)]
+        self._patience -= 1
+        if self._patience < 0:
+            raise KeyboardInterrupt
+        if self._patience % 2 == 0:  # a call that plans asks once, too
+            run_job(str(sweep.job_file(waiting[0])))
+        return dict.fromkeys(waiting, "running")
+
+    def leave(self, sweep: Sweep) -> str:
+        self.left += 1
+        return "left"
+
+
+def test_the_same_call_again_waits_for_jobs_that_are_there(
+    tiny: Composer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path.cwd())
+    config = tiny("executor=slurm", "executor.runs_per_job=1")
+    configs = [{**config, "seed": seed} for seed in range(2)]
+    first, second = Here(patience=0), Here()
+    monkeypatch.setattr(submit, "engine_of", lambda _: first)
+    with pytest.raises(KeyboardInterrupt):
+        collect(configs)
+    assert (len(first.submitted), first.left) == (1, 1)
+    monkeypatch.setattr(submit, "engine_of", lambda _: second)
+    more = [*configs, {**config, "seed": 2}]
+    results = collect(more)
+    (sweep,) = second.submitted  # with the run that is in no job yet, and it alone
+    assert [len(job) for job in sweep.record.jobs] == [1]
+    assert sweep.record.jobs[0][0] == results[2].name
+    assert sweep.record.asked == [result.name for result in results]
+    assert [result.config["seed"] for result in results] == [0, 1, 2]
+    assert collect(more) == results  # finished: no engine is asked
+    assert len(second.submitted) == 1
+
+
+@pytest.mark.parametrize(("kind", "package"), [("slurm", "submitit"), ("ray", "ray")])
+def test_a_missing_package_is_named_before_anything_is_written(
+    kind: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / package).mkdir()
+    (tmp_path / package / "__init__.py").write_text("raise ImportError('not here')\n")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    words = ["dataset=digits", "model=linear", "device=cpu", f"executor={kind}"]
+    said = refusal("train", *words, cwd=tmp_path)
+    assert f"lossheads[{kind}]" in said
 
 
 # The command.

@@ -26,17 +26,20 @@ def run_jobs(runs: Sequence[Run], asked: Sequence[str], reporter: Reporter) -> l
     settings = runs[0].config["executor"]
     outputs = Path(runs[0].config["output_dir"]).resolve()
     engine = engine_of(settings)
+    per_job = settings["runs_per_job"]
     try:
+        engine.check(len(jobs_of(runs, per_job)))
         with _planning(outputs):
             found = _adopted(runs, outputs, engine)
-            taken = {name for sweep, alive in found for at in alive for name in sweep.missing(at)}
+            taken = {
+                name for sweep, alive in found for at in alive for name in sweep.record.jobs[at]
+            }
             rest = [run for run in runs if run.folder.path.name not in taken]
             followed = [Follower(sweep, engine, list(alive)) for sweep, alive in found]
             for sweep, alive in found:
                 reporter.say(f"{sweep.name}: {count_of(len(alive), 'job')} of it go on")
             if rest:
-                jobs = jobs_of(rest, settings["runs_per_job"])
-                engine.check(len(jobs))
+                jobs = jobs_of(rest, per_job)
                 sweep = write_sweep(outputs, settings["kind"], asked, [_content(j) for j in jobs])
                 engine.submit(sweep)
                 reporter.say(

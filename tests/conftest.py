@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,17 @@ def _own_modules_leave() -> Iterator[None]:
     for name in set(sys.modules) - before:
         if name.split(".")[0].startswith("my_"):
             del sys.modules[name]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--faults", type=int, default=0, help="try each fault of tests/faults N times")
+    parser.addoption("--faults-log", help="a file that gets a line per fault: test, exit status")
+    parser.addoption("--faults-seed", type=int, default=0, help="draws other moments")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Kills, full disks and the like take minutes: they are tried where they are asked for."""
+    return True if collection_path.name == "faults" and not config.getoption("--faults") else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

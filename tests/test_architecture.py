@@ -11,10 +11,10 @@ SOURCE = Path(__file__).parents[1] / "src" / "lossheads"
 
 # A layer imports only lower ones; modules of one layer may import each other.
 LAYERS: list[tuple[str, ...]] = [
-    ("errors", "outcomes", "numerics", "bounded_yaml"),
+    ("errors", "outcomes", "numerics", "bounded_yaml", "whole_files"),
     ("heads", "models", "datasets", "records", "predictions_file"),
     ("predictions", "analysis"),
-    ("metrics", "claims"),
+    ("metrics", "claims", "linting"),
     ("loggers",),
     ("engine",),
     ("runs",),
@@ -48,6 +48,7 @@ WITHOUT_TORCH = [
     "lossheads.cli.report",
     "lossheads.analysis.figures",
     "lossheads.analysis.overview",
+    "lossheads.linting.report",
     "hydra_plugins.lossheads_cohort.launcher",
 ]
 

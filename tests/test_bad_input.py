@@ -73,7 +73,7 @@ WORDS = [
     ("head.gamma=2", "head has no key 'gamma'; did you mean head.gamma (with head=focal)?"),
     (
         "channels=3",
-        "did you mean dataset.channels (with dataset=files) or model.channels (with model=cnn)?",
+        "dataset.channels (with dataset=files) or model.channels (with model=cnn or resnet9)?",
     ),
     ("model=cnn channels=3", "did you mean model.channels?"),
     ("training.lr=3", "training has no key 'lr'; did you mean optimizer.lr?"),

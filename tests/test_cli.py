@@ -74,7 +74,7 @@ def test_basic_launcher_gives_the_same_results(tmp_path: Path) -> None:
 MISTAKES = [
     (["train", "head=softmax_ce"], "did you mean softmax_cce"),
     (["train", "heda=softmax_cce"], "did you mean head"),
-    (["train", "dataset=mnist"], "did you mean fashion_mnist"),
+    (["train", "dataset=fashion"], "did you mean fashion_mnist"),
     (["train", "training.epoch=3"], "did you mean epochs"),
     (["train", "optimizer.lrr=3"], "did you mean lr"),
     (["train", "training.epochs=abc"], "training.epochs"),
@@ -274,6 +274,17 @@ def test_a_claim_says_whether_its_verdict_is_the_committed_one(tmp_path: Path) -
     changed = lossheads(*words, cwd=tmp_path)
     assert changed.returncode == 3
     assert "This is not the verdict in kept/softmax-cannot-see-a-shift." in changed.stdout
+
+
+@pytest.mark.parametrize("place", ["taken", "/proc/nowhere"])
+def test_a_reference_that_cannot_be_saved_is_refused_before_the_work(
+    tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "taken").write_text("a file")
+    words = ["claim", "run", "worked-numbers", "--save-reference", "--reference", place]
+    said = refusal(*words, cwd=tmp_path)
+    assert "--reference" in said
+    assert place in said
 
 
 def test_a_sweep_of_several_labels_prints_its_table(tmp_path: Path) -> None:

@@ -1,73 +1,38 @@
-"""Ctrl-C and SIGTERM: folders say so, no process is left behind, the next call goes on."""
+"""Ctrl-C, SIGTERM, kill: folders say so, no process is left behind, the next call goes on."""
 
 import json
 import os
 import signal
 import subprocess
-import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from calling import lossheads
+from calling import Call, lossheads
 
 LONG = ["train", "dataset=digits", "recording.tensorboard=false", "training.steps=2000000"]
-CNN = [*LONG, "model=cnn", "model.channels=[4]", "model.dense=8", "-m", "seed=0,1"]
+# Runs that cannot be stacked, and so train in processes.
+APART = [*LONG, "model.hidden=[16]", "optimizer.fused=false", "-m", "seed=0,1"]
 
 
-def interrupted(
-    words: list[str], cwd: Path, number: int, whole_group: bool, runs: int = 2
-) -> tuple[int, str, int]:
-    """Exit status, stderr and process group of a call that is ended once its runs are at work."""
-    started = subprocess.Popen(
-        [sys.executable, "-m", "lossheads", *words],
-        cwd=cwd,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-        # Under nohup and in the background of a script Ctrl-C is ignored, also by what is started.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    deadline = time.monotonic() + 120
-    while len(states(cwd)) < runs and time.monotonic() < deadline and started.poll() is None:
-        time.sleep(0.1)
-    time.sleep(0.5)
-    if whole_group:
-        os.killpg(started.pid, number)
-    else:
-        started.send_signal(number)
-    try:
-        _, said = started.communicate(timeout=120)
-    except subprocess.TimeoutExpired:
-        os.killpg(started.pid, signal.SIGKILL)  # a test that fails leaves nothing behind either
-        started.communicate()
-        raise
-    return started.returncode, said, started.pid
+@contextmanager
+def at_work(words: list[str], cwd: Path, runs: int = 2) -> Iterator[Call]:
+    """A call whose runs are at work."""
+    with Call("lossheads", *words, cwd=cwd, seconds=300) as call:
+        deadline = time.monotonic() + 240
+        while len(states(cwd)) < runs and time.monotonic() < deadline and not call.ended():
+            time.sleep(0.1)
+        time.sleep(0.5)
+        yield call
 
 
 def states(cwd: Path) -> list[str]:
     """What the run folders say of themselves."""
     found = (cwd / "outputs" / "runs").glob("*/status.json")
     return [json.loads(path.read_text())["status"] for path in found]
-
-
-def left_behind(group: int, seconds: float = 10) -> list[str]:
-    """Processes of a group that still run after a while; who is dead and unburied does not count.
-
-    They are given time, because a process that ends takes its memory down first.
-    """
-    deadline = time.monotonic() + seconds
-    while True:
-        listed = subprocess.run(
-            ["ps", "-eo", "pgid=,stat=,args="], capture_output=True, text=True, check=True
-        )
-        rows = (line.split(None, 2) for line in listed.stdout.splitlines())
-        found = [row[2] for row in rows if row[0] == str(group) and not row[1].startswith("Z")]
-        if not found or time.monotonic() > deadline:
-            return found
-        time.sleep(0.2)
 
 
 @pytest.mark.parametrize(
@@ -79,13 +44,41 @@ def left_behind(group: int, seconds: float = 10) -> list[str]:
 def test_workers_end_with_their_parent(
     number: int, whole_group: bool, status: int, tmp_path: Path
 ) -> None:
-    code, said, group = interrupted(CNN, tmp_path, number, whole_group)
-    assert code == status, said
-    assert said.splitlines()[-1].startswith("lossheads: interrupted")
-    assert "Traceback" not in said
+    with at_work(APART, tmp_path) as call:
+        call.send(number, whole_group)
+        check_interrupted(call.result(), status)
+        assert call.left_behind() == {}
     assert states(tmp_path) == ["interrupted", "interrupted"]
     assert not list((tmp_path / "outputs").glob("runs/*/result.json"))
-    assert left_behind(group) == []
+
+
+def test_workers_end_soon_after_a_parent_that_was_killed(tmp_path: Path) -> None:
+    """Nobody tells them; their folders are left to be trained again."""
+    with at_work(APART, tmp_path) as call:
+        call.send(signal.SIGKILL)
+        assert call.result().returncode == -signal.SIGKILL
+        assert call.left_behind() == {}
+    assert states(tmp_path) == ["interrupted", "interrupted"]
+    short = [*APART, "training.steps=3"]
+    assert lossheads(*short, cwd=tmp_path).returncode == 0
+
+
+def test_a_worker_that_is_killed_is_one_sentence(tmp_path: Path) -> None:
+    """As the system does where memory is short; the other workers are stopped."""
+    with at_work(APART, tmp_path) as call:
+        workers = [pid for pid, words in call.processes().items() if "spawn_main" in words]
+        os.kill(workers[0], signal.SIGKILL)
+        ended = call.result()
+        assert call.left_behind() == {}
+    assert ended.returncode == 2, ended.stderr
+    assert "memory" in ended.stderr.splitlines()[-1]
+    assert "Traceback" not in ended.stderr
+
+
+def check_interrupted(ended: subprocess.CompletedProcess[str], status: int) -> None:
+    assert ended.returncode == status, ended.stderr
+    assert ended.stderr.splitlines()[-1].startswith("lossheads: interrupted")
+    assert "Traceback" not in ended.stderr
 
 
 @pytest.mark.parametrize(
@@ -98,10 +91,9 @@ def test_a_cohort_that_is_ended_is_interrupted_and_can_be_called_again(
 ) -> None:
     words = [*LONG[:-1], "model.hidden=[16]", "-m", f"seed={','.join(map(str, range(seeds)))}"]
     long = [*words, "training.steps=2000000"]
-    code, said, _ = interrupted(long, tmp_path, number, False, runs=seeds)
-    assert code == status, said
-    assert said.splitlines()[-1].startswith("lossheads: interrupted")
-    assert "Traceback" not in said
+    with at_work(long, tmp_path, runs=seeds) as call:
+        call.send(number)
+        check_interrupted(call.result(), status)
     assert states(tmp_path) == ["interrupted"] * seeds
     assert not list((tmp_path / "outputs").glob("runs/*/result.json"))
     assert lossheads(*words, "training.steps=3", cwd=tmp_path).returncode == 0

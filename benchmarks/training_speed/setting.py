@@ -33,16 +33,24 @@ Precision = Literal["float32", "tf32", "bfloat16"]
 
 @dataclass(frozen=True)
 class Model:
-    """3×3 convolutions with ReLU and 2×2 max pooling, dense layers with ReLU, ten logits."""
+    """3×3 convolutions with ReLU and 2×2 max pooling, dense layers with ReLU, ten logits.
+
+    Attributes:
+        blocks: Stages after which two more convolutions are added to their input; with any, every
+            convolution is followed by GroupNorm and has no bias, and channels are averaged before
+            the first dense layer.
+    """
 
     channels: tuple[int, ...]
     hidden: tuple[int, ...]
+    blocks: tuple[int, ...] = ()
 
 
 MODELS = {
     "mlp-128": Model(channels=(), hidden=(128,)),
     "mlp-512-512": Model(channels=(), hidden=(512, 512)),
     "cnn-32-64": Model(channels=(32, 64), hidden=(128,)),
+    "resnet9": Model(channels=(8, 16, 32, 64), hidden=(), blocks=(1, 3)),
 }
 
 
@@ -77,7 +85,7 @@ class Setting:
 
 def dense_widths(model: Model) -> list[int]:
     """Widths from the first dense layer's inputs to the logits."""
-    side = SIDE // 2 ** len(model.channels)
+    side = 1 if model.blocks else SIDE // 2 ** len(model.channels)
     depth = model.channels[-1] if model.channels else 1
     return [depth * side * side, *model.hidden, CLASSES]
 
@@ -95,9 +103,10 @@ def flops_per_image(model: Model) -> int:
     left out: they are not what a matrix product's rate could pay for.
     """
     side, layers = SIDE, []
-    for narrow, wide in pairwise((1, *model.channels)):
+    for stage, (narrow, wide) in enumerate(pairwise((1, *model.channels))):
         layers.append(2 * prod((3, 3, narrow, wide, side, side)))
         side //= 2
+        layers += [2 * prod((3, 3, wide, wide, side, side))] * (2 * (stage in model.blocks))
     layers += [2 * narrow * wide for narrow, wide in pairwise(dense_widths(model))]
     return 3 * sum(layers) - layers[0]
 

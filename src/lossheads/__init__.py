@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lossheads.api.accumulator import Accumulator as Accumulator
+    from lossheads.api.check import check as check
     from lossheads.api.evaluation import Evaluation as Evaluation
     from lossheads.api.evaluation import MetricValue as MetricValue
     from lossheads.api.evaluation import evaluate as evaluate
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from lossheads.heads import SoftmaxCCE as SoftmaxCCE
     from lossheads.heads import SoftmaxMultihot as SoftmaxMultihot
     from lossheads.heads import TwoLogitCCE as TwoLogitCCE
+    from lossheads.linting.report import CheckReport as CheckReport
+    from lossheads.linting.report import Finding as Finding
     from lossheads.metrics.base import metric as metric
     from lossheads.metrics.base import per_class_metric as per_class_metric
     from lossheads.metrics.stats import PredictionStats as PredictionStats
@@ -65,6 +68,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 # Module -> the public names that it defines; `tests/api` holds this against the imports above.
 _PUBLIC = {
     "lossheads.api.accumulator": ("Accumulator",),
+    "lossheads.api.check": ("check",),
     "lossheads.api.evaluation": ("Evaluation", "MetricValue", "evaluate", "metric_names"),
     "lossheads.api.inputs": ("ProbabilitiesAsLogits",),
     "lossheads.api.running": ("run_claim", "train"),
@@ -90,6 +94,7 @@ _PUBLIC = {
         "SoftmaxMultihot",
         "TwoLogitCCE",
     ),
+    "lossheads.linting.report": ("CheckReport", "Finding"),
     "lossheads.metrics.base": ("metric", "per_class_metric"),
     "lossheads.metrics.stats": ("PredictionStats",),
     "lossheads.outcomes": ("AnyOf", "EachOneOf", "OneOf", "Outcome"),

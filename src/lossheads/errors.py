@@ -27,15 +27,17 @@ def reason(error: Exception) -> str:
 
 
 @contextmanager
-def refusing_to_write(path: Path, what: str = "outputs") -> Iterator[None]:
-    """Disk full, read-only, no permission: one sentence."""
+def refusing_to_write(
+    path: Path, what: str = "outputs", flag: str = "output_dir=FOLDER"
+) -> Iterator[None]:
+    """Disk full, read-only, no permission: one sentence; `flag` names another place."""
     try:
         yield
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise UserError(
             f"{what} cannot be written at {path}: {reason(error)}; {'free disk space or ' * full}"
-            f"name another folder with output_dir=FOLDER"
+            f"name another folder with {flag}"
         ) from error
 
 

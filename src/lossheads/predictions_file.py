@@ -5,7 +5,6 @@ Four arrays: `logits` float32 (N, U), `labels` (N, ...) as the data give them, `
 order: files with equal digests are about the same examples.
 """
 
-import os
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossheads.errors import UserError, reason, refusing_to_write
+from lossheads.whole_files import whole_file
 
 NAME = "predictions.npz"
 # A larger file is most often not meant: ImageNet's 50,000 × 1,000 logits have 0.2 GB.
@@ -45,23 +45,15 @@ def bytes_needed(examples: int, num_logits: int, label_bytes: int) -> int:
 
 
 def write_predictions(folder: Path, saved: SavedPredictions) -> None:
-    """Write aside, then rename: the file is whole or absent."""
-    aside = folder / f".{NAME}.{os.getpid()}"
-    with refusing_to_write(folder):
-        try:
-            with aside.open("wb") as file:
-                np.savez(
-                    file,
-                    logits=saved.logits,
-                    labels=saved.labels,
-                    example_ids=saved.example_ids,
-                    examples_digest=np.array(saved.examples_digest),
-                )
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(folder / NAME)
-        finally:
-            aside.unlink(missing_ok=True)
+    """Write the file, whole or not at all."""
+    with refusing_to_write(folder), whole_file(folder / NAME) as file:
+        np.savez(
+            file,
+            logits=saved.logits,
+            labels=saved.labels,
+            example_ids=saved.example_ids,
+            examples_digest=np.array(saved.examples_digest),
+        )
 
 
 def read_predictions(folder: Path) -> SavedPredictions:

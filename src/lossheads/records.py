@@ -3,9 +3,11 @@
 outputs/runs/<dataset>-<head>-s<seed>-<key>/
     config.yaml        the resolved configuration
     environment.json   git commit, package versions, device
-    status.json        running | finished | interrupted | diverged | failed
+    status.json        running | finished | interrupted | diverged | failed; finished and diverged
+                       only once there is a result
     metrics.jsonl      one line per validation step
     predictions.npz    logits of the test split, with recording.predictions=true
+    weights.pt         with recording.weights=true
     result.json        written last and atomically: a run that has one is finished
     events.out.…       TensorBoard
 
@@ -17,7 +19,6 @@ import base64
 import hashlib
 import json
 import math
-import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -38,6 +39,7 @@ from pydantic_core import ErrorDetails, from_json
 from typing_extensions import TypedDict
 
 from lossheads.errors import UserError, reason
+from lossheads.whole_files import whole_file
 
 Status = Literal["running", "finished", "interrupted", "diverged", "failed"]
 
@@ -47,14 +49,7 @@ SCHEMA_VERSION: Literal[1] = 1
 # The key covers what a run computes, not where it is written, what is logged, on which machine
 # or in which cohort it trains.
 NOT_IN_KEY = (
-    "output_dir",
-    "force",
-    "trust",
-    "data_dir",
-    "recording",
-    "cohort",
-    "executor",
-    "checkpoint",
+    *("output_dir", "data_dir", "force", "trust", "recording", "cohort", "checkpoint", "executor"),
     "choices",
 )
 
@@ -196,6 +191,7 @@ class Environment(TypedDict, total=False):
         flush_denormal: Whether numbers too small for full precision were taken as 0.
         started: ISO 8601, UTC, to the second.
         members: Runs in the cohort, this one included.
+        resumed_at: Step from which a stopped run went on, the last time.
         workers: Cohorts trained at the same time, at most.
         data: Name, origin, checksum and licence of the dataset.
         bayes_score: Best reachable accuracy_score on the test distribution, where known.
@@ -212,6 +208,7 @@ class Environment(TypedDict, total=False):
     flush_denormal: bool
     started: str
     members: Count
+    resumed_at: Count
     workers: Count
     data: Mapping[str, str]
     bayes_score: float | None
@@ -290,18 +287,12 @@ def run_key(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
-def write_json(path: Path, data: Any, after_key: str = ": ") -> None:
-    """Write aside, flush, rename: the file is whole or absent. NaN is written as null."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with aside.open("w", encoding="utf-8") as file:
-            separators = (",", after_key)
-            json.dump(_nan_to_null(data), file, indent=1, separators=separators, allow_nan=False)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+def write_json(path: Path, data: Any, after_key: str = ": ", durable: bool = True) -> None:
+    """Write the file, whole or not at all; NaN is written as null."""
+    separators = (",", after_key)
+    text = json.dumps(_nan_to_null(data), indent=1, separators=separators, allow_nan=False)
+    with whole_file(path, durable) as file:
+        file.write(text.encode("utf-8"))
 
 
 _RESULT = TypeAdapter(Result)
@@ -310,7 +301,7 @@ _BEYOND_FLOATS = re.compile(rb"[:,\[]-?\d{309}")
 
 
 def write_result(folder: Path, result: Result) -> None:
-    """Write `result.json`, the last act of a run."""
+    """Write `result.json`: from now on the run is finished."""
     content = {"schema_version": SCHEMA_VERSION, **from_json(_RESULT.dump_json(result))}
     marks = {"schema_version": SCHEMA_VERSION, "checksum": checksum(content)}
     write_json(folder / "result.json", marks | content, after_key=":")

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from lossheads.datasets import fetching
-from lossheads.datasets.fetching import FetchFailed, from_debian, from_torchvision
+from lossheads.datasets.fetching import FetchFailed, from_debian
+from lossheads.datasets.fetching import from_torchvision as torchvision_of
 
+from_torchvision = torchvision_of("FashionMNIST", Path("FashionMNIST/raw"))
 UNPACK = """#!/bin/sh
 mkdir -p "$3/usr/share/datasets/fashion-mnist"
 """

@@ -240,14 +240,14 @@ def test_cache_that_cannot_be_a_folder_is_refused(files, tmp_path):
 
 def test_two_at_once_decode_once(cache, monkeypatch):
     decoded, results = [], []
-    decode = garments._decode
+    decode = garments.decode_idx
 
-    def slowly(folder):
-        decoded.append(folder)
+    def slowly(contents):
+        decoded.append(contents)
         time.sleep(0.3)
-        return decode(folder)
+        return decode(contents)
 
-    monkeypatch.setattr(garments, "_decode", slowly)
+    monkeypatch.setattr(garments, "decode_idx", slowly)
     threads = [
         threading.Thread(target=lambda: results.append(read_garments(None, cache)))
         for _ in range(3)

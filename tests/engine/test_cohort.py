@@ -20,7 +20,7 @@ from lossheads.heads import (
     TwoLogitCCE,
 )
 from lossheads.heads.base import Head
-from lossheads.models import cnn, linear, mlp
+from lossheads.models import linear, mlp
 from lossheads.outcomes import OneOf
 
 CPU = torch.device("cpu")
@@ -252,8 +252,13 @@ def test_building_a_net_leaves_the_global_generator_alone() -> None:
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_convolutions_train_alone() -> None:
-    backbone = partial(cnn, channels=[4], dense=8)
+def own_backbone(shape: tuple[int, ...]) -> nn.Module:
+    """A module that is no chain of known layers."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(36, 8), nn.Tanh())
+
+
+def test_unknown_backbones_train_alone() -> None:
+    backbone = own_backbone
     _, labels = data(10)
     assert not can_stack(backbone, SHAPE, partial(torch.optim.Adam), ADAM)
     cohort = build_cohort(

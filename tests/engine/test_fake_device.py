@@ -15,18 +15,19 @@ import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from heads.pairings import pairings
+from lossheads.engine.augmentation import Augmentation
 from lossheads.engine.batches import batch_stream
 from lossheads.engine.cohort import StackedCohort, build_cohort
 from lossheads.engine.member import Member
 from lossheads.heads.base import Head
 from lossheads.metrics import evaluate as measuring
 from lossheads.metrics.stats import LabelStats
-from lossheads.models import linear, mlp
+from lossheads.models import cnn, linear, mlp, resnet9
 from lossheads.outcomes import AnyOf
 from lossheads.predictions import predict_cohort
 
 CARD = torch.device("cuda", 0)
-ROWS, SHAPE = 100, (1, 4, 4)
+ROWS, SHAPE = 100, (1, 16, 16)
 PAIRS = pairings()
 each_pair = pytest.mark.parametrize("head", PAIRS)
 A_HEAD: Head = PAIRS[0].values[0]
@@ -60,11 +61,16 @@ def cohort_of(
 
 
 def moved(
-    head: Head, backbone: Any, seeds: list[int], learning_rates: list[float], **options: Any
+    head: Head,
+    backbone: Any,
+    seeds: list[int],
+    learning_rates: list[float],
+    how: Augmentation | None = None,
+    **options: Any,
 ) -> None:
     cohort = cohort_of(head, backbone, learning_rates, **options)
     inputs = torch.empty(ROWS, *SHAPE, device=CARD)
-    batches = batch_stream(ROWS, 32, seeds, CARD)
+    batches = batch_stream(ROWS, 32, seeds, CARD, how)
     for _ in range(5):  # the last partial batch of a pass included
         losses = cohort.step(inputs, next(batches))
         assert losses.shape == (len(learning_rates),)
@@ -80,7 +86,16 @@ def test_a_step_of_every_head_stays_on_the_card_and_asks_it_for_nothing(head: He
     moved(head, partial(mlp, hidden=[8]), seeds=[0, 1, 2], learning_rates=[0.1] * 3)
 
 
-@pytest.mark.parametrize("backbone", [linear, partial(mlp, hidden=[8, 8])], ids=["linear", "mlp"])
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        linear,
+        partial(mlp, hidden=[8, 8]),
+        partial(cnn, channels=[4], dense=8),
+        partial(resnet9, channels=[4, 4, 8, 8], groups=2),
+    ],
+    ids=["linear", "mlp", "cnn", "resnet9"],
+)
 @pytest.mark.parametrize("seeds", [[0, 0, 0], [0, 1, 2]], ids=["shared order", "own orders"])
 @pytest.mark.parametrize(
     "learning_rates", [[0.1, 0.1, 0.1], [0.1, 0.2, 0.3]], ids=["one rate", "learning_rates"]
@@ -91,6 +106,13 @@ def test_so_does_every_kind_of_cohort(
     backbone: Any, seeds: list[int], learning_rates: list[float], compute_dtype: torch.dtype
 ) -> None:
     moved(A_HEAD, backbone, seeds, learning_rates, compute_dtype=compute_dtype)
+
+
+@pytest.mark.parametrize("seeds", [[0, 0, 0], [0, 1, 2]], ids=["shared order", "own orders"])
+@pytest.mark.usefixtures("made_up")
+def test_so_do_cropped_and_mirrored_rows(seeds: list[int]) -> None:
+    how = Augmentation(crop=1, flip=True)
+    moved(A_HEAD, partial(mlp, hidden=[8]), seeds, [0.1] * 3, how)
 
 
 @each_pair

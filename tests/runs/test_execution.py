@@ -16,7 +16,7 @@ from lossheads.records import Result, read_result, read_results, run_key, select
 from lossheads.runs import execute as execution
 from lossheads.runs.config import compose
 from lossheads.runs.execute import execute
-from lossheads.runs.folder import RunFolder
+from lossheads.runs.folder import RunFolder, run_path
 
 Composer = Callable[..., dict[str, Any]]
 
@@ -117,13 +117,20 @@ def test_runs_on_several_datasets_train_at_the_same_time(tiny: Composer, tmp_pat
         assert numbers(alone) == numbers(result)
 
 
-def test_convolutions_train_in_processes_of_one_thread(tmp_path: Path) -> None:
-    plain = [compose([*CNN, f"output_dir={tmp_path}/apart", f"seed={seed}"]) for seed in range(3)]
-    apart = execute(plain)
-    assert [result.config["seed"] for result in apart] == [0, 1, 2]
-    for seed, result in enumerate(apart):
-        assert result.environment["threads"] == 1
-        alone = [*CNN, f"output_dir={tmp_path}/alone", f"seed={seed}", "device.threads=1"]
+@pytest.mark.parametrize(
+    ("words", "members"),
+    [(CNN, 3), ([*CNN, "optimizer.fused=false"], 1)],
+    ids=["one cohort on all threads", "processes of one thread"],
+)
+def test_convolutions_have_the_numbers_of_a_run_on_one_thread(
+    words: list[str], members: int, tmp_path: Path
+) -> None:
+    many = [*words, f"output_dir={tmp_path}/many"]
+    together = execute([compose([*many, f"seed={seed}"]) for seed in range(3)])
+    assert [result.config["seed"] for result in together] == [0, 1, 2]
+    for seed, result in enumerate(together):
+        assert (result.environment["threads"], result.environment["members"]) == (1, members)
+        alone = [*words, f"output_dir={tmp_path}/alone", f"seed={seed}", "device.threads=1"]
         assert numbers(execute([compose(alone)])[0]) == numbers(result)
 
 
@@ -239,14 +246,18 @@ def test_outputs_that_cannot_be_written_are_one_sentence(tiny: Composer, tmp_pat
 
 
 def test_two_processes_do_not_train_one_run(tiny: Composer, tmp_path: Path) -> None:
-    execute([tiny()])
-    (folder,) = folders(tmp_path)
-    held = RunFolder(folder)
-    held.open(tiny(), {}, force=True)
+    config = tiny()
+    held = RunFolder(run_path(config))
+    held.open(config, {})
     with pytest.raises(UserError, match="trained by another process"):
-        execute([tiny()])
+        execute([config])
     held.abandon("interrupted", "let go")
-    assert execute([tiny()])[0].status == "finished"
+    assert execute([config])[0].status == "finished"
+    held.open(config, {}, force=True)
+    with pytest.raises(UserError, match="trained by another process"):
+        execute([tiny("force=true")])
+    assert execute([config])[0].status == "finished"  # the earlier result stands meanwhile
+    held.abandon("interrupted", "let go")
 
 
 def test_prior_bias_starts_every_head_at_the_base_rates(tiny: Composer) -> None:

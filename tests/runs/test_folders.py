@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,9 @@ from typing import Any
 import pytest
 
 from lossheads.errors import UserError, refusing_to_write
+from lossheads.loggers.predictions import PredictionsLogger
+from lossheads.loggers.progress import CohortProgress
+from lossheads.records import write_result
 from lossheads.runs.execute import execute
 from lossheads.runs.folder import RunFolder, run_path
 from lossheads.runs.messages import message_and_status
@@ -63,6 +67,170 @@ def test_a_killed_process_leaves_a_run_that_can_be_trained(tmp_path: Path) -> No
     mine.open({}, {})
     mine.abandon("interrupted", "by this test")
     assert json.loads((path / "status.json").read_text())["status"] == "interrupted"
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def trained(tiny: Composer, *words: str) -> Path:
+    """The folder of a finished run."""
+    execute([tiny(*words)])
+    return run_path(tiny())
+
+
+def test_a_forced_run_that_is_stopped_keeps_the_earlier_result(
+    tiny: Composer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = trained(tiny, "recording.predictions=true")
+    before = files_of(folder)
+
+    def interrupt(*_: Any) -> None:
+        assert files_of(folder).items() >= before.items()
+        assert (folder / ".new" / "config.yaml").exists()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(CohortProgress, "on_validation", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        execute([tiny("force=true")])
+    assert files_of(folder) == before
+    assert not (folder / ".new").exists()
+    assert "keep the results they had before" in capfd.readouterr().err
+
+
+def test_a_forced_run_leaves_nothing_of_the_earlier_one(tiny: Composer) -> None:
+    folder = trained(tiny, "recording.predictions=true", "recording.weights=true")
+    before = (folder / "result.json").read_bytes()
+    (folder / "notes").mkdir()  # the user's own
+    trained(tiny, "force=true")
+    assert (folder / "result.json").read_bytes() != before
+    names = {".lock", "config.yaml", "environment.json", "status.json", "metrics.jsonl"}
+    assert files_of(folder).keys() == names | {"result.json"}
+    assert [path.name for path in folder.iterdir() if path.is_dir()] == ["notes"]
+
+
+@pytest.mark.parametrize(
+    ("killed", "new"),
+    [
+        ("while it was trained", False),
+        ("when it was whole", True),
+        ("when old files were deleted", True),
+        ("when it was named whole", True),
+        ("when some files were moved", True),
+        ("when all were moved", True),
+    ],
+)
+def test_what_a_killed_forced_run_left_is_brought_to_an_end(
+    tiny: Composer, tmp_path: Path, killed: str, new: bool
+) -> None:
+    """The result is one or the other, with its own files, and nothing else."""
+    folder = trained(tiny, "recording.predictions=true")
+    old = files_of(folder)
+    made = trained(tiny, "recording.weights=true", "force=true", f"output_dir={tmp_path}/other")
+    made = tmp_path / "other" / "runs" / made.name
+    (made / ".lock").unlink()
+    fresh = files_of(made) | {".lock": b""}
+    inside = folder / (".whole" if "moved" in killed or "named" in killed else ".new")
+    made.rename(inside)
+    if not new:
+        (inside / "result.json").unlink()
+        (inside / ".result.json.part").write_text("{")
+    if new and killed != "when it was whole":
+        (folder / "predictions.npz").unlink()
+    moved = sorted(inside.iterdir(), key=lambda path: path.name == "result.json")
+    for path in moved[: {"some": 2, "all": len(moved)}.get(killed.split()[1], 0)]:
+        path.replace(folder / path.name)
+    RunFolder(folder).recover()
+    assert files_of(folder) == (fresh if new else old)
+    assert not [path for path in folder.iterdir() if path.is_dir()]
+
+
+def test_a_run_at_work_is_not_recovered_by_others(tiny: Composer) -> None:
+    folder = trained(tiny)
+    held = RunFolder(folder)
+    held.open(tiny(), {}, force=True)
+    before = files_of(folder)
+    RunFolder(folder).recover()
+    assert files_of(folder) == before
+    held.abandon("interrupted", "")
+
+
+@pytest.mark.parametrize("status", ['{"status": "running"}', "", "[]"])
+def test_a_status_that_lags_behind_the_result_is_written_anew(tiny: Composer, status: str) -> None:
+    """Killed between the two: the run is finished."""
+    folder = trained(tiny)
+    (folder / "status.json").write_text(status)
+    execute([tiny()])
+    assert json.loads((folder / "status.json").read_text())["status"] == "finished"
+
+
+def test_the_status_is_finished_only_after_the_result(
+    tiny: Composer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = []
+
+    def look(folder: Path, result: Any) -> None:
+        said.append(json.loads((folder / "status.json").read_text())["status"])
+        write_result(folder, result)
+
+    monkeypatch.setattr("lossheads.runs.folder.write_result", look)
+    trained(tiny)
+    trained(tiny, "force=true")
+    assert said == ["running", "running"]
+
+
+@pytest.mark.parametrize("lost", ["config.yaml", "predictions.npz", ".lock", ""])
+def test_a_run_whose_folder_was_deleted_meanwhile_is_not_finished(
+    tiny: Composer, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    folder = run_path(tiny())
+
+    def delete(*_: Any) -> None:
+        if lost:
+            (folder / lost).unlink()
+            return
+        shutil.rmtree(folder)  # and another process begins the same run
+        folder.mkdir()
+        (folder / ".lock").touch()
+
+    monkeypatch.setattr(PredictionsLogger, "close", delete)
+    with pytest.raises(UserError, match="was deleted or changed while"):
+        execute([tiny("recording.predictions=true")])
+    assert not (folder / "result.json").exists()
+    assert lost or [path.name for path in folder.iterdir()] == [".lock"]
+
+
+def test_events_that_were_deleted_meanwhile_are_missed(
+    tiny: Composer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = run_path(tiny())
+
+    def delete(*_: Any) -> None:
+        for path in folder.glob("events.out*"):
+            path.unlink()
+
+    monkeypatch.setattr(CohortProgress, "on_validation", delete)
+    with pytest.raises(UserError, match=r"events .* were deleted while"):
+        execute([tiny("recording.tensorboard=true")])
+    assert not (folder / "result.json").exists()
+
+
+def test_a_disk_that_is_full_of_weights_is_a_sentence(
+    tiny: Composer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(file: Any, *_: Any) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr("lossheads.whole_files.os.fsync", full)
+    with pytest.raises(UserError, match=r"cannot be written .* free disk space"):
+        execute([tiny("recording.weights=true")])
+    assert [path.name for path in run_path(tiny()).glob("*.p*")] == []
+
+
+def test_a_folder_in_a_run_folder_is_nobodys_to_delete(tiny: Composer) -> None:
+    (run_path(tiny()) / "notes").mkdir(parents=True)
+    with pytest.raises(UserError, match="holds a folder notes"):
+        execute([tiny()])
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,23 @@ def test_an_interruption_stops_the_others_and_starts_no_more() -> None:
     assert len(begun) < 6
 
 
+def test_nothing_begins_after_an_interruption() -> None:
+    """However slow the thread is that empties the pool, and however fast parts end."""
+    stop, begun = threading.Event(), []
+
+    def work(part: int) -> None:
+        begun.append((part, stop.is_set()))
+        if part == 1:
+            raise KeyboardInterrupt
+
+    for _ in range(50):
+        begun.clear()
+        stop.clear()
+        with pytest.raises(KeyboardInterrupt):
+            in_threads(work, range(200), 2, stop)
+        assert not any(late for _, late in begun), begun
+
+
 def sizes(tiny: Composer, n: int, *words: str) -> list[int]:
     config = tiny(*words)
     runs = [plan_run({**config, "seed": seed}) for seed in range(n)]
@@ -67,9 +84,8 @@ def sizes(tiny: Composer, n: int, *words: str) -> list[int]:
         (1, [1]),
         (2, [1, 1]),
         (15, [7, 8]),
-        (16, [8, 8]),
-        (17, [4, 4, 4, 5]),  # two workers: four cohorts, not three
-        (20, [5, 5, 5, 5]),
+        (20, [10, 10]),
+        (21, [5, 5, 5, 6]),  # two workers: four cohorts, not three
     ],
 )
 def test_runs_are_dealt_out_so_that_no_worker_waits(
@@ -78,8 +94,15 @@ def test_runs_are_dealt_out_so_that_no_worker_waits(
     assert sizes(tiny, n, "device.threads=2") == expected
 
 
+@two_cores
+def test_cohorts_that_take_all_workers_are_not_cut_up_for_them(tiny: Composer) -> None:
+    for n, expected in ((1, [1]), (5, [5]), (11, [5, 6])):
+        runs = [plan_run(tiny(f"seed={seed}", "device.threads=2")) for seed in range(n)]
+        assert [len(cohort) for cohort in cohorts(runs, one_by_one=True)] == expected
+
+
 def test_one_worker_gets_cohorts_as_large_as_allowed(tiny: Composer) -> None:
-    assert sizes(tiny, 20, "device.threads=1") == [6, 7, 7]
+    assert sizes(tiny, 21, "device.threads=1") == [7, 7, 7]
     assert sizes(tiny, 20, "device.threads=1", "cohort.max_members=20") == [20]
 
 
@@ -130,3 +153,17 @@ def test_members_without_memory_side_by_side_train_in_turn(
     results = execution.execute([tiny("device.threads=1", f"seed={seed}") for seed in range(5)])
     assert [result.status for result in results] == ["finished"] * 5
     assert sorted(result.environment["members"] for result in results) == [1, 2, 2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [((), [2, 2, 3, 3, 3]), (("cohort.max_members=5",), [5] * 5)],
+    ids=["as many as the caches hold", "as many as the user says"],
+)
+def test_members_with_many_weights_train_in_smaller_cohorts(
+    words: tuple[str, ...], expected: list[int], tiny: Composer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, "members_for_caches", lambda _: 3)
+    configs = [tiny("device.threads=1", f"seed={seed}", *words) for seed in range(5)]
+    results = execution.execute(configs)
+    assert sorted(result.environment["members"] for result in results) == expected

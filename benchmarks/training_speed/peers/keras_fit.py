@@ -28,6 +28,8 @@ class Clock(keras.callbacks.Callback):
 
 
 def build(setting: Setting) -> Run:
+    if MODELS[setting.model].blocks:
+        raise ValueError("residual nets are compared in torch alone")
     images, labels = load_rows(setting)
     inputs = (images.astype(np.float32) / 255)[..., None]
     net = keras.Sequential([keras.Input((SIDE, SIDE, 1)), *_layers(setting)])

@@ -15,8 +15,15 @@ from benchmarks.training_speed.peers.torch_parts import wait_for_card
 from benchmarks.training_speed.setting import LEARNING_RATE, MODELS, WARM_STEPS, Setting, load_rows
 from lossheads.datasets.fashion_mnist import pixels
 from lossheads.engine.batches import batch_stream
-from lossheads.engine.cohort import Batch, Cohort, build_cohort, can_stack
-from lossheads.engine.member import Member
+from lossheads.engine.cohort import (
+    Batch,
+    Cohort,
+    build_cohort,
+    can_stack,
+    members_for_caches,
+    shares_threads,
+)
+from lossheads.engine.member import Member, initial_net
 from lossheads.runs.build import build_parts
 from lossheads.runs.config import compose
 from lossheads.runs.device import prepare
@@ -56,8 +63,11 @@ class Engine:
             parts.backbone, self._shape, parts.optimizer, parts.optimizer_kwargs
         )
         self._threads = 1 if self.stacks else setting.threads
-        # Cohorts side by side: one per core, a single one on a card.
-        self._threads_at_once = setting.threads if setting.device == "cpu" else 1
+        on_cpu = setting.device == "cpu"
+        # One cohort at a time on a card, and where its threads share the step.
+        self._sharing = self.stacks and shares_threads(parts.backbone, self._shape)
+        self._threads_at_once = setting.threads if on_cpu and not self._sharing else 1
+        self._threads_per_cohort = setting.threads if on_cpu and self._sharing else 1
         self._device = prepare(self._config["device"], self._threads)
         self._kept: dict[int, list[tuple[Cohort, Iterator[Batch]]]] = {}
 
@@ -94,6 +104,9 @@ class Engine:
         threads = self._threads_at_once
         most = MAX_MEMBERS_ON_CPU if self._setting.device == "cpu" else members
         count = min(members, ceil(ceil(members / most) / threads) * threads)
+        if self._setting.device == "cpu":
+            net = initial_net(parts.backbone, self._shape, everyone[0])
+            count *= ceil(ceil(members / count) / members_for_caches(net))
         made = []
         for k in range(count):
             group = everyone[members * k // count : members * (k + 1) // count]
@@ -101,6 +114,7 @@ class Engine:
                 *(parts.backbone, self._shape, group, self._labels, parts.optimizer, self._device),
                 compute_dtype=dtype,
                 graph=self._setting.graph,
+                threads=self._threads_per_cohort,
             )
             seeds = [member.data_seed for member in group]
             rows = len(self._inputs)
@@ -111,7 +125,9 @@ class Engine:
 def overrides(setting: Setting) -> list[str]:
     """The setting as overrides of the command line."""
     model = MODELS[setting.model]
-    if model.channels:
+    if model.blocks:
+        net = ["model=resnet9", f"model.channels={list(model.channels)}"]
+    elif model.channels:
         net = ["model=cnn", f"model.channels={list(model.channels)}"]
         net.append(f"model.dense={model.hidden[0]}")
     else:

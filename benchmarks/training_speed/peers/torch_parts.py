@@ -14,12 +14,35 @@ def plain_net(setting: Setting) -> nn.Sequential:
     model = MODELS[setting.model]
     torch.manual_seed(0)
     layers: list[nn.Module] = []
-    for narrow, wide in pairwise((1, *model.channels)):
-        layers += [nn.Conv2d(narrow, wide, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+    for stage, (narrow, wide) in enumerate(pairwise((1, *model.channels))):
+        if model.blocks:
+            layers += [*_convolution(narrow, wide, nn.MaxPool2d(2))]
+        else:
+            layers += [nn.Conv2d(narrow, wide, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+        if stage in model.blocks:
+            layers.append(Residual(wide))
+    layers += [nn.AdaptiveAvgPool2d(1)] if model.blocks else []
     layers.append(nn.Flatten())
     for narrow, wide in pairwise(dense_widths(model)):
         layers += [nn.Linear(narrow, wide), nn.ReLU()]
     return nn.Sequential(*layers[:-1])  # no ReLU after the logits
+
+
+class Residual(nn.Module):
+    """Two convolutions, added to their input."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.block = nn.Sequential(*_convolution(width, width), *_convolution(width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = x + self.block(x)
+        return out
+
+
+def _convolution(narrow: int, wide: int, *pool: nn.Module) -> Iterator[nn.Module]:
+    yield nn.Conv2d(narrow, wide, 3, padding=1, bias=False)
+    yield from (*pool, nn.GroupNorm(4, wide), nn.ReLU())
 
 
 def in_precision(net: nn.Module, setting: Setting) -> Callable[[Tensor], Tensor]:

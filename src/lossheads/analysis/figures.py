@@ -31,6 +31,7 @@ from lossheads.analysis.aggregate import (
 from lossheads.analysis.statistics import Interval
 from lossheads.analysis.tables import fold
 from lossheads.errors import UserError
+from lossheads.whole_files import whole_file
 
 Pair = tuple[str, str]  # arm, metric
 Curves = Mapping[Pair, Sequence[tuple[float, Interval]]]  # (epoch, mean over seeds)
@@ -390,7 +391,10 @@ def save(figure: Figure, stem: Path, kinds: Sequence[str] = ("png", "svg")) -> l
         stem.parent.mkdir(parents=True, exist_ok=True)
         with matplotlib.rc_context({"svg.hashsalt": "lossheads"}):
             for path, kind in zip(paths, kinds, strict=True):
-                figure.savefig(path, dpi=160, metadata=stamps.get(kind), facecolor="white")
+                with whole_file(path, durable=False) as file:
+                    figure.savefig(
+                        file, format=kind, dpi=160, metadata=stamps.get(kind), facecolor="white"
+                    )
     except OSError as error:
         raise UserError(
             f"the figure {stem.name} cannot be written: {error}; choose a folder you may write to"

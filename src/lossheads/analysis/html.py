@@ -5,7 +5,6 @@ content security policy in the page forbids the browser to fetch anything.
 """
 
 import base64
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from markupsafe import Markup, escape
 
 from lossheads.analysis.page_tables import PageTable, markdown_code, markdown_table, markdown_text
 from lossheads.errors import UserError
+from lossheads.whole_files import whole_file
 
 # A sign beside each verdict and conclusion, so that they differ in a grey print as well.
 SIGNS = {
@@ -95,12 +95,8 @@ def humanize(name: str) -> str:
 def write_text(path: Path, text: str) -> None:
     """Write a file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        file.write(text.encode("utf-8"))
 
 
 def write_html(path: Path, text: str) -> Path:

@@ -8,7 +8,7 @@ from typing import NoReturn
 from lossheads.errors import UserError
 
 # Each is a module of this package with a function `command`.
-COMMANDS = ("train", "claim", "status", "heads", "metrics", "board", "report")
+COMMANDS = ("train", "claim", "status", "heads", "metrics", "board", "report", "check")
 
 
 class Parser(argparse.ArgumentParser):

@@ -1,14 +1,15 @@
 """lossheads claim list | run | new: the claims from the command line."""
 
 import re
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Literal
 
 from lossheads.cli.arguments import Parser
-from lossheads.errors import UserError
+from lossheads.errors import UserError, reason, refusing_to_write
+from lossheads.whole_files import whole_file
 
 if TYPE_CHECKING:
     from lossheads.claims.judge import Verdict
@@ -51,6 +52,9 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
     if not claims and not troubles:
         raise UserError(f"claim finds no claim file (*.yaml) in {folder}: name another folder")
     reference = Path(given.reference)
+    if given.save:
+        for claim in claims:
+            _check_place(reference / claim.slug)
     outputs = Path(compose(extra)["output_dir"])
     folders = own_folders("claim run", given.config_dir, trust)
     statuses = [0]
@@ -108,13 +112,29 @@ def _show(verdict: "Verdict", outputs: Path, reference: Path, save: bool) -> int
 
 
 def _save_reference(folder: Path, reference: Path) -> None:
-    """Copy the files for version control: numbers, page, figures."""
-    reference.mkdir(parents=True, exist_ok=True)
-    for old in reference.glob("*.png"):  # figures of arms that no longer exist
-        old.unlink()
-    for path in folder.iterdir():
-        if path.suffix in (".json", ".md", ".png"):
-            shutil.copyfile(path, reference / path.name)
+    """Copy the files for version control: figures, page and, last of all, numbers."""
+    new = [path for path in folder.iterdir() if path.suffix in (".json", ".md", ".png")]
+    with refusing_to_write(reference, "the reference", "--reference FOLDER"):
+        reference.mkdir(parents=True, exist_ok=True)
+        for path in sorted(new, key=lambda path: path.suffix == ".json"):
+            with whole_file(reference / path.name) as file:
+                file.write(path.read_bytes())
+        for old in reference.glob("*.png"):  # figures of arms that no longer exist
+            if old.name not in {path.name for path in new}:
+                old.unlink()
+
+
+def _check_place(reference: Path) -> None:
+    """Refuse a reference that cannot be saved before hours are spent on its numbers."""
+    there = next(path for path in (reference, *reference.parents) if path.exists())
+    try:
+        with TemporaryFile(dir=there):  # root may write everywhere, or so its rights say
+            return
+    except OSError as error:
+        raise UserError(
+            f"claim run --save-reference cannot write {reference}, because nothing can be created "
+            f"in {there} ({reason(error)}): name another folder with --reference FOLDER"
+        ) from error
 
 
 def _list(claims: "Sequence[Claim]") -> None:

@@ -1,4 +1,4 @@
-"""The command line: lossheads train | claim | status | report | board | heads | metrics.
+"""The command line: lossheads train | claim | status | report | board | heads | metrics | check.
 
 Nothing heavy is imported before a command needs it. Errors of the user end in one message and exit
 status 2; `--debug` shows the traceback.
@@ -28,6 +28,7 @@ lossheads compares loss heads: one backbone, every metric, paired seeds, a verdi
   lossheads status [OUTPUTS]            follow a sweep on a cluster, then its tables
   lossheads heads [NAME ...]            what each head does, with a tiny worked example
   lossheads metrics [NAME ...]          what each metric measures, and for which outcomes
+  lossheads check MODULE:FUNCTION       what is wrong with a model's last layer, loss and metric
   lossheads board [OUTPUTS]             TensorBoard on 127.0.0.1
   lossheads report [OUTPUTS]            a table of all finished runs; --html FILE: a page
   lossheads report --claims [FOLDER]    one HTML page over all verdicts
@@ -49,7 +50,10 @@ def main() -> None:
         sys.exit(run(arguments))
     if os.environ.get("HYDRA_FULL_ERROR") == "1":
         sys.exit(run(arguments))
-    sys.exit(_guarded(arguments))
+    status = _guarded(arguments)
+    for number in (signal.SIGINT, signal.SIGTERM):  # all is done: end at once, no traceback
+        signal.signal(number, signal.SIG_DFL)
+    sys.exit(status)
 
 
 def run(arguments: list[str]) -> int:

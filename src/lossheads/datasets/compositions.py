@@ -12,8 +12,8 @@ from lossheads.datasets.cache import Bytes
 from lossheads.datasets.checks import check_integer, check_integer_choice, check_number
 from lossheads.datasets.dataset import Dataset, Provenance, Split
 from lossheads.datasets.drawing import drawn_provenance, random_stream
-from lossheads.datasets.fashion_mnist import pixels
 from lossheads.datasets.garments import Garments, read_garments
+from lossheads.datasets.published import pixels
 from lossheads.errors import UserError
 from lossheads.outcomes import AnyOf, EachOneOf
 

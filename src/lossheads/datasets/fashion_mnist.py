@@ -5,20 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from lossheads.datasets import garments
-from lossheads.datasets.cache import Bytes
 from lossheads.datasets.checks import check_choice, check_integer, check_number
 from lossheads.datasets.dataset import Dataset, Provenance, Split
 from lossheads.datasets.garments import Garments, read_garments
+from lossheads.datasets.published import pixels
 from lossheads.errors import UserError
 from lossheads.outcomes import OneOf
-
-
-def pixels(images: Bytes) -> Tensor:
-    """(N, H, W) bytes -> (N, 1, H, W) float32 in [0, 1]: value / 255, nothing centred."""
-    return torch.from_numpy(images).unsqueeze(1).to(torch.float32).div_(255)
 
 
 def provenance(name: str) -> Provenance:

@@ -15,8 +15,9 @@ from lossheads.datasets.checks import check_choice, check_integer
 from lossheads.datasets.dataset import Dataset, Split
 from lossheads.datasets.digits import read_digits
 from lossheads.datasets.drawing import random_stream
-from lossheads.datasets.fashion_mnist import pixels, provenance
+from lossheads.datasets.fashion_mnist import provenance
 from lossheads.datasets.garments import Garments, read_garments
+from lossheads.datasets.published import pixels
 from lossheads.errors import UserError
 from lossheads.outcomes import AnyOf, OneOf
 

@@ -16,7 +16,7 @@ BackboneBuilder = Callable[..., nn.Module]
 
 # Random streams of one seed; members with equal seeds start from the same backbone, whatever their
 # head.
-_BACKBONE, _OUTPUT_LAYER, _BATCHES = range(3)
+_BACKBONE, _OUTPUT_LAYER, _BATCHES, _AUGMENTATION, _DRAWS = range(5)
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,16 @@ def initial_net(backbone: BackboneBuilder, input_shape: tuple[int, ...], member:
 def batch_seed(data_seed: int) -> int:
     """Seed of the generator that orders the batches."""
     return stream_seed(data_seed, _BATCHES)
+
+
+def augmentation_seed(data_seed: int) -> int:
+    """Seed of the generator that crops and mirrors."""
+    return stream_seed(data_seed, _AUGMENTATION)
+
+
+def draws_seed(seed: int) -> int:
+    """Seed of what a backbone draws while it trains, such as dropout."""
+    return stream_seed(seed, _DRAWS)
 
 
 def stream_seed(seed: int, stream: int) -> int:

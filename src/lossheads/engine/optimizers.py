@@ -20,12 +20,12 @@ def build_optimizer(
     optimizer: Callable[..., Optimizer], parameters: Any, **kwargs: Any
 ) -> Optimizer:
     """`optimizer(parameters, **kwargs)`."""
-    with _unmarked(Optimizer.add_param_group):
+    with unmarked(Optimizer.add_param_group):
         return optimizer(parameters, **kwargs)
 
 
 @contextmanager
-def _unmarked(method: Callable[..., Any]) -> Iterator[None]:
+def unmarked(method: Callable[..., Any]) -> Iterator[None]:
     """Torch looks here for the marked form of a method, and makes it once it is called."""
     inner = getattr(method, "__wrapped__", None)
     with _lock:

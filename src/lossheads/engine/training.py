@@ -6,14 +6,16 @@ number: losses are summed where they are and read at validation steps.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lossheads.datasets.dataset import Dataset, Split
+from lossheads.engine.augmentation import Augmentation
 from lossheads.engine.batches import batch_stream, steps_per_epoch
 from lossheads.engine.cohort import Cohort
 from lossheads.engine.early_stopping import EarlyStopping
@@ -36,6 +38,7 @@ class Plan:
         monitor: Metric that is shown, and that early stopping compares.
         patience: Validation steps without a better `monitor` before a member stops; None: never.
         metrics: What is measured.
+        augmentation: Of the training rows; None: they are taken as they are.
     """
 
     steps: int
@@ -45,6 +48,7 @@ class Plan:
     monitor: str
     patience: int | None = None
     metrics: MetricSet = SHIPPED
+    augmentation: Augmentation | None = None
 
     def learning_rate_factor(self, step: int) -> float:
         """Factor on the learning rate at a step."""
@@ -80,6 +84,27 @@ class MemberHistory:
         return steps.index(self.early_stopping.best_step)
 
 
+States = Callable[[], "dict[int, MemberState]"]
+OnStep = Callable[[int, States], None]
+
+
+@dataclass(frozen=True)
+class MemberState:
+    """Where a member's training stands between two steps: with it, it goes on as if never stopped.
+
+    Attributes:
+        step: Optimizer steps taken.
+        cohort: Weights and moments, see `Cohort.state`.
+        losses: See `LossTracker.state`.
+        history: Its validation steps so far, the one at `step` included if there is one.
+    """
+
+    step: int
+    cohort: Mapping[str, Any]
+    losses: Mapping[str, Any]
+    history: MemberHistory
+
+
 def train(
     cohort: Cohort,
     dataset: Dataset,
@@ -87,6 +112,11 @@ def train(
     loggers: Sequence[Logger],
     on_validation: Callable[[int, float], None],
     check_interrupt: Callable[[], None] = lambda: None,
+    on_end: Callable[[int, MemberHistory], None] = lambda k, history: None,
+    on_step: Callable[[int, Callable[[], dict[int, MemberState]]], None] = lambda step, states: (
+        None
+    ),
+    resume: Sequence[MemberState] = (),
 ) -> list[MemberHistory]:
     """Train every member of `cohort` on `dataset` (both on one device) and measure it.
 
@@ -95,25 +125,46 @@ def train(
         on_validation: Called at each validation step with the step and the cohort's mean of
             `monitor` on validation.
         check_interrupt: Called before each step; what it raises ends the training.
+        on_end: Called with a member's index and complete history as soon as it is over.
+        on_step: Called before each step but the first with its number and what gives the states of
+            the members that still train, by index.
+        resume: One state per member, all at the same step, to go on from; empty to begin.
 
     Returns:
         One history per member, in order. Status is `finished` or `diverged`.
     """
     data_seeds = [member.data_seed for member in cohort.members]
     device = dataset.train.inputs.device
-    batches = batch_stream(len(dataset.train), plan.batch_size, data_seeds, device)
-    histories = _Histories(cohort, dataset, plan, loggers)
+    start = resume[0].step if resume else 0
+    batches = batch_stream(
+        len(dataset.train), plan.batch_size, data_seeds, device, plan.augmentation, start
+    )
+    histories = _Histories(cohort, dataset, plan, loggers, on_end)
     losses = LossTracker(len(data_seeds))
-    for step in range(plan.steps + 1):
+    if resume:
+        histories.members = [state.history for state in resume]
+        losses.load_states([state.losses for state in resume], device)
+        for k, state in enumerate(resume):
+            cohort.load_state(k, state.cohort)
+    for step in range(start, plan.steps + 1):
         if step in plan.validate_at or step in (0, plan.steps):
-            histories.validate(step, *losses.compute())
+            if step > start or not resume:  # else this was done before
+                histories.validate(step, *losses.compute())
             on_validation(step, histories.mean_monitored())
         if step == plan.steps or histories.all_stopped():
             break
+        if step > start:
+            on_step(
+                step,
+                lambda step=step: {  # type: ignore[misc]
+                    k: MemberState(step, cohort.state(k), losses.state(k), histories.members[k])
+                    for k in histories.still_training()
+                },
+            )
         check_interrupt()
         cohort.scale_learning_rates(plan.learning_rate_factor(step))
         losses.add(cohort.step(dataset.train.inputs, next(batches)))
-    histories.finish()
+    histories.finish(histories.still_training())
     return histories.members
 
 
@@ -160,6 +211,28 @@ class LossTracker:
         self._sum, self._count = torch.zeros_like(self._sum), 0
         return means, self._first_nonfinite_step
 
+    def state(self, k: int) -> dict[str, Any]:
+        """What `load_states` needs of member k: plain values and a tensor.
+
+        Losses that are not yet summed stay so: sums in other portions have other last bits.
+        """
+        waiting = [losses[k] for losses in self._losses]
+        return {
+            "waiting": torch.stack(waiting).cpu() if waiting else torch.empty(0),
+            "sum": float(self._sum[k]),
+            "count": self._count,
+            "first_nonfinite_step": self._first_nonfinite_step[k],
+            "next_step": self._next_step,
+        }
+
+    def load_states(self, states: Sequence[Mapping[str, Any]], device: torch.device) -> None:
+        """Go on where `state` was taken of each member; `device`: where losses are computed."""
+        waiting = torch.stack([state["waiting"] for state in states], dim=1)
+        self._losses = list(waiting.to(device))
+        self._sum = torch.tensor([state["sum"] for state in states], dtype=torch.float64)
+        self._first_nonfinite_step = [state["first_nonfinite_step"] for state in states]
+        self._count, self._next_step = states[0]["count"], states[0]["next_step"]
+
     def _flush(self) -> None:
         if not self._losses:
             return
@@ -176,20 +249,29 @@ class _Histories:
     """The members' histories: written at every validation step, and completed at the end."""
 
     def __init__(
-        self, cohort: Cohort, dataset: Dataset, plan: Plan, loggers: Sequence[Logger]
+        self,
+        cohort: Cohort,
+        dataset: Dataset,
+        plan: Plan,
+        loggers: Sequence[Logger],
+        on_end: Callable[[int, MemberHistory], None],
     ) -> None:
         self.members = [
             MemberHistory(early_stopping=plan.early_stopping(member.head.outcome))
             for member in cohort.members
         ]
         self._cohort, self._dataset, self._plan = cohort, dataset, plan
-        self._loggers = loggers
+        self._loggers, self._on_end = loggers, on_end
         self._evaluation = Evaluation(cohort, dataset, plan.metrics)
         self._steps_per_epoch = steps_per_epoch(len(dataset.train), plan.batch_size)
 
     def all_stopped(self) -> bool:
         """Whether all members have stopped."""
-        return all(history.stopped for history in self.members)
+        return not self.still_training()
+
+    def still_training(self) -> list[int]:
+        """Members that have neither diverged nor stopped early."""
+        return [k for k, history in enumerate(self.members) if not history.stopped]
 
     def mean_monitored(self) -> float:
         """Mean over members of the monitored metric, each at its last validation step."""
@@ -199,14 +281,15 @@ class _Histories:
         return sum(values) / len(values) if values else math.nan
 
     def validate(self, step: int, losses: Sequence[float], nonfinite_at: Sequence[int]) -> None:
-        """Validate every member that is still training.
+        """Validate every member that is still training; those that stop now are finished.
 
         Args:
             losses: Mean training loss of each member since the last validation step.
             nonfinite_at: First step at which each member's loss was not finite; -1: none.
         """
         plan = self._plan
-        training = self._still_training(step, self._evaluation.forward(), nonfinite_at)
+        before = self.still_training()
+        training = self._without_diverged(step, self._evaluation.forward(), nonfinite_at)
         # The last validation step has every metric at once; `finish` adds test and logs it.
         last = step == plan.steps and plan.patience is None
         for k, val in self._evaluation.on_val(training, full=last):
@@ -219,12 +302,17 @@ class _Histories:
                 value = val.metrics[stopping.monitor]
                 stopping.update(step, value, partial(self._cohort.weights, k))
                 history.stopped = stopping.should_stop
+        self.finish([k for k in before if self.members[k].stopped])
 
-    def finish(self) -> None:
-        """Measure the state each member keeps on validation and test with every metric."""
-        finished = [k for k, history in enumerate(self.members) if history.status != "diverged"]
-        if not finished:
-            return
+    def finish(self, members: Sequence[int]) -> None:
+        """Measure the state these members keep on validation and test with every metric."""
+        finished = [k for k in members if self.members[k].status != "diverged"]
+        if finished:
+            self._measure_kept(finished)
+        for k in members:
+            self._on_end(k, self.members[k])
+
+    def _measure_kept(self, finished: Sequence[int]) -> None:
         if self._plan.patience is not None:
             self._restore_best_weights(finished)
         for k, test, predictions in self._evaluation.on_test(finished):
@@ -239,7 +327,7 @@ class _Histories:
         rate = float(self._cohort.members[k].optimizer_kwargs["lr"])
         return rate * self._plan.learning_rate_factor(step)
 
-    def _still_training(
+    def _without_diverged(
         self, step: int, finite: Sequence[bool], nonfinite_at: Sequence[int]
     ) -> list[int]:
         """Members whose loss and logits are finite; the others are marked diverged."""

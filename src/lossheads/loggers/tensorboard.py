@@ -17,6 +17,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import FileWriter, summary
 
 from lossheads import metrics
+from lossheads.errors import UserError
 from lossheads.loggers.pictures import (
     Png,
     accuracies_figure,
@@ -55,7 +56,7 @@ class TensorBoardLogger:
         outcome: Outcome,
         measured: metrics.MetricSet = metrics.SHIPPED,
     ) -> None:
-        self._writer = FileWriter(str(folder))
+        self._folder, self._writer = folder, FileWriter(str(folder))
         self._names = class_names
         self._unwritten: Counter[str] = Counter()
         self._reached: dict[str, int] = {}  # tag -> last step it has
@@ -97,7 +98,11 @@ class TensorBoardLogger:
         self._image("figure/confusion_matrix", _confusion(predictions, class_names))
 
     def close(self, result: Result) -> None:
-        """Hyper-parameters, how the run ended, what was undefined; then the file is closed."""
+        """Hyper-parameters, how the run ended, what was undefined; then the file is closed.
+
+        Raises:
+            UserError: If the file was deleted meanwhile.
+        """
         self._text("about/run", about(result))
         self._text("about/undefined", undefined_summary(self._unwritten, result, CLASSES_SHOWN))
         end = result.kept.test if result.history else None
@@ -105,6 +110,11 @@ class TensorBoardLogger:
         for part in summary.hparams(flat(result.config), shown):
             self._write(part)
         self._writer.close()
+        if not any(_is_whole(path) for path in self._folder.glob("events.out.tfevents.*")):
+            raise UserError(
+                f"the TensorBoard events in {self._folder} were deleted while the run was trained: "
+                f"run the command again"
+            )
 
     def _scalars(self, validation: ValidationStep) -> Iterator[tuple[str, float]]:
         if validation.step > 0:  # before the first step there is no training loss
@@ -189,6 +199,12 @@ class TensorBoardLogger:
 
     def _write(self, part: Any) -> None:
         self._writer.add_summary(part, self._step)
+
+
+def _is_whole(events: Path) -> bool:
+    """Whether the file has its beginning: a deleted one is made anew by the next value written."""
+    with events.open("rb") as file:
+        return b"brain.Event:" in file.read(100)
 
 
 def _confusion(predictions: Predictions, class_names: Sequence[str]) -> Png:

@@ -8,3 +8,4 @@ from lossheads.models.backbones import cnn as cnn
 from lossheads.models.backbones import linear as linear
 from lossheads.models.backbones import mlp as mlp
 from lossheads.models.backbones import resnet18 as resnet18
+from lossheads.models.resnet9 import resnet9 as resnet9

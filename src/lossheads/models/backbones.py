@@ -20,7 +20,7 @@ def mlp(input_shape: tuple[int, ...], hidden: Sequence[int]) -> nn.Sequential:
     Raises:
         UserError: If `hidden` is empty or holds a width below 1.
     """
-    if not _are_widths(hidden):
+    if not are_widths(hidden):
         raise UserError(
             f"mlp: hidden must be a list of widths of at least 1, as in model.hidden=[128], got "
             f"{hidden}; for no hidden layer use model=linear"
@@ -33,7 +33,7 @@ def mlp(input_shape: tuple[int, ...], hidden: Sequence[int]) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def _are_widths(values: object) -> bool:
+def are_widths(values: object) -> bool:
     """Whether these are layer widths: a list of integers of at least 1, not empty."""
     if not isinstance(values, list | tuple) or not values:
         return False
@@ -47,7 +47,7 @@ def cnn(input_shape: tuple[int, ...], channels: Sequence[int], dense: int) -> nn
         UserError: If a width is below 1, or the inputs are not images, or too small to be halved
             once per convolution.
     """
-    if not _are_widths(channels) or not _are_widths([dense]):
+    if not are_widths(channels) or not are_widths([dense]):
         raise UserError(
             f"cnn: channels must be a list of widths of at least 1 and dense one such width, as in "
             f"model.channels=[32,64] model.dense=128, got channels={channels} and dense={dense}; "
@@ -61,7 +61,7 @@ def cnn(input_shape: tuple[int, ...], channels: Sequence[int], dense: int) -> nn
     layers: list[nn.Module] = []
     depth, height, width = input_shape
     for deeper in channels:
-        layers += [nn.Conv2d(depth, deeper, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+        layers += [nn.Conv2d(depth, deeper, 3, padding=1), nn.MaxPool2d(2), nn.ReLU()]
         depth, height, width = deeper, height // 2, width // 2
     layers += [nn.Flatten(), nn.Linear(depth * height * width, dense), nn.ReLU()]
     return nn.Sequential(*layers)

@@ -8,7 +8,7 @@ from lossheads.errors import UserError
 from lossheads.predictions_file import NAME as PREDICTIONS
 from lossheads.records import Result, read_result
 from lossheads.runs.executors.settings import placed, refuse_several
-from lossheads.runs.folder import run_paths
+from lossheads.runs.folder import RunFolder, run_paths
 
 if TYPE_CHECKING:
     from lossheads.loggers.progress import Reporter
@@ -49,6 +49,7 @@ def _result(config: Mapping[str, Any], folder: Path) -> Result | None:
     """
     if config["force"]:
         return None
+    RunFolder(folder).recover()
     try:
         result = read_result(folder)
     except UserError:

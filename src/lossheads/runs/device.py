@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
+from ctypes import CDLL
 from functools import cache
 from glob import glob
 from pathlib import Path
@@ -15,6 +16,12 @@ if TYPE_CHECKING:  # torch is imported where a device is used: a finished run ne
 
 # What a driver of NVIDIA or AMD shows on Linux, in a container and in Windows' subsystem too.
 _GPU_FILES = ("nvidia*", "nvhost*", "nvgpu*", "nvmap", "dxg", "kfd")
+
+
+# Parameters of glibc's mallopt (malloc.h) and our values: most free bytes that are kept, and most
+# bytes of one tensor that may come from them (the most that glibc accepts).
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_KEPT_BYTES, _TENSOR_BYTES = 2**28, 2**25
 
 
 @cache
@@ -75,6 +82,19 @@ def workers(settings: Mapping[str, Any]) -> int:
     return (threads or available) if settings["kind"] == "cpu" else 1
 
 
+@cache
+def _keep_freed_memory() -> None:
+    """Let glibc keep what is freed: the pages of fresh memory cost more than filling them.
+
+    Torch makes and frees some tensors of megabytes in every step on images; by default their pages
+    go back to the system each time (measured: 18.9 against 16.7 ms a step, cnn-32-64).
+    """
+    mallopt = getattr(CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _TENSOR_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+
+
 def prepare(settings: Mapping[str, Any], threads: int) -> "torch.device":
     """Set torch's precision and denormals for this thread and process; returns the device.
 
@@ -94,6 +114,8 @@ def prepare(settings: Mapping[str, Any], threads: int) -> "torch.device":
     if settings["graph"] and kind != "cuda":
         raise UserError("device.graph=true needs device=cuda: CUDA graphs need a GPU")
     torch.set_num_threads(threads)
+    if kind == "cpu":
+        _keep_freed_memory()
     # Adam's moments of constant inputs decay into denormals, which are far slower. The CPU keeps
     # this setting per thread.
     torch.set_flush_denormal(True)

@@ -6,39 +6,43 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from math import ceil
 from typing import Any
 
 import torch
 from rich.console import Console
 
 from lossheads.datasets.dataset import Dataset
-from lossheads.engine.batches import steps_per_epoch
-from lossheads.engine.cohort import Cohort, build_cohort, bytes_per_member, can_stack
-from lossheads.engine.member import Member, initial_net
-from lossheads.engine.training import MemberHistory, Plan, first_step, train
+from lossheads.engine.augmentation import Augmentation
+from lossheads.engine.cohort import (
+    bytes_per_member,
+    can_stack,
+    members_for_caches,
+    shares_threads,
+)
+from lossheads.engine.member import initial_net
 from lossheads.errors import UserError
-from lossheads.heads.base import inherited_reading
-from lossheads.loggers.base import Logger, NullLogger
-from lossheads.loggers.predictions import PredictionsLogger
 from lossheads.loggers.progress import Reporter
-from lossheads.loggers.tensorboard import TensorBoardLogger
-from lossheads.outcomes import base_rates
 from lossheads.predictions_file import MAX_BYTES, NAME, bytes_needed
-from lossheads.records import Environment, Result
+from lossheads.records import Environment, Result, Status
+from lossheads.runs.checkpoint import Checkpoint
+from lossheads.runs.cohort_run import WEIGHTS, CohortRun, checkpoint_of, member_of, title_of
 from lossheads.runs.dataset_cache import DatasetCache
 from lossheads.runs.device import free_bytes, prepare, workers
 from lossheads.runs.environment import describe_environment
 from lossheads.runs.executors.settings import is_remote
 from lossheads.runs.executors.submit import run_jobs
+from lossheads.runs.folder import TakenRun
 from lossheads.runs.plan import Run, by_device, cohorts, plan_run, unfinished
 from lossheads.runs.validate import (
+    check_augmentation,
     check_backbone,
     check_memory,
     check_true_posterior,
-    check_validations,
-    monitored_metric,
 )
 from lossheads.runs.workers import in_processes, in_threads
+
+_SECONDS_BETWEEN_LOOKS = 0.3  # at runs that another process trains
 
 
 def execute(
@@ -97,7 +101,7 @@ def _report_missing_files(runs: Sequence[Run], todo: Sequence[Run], reporter: Re
     trained = {run.key for run in todo}
     for run in {run.key: run for run in runs if run.key not in trained}.values():
         folder = run.folder.path
-        for what, file in (("weights", "weights.pt"), ("predictions", NAME)):
+        for what, file in (("weights", WEIGHTS), ("predictions", NAME)):
             if not run.config["recording"][what] or (folder / file).exists():
                 continue
             if what == "weights" or _finished(run).status == "finished":  # a lost run has none
@@ -115,18 +119,32 @@ class DeviceRunner:
         self._settings = runs[0].config["device"]
         self._workers = workers(self._settings)
         self._datasets = DatasetCache(self._workers)
+        self._sharing: list[Run] = []  # stacked, and a cohort keeps all workers busy
         self._deferred: list[Run] = []
+        self._taken: list[Run] = []  # by other processes
         self._failures: list[Exception] = []
         self._stop = threading.Event()
         self._reported_notes, self._notes_lock = set[str](), threading.Lock()
 
     def work(self) -> list[Exception]:
-        """Train all runs; returns the failures."""
-        in_threads(self._train_or_defer, self._cohorts, self._workers, self._stop)
-        deferred, processes = self._deferred, min(self._workers, len(self._deferred))
+        """Train all runs, or wait for those that other processes train; returns the failures."""
+        self._work(self._cohorts)
+        while self._taken:
+            self._work(cohorts(self._left_by_others()))
+        return self._failures
+
+    def _work(self, dealt: Sequence[Sequence[Run]]) -> None:
+        in_threads(self._train_or_defer, dealt, self._workers, self._stop)
+        sharing, self._sharing = self._sharing, []
+        for runs in cohorts(sharing, one_by_one=True):
+            with self._record_failures(runs):
+                device = prepare(self._settings, threads=1)
+                self._train_parts(runs, self._datasets.get(runs[0], device), device, self._workers)
+        deferred, self._deferred = self._deferred, []
+        processes = min(self._workers, len(deferred))
         if processes > 1:
             self._reporter.say(
-                f"{_title(deferred)}: cannot be stacked, {len(deferred)} runs in {processes} "
+                f"{title_of(deferred)}: cannot be stacked, {len(deferred)} runs in {processes} "
                 f"processes"
             )
             with self._record_failures(deferred):
@@ -139,30 +157,50 @@ class DeviceRunner:
         for run in deferred if processes <= 1 else ():
             with self._record_failures([run]):
                 device = prepare(self._settings, self._workers)
-                self._train([run], self._datasets.get(run, device), device)
-        return self._failures
+                self._train_if_it_fits([run], self._datasets.get(run, device), device, threads=1)
+
+    def _left_by_others(self) -> list[Run]:
+        """Wait until another process is over with some of its runs: those without a result."""
+        self._report_once(f"{len(self._taken)} run(s) are trained by another process: waiting")
+        while all(run.folder.is_taken() for run in self._taken):
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+        over = [run for run in self._taken if not run.folder.is_taken()]
+        self._taken = [run for run in self._taken if run not in over]
+        return unfinished(over)[0]
 
     def _train_or_defer(self, runs: Sequence[Run]) -> None:
         with self._record_failures(runs):
             device = prepare(self._settings, threads=1)
             dataset = self._datasets.get(runs[0], device)
             check_true_posterior(runs[0].config, dataset, runs[0].parts.metrics)
+            check_augmentation(Augmentation.of(runs[0].config["training"]), dataset)
             self._report_notes(dataset)
             self._report_predictions(runs, dataset)
             if not _stackable(runs[0], dataset):
                 self._deferred += runs
                 return
-            size = self._members_that_fit(runs, dataset, device)
-            for at in range(0, len(runs), size):
-                self._train(runs[at : at + size], dataset, device)
+            if shares_threads(runs[0].parts.backbone, dataset.input_shape):
+                self._sharing += runs
+                return
+            self._train_parts(runs, dataset, device)
+
+    def _train_parts(
+        self, runs: Sequence[Run], dataset: Dataset, device: torch.device, threads: int = 1
+    ) -> None:
+        """Train these runs as one cohort, or as several where memory is short."""
+        size = self._members_that_fit(runs, dataset, device)
+        left = list(runs)
+        while left:
+            if self._train_if_it_fits(left[:size], dataset, device, threads):
+                left = left[size:]
+            else:
+                size = len(left[:size]) // 2
+                left = [run for run in left if not run.folder.closed and run not in self._taken]
 
     def _report_notes(self, dataset: Dataset) -> None:
         """Print the notes of the data, once for all cohorts that train on them."""
-        with self._notes_lock:
-            new = [note for note in dataset.notes if note not in self._reported_notes]
-            self._reported_notes.update(new)
-        for note in new:
-            self._reporter.say(f"{dataset.provenance.name}: {note}")
+        for note in dataset.notes:
+            self._report_once(f"{dataset.provenance.name}: {note}")
 
     def _report_predictions(self, runs: Sequence[Run], dataset: Dataset) -> None:
         """Print how large the files of predictions will be; refuse them above a limit."""
@@ -180,7 +218,7 @@ class DeviceRunner:
                 f"or use a smaller test split"
             )
         self._reporter.say(
-            f"{_title(runs)}: recording.predictions writes {size / 1e6:.2f} MB for each of "
+            f"{title_of(runs)}: recording.predictions writes {size / 1e6:.2f} MB for each of "
             f"{number} run(s) ({about})"
         )
 
@@ -191,26 +229,65 @@ class DeviceRunner:
             yield
         except Exception as error:
             self._failures.append(error)
-            for run in runs:
-                run.folder.abandon("failed", f"{type(error).__name__}: {error}")
+            self._abandon(runs, "failed", f"{type(error).__name__}: {error}")
         except KeyboardInterrupt:
-            for run in runs:
-                run.folder.abandon("interrupted", "stopped by the user")
+            self._abandon(runs, "interrupted", "stopped by the user")
             raise
 
+    def _abandon(self, runs: Sequence[Run], status: Status, why: str) -> None:
+        for run in runs:
+            run.folder.abandon(status, why)
+        if any(run.config["force"] for run in runs):
+            self._report_once("force=true: runs that did not end keep the results they had before")
+
     def _members_that_fit(self, runs: Sequence[Run], dataset: Dataset, device: torch.device) -> int:
-        """How many of `runs` fit into this worker's share of the memory as one cohort."""
-        net = initial_net(runs[0].parts.backbone, dataset.input_shape, _member(runs[0], dataset))
+        """How many of `runs` fit into this worker's share of the memory as one cohort.
+
+        On a CPU also into its caches, unless the user has set the number.
+        """
+        net = initial_net(runs[0].parts.backbone, dataset.input_shape, member_of(runs[0], dataset))
         num_evaluated = len(dataset.val) + len(dataset.test)
         rows = min(runs[0].config["training"]["batch_size"], len(dataset.train))
         amsgrad = bool(runs[0].parts.optimizer_kwargs.get("amsgrad", False))
-        needed = bytes_per_member(net, rows, num_evaluated, amsgrad)
-        return max(1, min(len(runs), free_bytes(device) // 2 // self._workers // needed))
+        needed = bytes_per_member(net, dataset.input_shape, rows, num_evaluated, amsgrad)
+        most = max(1, min(len(runs), free_bytes(device) // 2 // self._workers // needed))
+        if device.type == "cpu" and runs[0].config["cohort"]["max_members"] is None:
+            most = min(most, members_for_caches(net))
+        return ceil(len(runs) / ceil(len(runs) / most))  # cohorts of about equal size
 
-    def _train(self, runs: Sequence[Run], dataset: Dataset, device: torch.device) -> None:
-        started = time.perf_counter()
-        cohort = _build(runs, dataset, device)
-        plan = _make_plan(runs[0], len(dataset.train))
+    def _train_if_it_fits(
+        self, runs: Sequence[Run], dataset: Dataset, device: torch.device, threads: int
+    ) -> bool:
+        """Train these runs as one cohort; False where several are too many for the memory.
+
+        Nothing is lost by it: a member's numbers do not depend on how many train beside it.
+
+        Raises:
+            UserError: If a single run does not fit.
+        """
+        try:
+            self._train(runs, dataset, device, threads)
+            return True
+        except torch.OutOfMemoryError as error:
+            if len(runs) == 1:
+                raise UserError(
+                    f"{title_of(runs)}: a single run does not fit into the memory of {device}: "
+                    f"lower training.batch_size, choose a smaller model, or free memory ({error})"
+                ) from error
+        # Out of the except clause, where the error no longer keeps the cohort's tensors alive.
+        for run in runs:
+            run.folder.abandon("interrupted", "out of memory; a smaller cohort trains it again")
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        self._reporter.say(
+            f"{title_of(runs)}: {len(runs)} runs do not fit into the memory of {device} as one "
+            f"cohort, going on with {len(runs) // 2}"
+        )
+        return False
+
+    def _train(
+        self, runs: Sequence[Run], dataset: Dataset, device: torch.device, threads: int
+    ) -> None:
         environment: Environment = {
             **describe_environment(device),
             "members": len(runs),
@@ -218,29 +295,36 @@ class DeviceRunner:
             "data": asdict(dataset.provenance),
             "bayes_score": dataset.bayes_score,
         }
+        opened: dict[int, list[tuple[Run, Checkpoint | None]]] = {}
         for run in runs:
+            for pair in self._opened(run, dataset, environment):
+                opened.setdefault(pair[1].state.step if pair[1] else 0, []).append(pair)
+        for pairs in opened.values():  # more than one step where another process has gone on
+            ready, checkpoints = zip(*pairs, strict=True)
+            cohort = CohortRun(
+                ready, checkpoints, dataset, device, threads, environment, self._reporter
+            )
+            cohort.train(self._check_interrupt)
+
+    def _opened(
+        self, run: Run, dataset: Dataset, environment: Environment
+    ) -> list[tuple[Run, Checkpoint | None]]:
+        """The run, its folder locked, and its checkpoint; nothing if it cannot be trained now."""
+        try:
             run.folder.open(run.config, environment, force=run.config["force"])
-        loggers = [_logger(run, dataset) for run in runs]
-        progress = self._reporter.cohort(_title(runs), len(runs), plan.steps)
-        epoch = steps_per_epoch(len(dataset.train), plan.batch_size)
-        first_steps = first_step(cohort, dataset.train)
-        histories = train(
-            cohort,
-            dataset,
-            plan,
-            loggers,
-            on_validation=lambda step, value: progress.on_validation(
-                step, step / epoch, plan.monitor, value
-            ),
-            check_interrupt=self._check_interrupt,
-        )
-        seconds = (time.perf_counter() - started) / len(runs)
-        for k, (run, history, logger) in enumerate(zip(runs, histories, loggers, strict=True)):
-            result = _result(run, history, dataset, environment, seconds, first_steps[k])
-            logger.close(result)
-            if run.config["recording"]["weights"]:
-                torch.save(cohort.weights(k), run.folder.path / "weights.pt")
-            run.folder.close(result)
+        except TakenRun:
+            self._taken.append(run)
+            return []
+        with self._record_failures([run]):
+            return [(run, checkpoint_of(run, dataset))]
+        return []
+
+    def _report_once(self, text: str) -> None:
+        with self._notes_lock:
+            new = text not in self._reported_notes
+            self._reported_notes.add(text)
+        if new:
+            self._reporter.say(text)
 
     def _check_interrupt(self) -> None:
         if self._stop.is_set():
@@ -252,23 +336,6 @@ def _train_in_process(config: Mapping[str, Any]) -> str:
     with open(os.devnull, "w") as nowhere:
         (result,) = execute([config], Reporter(Console(file=nowhere)))
     return f"{result.name} ({result.status}, {result.seconds:.0f} s)"
-
-
-def _build(runs: Sequence[Run], dataset: Dataset, device: torch.device) -> Cohort:
-    parts = runs[0].parts
-    members = [_member(run, dataset) for run in runs]
-    shape, labels = dataset.input_shape, dataset.train.labels
-    settings = runs[0].config["device"]
-    return build_cohort(
-        parts.backbone,
-        shape,
-        members,
-        labels,
-        parts.optimizer,
-        device,
-        compute_dtype=torch.bfloat16 if settings["precision"] == "bfloat16" else torch.float32,
-        graph=bool(settings["graph"]),
-    )
 
 
 def _stackable(run: Run, dataset: Dataset) -> bool:
@@ -290,84 +357,6 @@ def _stackable(run: Run, dataset: Dataset) -> bool:
             f"model {run.config['model']['_target_']} cannot be built for inputs of shape "
             f"{dataset.input_shape}: {message}"
         ) from error
-
-
-def _member(run: Run, dataset: Dataset) -> Member:
-    config = run.config
-    rates = base_rates(dataset.outcome, dataset.train.labels)
-    head = run.parts.head.with_base_rates(rates)
-    bias = head.prior_bias(rates).float().cpu() if config["output_layer"]["prior_bias"] else None
-    return Member(head, config["seed"], config["data_seed"], run.parts.optimizer_kwargs, bias)
-
-
-def _make_plan(run: Run, n: int) -> Plan:
-    training = run.config["training"]
-    size = min(training["batch_size"], n)  # beyond all rows there would only be padding
-    epoch = steps_per_epoch(n, size)
-    steps = training["steps"]
-    if steps is None:
-        steps = round(training["epochs"] * epoch)
-    return Plan(
-        steps=steps,
-        batch_size=size,
-        validate_at=_validation_steps(steps, epoch, training["validations_per_epoch"]),
-        schedule=run.parts.schedule,
-        patience=training["patience"],
-        monitor=monitored_metric(run.config, run.parts.head.outcome, run.parts.metrics),
-        metrics=run.parts.metrics,
-    )
-
-
-def _validation_steps(steps: int, epoch: int, per_epoch: int) -> frozenset[int]:
-    """Optimizer steps with a validation: number i at the step nearest to i / per_epoch epochs.
-
-    The end of every epoch is one of them, and so is the last step.
-    """
-    per_epoch = min(per_epoch, epoch)
-    check_validations(steps * per_epoch // epoch)
-    steps_at = (
-        (2 * i * epoch + per_epoch) // (2 * per_epoch)
-        for i in range(steps * per_epoch // epoch + 1)
-    )
-    return frozenset(steps_at) | {steps}
-
-
-def _logger(run: Run, dataset: Dataset) -> Logger:
-    recording, folder = run.config["recording"], run.folder.path
-    logger: Logger = NullLogger()
-    if recording["tensorboard"]:
-        measured = run.parts.metrics
-        logger = TensorBoardLogger(folder, dataset.class_names, dataset.outcome, measured)
-    return PredictionsLogger(folder, logger) if recording["predictions"] else logger
-
-
-def _result(
-    run: Run,
-    history: MemberHistory,
-    dataset: Dataset,
-    environment: Environment,
-    seconds: float,
-    first: Mapping[str, float],
-) -> Result:
-    return Result(
-        key=run.key,
-        name=run.folder.path.name,
-        status=history.status,
-        config=dict(run.config),
-        class_names=list(dataset.class_names),
-        history=history.validations,
-        seconds=seconds,
-        environment=environment,
-        first_step=first,
-        notes=[*dataset.notes, *filter(None, [inherited_reading(run.parts.head)]), *history.notes],
-        diverged_at=history.diverged_at,
-        metric_info=run.parts.metrics.info(dataset.outcome, dataset.outliers),
-    )
-
-
-def _title(runs: Sequence[Run]) -> str:
-    heads = dict.fromkeys(run.config["choices"]["head"] for run in runs)
-    return f"{runs[0].config['choices']['dataset']} · {', '.join(heads)}"
 
 
 def _finished(run: Run) -> Result:

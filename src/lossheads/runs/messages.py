@@ -66,7 +66,8 @@ def _system_error(cause: BaseException, outermost: bool) -> str:
             f"another folder (output_dir=FOLDER)"
         )
     full = isinstance(cause, MemoryError) or type(cause).__name__ == "OutOfMemoryError"
-    if full or "can't allocate memory" in str(cause):
+    full |= any(f"can't {what}" in str(cause) for what in ("allocate memory", "start new thread"))
+    if full:
         return (
             "not enough memory for this run: choose a smaller model or dataset, or lower "
             "training.batch_size or cohort.max_members"

@@ -10,14 +10,15 @@ from typing import Any
 from lossheads.errors import UserError
 from lossheads.records import run_key
 from lossheads.runs.build import Parts, build_parts, content_of
+from lossheads.runs.checkpoint import checkpoint_step
 from lossheads.runs.device import workers
 from lossheads.runs.executors.settings import is_remote, placed
 from lossheads.runs.folder import RunFolder, run_path
 from lossheads.runs.validate import check_numbers, monitored_metric
 
-# Members of one cohort on a CPU: the weights, gradients and moments of about eight small networks
-# fit into the caches of a small machine, and more save nothing. On a GPU only memory limits them.
-MAX_MEMBERS_ON_CPU = 8
+# Members of one cohort on a CPU: enough to share the cost of calling torch; more save little and
+# balance worse (docs/benchmark.md). On a GPU only memory limits them.
+MAX_MEMBERS_ON_CPU = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,9 +49,13 @@ class Run:
         fused = self.parts.optimizer_kwargs.get("fused", False)
         num_logits = self.parts.head.num_logits
         content = self.config.get("content", {}).get("dataset")
-        return json.dumps(
-            [shared, optimizer, fused, num_logits, content], sort_keys=True, default=str
-        )
+        parts = [shared, optimizer, fused, num_logits, content, self.first_step]
+        return json.dumps(parts, sort_keys=True, default=str)
+
+    @cached_property
+    def first_step(self) -> int:
+        """The step at which its training begins: that of its checkpoint, or 0."""
+        return 0 if self.config["force"] else checkpoint_step(self.folder.path)
 
     @property
     def max_members(self) -> int | None:
@@ -87,6 +92,7 @@ def unfinished(runs: Iterable[Run]) -> tuple[list[Run], dict[str, UserError]]:
     todo: dict[str, Run] = {}
     refused: dict[str, UserError] = {}
     for run in runs:
+        run.folder.recover()
         try:
             if run.config["force"] or run.folder.result() is None:
                 todo.setdefault(run.key, run)
@@ -101,13 +107,17 @@ def by_device(runs: Iterable[Run]) -> list[list[Run]]:
 
 
 def cohorts(
-    runs: Sequence[Run], at_once: int | None = None, largest: int | None = None
+    runs: Sequence[Run],
+    one_by_one: bool = False,
+    at_once: int | None = None,
+    largest: int | None = None,
 ) -> list[list[Run]]:
     """Runs of one device split into cohorts of about equal size, enough to keep all workers busy.
 
     Runs with the same head stay together: each head in a cohort costs a loss call of its own.
 
     Args:
+        one_by_one: Cohorts train one after another, each on all workers.
         at_once: Workers to keep busy; None takes those of this machine.
         largest: Upper limit of members per cohort; None takes that of the runs.
     """
@@ -121,7 +131,9 @@ def cohorts(
         workers_per_group = ceil(at_once / len(groups))
         n = len(group)
         limit = largest or group[0].max_members or n
-        count = min(n, ceil(ceil(n / limit) / workers_per_group) * workers_per_group)
+        count = ceil(n / limit)
+        if not one_by_one:
+            count = min(n, ceil(count / workers_per_group) * workers_per_group)
         found += [group[n * k // count : n * (k + 1) // count] for k in range(count)]
     return found
 

@@ -40,6 +40,8 @@ class Training:
     validations_per_epoch: int
     patience: int | None
     monitor: str | None
+    random_crop: int
+    random_flip: bool
 
 
 @dataclass
@@ -52,6 +54,13 @@ class Recording:
     tensorboard: bool
     weights: bool
     predictions: bool
+
+
+@dataclass
+class Checkpoints:
+    every_steps: int | None
+    every_minutes: float | None
+    keep: bool
 
 
 @dataclass
@@ -108,6 +117,7 @@ class Config:
     output_layer: OutputLayer
     recording: Recording
     cohort: CohortSize
+    checkpoint: Checkpoints
     seed: int
     data_seed: int
     output_dir: str
@@ -115,6 +125,11 @@ class Config:
     force: bool
     trust: list[str]
     extra_metrics: list[str]
+
+
+# Keys that came after runs had been published, with the value that changes nothing. At that value
+# they are left out of the configuration: earlier runs keep their keys and their arms.
+_LATER = {"training": {"random_crop": 0, "random_flip": False}}
 
 
 def checked(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,6 +143,9 @@ def checked(data: Mapping[str, Any]) -> dict[str, Any]:
     _refuse_unset(values)
     if not values["output_dir"].strip():
         raise UserError("output_dir must not be empty; output_dir=. is the current folder")
+    for section, neutral in _LATER.items():
+        kept = {k: v for k, v in values[section].items() if k not in neutral or v != neutral[k]}
+        values[section] = kept
     return values
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from lossheads.datasets.dataset import Dataset
+from lossheads.engine.augmentation import MAX_CROP, Augmentation
 from lossheads.engine.member import BackboneBuilder
 from lossheads.errors import UserError, near_matches
 from lossheads.heads.base import Head
@@ -21,6 +22,7 @@ _MINIMUM = {
     "training.batch_size": 1,
     "training.validations_per_epoch": 1,
     "training.patience": 1,
+    "training.random_crop": 0,
     "training.steps": 0,
     "training.epochs": 0,
     "cohort.max_members": 1,
@@ -31,6 +33,8 @@ _MINIMUM = {
     "executor.time": 1,
     "executor.requeues": 0,
     "executor.retries": 0,
+    "checkpoint.every_steps": 1,
+    "checkpoint.every_minutes": 0,
     "optimizer.lr": 0,
     "optimizer.momentum": 0,
     "optimizer.dampening": 0,
@@ -69,6 +73,24 @@ def check_numbers(config: Mapping[str, Any], prefix: str = "") -> None:
             )
         if key in _MAXIMUM and value > _MAXIMUM[key]:
             raise UserError(f"{key} must be at most {_MAXIMUM[key]:,}, got {value}")
+
+
+def check_augmentation(augmentation: Augmentation | None, dataset: Dataset) -> None:
+    """Refuse crops and mirror images of inputs that are no images, and crops that lose all."""
+    if augmentation is None:
+        return
+    shape, name = dataset.input_shape, dataset.provenance.name
+    if len(shape) != 3:
+        raise UserError(
+            f"training.random_crop and training.random_flip need images of shape (channels, "
+            f"height, width), got inputs of shape {shape} ({name}): leave them at 0 and false"
+        )
+    most = min(*shape[1:], MAX_CROP + 1) - 1
+    if augmentation.crop > most:
+        raise UserError(
+            f"training.random_crop must be at most {most} for images of {shape[1]} × {shape[2]} "
+            f"({name}), got {augmentation.crop}"
+        )
 
 
 def check_optimizer(options: Mapping[str, Any]) -> None:

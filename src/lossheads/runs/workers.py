@@ -8,6 +8,7 @@ Threads × processes never exceed the cores: two torch jobs of two threads on tw
 times slower than two jobs of one thread.
 """
 
+import os
 import signal
 import sys
 import threading
@@ -20,10 +21,17 @@ from concurrent.futures import (
     as_completed,
     wait,
 )
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
+from multiprocessing.connection import wait as wait_for_any
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
+
+from lossheads.errors import UserError
+
+# What an orphaned worker process may take to write down that it was interrupted.
+SECONDS_TO_STOP = 5.0
 
 Config = Mapping[str, Any]
 Work = Callable[[Config], str]
@@ -37,21 +45,29 @@ def in_threads(
 
     Args:
         stop: Set when the work is interrupted; workers must check it, because an interruption
-            reaches the main thread only.
+            reaches the main thread only. No part is begun once it is set.
     """
     if min(threads, len(parts)) <= 1:
         for part in parts:
             work(part)
         return
-    with _short_switch_interval(), ThreadPoolExecutor(threads) as pool:
-        jobs = [pool.submit(work, part) for part in parts]
+
+    def begin(part: Part) -> None:
+        if stop.is_set():  # the pool hands out parts until it hears of an interruption
+            return
         try:
-            for job in as_completed(jobs):
+            work(part)
+        except BaseException:
+            stop.set()
+            raise
+
+    with _short_switch_interval(), ThreadPoolExecutor(threads) as pool:
+        try:
+            for job in as_completed([pool.submit(begin, part) for part in parts]):
                 job.result()
         except BaseException:
             stop.set()
-            for job in jobs:
-                job.cancel()
+            pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
@@ -81,7 +97,8 @@ def in_processes(
         work: A function at the top of a module, which a new process can import.
     """
     failures: list[BaseException] = []
-    pool = ProcessPoolExecutor(min(processes, len(configs)), get_context("spawn"))
+    number, context = min(processes, len(configs)), get_context("spawn")
+    pool = ProcessPoolExecutor(number, context, initializer=_end_with_parent)
     try:
         # At most one job per process is submitted: a job in the pool's own queue would start
         # after an interruption and run to its end.
@@ -94,10 +111,17 @@ def in_processes(
             ended, running = wait(running, return_when=FIRST_COMPLETED)
             for job in ended:
                 error = job.exception()
+                if isinstance(error, BrokenProcessPool):
+                    raise error
                 if error is None:
                     report(f"  done: {job.result()}")
                 else:
                     failures.append(error)
+    except BrokenProcessPool as error:
+        raise UserError(
+            "a process that trained runs was killed, most often because the memory was full: lower "
+            "device.threads for fewer processes, or choose a smaller model; finished runs are kept"
+        ) from error
     except BaseException:
         for child in active_children():
             child.terminate()
@@ -110,15 +134,21 @@ def in_processes(
 
 @contextmanager
 def _ignore_sigint() -> Iterator[None]:
-    """Processes started here ignore Ctrl-C, which a terminal sends to all: this one ends them."""
-    if threading.current_thread() is not threading.main_thread():
+    """Processes started here never get Ctrl-C, which a terminal sends to all: this one ends them.
+
+    They inherit that the signal is blocked; this process gets it when the block is left.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+_at_work = threading.Lock()  # held by a worker process while it trains
 
 
 def _interrupt_on_sigterm(work: Work, config: Config) -> str:
@@ -127,11 +157,27 @@ def _interrupt_on_sigterm(work: Work, config: Config) -> str:
     def interrupt(number: int, frame: FrameType | None) -> NoReturn:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        return work(config)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with _at_work:
+        before = signal.signal(signal.SIGTERM, interrupt)
+        try:
+            return work(config)
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _end_with_parent() -> None:
+    """In the worker process: end soon after the parent, which may be killed without a word."""
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_await_end_of, args=(parent.sentinel,), daemon=True).start()
+
+
+def _await_end_of(parent: int) -> None:
+    wait_for_any([parent])
+    if _at_work.locked():  # as the parent would have done it
+        os.kill(os.getpid(), signal.SIGTERM)
+        _at_work.acquire(timeout=SECONDS_TO_STOP)
+    os._exit(1)
 
 
 def _single_threaded(config: Config) -> Config:

@@ -1,0 +1,172 @@
+"""`checkpoint.pt` in a run's folder: where its training stands, to go on from after a stop.
+
+One file a run, not a cohort: whatever runs are trained together the next time, a member's bits are
+its own. Read with torch's `weights_only`, so that a file made by somebody else runs nothing.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter
+
+from lossheads import __version__
+from lossheads.engine.training import MemberHistory, MemberState, Plan
+from lossheads.errors import UserError
+from lossheads.outcomes import Outcome
+from lossheads.records import ValidationStep, run_key
+from lossheads.runs.folder import CHECKPOINT
+from lossheads.whole_files import whole_file
+
+_SCHEMA_VERSION = 1
+_STEPS = TypeAdapter(list[ValidationStep])
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A member's state and how many seconds its training has taken so far."""
+
+    state: MemberState
+    seconds: float
+
+
+def write_checkpoint(
+    folder: Path, config: Mapping[str, Any], state: MemberState, seconds: float
+) -> None:
+    """Write it aside, on the disk, then in the place of the one before.
+
+    Raises:
+        OSError: If it cannot be written; the one before is still there.
+    """
+    stopping = state.history.early_stopping
+    content = {
+        "schema_version": _SCHEMA_VERSION,
+        "versions": _versions(),
+        "config": json.dumps(config, default=str),
+        "step": state.step,
+        "cohort": dict(state.cohort),
+        "losses": dict(state.losses),
+        "validations": [asdict(step) for step in state.history.validations],
+        "early_stopping": None if stopping is None else dict(vars(stopping)),
+        "seconds": seconds,
+    }
+    buffer = BytesIO()  # torch reports a full disk as an error of its own
+    torch.save(content, buffer)
+    with whole_file(folder / CHECKPOINT) as file:
+        file.write(buffer.getbuffer())
+
+
+def read_checkpoint(
+    folder: Path, config: Mapping[str, Any], plan: Plan, outcome: Outcome
+) -> Checkpoint | None:
+    """The checkpoint of this run, if there is one.
+
+    Raises:
+        UserError: If it is damaged, of another configuration or made by other versions.
+    """
+    content = _content(folder)
+    if content is None:
+        return None
+    path = folder / CHECKPOINT
+    _refuse_other(path, content, config)
+    stopping = plan.early_stopping(outcome)
+    if stopping is not None:
+        vars(stopping).update(content["early_stopping"])
+    history = MemberHistory(_STEPS.validate_python(content["validations"]), early_stopping=stopping)
+    state = MemberState(content["step"], content["cohort"], content["losses"], history)
+    return Checkpoint(state, content["seconds"])
+
+
+def checkpoint_step(folder: Path) -> int:
+    """The step of its checkpoint; 0 without one, or with one that cannot be read."""
+    try:
+        content = _content(folder)
+    except UserError:
+        return 0
+    return 0 if content is None else int(content["step"])
+
+
+class Due:
+    """Tells at which steps checkpoints are due.
+
+    Args:
+        settings: `checkpoint` of a configuration.
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._every_steps, self._minutes = settings["every_steps"], settings["every_minutes"]
+        self._last = time.monotonic()
+
+    def __call__(self, step: int) -> bool:
+        """Whether one is due now; then the minutes begin anew."""
+        now = time.monotonic()
+        due = self._minutes is not None and now - self._last >= 60 * self._minutes
+        due = due or (self._every_steps is not None and step % self._every_steps == 0)
+        if due:
+            self._last = now
+        return due
+
+
+def _content(folder: Path) -> dict[str, Any] | None:
+    path = folder / CHECKPOINT
+    if not path.exists():
+        return None
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        missing = _KEYS - content.keys()
+    except Exception as error:  # torch, pickle and zip files have errors of many kinds
+        fault = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise _damaged(path, fault) from error
+    if missing:
+        raise _damaged(path, f"it has no {min(missing)}")
+    return dict(content)
+
+
+_KEYS = frozenset(
+    ("schema_version", "versions", "config", "step", "cohort", "losses", "validations", "seconds")
+)
+
+
+def _damaged(path: Path, fault: str) -> UserError:
+    return UserError(f"{path} is damaged: {fault}; delete it to train the run from its start")
+
+
+def _versions() -> dict[str, str]:
+    return {"lossheads": __version__, "torch": str(torch.__version__)}
+
+
+def _refuse_other(path: Path, content: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    versions = {"schema": str(content["schema_version"]), **content["versions"]}
+    here = {"schema": str(_SCHEMA_VERSION), **_versions()}
+    other = [f"{name} {versions.get(name)} (here {here[name]})" for name in here]
+    other = [
+        text for name, text in zip(here, other, strict=True) if versions.get(name) != here[name]
+    ]
+    if other:
+        raise UserError(
+            f"{path} was made with {', '.join(other)}, whose last bits may differ: go on with it, "
+            f"or delete it to train the run from its start"
+        )
+    made_for = json.loads(content["config"])
+    if run_key(made_for) != run_key(config):
+        ours, theirs = _flat(json.loads(json.dumps(config, default=str))), _flat(made_for)
+        keys = sorted(key for key in ours | theirs if ours.get(key) != theirs.get(key))
+        raise UserError(
+            f"{path} is of another run: {', '.join(keys)} differ; delete it to train this one from "
+            f"its start"
+        )
+
+
+def _flat(config: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{above}{key}.")
+        else:
+            found[f"{above}{key}"] = value
+    return found

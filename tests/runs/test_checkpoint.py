@@ -1,0 +1,191 @@
+"""A run that is stopped at any step and started again ends as if it had never been stopped."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from lossheads.errors import UserError
+from lossheads.runs import cohort_run
+from lossheads.runs.collect import collect
+from lossheads.runs.composer import own_composer
+from lossheads.runs.folder import CHECKPOINT, run_paths
+
+compose = own_composer()
+BASE = ["dataset=digits", "device=cpu", "device.threads=1", "training.batch_size=100"]
+BASE += ["recording.weights=true", "recording.predictions=true", "training.epochs=3"]
+# Flat moments, moments per member, none, a padded single member, early stopping, autograd.
+RECIPES = {
+    "adam": ["model.hidden=[8]"],
+    "momentum": ["optimizer=sgd", "optimizer.momentum=0.9", "model=linear"],
+    "plain": ["optimizer=sgd", "model=linear", "optimizer.lr=0.1", "schedule=cosine"],
+    "one_logit": [
+        "head=single_logit_bce",
+        "dataset.classes=2",
+        "model=linear",
+        "training.epochs=8",
+    ],
+    "stops_early": ["training.patience=1", "optimizer.lr=0.3", "model=linear", "training.epochs=8"],
+    "images": ["model=cnn", "model.channels=[4]", "model.dense=8"],
+    "alone": ["model=resnet18", "training.steps=3", "training.batch_size=16"],
+}
+
+
+class Stop(Exception):
+    """A stand-in for a killed process."""
+
+
+def configs(folder: Path, recipe: str, every: int = 1) -> list[dict]:
+    words = [*BASE, *RECIPES[recipe], f"output_dir={folder}", f"checkpoint.every_steps={every}"]
+    rates = ["optimizer.lr=0.01", "optimizer.lr=0.02"] if recipe in ("adam", "plain") else []
+    seeds = [0] if recipe == "alone" else [0, 1, 2]
+    each = [[*words, rate] for rate in rates] or [words]
+    return [compose([*words, f"seed={seed}"]) for words in each for seed in seeds]
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Every cohort is stopped once it has written its checkpoint of `step`."""
+    written = cohort_run.CohortRun._write_checkpoints
+
+    def write_and_stop(self, at, states):
+        written(self, at, states)
+        if at == step:
+            raise Stop
+
+    monkeypatch.setattr(cohort_run.CohortRun, "_write_checkpoints", write_and_stop)
+
+
+def content(folder: Path) -> dict:
+    """All that a run leaves, without times, places and the number of its companions."""
+    result = json.loads((folder / "result.json").read_text())
+    result["config"].pop("output_dir")
+    result["config"].pop("checkpoint")
+    events = EventAccumulator(str(folder)).Reload()
+    return {
+        "result": {
+            k: v for k, v in result.items() if k not in ("seconds", "environment", "checksum")
+        },
+        "weights": (folder / "weights.pt").read_bytes(),
+        "predictions": (folder / "predictions.npz").read_bytes(),
+        "lines": (folder / "metrics.jsonl").read_text(),
+        "scalars": {
+            tag: [(event.step, event.value) for event in events.Scalars(tag)]
+            for tag in events.Tags()["scalars"]
+        },
+        "files": sorted(file.name.split(".")[0] for file in folder.iterdir()),
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Recipe -> what its runs leave that are never stopped."""
+    known = {}
+
+    def made(recipe):
+        if recipe not in known:
+            runs = configs(tmp_path_factory.mktemp(recipe), recipe, every=10_000)
+            collect(runs)
+            known[recipe] = [content(folder) for folder in run_paths(runs)]
+        return known[recipe]
+
+    return made
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("step", [1, 11, 12])
+def test_a_stopped_run_ends_as_one_that_never_stopped(recipe, step, whole, tmp_path, monkeypatch):
+    step = min(step, 2) if recipe == "alone" else step
+    runs = configs(tmp_path, recipe)
+    with monkeypatch.context() as patch:
+        stop_at(patch, step)
+        with pytest.raises(Stop):
+            collect(runs)
+    stopped = [folder for folder in run_paths(runs) if not (folder / "result.json").exists()]
+    assert stopped
+    assert all((folder / CHECKPOINT).is_file() for folder in stopped)
+    # The rest of the sweep is another cohort: one member alone, then the others.
+    collect(runs[:1])
+    collect(runs)
+    assert [content(folder) for folder in run_paths(runs)] == whole(recipe)
+    resumed = json.loads((stopped[-1] / "result.json").read_text())["environment"]["resumed_at"]
+    assert resumed == step
+
+
+def test_members_at_different_steps_go_on_side_by_side(whole, tmp_path, monkeypatch):
+    runs = configs(tmp_path, "adam")
+    for step, part in ((3, runs[:2]), (9, runs[2:4])):
+        with monkeypatch.context() as patch:
+            stop_at(patch, step)
+            with pytest.raises(Stop):
+                collect(part)
+    collect(runs)
+    assert [content(folder) for folder in run_paths(runs)] == whole("adam")
+
+
+def test_members_are_written_when_they_stop(tmp_path, monkeypatch):
+    runs = configs(tmp_path, "stops_early")
+    stop_at(monkeypatch, 50)
+    with pytest.raises(Stop):
+        collect(runs)
+    steps = {
+        json.loads((folder / "result.json").read_text())["history"][-1]["step"]
+        for folder in run_paths(runs)
+        if (folder / "result.json").exists()
+    }
+    assert steps
+    assert max(steps) <= 50
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda c: c | {"versions": c["versions"] | {"torch": "1.0"}}, "torch 1.0"),
+        (lambda c: c | {"config": c["config"].replace('size": 100', 'size": 7')}, "batch_size"),
+        (lambda c: {k: v for k, v in c.items() if k != "losses"}, "losses"),
+        (lambda c: None, "damaged"),
+    ],
+)  # fmt: skip
+def test_a_checkpoint_of_something_else_is_refused(change, named, tmp_path, monkeypatch):
+    runs = configs(tmp_path, "momentum")[:2]
+    with monkeypatch.context() as patch:
+        stop_at(patch, 4)
+        with pytest.raises(Stop):
+            collect(runs)
+    file = run_paths(runs)[0] / CHECKPOINT
+    changed = change(torch.load(file, weights_only=True))
+    torch.save(changed, file) if changed else file.write_bytes(b"no checkpoint")
+    with pytest.raises(UserError, match=named):
+        collect(runs)
+    assert file.is_file()
+    assert (run_paths(runs)[1] / "result.json").is_file()  # the other one went on
+    file.unlink()
+    assert [result.status for result in collect(runs)] == ["finished"] * 2
+
+
+def test_a_checkpoint_stays_if_it_is_wanted_and_force_begins_anew(tmp_path, monkeypatch):
+    (run,) = configs(tmp_path, "momentum", every=5)[:1]
+    run["checkpoint"] = run["checkpoint"] | {"keep": True}
+    collect([run])
+    (folder,) = run_paths([run])
+    assert torch.load(folder / CHECKPOINT, weights_only=True)["step"] == 30
+    (again,) = collect([run | {"force": True}])
+    assert "resumed_at" not in again.environment
+
+
+def test_short_runs_write_none(tmp_path):
+    run = compose([*BASE, "model=linear", f"output_dir={tmp_path}", "checkpoint.keep=true"])
+    collect([run])
+    assert not (run_paths([run])[0] / CHECKPOINT).exists()
+
+
+def test_a_full_disk_stops_no_run(tmp_path, monkeypatch, capsys):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cohort_run, "write_checkpoint", full)
+    (run,) = configs(tmp_path, "momentum")[:1]
+    (result,) = collect([run])
+    assert result.status == "finished"
+    assert capsys.readouterr().err.lower().count("no space left on device") == 1

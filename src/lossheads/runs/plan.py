@@ -121,14 +121,14 @@ def cohorts(
         at_once: Workers to keep busy; None takes those of this machine.
         largest: Upper limit of members per cohort; None takes that of the runs.
     """
-    at_once = at_once or workers(runs[0].config["device"])
     groups = _grouped((run.cohort_key, run) for run in runs)
     found = []
     for group in groups:
         heads = list(dict.fromkeys(_head_of(run) for run in group))
         group.sort(key=lambda run: heads.index(_head_of(run)))
         # Workers for this group; the others train other groups.
-        workers_per_group = ceil(at_once / len(groups))
+        busy = at_once or workers(group[0].config["device"])
+        workers_per_group = ceil(busy / len(groups))
         n = len(group)
         limit = largest or group[0].max_members or n
         count = ceil(n / limit)

@@ -12,7 +12,10 @@ from lossheads.runs.execute import execute
 
 GROUPS = [
     (group, name)
-    for group in ("dataset", "head", "model", "optimizer", "schedule", "device", "debug")
+    for group in (
+        *("dataset", "head", "model", "optimizer", "schedule"),
+        *("device", "executor", "debug"),
+    )
     for name in options(group)
     if name != "cuda"
 ]
@@ -43,7 +46,7 @@ def test_every_choice_composes_and_builds(pair: tuple[str, str]) -> None:
 
 
 def test_every_yaml_file_is_reached_by_its_group() -> None:
-    known = {*ROLES, "device", "debug", "experiment"}
+    known = {*ROLES, "device", "executor", "debug", "experiment"}
     folders = {path.parent.name for path in config_folder().rglob("*.yaml")} - {"configs"}
     assert folders == known
 

@@ -46,8 +46,8 @@ Status = Literal["running", "finished", "interrupted", "diverged", "failed"]
 # Of result.json. A reader knows one version and refuses every other: nothing is guessed.
 SCHEMA_VERSION: Literal[1] = 1
 
-# The key covers what a run computes, not where it is written, what is logged or which cohort it
-# trains in.
+# The key covers what a run computes, not where it is written, what is logged, on which machine
+# or in which cohort it trains.
 NOT_IN_KEY = (
     *("output_dir", "data_dir", "force", "trust", "recording", "cohort", "checkpoint", "executor"),
     "choices",

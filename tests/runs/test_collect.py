@@ -26,7 +26,7 @@ def test_only_missing_runs_reach_the_engine(finished, monkeypatch):
     import lossheads.runs.execute as engine
 
     asked = []
-    monkeypatch.setattr(engine, "execute", lambda runs, reporter: asked.extend(runs) or ["new"])
+    monkeypatch.setattr(engine, "execute", lambda runs, *_: asked.extend(runs) or ["new"])
     new = {**finished[0], "seed": 17}
     results = collect([finished[2], new, finished[0]])
     assert [run["seed"] for run in asked] == [17]
@@ -38,7 +38,7 @@ def test_what_a_finished_run_lacks_is_asked_of_the_engine(finished, wish, monkey
     import lossheads.runs.execute as engine
 
     asked = []
-    monkeypatch.setattr(engine, "execute", lambda runs, reporter: asked.extend(runs) or ["new"])
+    monkeypatch.setattr(engine, "execute", lambda runs, *_: asked.extend(runs) or ["new"])
     recording = {**finished[0]["recording"], wish: True}
     run = finished[0] | ({"force": True} if wish == "force" else {"recording": recording})
     assert collect([run]) == ["new"]

@@ -1,5 +1,6 @@
 """The sweeper of Hydra's own kind that does not compose every job twice."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.types import Override
 
 from hydra_plugins.lossheads_cohort.launcher import CohortLauncher
+from lossheads.runs.config import refuse_launcher
 
 
 @dataclass
@@ -39,4 +41,11 @@ class CohortSweeper(BasicSweeper):
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         if not isinstance(self.launcher, CohortLauncher):
+            assert self.config is not None
+            name = str(self.config.hydra.runtime.choices["hydra/launcher"])
+            refuse_launcher(name)  # which a file may have chosen
+            sys.stderr.write(
+                f"hydra/launcher={name} trains runs one by one: without cohorts, which take a "
+                f"fraction of the time, and without one table of all runs\n"
+            )
             super().validate_batch_is_legal(batch)

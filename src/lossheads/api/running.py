@@ -105,7 +105,8 @@ def run_claim(
     if not _are_words(overrides):
         raise UserError(f"run_claim got {overrides!r}: overrides are a list, ['device=cpu']")
     for word in overrides:
-        if word.partition("=")[0] not in CLAIM_SETTINGS:
+        key = word.partition("=")[0]
+        if not (key in CLAIM_SETTINGS or key.lstrip("+").startswith("executor.")):
             raise UserError(
                 f"run_claim got {word!r}: a claim's settings are fixed; only "
                 f"{', '.join(CLAIM_SETTINGS)} can be set"
@@ -116,7 +117,7 @@ def run_claim(
 
 
 # Settings that change where, on which device or how often a claim runs, but not what it tests.
-CLAIM_SETTINGS = ("device", "device.threads", "output_dir", "data_dir", "force")
+CLAIM_SETTINGS = ("device", "device.threads", "executor", "output_dir", "data_dir", "force")
 
 
 def _are_words(value: object) -> bool:

@@ -9,7 +9,7 @@ from lossheads.errors import UserError
 
 # Each is a module of this package with a function `command`.
 COMMANDS = (
-    *("train", "claim", "evaluate", "compare", "check", "decode"),
+    *("train", "claim", "status", "evaluate", "compare", "check", "decode"),
     *("heads", "metrics", "board", "report"),
 )
 

@@ -21,7 +21,7 @@ Seeds = int | Literal["auto"] | None
 def command(words: list[str], trust: Sequence[str] = ()) -> int:
     """`lossheads claim list | run | new`; returns the exit status."""
     # Settings may stand anywhere between the flags; argparse needs its positionals in one piece.
-    settings = [word for word in words if re.match(r"[\w.]+=", word)]
+    settings = [word for word in words if re.match(r"\+*[\w.]+=", word)]
     given = _parser().parse_args([word for word in words if word not in settings])
 
     if given.verb == "new":
@@ -157,7 +157,7 @@ def _settings(words: Sequence[str]) -> tuple[Seeds, list[str]]:
     seeds: Seeds = None
     for word in words:
         key, equals, value = word.partition("=")
-        if not equals or key not in ALLOWED:
+        if not equals or not (key in ALLOWED or key.lstrip("+").startswith("executor.")):
             raise UserError(
                 f"claim run got {word!r}: a claim's settings are fixed; only "
                 f"{', '.join(ALLOWED)} can be set"
@@ -177,7 +177,7 @@ def _seeds(word: str) -> int | Literal["auto"]:
 
 
 # Settings that change where, on which device or how often a claim runs, but not what it tests.
-ALLOWED = ("seeds", "device", "device.threads", "output_dir", "data_dir", "force")
+ALLOWED = ("seeds", "device", "device.threads", "executor", "output_dir", "data_dir", "force")
 
 
 def _parser() -> Parser:

@@ -26,6 +26,7 @@ lossheads compares loss heads: one backbone, every metric, paired seeds, a verdi
   lossheads claim list                  list the claims and their sources
   lossheads claim run NAME|FILE|all     train what is missing, print the verdict
   lossheads claim new FILE.yaml         write a claim file to start from
+  lossheads status [OUTPUTS]            follow a sweep on a cluster, then its tables
   lossheads evaluate FILE               your own predictions: every metric, what others print
   lossheads compare A B                 two models on the same examples: which is better?
   lossheads check MODULE:FUNCTION       what is wrong with a model's last layer, loss and metric

@@ -27,7 +27,7 @@ class Reporter:
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=24),
                 MofNCompleteColumn(),
-                TextColumn("steps  {task.fields[message]}"),
+                TextColumn("{task.fields[unit]}  {task.fields[message]}"),
                 TimeElapsedColumn(),
                 console=self.console,
             )
@@ -55,8 +55,15 @@ class Reporter:
         if self._progress is None:
             self.say(f"training {title}: {members} member(s), {steps} steps")
             return CohortProgress(self, title, members, None)
-        task = self._progress.add_task(title, total=steps, message="")
+        task = self._progress.add_task(title, total=steps, unit="steps", message="")
         return CohortProgress(self, title, members, task)
+
+    def jobs(self, runs: int) -> "JobsProgress":
+        """Jobs elsewhere train so many runs."""
+        if self._progress is None:
+            return JobsProgress(self, runs, None)
+        task = self._progress.add_task("jobs", total=runs, unit="runs", message="")
+        return JobsProgress(self, runs, task)
 
     def show(self, task: TaskID, step: int, message: str) -> None:
         """Move a bar."""
@@ -80,3 +87,21 @@ class CohortProgress:
             self.reporter.show(self.task, step, message)
         else:
             self.reporter.say(f"  {self.title}  epoch {epoch:5.2f}  step {step:6d}  {message}")
+
+
+@dataclass
+class JobsProgress:
+    """Progress of all jobs of a sweep."""
+
+    reporter: Reporter
+    runs: int
+    task: TaskID | None
+    message: str = ""
+
+    def show(self, finished: int, message: str) -> None:
+        """So many runs are finished; `message` says how many jobs are where."""
+        if self.task is not None:
+            self.reporter.show(self.task, finished, message)
+        elif message != self.message:
+            self.reporter.say(f"  jobs: {message}; {finished} of {self.runs} runs")
+        self.message = message

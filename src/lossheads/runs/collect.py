@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lossheads.errors import UserError
 from lossheads.predictions_file import NAME as PREDICTIONS
 from lossheads.records import Result, read_result
-from lossheads.runs.device import resolve_kind
+from lossheads.runs.executors.settings import placed, refuse_several
 from lossheads.runs.folder import RunFolder, run_paths
 
 if TYPE_CHECKING:
@@ -25,22 +25,20 @@ def collect(
     Raises:
         UserError: See `execute`.
     """
+    refuse_several(configs)
     known = _finished(configs)
     rest = [config for config, result in zip(configs, known, strict=True) if result is None]
     if not rest:
         return [result for result in known if result is not None]
     from lossheads.runs.execute import execute
 
-    trained = iter(execute(rest, reporter))
+    trained = iter(execute(rest, reporter, known))
     return [result or next(trained) for result in known]
 
 
 def _finished(configs: Iterable[Mapping[str, Any]]) -> list[Result | None]:
-    placed = []
-    for config in configs:
-        kind = resolve_kind(config["device"]["kind"])
-        placed.append({**config, "device": {**config["device"], "kind": kind}})
-    return [_result(run, path) for run, path in zip(placed, run_paths(placed), strict=True)]
+    runs = [placed(config) for config in configs]
+    return [_result(run, path) for run, path in zip(runs, run_paths(runs), strict=True)]
 
 
 def _result(config: Mapping[str, Any], folder: Path) -> Result | None:

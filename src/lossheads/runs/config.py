@@ -40,14 +40,36 @@ MAX_WORD, MAX_NESTING = 10_000, 30
 # Launchers and sweepers that come in packages of their own.
 _PLUGINS = {
     "joblib": "hydra-joblib-launcher",
-    "submitit_local": "hydra-submitit-launcher",
-    "submitit_slurm": "hydra-submitit-launcher",
-    "ray": "hydra-ray-launcher",
-    "ray_aws": "hydra-ray-launcher",
     "optuna": "hydra-optuna-sweeper",
     "nevergrad": "hydra-nevergrad-sweeper",
     "ax": "hydra-ax-sweeper",
 }
+
+
+# Launchers of Hydra's that train runs one by one on other machines and show nothing of it.
+_SILENT_LAUNCHERS = {
+    "submitit_local": "local",
+    "submitit_slurm": "slurm",
+    "ray": "ray",
+    "ray_aws": "ray",
+}
+
+
+def refuse_launcher(name: str) -> None:
+    """Refuse a launcher that an executor of ours replaces.
+
+    Args:
+        name: As in `hydra/launcher=NAME`.
+
+    Raises:
+        UserError: With the executor's name.
+    """
+    if name in _SILENT_LAUNCHERS:
+        raise UserError(
+            f"hydra/launcher={name} would train runs one by one, without cohorts, and print no "
+            f"result: use executor={_SILENT_LAUNCHERS[name]}, which trains cohorts and collects "
+            f"their results"
+        )
 
 
 def compose(
@@ -103,6 +125,8 @@ def check_overrides(overrides: Sequence[str], sweep: bool) -> None:
         UserError: Naming the first wrong override.
     """
     for text in overrides:
+        if text.startswith("hydra/launcher="):
+            refuse_launcher(text.partition("=")[2])
         _refuse_endless(text)
         try:
             override = parse_override(text)

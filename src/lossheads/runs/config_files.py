@@ -7,7 +7,8 @@ stranger's, so each is read within bounds and checked as it stands, before Hydra
 * interpolations of keys of the run only: no resolvers, nothing of Hydra's section;
 * defaults that choose files of the run, none of Hydra's;
 * of Hydra's section `hydra.sweeper.params` and `hydra.mode`, as plain values, wherever the file is
-  placed; an `output_dir` below the default one.
+  placed; an `output_dir` below the default one;
+* nothing of `executor`: whoever runs it says with which cluster it talks, and on whose account.
 
 Everything else of Hydra's section comes from shipped files and from the command line, whose words
 are the user's own. `_target_` is held to its role in `runs.build`.
@@ -47,7 +48,7 @@ _CHOICE = re.compile(r"/?[\w-][\w.-]*(?:/[\w-][\w.-]*)*(?:@([\w.]+))?")
 # A value of a sweep becomes a word of the command line: no quotes, braces or escapes.
 _SWEPT_KEY = re.compile(rf"{_NAME}(\.{_NAME})*")
 _SWEPT_VALUE = re.compile(r"[\w .,+/*()\[\]-]{0,10000}")
-_NOT_SWEPT = ("hydra", "trust", "output_dir")
+_NOT_SWEPT = ("hydra", "trust", "output_dir", "executor")
 
 
 class _PlainLoader(Bounded, get_yaml_loader()):  # type: ignore[misc]
@@ -200,7 +201,8 @@ def _may_choose(group: Any, value: Any) -> bool:
     else:
         return False
     places = [path, package or "", *(named.groups("") if named else ())]
-    return not any("hydra" in re.split(r"[/.@${}]", place) for place in places)
+    closed = {"hydra", "executor"}
+    return all(closed.isdisjoint(re.split(r"[/.@${}]", place)) for place in places)
 
 
 def check_place(config: Any, file: str) -> None:
@@ -214,6 +216,11 @@ def check_place(config: Any, file: str) -> None:
         return
     if "hydra" in data:
         _check_hydra(data["hydra"], file)
+    if "executor" in data:
+        raise UserError(
+            f"{file} sets executor: a file of your own may not say who trains; say it on the "
+            f"command line, executor=NAME, executor.KEY=VALUE"
+        )
     if "output_dir" in data:
         folder = data["output_dir"]
         path = PurePosixPath(folder if isinstance(folder, str) else "/")
@@ -240,7 +247,7 @@ def _check_hydra(section: Any, file: str) -> None:
         if not _SWEPT_KEY.fullmatch(rest) or rest.split(".")[0] in _NOT_SWEPT:
             raise UserError(
                 f"{file} sweeps over {_shown(rest)}: a file of your own may sweep over keys of a "
-                f"run, but not over hydra, trust or output_dir"
+                f"run, but not over {', '.join(_NOT_SWEPT)}"
             )
         if not plain or not _SWEPT_VALUE.fullmatch(str(value)):
             raise UserError(

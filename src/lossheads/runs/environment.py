@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import subprocess
 from datetime import UTC, datetime
 from functools import cache
@@ -87,4 +88,15 @@ def _versions() -> tuple[tuple[str, str], ...]:
 def _device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{platform.machine()} CPU"
+    return processor() or f"{platform.machine()} CPU"
+
+
+@cache
+def processor() -> str:
+    """The model's name, as Linux tells it; empty elsewhere. Last bits of numbers depend on it."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return found[1].strip() if found else ""

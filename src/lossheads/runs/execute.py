@@ -30,6 +30,8 @@ from lossheads.runs.cohort_run import WEIGHTS, CohortRun, checkpoint_of, member_
 from lossheads.runs.dataset_cache import DatasetCache
 from lossheads.runs.device import free_bytes, prepare, workers
 from lossheads.runs.environment import describe_environment
+from lossheads.runs.executors.settings import is_remote
+from lossheads.runs.executors.submit import run_jobs
 from lossheads.runs.folder import TakenRun
 from lossheads.runs.plan import Run, by_device, cohorts, plan_run, unfinished
 from lossheads.runs.validate import (
@@ -43,11 +45,19 @@ from lossheads.runs.workers import in_processes, in_threads
 _SECONDS_BETWEEN_LOOKS = 0.3  # at runs that another process trains
 
 
-def execute(configs: Sequence[Mapping[str, Any]], reporter: Reporter | None = None) -> list[Result]:
+def execute(
+    configs: Sequence[Mapping[str, Any]],
+    reporter: Reporter | None = None,
+    known: Sequence[Result | None] = (),
+) -> list[Result]:
     """The results of `configs`, in order; runs without a result are trained first.
 
     If a cohort fails, or a result cannot be read, the others are still trained; an interruption
     keeps finished runs.
+
+    Args:
+        known: All runs of the sweep that `configs` are a part of, in order: the result of a
+            finished one, None for each of `configs`.
 
     Raises:
         UserError: If a configuration is not valid: before anything is written where that can be
@@ -62,8 +72,11 @@ def execute(configs: Sequence[Mapping[str, Any]], reporter: Reporter | None = No
                 reporter.say(f"skipped: {error}")
             reporter.say(f"{len(refused)} of {len(runs)} runs skipped: no result to be read")
         _report_missing_files([run for run in runs if run.key not in refused], todo, reporter)
-        for group in by_device(todo):
-            failures += DeviceRunner(group, reporter).work()
+        if todo and is_remote(todo[0].config):
+            failures += run_jobs(todo, _names(runs, known), reporter)
+        else:
+            for group in by_device(todo):
+                failures += DeviceRunner(group, reporter).work()
         # Cohorts often fail for the same reason. The first failure is raised, and printed by the
         # caller; results that cannot be read were named above.
         for message in dict.fromkeys(map(str, failures[max(1, len(refused)) :])):
@@ -72,6 +85,15 @@ def execute(configs: Sequence[Mapping[str, Any]], reporter: Reporter | None = No
     if failures:
         raise failures[0]
     return [_finished(run) for run in runs]
+
+
+def _names(runs: Sequence[Run], known: Sequence[Result | None]) -> list[str]:
+    """Folders of all runs of the sweep, in order."""
+    rest = iter(runs)
+    return [
+        (result.name if result else next(rest).folder.path.name)
+        for result in known or [None] * len(runs)
+    ]
 
 
 def _report_missing_files(runs: Sequence[Run], todo: Sequence[Run], reporter: Reporter) -> None:

@@ -11,7 +11,8 @@ from lossheads.errors import UserError
 from lossheads.records import run_key
 from lossheads.runs.build import Parts, build_parts, content_of
 from lossheads.runs.checkpoint import checkpoint_step
-from lossheads.runs.device import resolve_kind, workers
+from lossheads.runs.device import workers
+from lossheads.runs.executors.settings import is_remote, placed
 from lossheads.runs.folder import RunFolder, run_path
 from lossheads.runs.validate import check_numbers, monitored_metric
 
@@ -71,10 +72,10 @@ def plan_run(config: Mapping[str, Any]) -> Run:
     Raises:
         UserError: If the configuration is not valid.
     """
-    kind = resolve_kind(config["device"]["kind"])
-    config = {**config, "device": {**config["device"], "kind": kind}}
+    config = placed(config)
     check_numbers(config)
-    workers(config["device"])
+    if not is_remote(config):
+        workers(config["device"])
     parts = build_parts(config)
     monitored_metric(config, parts.head.outcome, parts.metrics)
     content = content_of(config, parts.source)
@@ -105,13 +106,20 @@ def by_device(runs: Iterable[Run]) -> list[list[Run]]:
     return _grouped((run.device, run) for run in runs)
 
 
-def cohorts(runs: Sequence[Run], one_by_one: bool = False) -> list[list[Run]]:
+def cohorts(
+    runs: Sequence[Run],
+    one_by_one: bool = False,
+    at_once: int | None = None,
+    largest: int | None = None,
+) -> list[list[Run]]:
     """Runs of one device split into cohorts of about equal size, enough to keep all workers busy.
 
     Runs with the same head stay together: each head in a cohort costs a loss call of its own.
 
     Args:
         one_by_one: Cohorts train one after another, each on all workers.
+        at_once: Workers to keep busy; None takes those of this machine.
+        largest: Upper limit of members per cohort; None takes that of the runs.
     """
     groups = _grouped((run.cohort_key, run) for run in runs)
     found = []
@@ -119,8 +127,10 @@ def cohorts(runs: Sequence[Run], one_by_one: bool = False) -> list[list[Run]]:
         heads = list(dict.fromkeys(_head_of(run) for run in group))
         group.sort(key=lambda run: heads.index(_head_of(run)))
         # Workers for this group; the others train other groups.
-        workers_per_group = ceil(workers(group[0].config["device"]) / len(groups))
-        limit, n = group[0].max_members or len(group), len(group)
+        busy = at_once or workers(group[0].config["device"])
+        workers_per_group = ceil(busy / len(groups))
+        n = len(group)
+        limit = largest or group[0].max_members or n
         count = ceil(n / limit)
         if not one_by_one:
             count = min(n, ceil(count / workers_per_group) * workers_per_group)

@@ -69,6 +69,40 @@ class CohortSize:
 
 
 @dataclass
+class LocalExecutor:
+    kind: Literal["local"]
+
+
+@dataclass
+class SlurmExecutor:
+    kind: Literal["slurm"]
+    runs_per_job: int
+    parallelism: int
+    cpus: int
+    gpus: int
+    memory: str | None
+    time: int
+    partition: str | None
+    account: str | None
+    requeues: int
+    directives: dict[str, Any]
+
+
+@dataclass
+class RayExecutor:
+    kind: Literal["ray"]
+    runs_per_job: int
+    cpus: int
+    gpus: float
+    address: str | None
+    retries: int
+
+
+# What trains the runs: each kind has keys of its own.
+EXECUTORS = {"local": LocalExecutor, "slurm": SlurmExecutor, "ray": RayExecutor}
+
+
+@dataclass
 class Config:
     """A run."""
 
@@ -78,6 +112,7 @@ class Config:
     optimizer: Any
     schedule: Any
     device: Device
+    executor: Any
     training: Training
     output_layer: OutputLayer
     recording: Recording
@@ -104,6 +139,7 @@ def checked(data: Mapping[str, Any]) -> dict[str, Any]:
         UserError: For a key that is unknown or missing, or a value of another type.
     """
     values = _section("", Config, data, data)
+    values["executor"] = _executor(values["executor"], data)
     _refuse_unset(values)
     if not values["output_dir"].strip():
         raise UserError("output_dir must not be empty; output_dir=. is the current folder")
@@ -146,6 +182,13 @@ def _section(name: str, kind: Any, data: Any, config: Mapping[str, Any]) -> dict
     return values
 
 
+def _executor(data: Any, config: Mapping[str, Any]) -> dict[str, Any]:
+    kind = data.get("kind") if isinstance(data, Mapping) else None
+    if kind not in EXECUTORS:
+        raise UserError(f"executor.kind got {kind}: {near_matches(str(kind), EXECUTORS)}")
+    return _section("executor", EXECUTORS[kind], data, config)
+
+
 @cache
 def _types(kind: Any) -> dict[str, Any]:
     return get_type_hints(kind)
@@ -169,6 +212,10 @@ def _value(key: str, hint: Any, value: Any) -> Any:
         return float(value)
     if kind is str and number:
         return str(value)
+    if get_origin(kind) is dict:
+        if isinstance(value, Mapping):
+            return dict(value)
+        raise UserError(f"{key} must be a section, whose keys are set one by one, got {value!r}")
     if get_origin(kind) is list:
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             return value

@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -245,19 +246,22 @@ def test_outputs_that_cannot_be_written_are_one_sentence(tiny: Composer, tmp_pat
         execute([tiny(f"output_dir={tmp_path}/file/below")])
 
 
-def test_two_processes_do_not_train_one_run(tiny: Composer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", [(), ("force=true",)], ids=["new", "forced"])
+def test_two_processes_do_not_train_one_run(
+    words: tuple[str, ...], tiny: Composer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = tiny()
-    held = RunFolder(run_path(config))
-    held.open(config, {})
-    with pytest.raises(UserError, match="trained by another process"):
+    if words:
         execute([config])
-    held.abandon("interrupted", "let go")
-    assert execute([config])[0].status == "finished"
-    held.open(config, {}, force=True)
-    with pytest.raises(UserError, match="trained by another process"):
-        execute([tiny("force=true")])
-    assert execute([config])[0].status == "finished"  # the earlier result stands meanwhile
-    held.abandon("interrupted", "let go")
+    held = RunFolder(run_path(config))
+    held.open(config, {}, force=bool(words))
+    if words:
+        assert execute([config])[0].status == "finished"  # the earlier result stands meanwhile
+    letting_go = threading.Timer(1.0, held.abandon, ["interrupted", "let go"])
+    letting_go.start()
+    assert execute([tiny(*words)])[0].status == "finished"
+    assert "trained by another process" in capsys.readouterr().err
+    letting_go.join()
 
 
 def test_prior_bias_starts_every_head_at_the_base_rates(tiny: Composer) -> None:

@@ -4,7 +4,7 @@ import json
 import threading
 import time
 
-from calling import python
+from calling import Call
 from lossheads.runs.collect import collect
 from lossheads.runs.composer import own_composer
 from lossheads.runs.folder import RunFolder, run_paths
@@ -51,16 +51,11 @@ def test_a_run_that_another_process_finishes_is_taken_from_it(tmp_path):
 
 def test_two_equal_sweeps_train_each_run_once(tmp_path):
     words = ["-m", *TINY[:2], "training.steps=40", "seed=range(24)", "cohort.max_members=3"]
-    done = []
-
-    def sweep():
-        done.append(python("lossheads", "train", *words, cwd=tmp_path))
-
-    threads = [threading.Thread(target=sweep) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with (
+        Call("lossheads", "train", *words, cwd=tmp_path) as one,
+        Call("lossheads", "train", *words, cwd=tmp_path) as other,
+    ):
+        done = [one.result(), other.result()]
     assert [call.returncode for call in done] == [0, 0], [call.stderr for call in done]
     assert done[0].stdout == done[1].stdout
     trained = [line for call in done for line in call.stderr.splitlines() if "training" in line]

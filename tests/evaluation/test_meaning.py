@@ -248,3 +248,11 @@ def test_one_column_is_described_as_one_number_that_sums_to_nothing(tmp_path: Pa
     with pytest.raises(lh.UserError, match="1 number a row") as caught:
         lh.evaluate(path)
     assert "sum" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("error")
+def test_logits_of_any_size_are_measured_without_a_warning(tmp_path: Path) -> None:
+    logits, labels = classes()
+    huge = lh.evaluate(npz(tmp_path, logits=logits * 1e300, labels=labels), head="softmax_cce")
+    plain = lh.evaluate(npz(tmp_path, logits=logits, labels=labels), head="softmax_cce")
+    assert huge["accuracy_score"].value == plain["accuracy_score"].value

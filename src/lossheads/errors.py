@@ -20,6 +20,16 @@ class RunsFailed(Exception):
     """Runs were trained and diverged. Exit status 1."""
 
 
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """From the outermost error to the first cause, each once: a chain may bite its own tail."""
+    met: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and not any(link is other for other in met):
+        yield link
+        met.append(link)
+        link = link.__cause__ or link.__context__
+
+
 def reason(error: Exception) -> str:
     """The message of an error, without the number and path that the system adds."""
     known = isinstance(error, OSError) and error.errno is not None

@@ -161,6 +161,7 @@ def check_labels(outcome: Outcome, labels: Tensor, who: str) -> None:
 
 
 def _refuse_rows(outcome: Outcome, labels: Tensor, who: str) -> None:
+    remedy = ""
     if outcome.soft:
         bad = ~((labels >= 0) & (labels <= 1))
         rule = "probabilities must be in [0, 1]"
@@ -172,9 +173,10 @@ def _refuse_rows(outcome: Outcome, labels: Tensor, who: str) -> None:
     else:
         bad = (labels < 0) | (labels >= outcome.n)
         rule = f"labels must be in 0 … {outcome.n - 1}"
+        remedy = "; count classes from 0, and leave out rows whose label is to be ignored"
     if bad.any():
         row = int(bad.reshape(len(bad), -1).any(dim=1).nonzero()[0])
-        raise UserError(f"{who}, row {row}: {rule}, got {labels[row].tolist()}")
+        raise UserError(f"{who}, row {row}: {rule}, got {labels[row].tolist()}{remedy}")
 
 
 def _one_hot(labels: Tensor, n: int) -> Tensor:

@@ -144,3 +144,15 @@ def test_the_documented_calls_find_something(line: str, capsys: pytest.CaptureFi
     assert found["accuracy"] or found["loss"]
     if "loss" in found["facts"]:
         assert found["loss"]
+
+
+def test_two_numbers_under_one_key_are_quoted_as_typed() -> None:
+    with pytest.raises(lh.UserError, match=r"got 0\.50 and 0\.6:"):
+        lh.decode(accuracy=["0.50", "0.6"])
+
+
+def test_a_negative_loss_that_nothing_prints_is_explained() -> None:
+    said = str(lh.decode(loss="-3.21", classes=10))
+    assert "cannot be negative" in said
+    assert "NLLLoss" in said
+    assert "cannot be negative" not in str(lh.decode(loss="3.21", classes=10))

@@ -169,3 +169,20 @@ def test_clusters_widen_the_intervals(folder: Path) -> None:
         return float(metric["high"] - metric["low"])
 
     assert width("--cluster", "patient") != width()
+
+
+@pytest.mark.parametrize("kind", [object, complex])
+@pytest.mark.parametrize("name", ["own.npz", "own.npy"])
+def test_arrays_that_are_no_numbers_are_refused_at_once(
+    name: str, kind: type, tmp_path: Path
+) -> None:
+    logits = LOGITS.astype(kind)
+    if name.endswith("z"):
+        np.savez(tmp_path / name, logits=logits, labels=LABELS)
+    else:
+        np.save(tmp_path / name, logits, allow_pickle=True)
+        np.save(tmp_path / "labels.npy", LABELS)
+    words = [name, *SAID, *(["--labels", "labels.npy"] if name.endswith("y") else [])]
+    message = refusal("evaluate", *words, cwd=tmp_path)
+    assert name in message
+    assert "number" in message

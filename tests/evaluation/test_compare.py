@@ -232,6 +232,16 @@ def test_a_wrong_comparison_is_one_sentence(
     assert all(word in sentence for word in words), sentence
 
 
+def test_classes_in_another_order_are_refused(tmp_path: Path) -> None:
+    names = np.array(["ant", "bee", "cow", "dog", "elk", "fox"])[:C]
+    first = npz(tmp_path, "a.npz", logits=BAD, labels=LABELS, class_names=names)
+    second = npz(tmp_path, "b.npz", logits=GOOD, labels=LABELS, class_names=names[::-1])
+    with pytest.raises(lh.UserError, match="same order") as caught:
+        lh.compare(first, second, head="softmax_cce")
+    assert "b.npz" in str(caught.value)
+    assert "ant" in str(caught.value)
+
+
 def test_files_without_a_shared_id_are_refused(tmp_path: Path) -> None:
     first = npz(tmp_path, "a.npz", logits=BAD, labels=LABELS, ids=np.arange(N))
     second = npz(tmp_path, "b.npz", logits=GOOD, labels=LABELS, ids=np.arange(N) + N)

@@ -171,7 +171,13 @@ WRONG: list[tuple[str, str, Callable[[Path], Any], list[str]]] = [
     ("lengths", "own.npz", arrays(logits=LOGITS, labels=LABELS[:-1]), ["300", "299"]),
     ("NaN", "own.npz", arrays(logits=changed(LOGITS, np.nan), labels=LABELS), ["row 1", "nan"]),
     ("Inf", "own.npz", arrays(logits=changed(LOGITS, np.inf), labels=LABELS), ["row 1", "inf"]),
-    ("a class beyond", "own.npz", arrays(logits=LOGITS, labels=LABELS + 1), ["0 … 3"]),
+    ("a class beyond", "own.npz", arrays(logits=LOGITS, labels=LABELS + 1), ["0 … 3", "from 0"]),
+    (
+        "an ignored label",
+        "own.npz",
+        arrays(logits=LOGITS, labels=changed(LABELS, -100)),
+        ["-100", "leave out"],
+    ),
     (
         "half a class",
         "own.npz",

@@ -241,3 +241,18 @@ def test_a_certain_wrong_softmax_costs_infinity_and_a_certain_sigmoid_is_cut(
     assert found.to_dict()["metrics"]["nll_loss"]["value"] is None
     cut = lh.evaluate(npz(tmp_path, probs=probs, labels=[1, 0, 1]), link="sigmoid", **said)
     assert np.isfinite(cut["nll_loss"].value)
+
+
+def test_one_column_is_described_as_one_number_that_sums_to_nothing(tmp_path: Path) -> None:
+    path = npz(tmp_path, probs=np.array([0.2, 0.9, 0.6]), labels=np.array([0, 1, 0]))
+    with pytest.raises(lh.UserError, match="1 number a row") as caught:
+        lh.evaluate(path)
+    assert "sum" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("error")
+def test_logits_of_any_size_are_measured_without_a_warning(tmp_path: Path) -> None:
+    logits, labels = classes()
+    huge = lh.evaluate(npz(tmp_path, logits=logits * 1e300, labels=labels), head="softmax_cce")
+    plain = lh.evaluate(npz(tmp_path, logits=logits, labels=labels), head="softmax_cce")
+    assert huge["accuracy_score"].value == plain["accuracy_score"].value

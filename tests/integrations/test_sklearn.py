@@ -73,6 +73,8 @@ def test_what_cannot_be_scored_is_refused():
         Scorer("nll_loss")(two, X, Y)
     with pytest.raises(UserError, match="skil"):
         Scorer("nll_loss", "skil")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="accuracy_score"):  # not NaN after all fits are done
+        scorers("acuracy_score")
 
 
 def test_a_certain_wrong_answer_costs_a_finite_number():

@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from lossheads import __version__
 from lossheads.cli.arguments import COMMANDS, take_trust
-from lossheads.errors import UserError, near_matches
+from lossheads.errors import UserError, causes, near_matches
 from lossheads.loggers.waiting import waiting_line
 
 HELP = """\
@@ -134,10 +134,8 @@ def _on_sigterm(number: int, frame: FrameType | None) -> NoReturn:
     raise _Terminated
 
 
-def _came_of_an_interruption(error: BaseException | None) -> bool:
-    while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__cause__ or error.__context__
-    return error is not None
+def _came_of_an_interruption(error: BaseException) -> bool:
+    return any(isinstance(cause, KeyboardInterrupt) for cause in causes(error))
 
 
 def _ignore_disk_errors_in_threads(failed: threading.ExceptHookArgs) -> None:

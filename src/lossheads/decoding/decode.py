@@ -218,6 +218,12 @@ def _layer(reading: Reading, facts: Facts) -> str:
     return " (add last_layer=softmax or sigmoid to narrow it)" if open_ else ""
 
 
+_NEGATIVE = (
+    "a cross-entropy cannot be negative: a sign is lost, targets lie outside [0, 1], or NLLLoss "
+    "was given logits (with probabilities it lies between -1 and 0)"
+)
+
+
 def _loss_lines(found: Decoding) -> Iterator[str]:
     number = found.facts.loss
     if number is None:
@@ -227,6 +233,8 @@ def _loss_lines(found: Decoding) -> Iterator[str]:
     yield f"loss {number.text}, read as {number.value:.6g} ± {number.half:.1g}"
     if not found.loss:
         yield "  no fingerprint prints this number"
+        if number.value < 0:
+            yield _wrapped("  ", _NEGATIVE)
     for match in found.loss[:SHOWN_MATCHES]:
         yield ""
         yield from _match_lines(match)

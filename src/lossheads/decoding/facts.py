@@ -216,8 +216,9 @@ def _read(known: dict[str, Any], key: str, value: Any) -> None:
 
 def _put(known: dict[str, Any], key: str, value: Any) -> None:
     if key in known and known[key] != value:
+        two = [v.text if isinstance(v, Printed) else repr(v) for v in (known[key], value)]
         raise UserError(
-            f"decode takes one {key} per call, got {known[key]!r} and {value!r}: call it once for "
+            f"decode takes one {key} per call, got {two[0]} and {two[1]}: call it once for "
             f"each (training and validation numbers are two calls)"
         )
     known[key] = value

@@ -20,7 +20,7 @@ _BOMB_BYTES, _BOMB_RATIO = 256 << 20, 100  # real scores shrink 1.1 to 10 times
 def unreadable(path: Path, kind: str, error: Exception) -> UserError:
     """The error for bytes that are no such file; the caller raises it."""
     if isinstance(error, UserError):
-        return error
+        return UserError(*error.args)  # another one: raised from itself it has no first cause
     said = reason(error).strip() or type(error).__name__
     return UserError(f"{path} cannot be read as a {kind} ({said.splitlines()[0][:120]})")
 

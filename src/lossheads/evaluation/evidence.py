@@ -32,9 +32,9 @@ def refuse_values(rows: Tensor, start: int, source: str, given: str) -> None:
         bad = ~rows.isfinite()
         row, column = (int(i) for i in bad.nonzero()[0])
         raise UserError(
-            f"{source}, row {start + row}: column {column} holds {rows[row, column].item()}, one "
-            f"of {int(bad.any(dim=1).sum())} rows that are not finite: no metric is defined for "
-            f"them; leave these rows out, or find where they come from"
+            f"{source}, row {start + row}: column {column} holds {rows[row, column].item()}, rows "
+            f"that are not finite: {int(bad.any(dim=1).sum())}; no metric is defined for "
+            f"them: leave these rows out, or find where they come from"
         )
     if given == "probabilities":
         bad = (rows < 0) | (rows > 1)
@@ -81,10 +81,12 @@ def ask(raw: RawPredictions, columns: int, who: str) -> UserError:
     """The question, with the evidence and the calls that fit it; the caller raises it."""
     evidence = Evidence.of(raw)
     numbers = (
-        f"{columns} numbers a row{f' ({raw.named})' if raw.named else ''} from {evidence.low:.4g} "
-        f"to {evidence.high:.4g}, rows sum to "
-        + ("1" if evidence.sums_to_one else f"{evidence.sum_low:.4g} … {evidence.sum_high:.4g}")
+        f"{columns} number{'s' * (columns > 1)} a row{f' ({raw.named})' if raw.named else ''} "
+        f"from {evidence.low:.4g} to {evidence.high:.4g}"
     )
+    if columns > 1:
+        low, high = evidence.sum_low, evidence.sum_high
+        numbers += ", rows sum to " + ("1" if evidence.sums_to_one else f"{low:.4g} … {high:.4g}")
     if not possible_outcomes(raw.labels, columns):
         return UserError(
             f"{who}: labels of {raw.source} are {_labels_in_words(raw.labels)}, which fits no "

@@ -212,6 +212,14 @@ def matched(models: Sequence[OwnPredictions], who: str) -> tuple[list[OwnPredict
                 f"{who}: {first.source} holds {first.head.outcome} and {other.source} "
                 f"{other.head.outcome}: only models of one outcome are compared"
             )
+        if first.class_names != other.class_names and sorted(first.class_names) == sorted(
+            other.class_names
+        ):
+            raise UserError(
+                f"{who}: {first.source} names its classes {', '.join(first.class_names[:4])} … and "
+                f"{other.source} {', '.join(other.class_names[:4])} …: they must be in the same "
+                f"order, or label numbers mean different classes"
+            )
         differ = (first.labels != other.labels).reshape(first.n, -1).any(dim=1)
         if bool(differ.any()):
             row = int(differ.nonzero()[0])

@@ -370,7 +370,9 @@ def standard_error(influence: Floats) -> float:
     units = len(influence)
     if units < 2 or not np.isfinite(influence).all():
         return math.nan
-    return float(np.sqrt(units / (units - 1) * np.square(influence - influence.mean()).sum()))
+    with np.errstate(over="ignore"):  # losses near the largest number: an infinite error
+        squares = np.square(influence - influence.mean()).sum()
+    return float(np.sqrt(units / (units - 1) * squares))
 
 
 # --- metrics of other forms --------------------------------------------------------------------

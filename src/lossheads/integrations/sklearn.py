@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from lossheads.api.evaluation import Evaluation, evaluate
-from lossheads.errors import UserError
+from lossheads.errors import UserError, near_matches
+from lossheads.metrics.evaluate import ALL_METRICS
 
 _CLIP = 1e-300  # a forest's probability of exactly 0: nll_loss is 690.8 nats there, not infinite
 
@@ -73,6 +74,9 @@ class Scorer:
     def __init__(self, metric: str, what: Literal["value", "baseline", "skill"] = "value") -> None:
         if what not in ("value", "baseline", "skill"):
             raise UserError(f"what must be 'value', 'baseline' or 'skill', got {what!r}")
+        known = [each.name for each in ALL_METRICS]
+        if metric not in known:  # scikit-learn turns errors of a scorer into NaN
+            raise UserError(f"no metric {metric!r}; {near_matches(metric, known)}")
         self.metric, self.what = metric, what
 
     def __call__(self, estimator: Any, inputs: Any, labels: Any) -> float:

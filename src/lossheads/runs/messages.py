@@ -3,12 +3,11 @@
 import errno
 import os
 import re
-from collections.abc import Iterator
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from lossheads.errors import RunsFailed, UserError
+from lossheads.errors import RunsFailed, UserError, causes
 from lossheads.runs.config import explain, raised_by_hydra
 
 # What a disk or its permissions refuse to a writer; the user can fix it.
@@ -25,7 +24,7 @@ def message_and_status(error: BaseException) -> tuple[str, int]:
 
 
 def _message_of(error: BaseException) -> tuple[str, int]:
-    chain = list(_causes(error))
+    chain = list(causes(error))
     for cause in chain:
         if isinstance(cause, UserError):
             return _one_line(cause), 2
@@ -44,14 +43,6 @@ def _message_of(error: BaseException) -> tuple[str, int]:
         )
         return _one_line(error) if known else _failed_in_hydra(error), 2
     return f"{type(error).__name__}: {_one_line(error)} (traceback: --debug)", 1
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """From the outermost error to the first cause."""
-    seen: BaseException | None = error
-    while seen is not None:
-        yield seen
-        seen = seen.__cause__ or seen.__context__
 
 
 def _system_error(cause: BaseException, outermost: bool) -> str:

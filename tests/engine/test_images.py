@@ -334,6 +334,7 @@ def test_the_threads_of_a_team_end_with_it() -> None:
 
 def test_the_threads_of_a_team_flush_denormals_as_their_caller_does() -> None:
     caller, found = threading.get_ident(), []
+    torch.set_flush_denormal(False)  # else it would be 0 from the start
     tiny = torch.full((1,), 1e-40)
 
     both = threading.Barrier(2, timeout=30)

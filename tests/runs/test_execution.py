@@ -14,7 +14,7 @@ import yaml
 from lossheads.errors import HeadMismatch, UserError
 from lossheads.loggers.progress import CohortProgress
 from lossheads.records import Result, read_result, read_results, run_key, select
-from lossheads.runs import execute as execution
+from lossheads.runs import cohort_run
 from lossheads.runs.config import compose
 from lossheads.runs.execute import execute
 from lossheads.runs.folder import RunFolder, run_path
@@ -208,14 +208,14 @@ def test_interrupted_run_says_so_and_starts_clean(
 def test_failing_cohort_leaves_the_finished_ones(
     tiny: Composer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = execution.train
+    real = cohort_run.train
 
     def fail_for_sigmoid(cohort: Any, *rest: Any, **named: Any) -> Any:
         if "Sigmoid" in type(cohort.members[0].head).__name__:
             raise RuntimeError("broken on purpose")
         return real(cohort, *rest, **named)
 
-    monkeypatch.setattr(execution, "train", fail_for_sigmoid)
+    monkeypatch.setattr(cohort_run, "train", fail_for_sigmoid)
     configs = [
         tiny(f"head={head}", "cohort.max_members=1") for head in ("sigmoid_bce", "softmax_cce")
     ]

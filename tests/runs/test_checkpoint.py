@@ -6,6 +6,7 @@ from pathlib import Path
 from pickle import dumps
 from zipfile import ZIP_DEFLATED, ZipFile
 
+import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -268,3 +269,21 @@ def test_a_full_disk_stops_no_run(tmp_path, monkeypatch, capsys):
     (result,) = collect([run])
     assert result.status == "finished"
     assert capsys.readouterr().err.lower().count("no space left on device") == 1
+
+
+@pytest.mark.parametrize("kept", [np.float64(1), lambda: 1, Code("true")])
+def test_a_state_that_cannot_be_read_back_is_not_written(kept, tmp_path, monkeypatch, capsys):
+    taken = torch.optim.SGD.step
+
+    def step(self, closure=None):  # as somebody's own optimizer may do
+        self.param_groups[0]["kept"] = kept
+        return taken(self, closure)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", step)
+    (run,) = configs(tmp_path, "momentum")[:1]
+    run["checkpoint"] = run["checkpoint"] | {"keep": True}
+    run["optimizer"] = run["optimizer"] | {"fused": False}
+    (result,) = collect([run])
+    assert result.status == "finished"
+    assert capsys.readouterr().err.count("no checkpoint can be written") == 1
+    assert not (run_paths([run])[0] / CHECKPOINT).exists()

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
-from pickle import UnpicklingError
+from pickle import PickleError, UnpicklingError
 from typing import Any
 from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
@@ -20,7 +20,7 @@ from pydantic import NonNegativeFloat, TypeAdapter
 
 from lossheads import __version__
 from lossheads.engine.early_stopping import EarlyStopping
-from lossheads.engine.training import MemberHistory, MemberState, Plan
+from lossheads.engine.training import ForeignState, MemberHistory, MemberState, Plan
 from lossheads.errors import UserError, reason
 from lossheads.outcomes import Outcome
 from lossheads.records import ValidationStep, run_key
@@ -47,6 +47,7 @@ def write_checkpoint(
 
     Raises:
         OSError: If it cannot be written; the one before is still there.
+        ForeignState: If somebody's own optimizer keeps what could not be read back.
     """
     stopping = state.history.early_stopping
     content = {
@@ -61,7 +62,13 @@ def write_checkpoint(
         "seconds": seconds,
     }
     buffer = BytesIO()  # torch reports a full disk as an error of its own
-    torch.save(content, buffer)
+    try:
+        torch.save(content, buffer)
+        torch.load(BytesIO(buffer.getbuffer()), weights_only=True)
+    except (PickleError, AttributeError, TypeError) as error:
+        raise ForeignState(
+            "its optimizer's state holds more than tensors, numbers and text"
+        ) from error
     with whole_file(folder / CHECKPOINT) as file:
         file.write(buffer.getbuffer())
 

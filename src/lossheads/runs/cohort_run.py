@@ -107,7 +107,7 @@ class CohortRun:
             for k, state in states().items():
                 run = self._runs[k]
                 write_checkpoint(run.folder.writing, run.config, state, self._seconds(k))
-        except OSError as error:  # a run that can go on is not stopped for it
+        except (OSError, ForeignState) as error:  # a run that can go on is not stopped for it
             if not self._reported:
                 self._reporter.say(
                     f"{title_of(self._runs)}: no checkpoint can be written: {reason(error)}; "

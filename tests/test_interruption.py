@@ -4,14 +4,18 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from calling import Call, lossheads
+from lossheads.cli import main
 
 LONG = ["train", "dataset=digits", "recording.tensorboard=false", "training.steps=2000000"]
 # Runs that cannot be stacked, and so train in processes.
@@ -97,3 +101,26 @@ def test_a_cohort_that_is_ended_is_interrupted_and_can_be_called_again(
     assert states(tmp_path) == ["interrupted"] * seeds
     assert not list((tmp_path / "outputs").glob("runs/*/result.json"))
     assert lossheads(*words, "training.steps=3", cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_waits_until_torch_is_imported(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = ModuleType("torch")
+    torch.__spec__ = ModuleSpec("torch", None)
+    torch.__spec__._initializing = True  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    handlers = {signal.SIGINT: main._on_sigint, signal.SIGTERM: main._on_sigterm}
+    before = signal.signal(number, handlers[signal.Signals(number)])
+    try:
+        for _ in range(3):  # an impatient user is interrupted once
+            os.kill(os.getpid(), number)
+            time.sleep(0.1)
+        torch.__spec__._initializing = False  # type: ignore[attr-defined]
+        with pytest.raises(KeyboardInterrupt):
+            time.sleep(5)
+        time.sleep(0.2)
+    finally:
+        signal.signal(number, before)
+        monkeypatch.setattr(main._Terminated, "came", False)

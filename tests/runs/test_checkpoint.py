@@ -1,8 +1,12 @@
 """A run that is stopped at any step and started again ends as if it had never been stopped."""
 
 import json
+import os
 from pathlib import Path
+from pickle import dumps
+from zipfile import ZIP_DEFLATED, ZipFile
 
+import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -145,6 +149,14 @@ def test_members_are_written_when_they_stop(tmp_path, monkeypatch):
         (lambda c: c | {"config": c["config"].replace('size": 100', 'size": 7')}, "batch_size"),
         (lambda c: {k: v for k, v in c.items() if k != "losses"}, "losses"),
         (lambda c: None, "damaged"),
+        (lambda c: c | {"step": "4"}, "no number"),
+        (lambda c: c | {"step": 7}, "no state"),
+        (lambda c: c | {"step": 10**12}, "no state"),
+        (lambda c: c | {"config": "{"}, "no state"),
+        (lambda c: c | {"versions": None}, "no state"),
+        (lambda c: c | {"losses": {}}, "no state"),
+        (lambda c: c | {"validations": []}, "no state"),
+        (lambda c: c | {"seconds": -1.0}, "no state"),
     ],
 )  # fmt: skip
 def test_a_checkpoint_of_something_else_is_refused(change, named, tmp_path, monkeypatch):
@@ -160,6 +172,74 @@ def test_a_checkpoint_of_something_else_is_refused(change, named, tmp_path, monk
         collect(runs)
     assert file.is_file()
     assert (run_paths(runs)[1] / "result.json").is_file()  # the other one went on
+    file.unlink()
+    assert [result.status for result in collect(runs)] == ["finished"] * 2
+
+
+@pytest.fixture
+def stopped(tmp_path, monkeypatch):
+    """Two runs that were stopped after four steps, and the first one's checkpoint."""
+    runs = configs(tmp_path, "momentum")[:2]
+    with monkeypatch.context() as patch:
+        stop_at(patch, 4)
+        with pytest.raises(Stop):
+            collect(runs)
+    return runs, run_paths(runs)[0] / CHECKPOINT
+
+
+def test_a_damaged_bit_is_seen(stopped):
+    runs, file = stopped
+    content = bytearray(file.read_bytes())
+    weight = torch.load(file, weights_only=True)["cohort"]["weights"]["output_layer.bias"]
+    content[content.index(weight.numpy().tobytes())] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(UserError, match="not as it was written"):
+        collect(runs)
+
+
+class Code:
+    def __init__(self, command):
+        self.command = command
+
+    def __reduce__(self):
+        return os.system, (self.command,)
+
+
+@pytest.mark.parametrize("save", [torch.save, lambda what, file: file.write_bytes(dumps(what))])
+def test_a_checkpoint_runs_nothing(save, stopped, tmp_path):
+    runs, file = stopped
+    save({"step": Code(f"touch {tmp_path / 'ran'}")}, file)
+    with pytest.raises(UserError, match="damaged"):
+        collect(runs)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_what_grows_when_it_is_read_is_refused(stopped):
+    runs, file = stopped
+    with ZipFile(file) as parts:
+        held = {part: parts.read(part) for part in parts.namelist()}
+    with ZipFile(file, "w", ZIP_DEFLATED) as parts:
+        for part, content in held.items():
+            parts.writestr(part, content)
+    with pytest.raises(UserError, match="not as it was written"):
+        collect(runs)
+
+
+def test_a_pipe_in_its_place_is_not_waited_for(stopped):
+    runs, file = stopped
+    file.unlink()
+    os.mkfifo(file)
+    assert [result.status for result in collect(runs)] == ["finished"] * 2
+
+
+@pytest.mark.parametrize("part", ["weights", "optimizer"])
+def test_a_state_of_another_shape_is_refused(part, stopped):
+    runs, file = stopped
+    content = torch.load(file, weights_only=True)
+    content["cohort"][part] = {name: torch.zeros(2) for name in content["cohort"][part]}
+    torch.save(content, file)
+    with pytest.raises(UserError, match=file.parent.name):
+        collect(runs)
     file.unlink()
     assert [result.status for result in collect(runs)] == ["finished"] * 2
 
@@ -189,3 +269,21 @@ def test_a_full_disk_stops_no_run(tmp_path, monkeypatch, capsys):
     (result,) = collect([run])
     assert result.status == "finished"
     assert capsys.readouterr().err.lower().count("no space left on device") == 1
+
+
+@pytest.mark.parametrize("kept", [np.float64(1), lambda: 1, Code("true")])
+def test_a_state_that_cannot_be_read_back_is_not_written(kept, tmp_path, monkeypatch, capsys):
+    taken = torch.optim.SGD.step
+
+    def step(self, closure=None):  # as somebody's own optimizer may do
+        self.param_groups[0]["kept"] = kept
+        return taken(self, closure)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", step)
+    (run,) = configs(tmp_path, "momentum")[:1]
+    run["checkpoint"] = run["checkpoint"] | {"keep": True}
+    run["optimizer"] = run["optimizer"] | {"fused": False}
+    (result,) = collect([run])
+    assert result.status == "finished"
+    assert capsys.readouterr().err.count("no checkpoint can be written") == 1
+    assert not (run_paths([run])[0] / CHECKPOINT).exists()

@@ -94,7 +94,9 @@ def test_groups_of_the_users_own_folder_are_chosen(tmp_path: Path) -> None:
         assert shared(words)["choices"]["head"] == "mine"
 
 
-@pytest.mark.parametrize("words", [["seed=1,2"], ["seed"], ["head=a,b"]])
+@pytest.mark.parametrize(
+    "words", [["seed=1,2"], ["seed"], ["head=a,b"], ["output_dir=a${output_dir}"]]
+)
 def test_what_compose_refuses_is_refused(words: list[str]) -> None:
     with pytest.raises(UserError) as refused:
         own_composer()(words)

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from types import FrameType
-from typing import NoReturn
 
 from lossheads import __version__
 from lossheads.cli.arguments import COMMANDS, take_trust
@@ -90,9 +89,12 @@ def _carry_out(name: str, words: list[str], trust: Sequence[str]) -> int:
 def _guarded(arguments: list[str]) -> int:
     # Otherwise Hydra prints its own report of several lines.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.stdout = sys.stdout or io.StringIO()  # `>&-` leaves none
+    sys.stdout = sys.stdout or io.StringIO()  # `>&-` leaves none, `2>&-` none for errors
+    sys.stderr = sys.stderr or io.StringIO()
     threading.excepthook = _ignore_disk_errors_in_threads
     signal.signal(signal.SIGTERM, _on_sigterm)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored
+        signal.signal(signal.SIGINT, _on_sigint)
     try:
         return run(arguments)
     except KeyboardInterrupt as stopped:
@@ -129,9 +131,36 @@ class _Terminated(KeyboardInterrupt):
     came = False
 
 
-def _on_sigterm(number: int, frame: FrameType | None) -> NoReturn:
-    _Terminated.came = True
-    raise _Terminated
+def _on_sigterm(number: int, frame: FrameType | None) -> None:
+    if not _sent_again(number):
+        _Terminated.came = True
+        raise _Terminated
+
+
+def _on_sigint(number: int, frame: FrameType | None) -> None:
+    if not _sent_again(number):
+        raise KeyboardInterrupt
+
+
+_postponed: set[int] = set()
+
+
+def _sent_again(number: int) -> bool:
+    """Whether torch is being imported, which aborts the process on an error of Python's: later."""
+    spec = getattr(sys.modules.get("torch"), "__spec__", None)
+    if not getattr(spec, "_initializing", False):
+        return False
+    if number not in _postponed:
+        _postponed.add(number)
+        timer = threading.Timer(0.05, _send, (number,))
+        timer.daemon = True
+        timer.start()
+    return True
+
+
+def _send(number: int) -> None:
+    _postponed.discard(number)
+    os.kill(os.getpid(), number)
 
 
 def _came_of_an_interruption(error: BaseException) -> bool:

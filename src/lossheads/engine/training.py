@@ -104,6 +104,28 @@ class MemberState:
     losses: Mapping[str, Any]
     history: MemberHistory
 
+    def check(self, plan: Plan) -> None:
+        """Compare its parts with one another and with the plan; `train` meets what is left.
+
+        Raises:
+            ForeignState: If no training by this plan has this state.
+        """
+        seen = [validation.step for validation in self.history.validations]
+        due = [step for step in sorted({0, *plan.validate_at}) if step <= self.step]
+        summed, waiting = self.losses["next_step"], self.losses["waiting"]
+        whole = waiting.dim() == 1 and summed + len(waiting) == self.step
+        if not 0 < self.step < plan.steps or seen != due or not whole:
+            raise ForeignState
+        stopping = self.history.early_stopping
+        if stopping is not None and stopping.best_weights is not None:
+            shapes = {name: value.shape for name, value in self.cohort["weights"].items()}
+            if {name: value.shape for name, value in stopping.best_weights.items()} != shapes:
+                raise ForeignState
+
+
+class ForeignState(ValueError):
+    """A state of another training."""
+
 
 def train(
     cohort: Cohort,
@@ -132,6 +154,9 @@ def train(
 
     Returns:
         One history per member, in order. Status is `finished` or `diverged`.
+
+    Raises:
+        ForeignState: If a state to go on from does not fit its member.
     """
     data_seeds = [member.data_seed for member in cohort.members]
     device = dataset.train.inputs.device
@@ -143,9 +168,12 @@ def train(
     losses = LossTracker(len(data_seeds))
     if resume:
         histories.members = [state.history for state in resume]
-        losses.load_states([state.losses for state in resume], device)
-        for k, state in enumerate(resume):
-            cohort.load_state(k, state.cohort)
+        try:
+            losses.load_states([state.losses for state in resume], device)
+            for k, state in enumerate(resume):
+                cohort.load_state(k, state.cohort)
+        except Exception as error:  # whatever somebody else's file may hold
+            raise ForeignState from error
     for step in range(start, plan.steps + 1):
         if step in plan.validate_at or step in (0, plan.steps):
             if step > start or not resume:  # else this was done before
@@ -230,8 +258,8 @@ class LossTracker:
         waiting = torch.stack([state["waiting"] for state in states], dim=1)
         self._losses = list(waiting.to(device))
         self._sum = torch.tensor([state["sum"] for state in states], dtype=torch.float64)
-        self._first_nonfinite_step = [state["first_nonfinite_step"] for state in states]
-        self._count, self._next_step = states[0]["count"], states[0]["next_step"]
+        self._first_nonfinite_step = [int(state["first_nonfinite_step"]) for state in states]
+        self._count, self._next_step = int(states[0]["count"]), int(states[0]["next_step"])
 
     def _flush(self) -> None:
         if not self._losses:

@@ -2,6 +2,7 @@
 
 One file a run, not a cohort: whatever runs are trained together the next time, a member's bits are
 its own. Read with torch's `weights_only`, so that a file made by somebody else runs nothing.
+Torch compares no checksums when it reads: a damaged bit would train on to other numbers.
 """
 
 import json
@@ -10,14 +11,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
+from pickle import PickleError, UnpicklingError
 from typing import Any
+from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 import torch
-from pydantic import TypeAdapter
+from pydantic import NonNegativeFloat, TypeAdapter
 
 from lossheads import __version__
-from lossheads.engine.training import MemberHistory, MemberState, Plan
-from lossheads.errors import UserError
+from lossheads.engine.early_stopping import EarlyStopping
+from lossheads.engine.training import ForeignState, MemberHistory, MemberState, Plan
+from lossheads.errors import UserError, reason
 from lossheads.outcomes import Outcome
 from lossheads.records import ValidationStep, run_key
 from lossheads.runs.folder import CHECKPOINT
@@ -25,6 +29,7 @@ from lossheads.whole_files import whole_file
 
 _SCHEMA_VERSION = 1
 _STEPS = TypeAdapter(list[ValidationStep])
+_SECONDS = TypeAdapter(NonNegativeFloat)
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ def write_checkpoint(
 
     Raises:
         OSError: If it cannot be written; the one before is still there.
+        ForeignState: If somebody's own optimizer keeps what could not be read back.
     """
     stopping = state.history.early_stopping
     content = {
@@ -56,7 +62,13 @@ def write_checkpoint(
         "seconds": seconds,
     }
     buffer = BytesIO()  # torch reports a full disk as an error of its own
-    torch.save(content, buffer)
+    try:
+        torch.save(content, buffer)
+        torch.load(BytesIO(buffer.getbuffer()), weights_only=True)
+    except (PickleError, AttributeError, TypeError) as error:
+        raise ForeignState(
+            "its optimizer's state holds more than tensors, numbers and text"
+        ) from error
     with whole_file(folder / CHECKPOINT) as file:
         file.write(buffer.getbuffer())
 
@@ -73,13 +85,23 @@ def read_checkpoint(
     if content is None:
         return None
     path = folder / CHECKPOINT
-    _refuse_other(path, content, config)
+    try:
+        _refuse_other(path, content, config)
+        return _checkpoint(content, plan, outcome)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a file may hold that was not written here
+        raise _damaged(path, "what it holds is no state of this training") from error
+
+
+def _checkpoint(content: Mapping[str, Any], plan: Plan, outcome: Outcome) -> Checkpoint:
     stopping = plan.early_stopping(outcome)
     if stopping is not None:
-        vars(stopping).update(content["early_stopping"])
+        stopping = EarlyStopping(**content["early_stopping"])
     history = MemberHistory(_STEPS.validate_python(content["validations"]), early_stopping=stopping)
     state = MemberState(content["step"], content["cohort"], content["losses"], history)
-    return Checkpoint(state, content["seconds"])
+    state.check(plan)
+    return Checkpoint(state, _SECONDS.validate_python(content["seconds"]))
 
 
 def checkpoint_step(folder: Path) -> int:
@@ -114,17 +136,38 @@ class Due:
 
 def _content(folder: Path) -> dict[str, Any] | None:
     path = folder / CHECKPOINT
-    if not path.exists():
+    if not path.is_file():
         return None
     try:
+        _refuse_changed(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
         missing = _KEYS - content.keys()
-    except Exception as error:  # torch, pickle and zip files have errors of many kinds
+    except UserError:
+        raise
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {reason(error)}; change its rights") from error
+    except UnpicklingError as error:
+        raise _damaged(path, "it holds more than numbers and text") from error
+    except Exception as error:  # torch and zip files have errors of many kinds
         fault = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise _damaged(path, fault) from error
     if missing:
         raise _damaged(path, f"it has no {min(missing)}")
+    if type(content["step"]) is not int:
+        raise _damaged(path, "its step is no number")
     return dict(content)
+
+
+def _refuse_changed(path: Path) -> None:
+    """Compare the checksums that torch writes; parts that grow when they are read are not ours."""
+    try:
+        with ZipFile(path) as parts:
+            whole = all(part.compress_type == ZIP_STORED for part in parts.infolist())
+            whole = whole and parts.testzip() is None
+    except (BadZipFile, EOFError, NotImplementedError, ValueError):
+        whole = False
+    if not whole:
+        raise _damaged(path, "it is not as it was written")
 
 
 _KEYS = frozenset(

@@ -11,8 +11,8 @@ from lossheads.engine.augmentation import Augmentation
 from lossheads.engine.batches import steps_per_epoch
 from lossheads.engine.cohort import Cohort, build_cohort
 from lossheads.engine.member import Member
-from lossheads.engine.training import MemberHistory, Plan, States, first_step, train
-from lossheads.errors import reason, refusing_to_write
+from lossheads.engine.training import ForeignState, MemberHistory, Plan, States, first_step, train
+from lossheads.errors import UserError, reason, refusing_to_write
 from lossheads.heads.base import inherited_reading
 from lossheads.loggers.base import Logger, NullLogger
 from lossheads.loggers.predictions import PredictionsLogger
@@ -22,6 +22,7 @@ from lossheads.outcomes import base_rates
 from lossheads.predictions_file import NAME as PREDICTIONS
 from lossheads.records import Environment, Result
 from lossheads.runs.checkpoint import Checkpoint, Due, read_checkpoint, write_checkpoint
+from lossheads.runs.folder import CHECKPOINT
 from lossheads.runs.plan import Run
 from lossheads.runs.validate import check_validations, monitored_metric
 from lossheads.whole_files import whole_file
@@ -71,19 +72,25 @@ class CohortRun:
         plan, runs = self._plan, self._runs
         progress = self._reporter.cohort(title_of(runs), len(runs), plan.steps)
         epoch = steps_per_epoch(len(self._dataset.train), plan.batch_size)
-        train(
-            self._cohort,
-            self._dataset,
-            plan,
-            self._loggers,
-            on_validation=lambda step, value: progress.on_validation(
-                step, step / epoch, plan.monitor, value
-            ),
-            check_interrupt=check_interrupt,
-            on_end=self._write_result,
-            on_step=self._write_checkpoints,
-            resume=self._states,
-        )
+        try:
+            train(
+                self._cohort,
+                self._dataset,
+                plan,
+                self._loggers,
+                on_validation=lambda step, value: progress.on_validation(
+                    step, step / epoch, plan.monitor, value
+                ),
+                check_interrupt=check_interrupt,
+                on_end=self._write_result,
+                on_step=self._write_checkpoints,
+                resume=self._states,
+            )
+        except ForeignState as error:
+            raise UserError(
+                f"a checkpoint of {', '.join(run.folder.path.name for run in runs)} is of another "
+                f"training: delete {CHECKPOINT} there to train from the start"
+            ) from error
 
     def _write_result(self, k: int, history: MemberHistory) -> None:
         run, seconds = self._runs[k], self._seconds(k)
@@ -100,7 +107,7 @@ class CohortRun:
             for k, state in states().items():
                 run = self._runs[k]
                 write_checkpoint(run.folder.writing, run.config, state, self._seconds(k))
-        except OSError as error:  # a run that can go on is not stopped for it
+        except (OSError, ForeignState) as error:  # a run that can go on is not stopped for it
             if not self._reported:
                 self._reporter.say(
                     f"{title_of(self._runs)}: no checkpoint can be written: {reason(error)}; "

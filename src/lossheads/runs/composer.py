@@ -8,13 +8,16 @@ composed, last of all, in a fraction of a millisecond. So does this module, by t
 import copy
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from lossheads.runs.config import (
     check_overrides,
@@ -58,12 +61,13 @@ class Composer:
         values = [override for override in parsed if _sets_value(override)]
         choices = [override for override in parsed if not _sets_value(override)]
         base = self._base(choices) if all(map(_chooses, choices)) else None
-        if base is None:
-            config = self._load(list(overrides))
-            return resolve(config, config.hydra.runtime.choices, granted)
-        config = copy.deepcopy(base[0])
-        ConfigLoaderImpl._apply_overrides_to_config(values, config)
-        return resolve(config, base[1], granted)
+        if base is not None:
+            config = copy.deepcopy(base[0])
+            with suppress(OmegaConfBaseException, HydraException):  # refused below, in their words
+                ConfigLoaderImpl._apply_overrides_to_config(values, config)
+                return resolve(config, base[1], granted)
+        config = self._load(list(overrides))
+        return resolve(config, config.hydra.runtime.choices, granted)
 
     def _base(self, choices: Sequence[Override]) -> tuple[DictConfig, Mapping[str, Any]] | None:
         """What Hydra makes of the choices alone; None if a value in it needs more than its keys."""

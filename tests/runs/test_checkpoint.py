@@ -117,6 +117,29 @@ def test_a_stopped_run_ends_as_one_that_never_stopped(recipe, step, whole, tmp_p
     assert resumed == step
 
 
+def test_a_run_goes_on_with_the_threads_it_began_with(tmp_path, monkeypatch):
+    """Not stacked, its products are split by their number."""
+    wide = ["model.hidden=[1024,512]", "optimizer.fused=false", "training.batch_size=1024"]
+    words = [
+        *BASE,
+        *wide,
+        "training.epochs=4",
+        "checkpoint.every_steps=1",
+        f"output_dir={tmp_path}",
+    ]
+    (tmp_path / "whole").mkdir()
+    whole = compose([*words, "device.threads=1", f"output_dir={tmp_path}/whole"])
+    collect([whole])
+    run = compose([*words, "device.threads=1"])
+    with monkeypatch.context() as patch:
+        stop_at(patch, 2)
+        with pytest.raises(Stop):
+            collect([run])
+    collect([run | {"device": run["device"] | {"threads": None}}])
+    paths = run_paths([run, whole])
+    assert content(paths[0])["weights"] == content(paths[1])["weights"]
+
+
 def test_members_at_different_steps_go_on_side_by_side(whole, tmp_path, monkeypatch):
     runs = configs(tmp_path, "adam")
     for step, part in ((3, runs[:2]), (9, runs[2:4])):

@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
 from pickle import PickleError, UnpicklingError
-from typing import Any
+from typing import Annotated, Any
 from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 import torch
-from pydantic import NonNegativeFloat, TypeAdapter
+from pydantic import Field, NonNegativeFloat, TypeAdapter
 
 from lossheads import __version__
 from lossheads.engine.early_stopping import EarlyStopping
@@ -30,14 +30,21 @@ from lossheads.whole_files import whole_file
 _SCHEMA_VERSION = 1
 _STEPS = TypeAdapter(list[ValidationStep])
 _SECONDS = TypeAdapter(NonNegativeFloat)
+_THREADS = TypeAdapter(Annotated[int, Field(ge=1, le=1024)])
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A member's state and how many seconds its training has taken so far."""
+    """A member's state, and how its training went so far.
+
+    Attributes:
+        seconds: What it has taken.
+        threads: Torch's, on a CPU: the last bits of what is not stacked depend on their number.
+    """
 
     state: MemberState
     seconds: float
+    threads: int
 
 
 def write_checkpoint(
@@ -60,6 +67,7 @@ def write_checkpoint(
         "validations": [asdict(step) for step in state.history.validations],
         "early_stopping": None if stopping is None else dict(vars(stopping)),
         "seconds": seconds,
+        "threads": torch.get_num_threads(),
     }
     buffer = BytesIO()  # torch reports a full disk as an error of its own
     try:
@@ -101,7 +109,8 @@ def _checkpoint(content: Mapping[str, Any], plan: Plan, outcome: Outcome) -> Che
     history = MemberHistory(_STEPS.validate_python(content["validations"]), early_stopping=stopping)
     state = MemberState(content["step"], content["cohort"], content["losses"], history)
     state.check(plan)
-    return Checkpoint(state, _SECONDS.validate_python(content["seconds"]))
+    seconds = _SECONDS.validate_python(content["seconds"])
+    return Checkpoint(state, seconds, _THREADS.validate_python(content["threads"]))
 
 
 def checkpoint_step(folder: Path) -> int:
@@ -171,7 +180,10 @@ def _refuse_changed(path: Path) -> None:
 
 
 _KEYS = frozenset(
-    ("schema_version", "versions", "config", "step", "cohort", "losses", "validations", "seconds")
+    [
+        *("schema_version", "versions", "config", "step", "cohort", "losses", "validations"),
+        *("seconds", "threads"),
+    ]
 )
 
 

@@ -52,6 +52,9 @@ class CohortRun:
     ) -> None:
         self._started = time.perf_counter()
         self._runs, self._dataset, self._reporter = runs, dataset, reporter
+        for checkpoint in checkpoints[:1]:
+            if checkpoint is not None:  # else its last bits would depend on how it goes on
+                torch.set_num_threads(checkpoint.threads)
         self._plan = training_plan(runs[0], len(dataset.train))
         self._cohort = _build(runs, dataset, device, threads)
         self._first_steps = first_step(self._cohort, dataset.train)

@@ -241,6 +241,8 @@ def test_a_certain_wrong_softmax_costs_infinity_and_a_certain_sigmoid_is_cut(
     assert found.to_dict()["metrics"]["nll_loss"]["value"] is None
     cut = lh.evaluate(npz(tmp_path, probs=probs, labels=[1, 0, 1]), link="sigmoid", **said)
     assert np.isfinite(cut["nll_loss"].value)
+    assert "costs 100 nats" in str(cut.notes)
+    assert "nats" not in str(found.notes)
 
 
 def test_one_column_is_described_as_one_number_that_sums_to_nothing(tmp_path: Path) -> None:

@@ -228,3 +228,19 @@ def test_arrays_and_named_inputs() -> None:
     report = lh.check(Named(), halves, ONE_HOT.numpy(), loss=CCE)
     assert report.codes == ("softmax-before-logits-loss",)
     assert any("'logits'" in note for note in report.notes)
+
+
+def test_a_link_of_the_labels_is_no_reading_of_the_outputs() -> None:
+    """Found in a thread: the sigmoid of the target was taken for the loss's own."""
+
+    def squashed(out: Tensor, target: Tensor) -> Tensor:
+        return F.binary_cross_entropy(torch.sigmoid(out), torch.sigmoid(target))
+
+    found = codes(net(C, nn.ReLU()), X, torch.randn(N, C, generator=generator()), loss=squashed)
+    report = lh.check(net(C, nn.Sigmoid()), X, ONE_HOT * 0.5, loss=_of_squashed_labels)
+    assert "relu-before-loss" in found  # the outputs' own sigmoid reads what a ReLU has cut
+    assert report.codes == ()
+
+
+def _of_squashed_labels(out: Tensor, target: Tensor) -> Tensor:
+    return F.binary_cross_entropy(out, torch.sigmoid(target))

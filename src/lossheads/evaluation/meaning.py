@@ -234,8 +234,18 @@ def understood(raw: RawPredictions, meaning: Meaning, who: str) -> OwnPrediction
         parts=raw.parts,
         none=none,
         digest=raw.digest,
-        notes=(f"{raw.named or 'numbers'} read as {given}", how),
+        notes=(f"{raw.named or 'numbers'} read as {given}", how, *_cut(raw, inverse)),
     )
+
+
+def _cut(raw: RawPredictions, inverse: Callable[[Tensor], Tensor]) -> list[str]:
+    """What is said where probabilities of exactly 0 or 1 get finite logits."""
+    if inverse is not _logit or not np.isin(sample_of(raw.numbers), (0, 1)).any():
+        return []
+    return [
+        f"a probability of exactly 0 or 1 is taken for a logit of ∓{_MAX_LOGIT:g}: a wrong one "
+        f"costs {_MAX_LOGIT:g} nats"
+    ]
 
 
 def _without_none(

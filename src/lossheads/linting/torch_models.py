@@ -212,6 +212,9 @@ def _value(ran: _Ran, not_checked: list[str]) -> Tensor | None:
 def _counted(ran: _Ran, value: Tensor | None, labels: Any) -> list[LossCall]:
     """The calls that make up the loss; links inside it where nothing better was seen."""
     calls = ran.calls
+    if ran.apart and any(call.outputs.requires_grad for call in calls):
+        # A link of the labels, a teacher's softmax, says nothing of how the outputs are read.
+        calls = [call for call in calls if call.whole or call.outputs.requires_grad]
     if value is not None and value.requires_grad and not ran.apart:
         used = [call for call in calls if call.outputs.requires_grad]
         if used:

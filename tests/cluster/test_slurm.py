@@ -115,7 +115,7 @@ def test_ctrl_c_leaves_the_jobs_and_says_how_to_find_them(
 def test_what_a_job_lost_is_said_and_trained_by_the_same_command(
     cluster: dict[str, str], fault: str, tmp_path: Path
 ) -> None:
-    words = [*LONG, *SLURM]
+    words = [*LONG, *SLURM, "training.steps=60000"]  # still trains when SLURM's patience ends
     with called(*words, cwd=tmp_path, env=cluster) as parent:
         started = wait_for(lambda: at_work(tmp_path))
         if fault == "scancel":
@@ -131,7 +131,7 @@ def test_what_a_job_lost_is_said_and_trained_by_the_same_command(
 
 
 def test_a_job_whose_time_is_over_is_queued_again(cluster: dict[str, str], tmp_path: Path) -> None:
-    words = [*LONG, *SLURM]
+    words = [*LONG, *SLURM, "training.steps=60000"]  # still trains when the signal comes
     with called(*words, cwd=tmp_path, env=cluster) as parent:
         job = wait_for(lambda: at_work(tmp_path))["slurm_job_id"]
         scancel(cluster, "--signal=USR2", job)  # what SLURM sends before the end

@@ -161,6 +161,9 @@ def _interrupt_on_sigterm(work: Work, config: Config) -> str:
         before = signal.signal(signal.SIGTERM, interrupt)
         try:
             return work(config)
+        except KeyboardInterrupt:
+            # Not back to the pool: a neighbour that waited for work may have died with its lock.
+            os._exit(128 + signal.SIGTERM)
         finally:
             signal.signal(signal.SIGTERM, before)
 

@@ -69,3 +69,14 @@ def test_a_finished_run_is_told_without_torch(finished, tmp_path):
     told = python(str(program), json.dumps(finished), cwd=tmp_path)
     assert (told.returncode, told.stdout.strip()) == (0, run_path(finished[1]).name), told.stderr
     assert "torch" in sys.modules  # here the engine has run
+
+
+def test_the_folder_of_runs_is_listed_once_however_many_are_planned(finished, monkeypatch):
+    from lossheads.runs import folder, plan
+
+    listed, real = [], folder.os.listdir
+    monkeypatch.setattr(folder.os, "listdir", lambda path: listed.append(path) or real(path))
+    runs = plan.plan_runs([finished[0] | {"seed": seed} for seed in range(20)])
+    assert len(listed) == 1
+    assert [run.folder.path for run in runs[:1]] == run_paths(finished[:1])
+    assert len({run.folder.path for run in runs}) == 20

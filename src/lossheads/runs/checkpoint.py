@@ -19,6 +19,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, TypeAdapter
 
 from lossheads import __version__
+from lossheads.analysis.arms import flat
 from lossheads.engine.early_stopping import EarlyStopping
 from lossheads.engine.training import ForeignState, MemberHistory, MemberState, Plan
 from lossheads.errors import UserError, reason
@@ -209,19 +210,9 @@ def _refuse_other(path: Path, content: Mapping[str, Any], config: Mapping[str, A
         )
     made_for = json.loads(content["config"])
     if run_key(made_for) != run_key(config):
-        ours, theirs = _flat(json.loads(json.dumps(config, default=str))), _flat(made_for)
+        ours, theirs = flat(json.loads(json.dumps(config, default=str))), flat(made_for)
         keys = sorted(key for key in ours | theirs if ours.get(key) != theirs.get(key))
         raise UserError(
             f"{path} is of another run: {', '.join(keys)} differ; delete it to train this one from "
             f"its start"
         )
-
-
-def _flat(config: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            found |= _flat(value, f"{above}{key}.")
-        else:
-            found[f"{above}{key}"] = value
-    return found

@@ -22,12 +22,10 @@ from lossheads.outcomes import base_rates
 from lossheads.predictions_file import NAME as PREDICTIONS
 from lossheads.records import Environment, Result
 from lossheads.runs.checkpoint import Checkpoint, Due, read_checkpoint, write_checkpoint
-from lossheads.runs.folder import CHECKPOINT
+from lossheads.runs.folder import CHECKPOINT, WEIGHTS
 from lossheads.runs.plan import Run
 from lossheads.runs.validate import check_validations, monitored_metric
 from lossheads.whole_files import whole_file
-
-WEIGHTS = "weights.pt"
 
 
 class CohortRun:

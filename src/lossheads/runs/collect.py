@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lossheads.errors import UserError
-from lossheads.predictions_file import NAME as PREDICTIONS
 from lossheads.records import Result, read_result
 from lossheads.runs.executors.settings import placed, refuse_several
-from lossheads.runs.folder import RunFolder, run_paths
+from lossheads.runs.folder import RunFolder, missing_files, run_paths
 
 if TYPE_CHECKING:
     from lossheads.loggers.progress import Reporter
@@ -54,8 +53,4 @@ def _result(config: Mapping[str, Any], folder: Path) -> Result | None:
         result = read_result(folder)
     except UserError:
         return None
-    wanted = {"weights": "weights.pt", "predictions": PREDICTIONS}
-    missing = (
-        config["recording"][what] and not (folder / name).exists() for what, name in wanted.items()
-    )
-    return None if any(missing) else result
+    return None if missing_files(config, folder) else result

@@ -23,17 +23,17 @@ from lossheads.engine.cohort import (
 from lossheads.engine.member import initial_net
 from lossheads.errors import UserError
 from lossheads.loggers.progress import Reporter
-from lossheads.predictions_file import MAX_BYTES, NAME, bytes_needed
+from lossheads.predictions_file import MAX_BYTES, bytes_needed
 from lossheads.records import Environment, Result, Status
 from lossheads.runs.checkpoint import Checkpoint
-from lossheads.runs.cohort_run import WEIGHTS, CohortRun, checkpoint_of, member_of, title_of
+from lossheads.runs.cohort_run import CohortRun, checkpoint_of, member_of, title_of
 from lossheads.runs.dataset_cache import DatasetCache
 from lossheads.runs.device import free_bytes, prepare, workers
 from lossheads.runs.environment import describe_environment
 from lossheads.runs.executors.settings import is_remote
 from lossheads.runs.executors.submit import run_jobs
-from lossheads.runs.folder import TakenRun
-from lossheads.runs.plan import Run, by_device, cohorts, plan_run, unfinished
+from lossheads.runs.folder import TakenRun, missing_files
+from lossheads.runs.plan import Run, by_device, cohorts, plan_runs, unfinished
 from lossheads.runs.validate import (
     check_augmentation,
     check_backbone,
@@ -63,7 +63,7 @@ def execute(
         UserError: If a configuration is not valid: before anything is written where that can be
             seen from the configuration alone, else after the other cohorts are finished.
     """
-    runs = [plan_run(config) for config in configs]
+    runs = plan_runs(configs)
     todo, refused = unfinished(runs)
     failures: list[Exception] = list(refused.values())
     with reporter or Reporter() as reporter:
@@ -100,14 +100,11 @@ def _report_missing_files(runs: Sequence[Run], todo: Sequence[Run], reporter: Re
     """A finished run is not trained again for files that were not saved: report it."""
     trained = {run.key for run in todo}
     for run in {run.key: run for run in runs if run.key not in trained}.values():
-        folder = run.folder.path
-        for what, file in (("weights", WEIGHTS), ("predictions", NAME)):
-            if not run.config["recording"][what] or (folder / file).exists():
-                continue
+        for what in missing_files(run.config, run.folder.path):
             if what == "weights" or _finished(run).status == "finished":  # a lost run has none
                 reporter.say(
-                    f"{folder.name} is finished but its {what} were not saved; force=true trains "
-                    f"it again and saves them"
+                    f"{run.folder.path.name} is finished but its {what} were not saved; force=true "
+                    f"trains it again and saves them"
                 )
 
 

@@ -14,6 +14,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from lossheads.errors import UserError, refusing_to_write
+from lossheads.predictions_file import NAME as PREDICTIONS
 from lossheads.records import (
     Result,
     Status,
@@ -26,6 +27,7 @@ from lossheads.records import (
 from lossheads.whole_files import whole_file
 
 CHECKPOINT = "checkpoint.pt"  # where an unfinished run's training stands
+WEIGHTS = "weights.pt"
 
 _NEW, _WHOLE = ".new", ".whole"
 
@@ -60,6 +62,13 @@ def _by_key(runs: Path) -> dict[str, str]:
     """Key -> name of the folder, the first of the alphabet."""
     names = sorted(os.listdir(runs), reverse=True) if runs.is_dir() else []
     return {name.rpartition("-")[2]: name for name in names if "-" in name}
+
+
+def missing_files(config: Mapping[str, Any], folder: Path) -> list[str]:
+    """Which of weights and predictions a configuration asks for that a finished run has not."""
+    files = {"weights": WEIGHTS, "predictions": PREDICTIONS}
+    asked = [what for what in files if config["recording"][what]]
+    return [what for what in asked if not (folder / files[what]).exists()]
 
 
 class RunFolder:

@@ -13,7 +13,7 @@ from lossheads.runs.build import Parts, build_parts, content_of
 from lossheads.runs.checkpoint import checkpoint_step
 from lossheads.runs.device import workers
 from lossheads.runs.executors.settings import is_remote, placed
-from lossheads.runs.folder import RunFolder, run_path
+from lossheads.runs.folder import RunFolder, run_paths
 from lossheads.runs.validate import check_numbers, monitored_metric
 
 # Members of one cohort on a CPU: enough to share the cost of calling torch; more save little and
@@ -72,6 +72,21 @@ def plan_run(config: Mapping[str, Any]) -> Run:
     Raises:
         UserError: If the configuration is not valid.
     """
+    return plan_runs([config])[0]
+
+
+def plan_runs(configs: Iterable[Mapping[str, Any]]) -> list[Run]:
+    """`plan_run` of each; the folder of runs is listed once."""
+    checked = [_checked(config) for config in configs]
+    paths = run_paths([config for config, _ in checked])
+    return [
+        Run(config, parts, RunFolder(path))
+        for (config, parts), path in zip(checked, paths, strict=True)
+    ]
+
+
+def _checked(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], Parts]:
+    """A configuration with its device and the content of the user's files, and its parts."""
     config = placed(config)
     check_numbers(config)
     if not is_remote(config):
@@ -79,9 +94,7 @@ def plan_run(config: Mapping[str, Any]) -> Run:
     parts = build_parts(config)
     monitored_metric(config, parts.head.outcome, parts.metrics)
     content = content_of(config, parts.source)
-    if content:
-        config = {**config, "content": content}
-    return Run(config, parts, RunFolder(run_path(config)))
+    return ({**config, "content": content} if content else config), parts
 
 
 def unfinished(runs: Iterable[Run]) -> tuple[list[Run], dict[str, UserError]]:

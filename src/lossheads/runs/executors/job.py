@@ -20,7 +20,7 @@ from lossheads.runs.environment import processor
 from lossheads.runs.execute import execute
 from lossheads.runs.executors.sweep import is_finished
 from lossheads.runs.messages import message_and_status
-from lossheads.runs.plan import plan_run
+from lossheads.runs.plan import plan_runs
 
 
 def run_job(path: str) -> None:
@@ -84,11 +84,10 @@ def _local(config: Mapping[str, Any], file: Path, name: str) -> dict[str, Any]:
 
 def _refuse_changed(configs: Mapping[str, Mapping[str, Any]]) -> None:
     """The user's own files are part of a key: other files, another run."""
-    for name, config in configs.items():
-        key = plan_run(config).key
-        if not name.endswith(f"-{key}"):
+    for name, run in zip(configs, plan_runs(configs.values()), strict=True):
+        if not name.endswith(f"-{run.key}"):
             raise UserError(
-                f"run {name} is another one here ({key}): its own files, or this machine's "
+                f"run {name} is another one here ({run.key}): its own files, or this machine's "
                 f"lossheads, differ from those the sweep was started with; start it again"
             )
 

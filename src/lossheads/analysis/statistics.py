@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy  # whose parts are imported at their first use
 
 Conclusion = Literal["holds", "fails", "undecided"]
 
@@ -115,10 +116,7 @@ def t_interval(values: Sequence[float], level: float = 0.95) -> Interval:
 
 def _t_quantile(freedom: int, level: float) -> float:
     """Half the width, in standard errors, of Student's interval at a level."""
-    # Here, and not scipy.stats: half a second to import, for runs that show no interval too.
-    from scipy.special import stdtrit
-
-    return -float(stdtrit(freedom, (1 - level) / 2))
+    return -float(scipy.special.stdtrit(freedom, (1 - level) / 2))
 
 
 def two_sided_p(values: Sequence[float], region: Region) -> float:
@@ -127,8 +125,6 @@ def two_sided_p(values: Sequence[float], region: Region) -> float:
     For one border this is the two-sided t test against it; for two borders and a mean between
     them, two one-sided tests (the larger p), doubled: equivalence at 95 % asks each for 0.025.
     """
-    from scipy.special import stdtr
-
     interval = t_interval(values)
     if math.isnan(interval.mean) or interval.n < 2:
         return 1.0
@@ -136,7 +132,7 @@ def two_sided_p(values: Sequence[float], region: Region) -> float:
         return 0.0 if region.conclude(interval) != "undecided" else 1.0
     error = interval.deviation / math.sqrt(interval.n)
     nearest = min(abs(interval.mean - border) for border in region.borders)
-    return float(2 * stdtr(interval.n - 1, -nearest / error))
+    return float(2 * scipy.special.stdtr(interval.n - 1, -nearest / error))
 
 
 def holm_levels(p_values: Sequence[float], alpha: float = 0.05) -> list[float]:
@@ -202,10 +198,8 @@ def sign_flip_test(values: Sequence[float], region: Region, level: float) -> Sig
 
 
 def _flip_p(x: "np.ndarray[tuple[int], np.dtype[np.float64]]", side: str) -> float:
-    from scipy import stats
-
     exact = x.size <= EXACT_FLIPS
-    test = stats.permutation_test(
+    test = scipy.stats.permutation_test(
         (x,),
         lambda sample, axis: sample.mean(axis=axis),
         permutation_type="samples",
@@ -239,7 +233,5 @@ def mcnemar(first: int, second: int) -> Discordance:
     Source: McNemar (1947), "Note on the sampling error of the difference between correlated
     proportions or percentages"; the binomial instead of its chi-square, so any count will do.
     """
-    from scipy import stats
-
-    p = stats.binomtest(first, first + second).pvalue if first + second else 1.0
+    p = scipy.stats.binomtest(first, first + second).pvalue if first + second else 1.0
     return Discordance(first, second, float(p))

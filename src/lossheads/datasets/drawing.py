@@ -9,8 +9,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import scipy  # whose parts are imported at their first use
 from numpy.typing import NDArray
-from scipy.special import ndtr, softmax
 
 from lossheads.datasets.dataset import Provenance, Split
 
@@ -59,7 +59,7 @@ def draw(
 def posterior(inputs: NDArray[np.float32], means: Floats, shares: Floats) -> Floats:
     """P(class | input) of the mixture, (N, C), for the inputs as rounded to float32."""
     scores = inputs.astype(np.float64) @ means.T - (means**2).sum(axis=1) / 2 + np.log(shares)
-    return np.asarray(softmax(scores, axis=1))
+    return np.asarray(scipy.special.softmax(scores, axis=1))
 
 
 def equidistant_bayes(separation: float, shares: Floats) -> float:
@@ -75,7 +75,7 @@ def equidistant_bayes(separation: float, shares: Floats) -> float:
     score = 0.0
     for value, count in zip(values, counts, strict=True):
         rivals = counts - (values == value)
-        below = ndtr(t[:, None] + a + np.log(value / values) / a)
+        below = scipy.special.ndtr(t[:, None] + a + np.log(value / values) / a)
         score += count * value * float(density @ (below**rivals).prod(axis=1))
     return score
 
@@ -107,7 +107,7 @@ def tree_bayes(amplitudes: Floats, branching: int) -> float:
     points = 2 * math.ceil(reach / (amplitudes.min() / 16)) + 1
     t, step = np.linspace(-reach, reach, points, retstep=True)
     leaf = amplitudes[-1]
-    rival = ndtr(t / leaf)
+    rival = scipy.special.ndtr(t / leaf)
     ahead = _normal(t, leaf**2, leaf) * rival ** (branching - 1)
     for amplitude in amplitudes[-2::-1]:
         rival = _add_normal(rival**branching, step, 0.0, amplitude)

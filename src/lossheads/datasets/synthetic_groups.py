@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import scipy  # whose parts are imported at their first use
 import torch
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from lossheads.datasets.checks import check_choice, check_integer, check_number, class_shares
 from lossheads.datasets.dataset import Dataset, Split
@@ -104,7 +104,9 @@ class SyntheticGroups:
         inputs = (of_groups.T @ straight @ of_classes).astype(np.float32)
         # Of the inputs as rounded; the equal lengths of the means cancel in the softmax.
         seen = of_groups @ inputs.astype(np.float64) @ of_classes.T
-        true_posterior = np.asarray(softmax(amplitude * seen + np.log(shares), axis=2))
+        true_posterior = np.asarray(
+            scipy.special.softmax(amplitude * seen + np.log(shares), axis=2)
+        )
         return Split(
             torch.from_numpy(inputs.reshape(rows, -1)),
             self._labels(part, classes, one_hot, true_posterior),

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import scipy  # whose parts are imported at their first use
 
 from lossheads.datasets.checks import check_choice, check_integer, check_number
 from lossheads.datasets.dataset import Dataset
@@ -119,10 +120,8 @@ class SyntheticTree:
         def excess(apart: float) -> float:
             return equidistant_bayes(apart, shares) - wanted
 
-        from scipy.optimize import brentq  # here: it takes a fifth of a second to import
-
         # No settings allowed above make a task harder than the one end or easier than the other.
-        return float(brentq(excess, 1e-3, 100, xtol=1e-12))
+        return float(scipy.optimize.brentq(excess, 1e-3, 100, xtol=1e-12))
 
     def _name(self, leaf: int) -> str:
         if self.shape == "flat":

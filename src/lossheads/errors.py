@@ -51,6 +51,14 @@ def refusing_to_write(
         ) from error
 
 
+def printable(text: str) -> str:
+    """The text without what would move a terminal's cursor or give it orders; a space for each.
+
+    Names of files, arguments and what others wrote end up in messages.
+    """
+    return "".join(sign if sign.isprintable() or sign == "\n" else " " for sign in text)
+
+
 def near_matches(word: str, known: Iterable[str]) -> str:
     """A part of a sentence: the closest known words, or all of them when none is close."""
     names = sorted(known)

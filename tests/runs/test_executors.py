@@ -452,6 +452,23 @@ def test_a_sweep_that_is_finished_needs_no_cluster_to_be_shown(
     assert "n = 3" in done.stdout
 
 
+def test_what_a_stranger_wrote_into_a_sweep_is_shown_as_it_stands(
+    tiny: Composer, tmp_path: Path
+) -> None:
+    """No markup that ends the call, no orders to the terminal, in its record or a job's failure."""
+    sweep, _ = written(tiny, executor="ray")
+    record = json.loads((sweep.folder / "sweep.json").read_text())
+    record["command"] = "lossheads [/nope] \x1b]0;title\x07\x1b[31mred"
+    (sweep.folder / "sweep.json").write_text(json.dumps(record))
+    failure = {"failure": {"message": "no [/b] \x1b[2Jmemory", "status": 2}}
+    (sweep.folder / "0.started").write_text(json.dumps(failure))
+    done = lossheads("status", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "lossheads [/nope]" in done.stdout
+    assert "no [/b]" in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+
+
 def test_progress_says_what_changes_and_moves_a_bar_on_a_terminal() -> None:
     lines, bar = io.StringIO(), io.StringIO()
     with Reporter(Console(file=lines, width=100)) as reporter:

@@ -15,7 +15,7 @@ from types import FrameType
 
 from lossheads import __version__
 from lossheads.cli.arguments import COMMANDS, take_trust
-from lossheads.errors import UserError, causes, near_matches
+from lossheads.errors import UserError, causes, near_matches, printable
 from lossheads.loggers.waiting import waiting_line
 
 HELP = """\
@@ -174,5 +174,5 @@ def _ignore_disk_errors_in_threads(failed: threading.ExceptHookArgs) -> None:
 
 
 def _print_error(message: str, status: int) -> int:
-    sys.stderr.write(f"lossheads: {message}\n")
+    sys.stderr.write(f"lossheads: {printable(message)}\n")
     return status

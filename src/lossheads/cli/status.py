@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lossheads.cli.arguments import Parser
-from lossheads.errors import UserError, near_matches
+from lossheads.errors import UserError, near_matches, printable
 
 if TYPE_CHECKING:
     from lossheads.records import Result
@@ -49,7 +49,8 @@ def _show(sweep: "Sweep", given: Namespace) -> None:
     engine = engine_of({"kind": sweep.record.executor})
     follower = Follower(sweep, engine)
     follower.look()
-    wide_console().print(f"{sweep.name}, {sweep.record.submitted}: {sweep.record.command}")
+    called = f"{sweep.name}, {sweep.record.submitted}: {sweep.record.command}"
+    wide_console().print(printable(called), markup=False)
     if given.now:
         follower.look(patience=1)
         counts = [list(follower.states.values()).count(state) for state in STATES]

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from lossheads.errors import printable
+
 _SECONDS_BETWEEN = 0.1
 _SIGNS, _ASCII_SIGNS = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "|/-\\"
 
@@ -60,7 +62,7 @@ def _show(text: str, stream: Any, over: threading.Event) -> None:
     encoding = stream.encoding or "ascii"
     signs, cut = (_SIGNS, "…") if encoding.lower().startswith("utf") else (_ASCII_SIGNS, ".")
     # Whatever else stands in an argument would move the cursor, or take more room than counted.
-    text = "".join(sign if sign.isprintable() else " " for sign in text)
+    text = printable(text).replace("\n", " ")
     text = text.encode(encoding, "backslashreplace").decode(encoding)
     while True:
         seconds = f" {signs[number % len(signs)]} {time.monotonic() - began:.1f} s"

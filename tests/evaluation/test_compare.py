@@ -247,3 +247,22 @@ def test_files_without_a_shared_id_are_refused(tmp_path: Path) -> None:
     second = npz(tmp_path, "b.npz", logits=GOOD, labels=LABELS, ids=np.arange(N) + N)
     with pytest.raises(lh.UserError, match="share no id"):
         lh.compare(first, second, head="softmax_cce")
+
+
+def test_what_probabilities_leave_open_is_not_compared(tmp_path: Path) -> None:
+    said = {"link": "softmax", "given": "probabilities", "outcome": "one_of"}
+    models = {"good.npz": GOOD, "bad.npz": BAD}
+    files = [npz(tmp_path, n, probs=softmax(z), labels=LABELS) for n, z in models.items()]
+    (pair,) = lh.compare(*files, **said).pairs
+    assert "accuracy_score" in {one.name for one in pair.differences}
+    assert "fastai_accuracy_multi" not in {one.name for one in pair.differences}
+    with pytest.raises(lh.UserError, match=r"fastai_accuracy_multi.*give logits"):
+        lh.compare(*files, metric="fastai_accuracy_multi", **said)
+
+
+def test_a_metric_that_is_left_out_cannot_be_concluded_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lossheads.evaluation.measuring.MAX_CELLS", 1)
+    models = [(GOOD, LABELS), (BAD, LABELS)]
+    with pytest.raises(lh.UserError, match=r"macro_roc_auc_score.*--full"):
+        lh.compare(*models, head="softmax_cce", metric="macro_roc_auc_score")
+    assert lh.compare(*models, head="softmax_cce", metric="macro_roc_auc_score", full=True)

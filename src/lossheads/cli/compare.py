@@ -35,6 +35,7 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
     show(
         given,
         title=f"{len(models)} models on n = {found.n} examples",
+        lead="On these examples, and on new ones like them; differences are second minus first.",
         notes=found.notes,
         sections=sections_of_comparison(found),
         data=found.to_dict(),

@@ -43,6 +43,7 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
     show(
         given,
         title=f"{found.source}: {found.head}, n = {found.n}",
+        lead="Every number beside its baseline, the score of the best constant prediction.",
         notes=found.notes,
         sections=sections_of(found),
         data=found.to_dict(),
@@ -87,6 +88,7 @@ def refuse_two_forms(who: str, given: Namespace) -> None:
 def show(
     given: Namespace,
     title: str,
+    lead: str,
     notes: Sequence[str],
     sections: "Sequence[Section]",
     data: Any,
@@ -100,7 +102,6 @@ def show(
 
     written = None
     if given.html:
-        lead = "Every number beside its baseline, the score of the best constant prediction."
         written = write_html(Path(given.html), page(title, lead, notes, sections))
     if given.json:
         print(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False))

@@ -161,7 +161,7 @@ def evaluation_of(done: Measured, metrics: MetricSet = SHIPPED) -> Evaluation:
     """The record of one model's numbers; further answers are added by `sections`."""
     own, head = done.own, done.own.head
     known = {m.name: m for m in metrics.scalar_for(head.outcome)}
-    free = _free_of_shift(own)
+    free = left_open(own)
     values = {
         name: _value(known[name], math.nan if name in free else value, done)
         for name, value in done.measurement.metrics.items()
@@ -268,7 +268,7 @@ def _printed(done: Measured, values: Mapping[str, MetricValue]) -> tuple[Printed
     """One row per quantity that some library prints, with all that print it."""
     own = done.own
     plain = {n: v.value for n, v in values.items() if n not in FRAMEWORKS}
-    free = _free_of_shift(own)
+    free = left_open(own)
     found = []
     for metric in quantity_metrics(own):
         if metric.name not in done.sampled:
@@ -322,7 +322,7 @@ def _same_as(value: float, plain: Mapping[str, float]) -> str:
     return next((n for n, v in plain.items() if math.isclose(v, value, rel_tol=1e-12)), "")
 
 
-def _free_of_shift(own: OwnPredictions) -> set[str]:
+def left_open(own: OwnPredictions) -> set[str]:
     """Framework metrics that probabilities leave open: they change with a constant per row."""
     if own.given == "logits":
         return set()

@@ -18,7 +18,7 @@ from lossheads.analysis.statistics import holm_levels, mcnemar
 from lossheads.errors import UserError
 from lossheads.evaluation.intervals import LEVEL, quantile
 from lossheads.evaluation.meaning import OwnPredictions
-from lossheads.evaluation.measuring import Measured, measured
+from lossheads.evaluation.measuring import Measured, left_open, measured
 from lossheads.evaluation.record import plain
 from lossheads.evaluation.sampling import Sampled, standard_error
 from lossheads.metrics.base import Metric
@@ -264,9 +264,24 @@ def compared(
     Args:
         metric: The one that is concluded on.
         margin: Differences up to it count as none; 0 asks which is better.
+
+    Raises:
+        UserError: If `metric` is not known from probabilities, or not measured on so many rows.
     """
-    known = {m.name: m for m in SHIPPED.scalar_for(models[0][0].head.outcome)}
+    unknown = {name for runs in models for run in runs for name in left_open(run)}
+    if metric in unknown:
+        raise UserError(
+            f"compare: {metric} depends on more than the probabilities, and the files hold no "
+            f"logits: choose another metric, or give logits"
+        )
+    scalar = SHIPPED.scalar_for(models[0][0].head.outcome)
+    known = {m.name: m for m in scalar if m.name not in unknown}
     done = [[measured(run, full=full) for run in runs] for runs in models]
+    if not all(metric in run.sampled for runs in done for run in runs):
+        raise UserError(
+            f"compare: {metric} is left out on so many rows, as it takes long: add --full "
+            f"(full=True), or choose another metric"
+        )
     all_differences = [_differences(done[0], other, known) for other in done[1:]]
     chosen = [next(d for d in found if d.name == metric) for found in all_differences]
     p_values = [_p(one, margin) for one in chosen]

@@ -147,7 +147,7 @@ def sections_of_comparison(found: Comparison) -> list[Section]:
 
 def _pair_sections(pair: Pair, found: Comparison) -> list[Section]:
     names = f"{pair.second} against {pair.first}"
-    head = ("metric", pair.first, pair.second, "difference", "95 % interval", "better")
+    head = ("metric", pair.first, pair.second, "difference", "95 % interval", "better if")
     rows = tuple(
         (
             code_cell(d.name),

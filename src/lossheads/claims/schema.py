@@ -12,6 +12,9 @@ from typing import Literal
 
 from lossheads.analysis.statistics import Conclusion, Region
 
+# a - b for two arms, (a - b) - (c - d) for four.
+_SIGNS = {1: (1,), 2: (1, -1), 4: (1, -1, -1, 1)}
+
 Scalar = str | int | float | bool | None
 Value = Scalar | tuple[Scalar, ...]
 Overrides = Mapping[str, Value]
@@ -21,6 +24,8 @@ DATA_SEED = "dataset.seed"
 
 Relation = Literal["greater", "less", "equivalent", "equals"]
 Word = Literal["reproduced", "metric_artefact", "mixed", "refuted", "undecided"]
+# What a hypothesis is about: other examples drawn as the test set was, or these very ones.
+About = Literal["new_examples", "this_test_set"]
 
 
 def needs(item: str) -> tuple[str, Conclusion]:
@@ -73,6 +78,8 @@ class Hypothesis:
         relation: greater (above value + margin), less (below value - margin), equivalent
             (within ± margin), equals (within value ± tolerance).
         location: File, line and key, for error messages.
+        about: Whether the mean is that over new test examples or over this test set alone. The
+            key of the file is `on`.
     """
 
     name: str
@@ -83,11 +90,17 @@ class Hypothesis:
     margin: float
     says: str
     location: str
+    about: About = "new_examples"
 
     @property
     def region(self) -> Region:
         """Where the true mean lies if the hypothesis is right."""
         return region_of(self.relation, self.value, self.margin)
+
+    @property
+    def signs(self) -> tuple[int, ...]:
+        """With which each arm's level is counted."""
+        return _SIGNS[len(self.arms)]
 
     @property
     def condition(self) -> str:

@@ -130,7 +130,7 @@ class Config:
 
 # Keys that came after runs had been published, with the value that changes nothing. At that value
 # they are left out of the configuration: earlier runs keep their keys and their arms.
-_LATER = {
+_LATER: dict[str, dict[str, Any]] = {
     "training": {"random_crop": 0, "random_flip": False},
     "output_layer": {"cosine_temperature": None},
     "head": {"label_smoothing": 0, "smooth_towards": None, "alpha_as": "balance"},

@@ -92,6 +92,28 @@ def test_a_failed_run_leaves_its_prediction_open():
     assert judge([hypothesis()], numbers, SEEDS)[0].conclusion == "undecided"
 
 
+def collapsed(n=20, low=-0.3):
+    """Arm a leads by about 0.02 at every seed but two, at which it collapses."""
+    return [low if seed in (3, 11) else 0.02 + 0.001 * (seed % 3) for seed in range(n)]
+
+
+def test_seeds_that_lie_apart_leave_a_hypothesis_open_and_are_named():
+    numbers = measured(a=collapsed(25, low=0.0), b=[0.0] * 25)
+    seeds = tuple(range(25))
+    (finding,) = judge([hypothesis(margin=0.016)], numbers, seeds)
+    assert finding.tested.low > 0.016
+    assert finding.conclusion == "undecided"
+    assert "seed 3: 0" in finding.doubt
+    assert "seed 11: 0" in finding.doubt
+    assert finding.more_seeds is not None
+    assert finding.more_seeds > 0
+    (finding,) = judge([hypothesis(margin=-1.0)], numbers, seeds)
+    assert finding.conclusion == "holds"
+    assert "seed 11" in finding.doubt  # it stands, and the page says so
+    (finding,) = judge([hypothesis()], measured(a=collapsed()[4:11], b=[0.0] * 7), SEEDS)
+    assert finding.doubt == ""
+
+
 RULE = {"metric_artefact": ("printed", "same"), "reproduced": ("printed", "better")}
 
 
@@ -118,6 +140,34 @@ def test_the_reason_names_what_decided():
     assert decide(RULE, words) == ("undecided", "same not decided")
     words["same"] = "fails"
     assert decide(RULE, words) == ("refuted", "same and better fail")
+
+
+TWO_HALVES = {"reproduced": ("a", "b"), "mixed": ("a", "not b")}
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "verdict", "why"),
+    [
+        ("holds", "holds", "reproduced", "a and b hold"),
+        ("holds", "fails", "mixed", "a holds and b fails"),
+        ("holds", "undecided", "undecided", "b not decided"),
+        ("undecided", "fails", "undecided", "a not decided"),
+        ("undecided", "holds", "undecided", "a not decided"),
+        ("fails", "holds", "refuted", "a fails"),
+        ("fails", "fails", "refuted", "a and b fail"),
+        ("fails", "undecided", "refuted", "a fails"),
+    ],
+)
+def test_one_half_holds_and_the_other_fails(a, b, verdict, why):
+    assert decide(TWO_HALVES, {"a": a, "b": b}) == (verdict, why)
+
+
+def test_what_must_fail_counts_against_a_word_when_it_holds():
+    rule = {"metric_artefact": ("a", "not b", "not c")}
+    words = {"a": "holds", "b": "fails", "c": "fails"}
+    assert decide(rule, words) == ("metric_artefact", "a holds and b and c fail")
+    assert decide(rule, words | {"c": "holds"}) == ("refuted", "c holds")
+    assert decide(rule, words | {"c": "undecided"}) == ("undecided", "c not decided")
 
 
 def check(printed=None, relation="equals", value=0.0, tolerance=0.0):

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Literal
 
+from lossheads.analysis.diagnosis import conclude, stricter
+from lossheads.analysis.format import percent
 from lossheads.analysis.statistics import (
     Conclusion,
     Discordance,
@@ -21,7 +23,7 @@ from lossheads.analysis.statistics import (
     t_interval,
     two_sided_p,
 )
-from lossheads.claims.schema import Check, Claim, Hypothesis, Word
+from lossheads.claims.schema import Check, Claim, Hypothesis, Word, needs
 from lossheads.records import Result
 
 # arm and metric -> seed -> number on the test split; NaN where a run failed or it is undefined.
@@ -45,6 +47,8 @@ class Finding:
             looks, for seeds=auto) asks for.
         more_seeds: For `undecided`: seeds still needed if mean and spread stay; None when that
             is not to be had or not needed.
+        doubt: Which seeds lie apart, or that the numbers are skewed, and what that did to the
+            conclusion; empty where nothing does.
     """
 
     hypothesis: Hypothesis
@@ -55,6 +59,7 @@ class Finding:
     p: float
     sign_flips: SignFlipTest
     more_seeds: int | None
+    doubt: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,16 +95,28 @@ def judge(
         for row, hypothesis in zip(numbers, hypotheses, strict=True)
     ]
     levels = holm_levels(p_values, alpha)
-    plain = [1 - alpha] * len(levels)
-    return tuple(map(_finding, hypotheses, numbers, p_values, levels, plain))
+    plain, named = [1 - alpha] * len(levels), [tuple(seeds)] * len(levels)
+    return tuple(map(_finding, hypotheses, numbers, p_values, levels, plain, named))
 
 
 def _finding(
-    hypothesis: Hypothesis, numbers: tuple[float, ...], p: float, level: float, plain: float
+    hypothesis: Hypothesis,
+    numbers: tuple[float, ...],
+    p: float,
+    level: float,
+    plain: float,
+    seeds: tuple[int, ...],
 ) -> Finding:
     region, tested = hypothesis.region, t_interval(numbers, level)
-    conclusion = region.conclude(tested)
-    more = further_seeds(numbers, region, level) if conclusion == "undecided" else None
+    conclusion, diagnosis = conclude(numbers, region, level)
+    # Taken back only if the stricter interval crosses a border: then that is the one to narrow.
+    moved = conclusion != region.conclude(tested)
+    asked = stricter(level) if moved else level
+    more = further_seeds(numbers, region, asked) if conclusion == "undecided" else None
+    doubt = ""
+    if diagnosis is not None and (moved or diagnosis.apart):
+        stands = "undecided" if moved else f"{conclusion} all the same"
+        doubt = f"{diagnosis.sentence(seeds)}; judged at {percent(stricter(level))}: {stands}"
     return Finding(
         hypothesis=hypothesis,
         numbers=numbers,
@@ -109,6 +126,7 @@ def _finding(
         p=p,
         sign_flips=sign_flip_test(numbers, region, level),
         more_seeds=more,
+        doubt=doubt,
     )
 
 
@@ -138,25 +156,50 @@ def decide(
 ) -> tuple[Word, str]:
     """The verdict and the sentence that says why.
 
-    The first verdict of the rule whose hypotheses all hold is given. If every verdict of the
-    rule has a hypothesis that fails, the claim is refuted. Anything else is undecided.
+    The first verdict of the rule whose items are all satisfied is given (`b`: b holds, `not b`:
+    b fails). If every verdict of the rule has an item decided against it, the claim is refuted.
+    Anything else is undecided.
     """
-    for verdict, needed in rule.items():
-        if all(conclusions[name] == "holds" for name in needed):
-            return verdict, f"{_listed(needed)} {'hold' if len(needed) > 1 else 'holds'}"
-    failing = [
-        [name for name in needed if conclusions[name] == "fails"] for needed in rule.values()
-    ]
-    if all(failing):
-        names = list(dict.fromkeys(name for fails in failing for name in fails))
-        return "refuted", f"{_listed(names)} {'fail' if len(names) > 1 else 'fails'}"
+    word, names = rests_on(rule, conclusions)
+    if word == "undecided":
+        return word, f"{_listed(names)} not decided"
+    return word, _sentence({name: conclusions[name] for name in names})
+
+
+def rests_on(
+    rule: Mapping[Word, Sequence[str]], conclusions: Mapping[str, Conclusion]
+) -> tuple[Word, tuple[str, ...]]:
+    """The verdict, and the hypotheses and checks that it rests on: see `decide`."""
+    against = [_against(items, conclusions) for items in rule.values()]
+    for verdict, items in rule.items():
+        wanted = dict(map(needs, items))
+        if all(conclusions[name] == want for name, want in wanted.items()):
+            return verdict, tuple(wanted)
+    if all(against):
+        return "refuted", tuple(dict.fromkeys(name for names in against for name in names))
     open_ones = [
         name
-        for needed, fails in zip(rule.values(), failing, strict=True)
-        for name in needed
-        if not fails and conclusions[name] == "undecided"
+        for items, names in zip(rule.values(), against, strict=True)
+        for name, _ in map(needs, items)
+        if not names and conclusions[name] == "undecided"
     ]
-    return "undecided", f"{_listed(list(dict.fromkeys(open_ones)))} not decided"
+    return "undecided", tuple(dict.fromkeys(open_ones))
+
+
+def _against(items: Sequence[str], conclusions: Mapping[str, Conclusion]) -> list[str]:
+    """What keeps a verdict from being given: what fails, or else what holds and should not."""
+    wanted = dict(map(needs, items))
+    held, failed = ([n for n in wanted if conclusions[n] == c] for c in ("holds", "fails"))
+    return [n for n in failed if wanted[n] == "holds"] or [n for n in held if wanted[n] == "fails"]
+
+
+def _sentence(decided: Mapping[str, Conclusion]) -> str:
+    """`a and b hold and c fails`."""
+    parts = []
+    for conclusion, plural in (("holds", "hold"), ("fails", "fail")):
+        if names := [name for name, found in decided.items() if found == conclusion]:
+            parts.append(f"{_listed(names)} {plural if len(names) > 1 else conclusion}")
+    return " and ".join(parts)
 
 
 def _listed(names: Sequence[str]) -> str:

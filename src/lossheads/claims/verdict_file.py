@@ -96,6 +96,7 @@ def _finding_record(finding: Finding) -> HypothesisRecord:
         p=finding.p,
         sign_flip_test=finding.sign_flips,
         more_seeds=finding.more_seeds,
+        doubt=finding.doubt,
     )
 
 

@@ -110,10 +110,17 @@ def test_the_evidence_is_what_the_verdict_rests_on():
         name: {"conclusion": word, "condition": f"{name} > 0", "interval": at}
         for name, word in words_of.items()
     }
-    data = {"checks": {}, "hypotheses": hypotheses, "rule": {"reproduced": ["one", "two", "three"]}}
-    for verdict, name in (("reproduced", "one"), ("refuted", "two"), ("undecided", "three")):
+    data = {
+        "checks": {},
+        "hypotheses": hypotheses,
+    }
+    needed = {"reproduced": ["one"], "refuted": ["one", "two"], "undecided": ["one", "three"]}
+    needed["mixed"] = ["not two", "one"]
+    said_of = {"reproduced": "one", "refuted": "two", "undecided": "three", "mixed": "two"}
+    for verdict, name in said_of.items():
+        word = "mixed" if verdict == "mixed" else "reproduced"
         said = f"{name} > 0: 0.5000 [0.4000, 0.6000], n = 5 seeds, {words_of[name]}"
-        assert decisive_evidence(data | {"verdict": verdict}) == said
+        assert decisive_evidence(data | {"rule": {word: needed[verdict]}}) == said
     checks = {"a": {"conclusion": "holds"}, "b": {"conclusion": "fails"}}
     only_checks = {
         "verdict": "refuted",
@@ -176,7 +183,7 @@ def luminance(colour):
 def test_letters_stand_out_by_at_least_four_and_a_half(scheme):
     light, dark = re.findall(r":root \{(.*?)\}", STYLE, flags=re.DOTALL)
     colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", light if scheme == "light" else dark))
-    words_of = ("reproduced", "metric_artefact", "refuted", "undecided")
+    words_of = ("reproduced", "metric_artefact", "mixed", "refuted", "undecided")
     pairs = [(ink, ground) for ink in ("ink", "grey", "link") for ground in ("paper", "raised")]
     pairs += [(word, ground) for word in words_of for ground in ("paper", f"{word}-tint")]
     pairs += [("ink", "refuted-tint"), ("ink", "region")]

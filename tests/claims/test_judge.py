@@ -120,6 +120,34 @@ def test_the_reason_names_what_decided():
     assert decide(RULE, words) == ("refuted", "same and better fail")
 
 
+TWO_HALVES = {"reproduced": ("a", "b"), "mixed": ("a", "not b")}
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "verdict", "why"),
+    [
+        ("holds", "holds", "reproduced", "a and b hold"),
+        ("holds", "fails", "mixed", "a holds and b fails"),
+        ("holds", "undecided", "undecided", "b not decided"),
+        ("undecided", "fails", "undecided", "a not decided"),
+        ("undecided", "holds", "undecided", "a not decided"),
+        ("fails", "holds", "refuted", "a fails"),
+        ("fails", "fails", "refuted", "a and b fail"),
+        ("fails", "undecided", "refuted", "a fails"),
+    ],
+)
+def test_one_half_holds_and_the_other_fails(a, b, verdict, why):
+    assert decide(TWO_HALVES, {"a": a, "b": b}) == (verdict, why)
+
+
+def test_what_must_fail_counts_against_a_word_when_it_holds():
+    rule = {"metric_artefact": ("a", "not b", "not c")}
+    words = {"a": "holds", "b": "fails", "c": "fails"}
+    assert decide(rule, words) == ("metric_artefact", "a holds and b and c fail")
+    assert decide(rule, words | {"c": "holds"}) == ("refuted", "c holds")
+    assert decide(rule, words | {"c": "undecided"}) == ("undecided", "c not decided")
+
+
 def check(printed=None, relation="equals", value=0.0, tolerance=0.0):
     return Check("c", "x", (), relation, value, tolerance, printed, "", "here")
 

@@ -130,6 +130,20 @@ MALFORMED = [
     ),
     ("{reproduced: [better]}", "{reproduced: []}", r"verdict rests on at least one"),
     ("{reproduced: [better]}", "{undecided: [better]}", r"'undecided' is not a verdict"),
+    ("{reproduced: [better]}", "{mixd: [better]}", r"line 14, verdict\.mixd.*did you mean mixed"),
+    ("{reproduced: [better]}", "{mixed: [better]}", r"line 14, verdict\.mixed: .*not NAME"),
+    ("{reproduced: [better]}", "{mixed: [not better]}", r"line 14, verdict\.mixed: .*not NAME"),
+    ("{reproduced: [better]}", "{reproduced: [not bettr]}", r"'bettr'.*did you mean better"),
+    (
+        "{reproduced: [better]}",
+        "{reproduced: [nt better]}",
+        r"'nt better'.*did you mean not better",
+    ),
+    (
+        "{reproduced: [better]}",
+        "{reproduced: [better, not better]}",
+        r"better cannot both hold",
+    ),
     ("{reproduced: [better]}", "{}", r"line 14, verdict: state at least one"),
     (
         "b: {head: sigmoid_bce}",

@@ -21,6 +21,7 @@ from lossheads.whole_files import whole_file
 SIGNS = {
     "reproduced": "●",
     "metric_artefact": "◆",
+    "mixed": "◐",
     "refuted": "✕",
     "undecided": "○",
     "unreadable": "!",

@@ -21,7 +21,7 @@ from lossheads.analysis.statistics import (
     t_interval,
     two_sided_p,
 )
-from lossheads.claims.schema import Check, Claim, Hypothesis, Word
+from lossheads.claims.schema import Check, Claim, Hypothesis, Word, needs
 from lossheads.records import Result
 
 # arm and metric -> seed -> number on the test split; NaN where a run failed or it is undefined.
@@ -138,25 +138,50 @@ def decide(
 ) -> tuple[Word, str]:
     """The verdict and the sentence that says why.
 
-    The first verdict of the rule whose hypotheses all hold is given. If every verdict of the
-    rule has a hypothesis that fails, the claim is refuted. Anything else is undecided.
+    The first verdict of the rule whose items are all satisfied is given (`b`: b holds, `not b`:
+    b fails). If every verdict of the rule has an item decided against it, the claim is refuted.
+    Anything else is undecided.
     """
-    for verdict, needed in rule.items():
-        if all(conclusions[name] == "holds" for name in needed):
-            return verdict, f"{_listed(needed)} {'hold' if len(needed) > 1 else 'holds'}"
-    failing = [
-        [name for name in needed if conclusions[name] == "fails"] for needed in rule.values()
-    ]
-    if all(failing):
-        names = list(dict.fromkeys(name for fails in failing for name in fails))
-        return "refuted", f"{_listed(names)} {'fail' if len(names) > 1 else 'fails'}"
+    word, names = rests_on(rule, conclusions)
+    if word == "undecided":
+        return word, f"{_listed(names)} not decided"
+    return word, _sentence({name: conclusions[name] for name in names})
+
+
+def rests_on(
+    rule: Mapping[Word, Sequence[str]], conclusions: Mapping[str, Conclusion]
+) -> tuple[Word, tuple[str, ...]]:
+    """The verdict, and the hypotheses and checks that it rests on: see `decide`."""
+    against = [_against(items, conclusions) for items in rule.values()]
+    for verdict, items in rule.items():
+        wanted = dict(map(needs, items))
+        if all(conclusions[name] == want for name, want in wanted.items()):
+            return verdict, tuple(wanted)
+    if all(against):
+        return "refuted", tuple(dict.fromkeys(name for names in against for name in names))
     open_ones = [
         name
-        for needed, fails in zip(rule.values(), failing, strict=True)
-        for name in needed
-        if not fails and conclusions[name] == "undecided"
+        for items, names in zip(rule.values(), against, strict=True)
+        for name, _ in map(needs, items)
+        if not names and conclusions[name] == "undecided"
     ]
-    return "undecided", f"{_listed(list(dict.fromkeys(open_ones)))} not decided"
+    return "undecided", tuple(dict.fromkeys(open_ones))
+
+
+def _against(items: Sequence[str], conclusions: Mapping[str, Conclusion]) -> list[str]:
+    """What keeps a verdict from being given: what fails, or else what holds and should not."""
+    wanted = dict(map(needs, items))
+    held, failed = ([n for n in wanted if conclusions[n] == c] for c in ("holds", "fails"))
+    return [n for n in failed if wanted[n] == "holds"] or [n for n in held if wanted[n] == "fails"]
+
+
+def _sentence(decided: Mapping[str, Conclusion]) -> str:
+    """`a and b hold and c fails`."""
+    parts = []
+    for conclusion, plural in (("holds", "hold"), ("fails", "fail")):
+        if names := [name for name, found in decided.items() if found == conclusion]:
+            parts.append(f"{_listed(names)} {plural if len(names) > 1 else conclusion}")
+    return " and ".join(parts)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from lossheads.claims.plain_yaml import MAX_ENTRIES, MAX_NUMBER
 from lossheads.errors import UserError
 
 PROTOCOLS = ("same_rate", "tuned_rate")
-VERDICTS = ("reproduced", "metric_artefact", "refuted")
+VERDICTS = ("reproduced", "metric_artefact", "mixed", "refuted")
 DATA = ("one_draw", "per_seed")
 RELATIONS = ("greater", "less", "equivalent", "equals")
 CHECK_RELATIONS = ("greater", "less", "equals")
@@ -59,9 +59,10 @@ CLAIM = Keys(
             "verdict",
             True,
             "mapping",
-            "the rule: a verdict and what must hold for it; the first "
-            "whose hypotheses and checks all hold is given",
-            f"{', '.join(VERDICTS)}, each a list of names",
+            "the rule: a verdict and what it needs, `NAME` that a hypothesis or check holds, "
+            "`not NAME` that it fails; the first whose needs are all met is given, refuted when "
+            "each has one decided against it, else undecided",
+            f"{', '.join(VERDICTS)}, each a list; mixed needs one of each kind",
         ),
         Key("explanation", True, "text", "the author's explanation, which is not tested"),
         Key("would_change", True, "text", "what would change the author's mind"),

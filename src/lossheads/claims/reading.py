@@ -21,6 +21,7 @@ from lossheads.claims.schema import (
     Source,
     Value,
     Word,
+    needs,
 )
 from lossheads.errors import UserError, near_matches
 
@@ -218,21 +219,29 @@ def _rule(item: Item, names: Sequence[str]) -> dict[Word, tuple[str, ...]]:
                 f"{verdict!r} is not a verdict that a rule can give; "
                 f"{near_matches(verdict, keys.VERDICTS)} (undecided needs no rule)"
             )
-        wanted: list[str] = []
-        for needed in entry.items():
-            name = needed.text()
-            meant = [known for known in names if known == name or known.startswith(f"{name}/")]
-            if not meant:
-                needed.refuse(
-                    f"no hypothesis or check is called {name!r}; {near_matches(name, names)}"
-                )
-            wanted += meant
+        wanted = [meant for needed in entry.items() for meant in _needed(needed, names)]
         if not wanted:
             entry.refuse("a verdict rests on at least one hypothesis or check")
+        for both in sorted(set(wanted) & {f"not {name}" for name in wanted}):
+            entry.refuse(f"{needs(both)[0]} cannot both hold and fail: keep one of the two")
+        if verdict == "mixed" and len({asked for _, asked in map(needs, wanted)}) < 2:
+            entry.refuse(
+                "mixed needs something that holds and something that fails: [NAME, not NAME]"
+            )
         rule[cast(Word, verdict)] = tuple(wanted)
     if not rule:
         item.refuse(f"state at least one of {', '.join(keys.VERDICTS)}")
     return rule
+
+
+def _needed(item: Item, names: Sequence[str]) -> list[str]:
+    """One item of a rule in all cases it is asked of: `NAME`, or `not NAME`."""
+    asked, conclusion = needs(item.text())
+    meant = [known for known in names if known == asked or known.startswith(f"{asked}/")]
+    if not meant:
+        known = [f"not {name}" for name in names] if " " in asked else names
+        item.refuse(f"no hypothesis or check is called {asked!r}; {near_matches(asked, known)}")
+    return meant if conclusion == "holds" else [f"not {name}" for name in meant]
 
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lossheads.analysis.statistics import Region
+from lossheads.analysis.statistics import Conclusion, Region
 
 Scalar = str | int | float | bool | None
 Value = Scalar | tuple[Scalar, ...]
@@ -20,7 +20,13 @@ Overrides = Mapping[str, Value]
 DATA_SEED = "dataset.seed"
 
 Relation = Literal["greater", "less", "equivalent", "equals"]
-Word = Literal["reproduced", "metric_artefact", "refuted", "undecided"]
+Word = Literal["reproduced", "metric_artefact", "mixed", "refuted", "undecided"]
+
+
+def needs(item: str) -> tuple[str, Conclusion]:
+    """What an item of a rule asks for: `b` that b holds, `not b` that b fails."""
+    name = item.removeprefix("not ")
+    return name, "holds" if name == item else "fails"
 
 
 def as_arguments(overrides: Mapping[str, object]) -> list[str]:
@@ -162,7 +168,7 @@ class Claim:
         sha256: Of the file's text, so that a verdict names exactly what was asked.
         cli_name: How the command line names it: a path for a file of one's own, else the slug.
         cli_flags: Flags of the command line that repeat it.
-        verdict: In order: verdict -> names of hypotheses and checks that must all hold.
+        verdict: In order: verdict -> hypotheses and checks that must all hold, `not NAME` fail.
     """
 
     slug: str

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, mode
 
 from lossheads.analysis.statistics import Conclusion, Discordance, Interval, SignFlipTest
 from lossheads.claims.judge import EnvironmentCount, Reading, decide
-from lossheads.claims.schema import Relation, Source, Value, Word
+from lossheads.claims.schema import Relation, Source, Value, Word, needs
 
 SCHEMA_VERSION = 1
 
@@ -151,7 +151,8 @@ class VerdictRecord(_Part):
                 raise ValueError(f"{name} has {number_of} numbers for {len(self.seeds)} seeds")
         judged = {name: found.conclusion for name, found in self.hypotheses.items()}
         judged |= {name: check.conclusion for name, check in self.checks.items()}
-        unknown = {name for needed in self.rule.values() for name in needed} - set(judged)
+        named = {needs(item)[0] for items in self.rule.values() for item in items}
+        unknown = named - set(judged)
         if unknown:
             raise ValueError(f"rule names {', '.join(sorted(unknown))}, which is not recorded")
         follows, _ = decide(self.rule, judged)

@@ -4,16 +4,17 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from lossheads.analysis.forest import Bar, Scale, strip
 from lossheads.analysis.html import render, write_html
 from lossheads.analysis.statistics import Interval
 from lossheads.claims.render.section import Section, sections_of
+from lossheads.claims.schema import Word
 from lossheads.claims.verdict_file import VerdictFolder, read_verdicts
 
 PAGE = "report.html"
-_VERDICTS = ("reproduced", "metric_artefact", "refuted", "undecided", "unreadable")
+_VERDICTS = (*get_args(Word), "unreadable")
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def headline(records: Iterable[VerdictFolder], sections: Sequence[Section]) -> H
     )
     return Headline(
         total=len(sections),
-        counts=tuple((v, counts[v]) for v in verdicts if counts[v] or v in _VERDICTS[:4]),
+        counts=tuple((v, counts[v]) for v in verdicts if counts[v] or v != "unreadable"),
         made=_between(starts),
         origins=tuple((name, text) for name, text in _origins(environments).items() if text),
     )

@@ -17,6 +17,7 @@ from lossheads.analysis.format import (
 from lossheads.analysis.html import Picture, picture
 from lossheads.analysis.page_tables import PageTable, table_from_records
 from lossheads.analysis.statistics import EXACT_FLIPS, smallest_flip_p
+from lossheads.claims.judge import rests_on
 from lossheads.claims.render.tables import (
     Data,
     Forest,
@@ -28,7 +29,7 @@ from lossheads.claims.render.tables import (
     scores_table,
     shared_by,
 )
-from lossheads.claims.schema import as_arguments
+from lossheads.claims.schema import as_arguments, needs
 from lossheads.claims.verdict_file import VerdictFolder
 
 MODELS_TITLE = "The same models, example by example"
@@ -41,8 +42,8 @@ MODELS_TEXT = (
     "their number and do not change the conclusions."
 )
 RULE_TEXT = (
-    "The first of these whose conditions all hold; refuted when each has one that fails; "
-    "undecided otherwise."
+    "The first of these whose conditions are all met (NAME: holds, not NAME: fails); refuted "
+    "when each has one decided against it; undecided otherwise."
 )
 
 
@@ -187,14 +188,11 @@ def section_of(data: Data) -> Section:
 
 def deciding(data: Data) -> list[str]:
     """What decided, a line each: the hypotheses the verdict rests on, and how the checks went."""
-    rule, verdict = data["rule"], data["verdict"]
-    named = rule.get(verdict) or dict.fromkeys(name for needed in rule.values() for name in needed)
-    # A refutation rests on what failed, an open verdict on what stayed open.
-    sought = {"undecided": "undecided"}.get(verdict, "holds" if verdict in rule else "fails")
     hypotheses, checks = data["hypotheses"], data["checks"]
-    asked = [hypotheses[name] for name in named if name in hypotheses]
+    judged = {name: found["conclusion"] for name, found in {**checks, **hypotheses}.items()}
+    _, names = rests_on(data["rule"], judged)
     lines = []
-    for found in [f for f in asked if f["conclusion"] == sought] or asked[:1]:
+    for found in (hypotheses[name] for name in names if name in hypotheses):
         at = recorded_interval(found["interval"])
         lines.append(
             f"{found['condition']}: {interval_text(at)}, n = {at.n} seeds, {found['conclusion']}"
@@ -257,8 +255,8 @@ def _method(data: Data) -> str:
 def _rule(rule: Data, judged: Mapping[str, Data]) -> Any:
     """Verdict -> what it needs, each with its conclusion."""
     return tuple(
-        (verdict, tuple((name, judged[name]["conclusion"]) for name in needed))
-        for verdict, needed in rule.items()
+        (verdict, tuple((item, judged[needs(item)[0]]["conclusion"]) for item in items))
+        for verdict, items in rule.items()
     )
 
 

@@ -61,6 +61,15 @@ def test_a_prediction_may_ask_some_cases_or_mix_them(tmp_path):
     assert [p.name for p in read.hypotheses] == ["better/large", "grows"]
 
 
+def test_a_hypothesis_says_what_it_is_about(tmp_path):
+    """YAML 1.1 takes a bare `on` for true; a claim file means the word."""
+    for text, about in (("", "new_examples"), (", on: this_test_set", "this_test_set")):
+        (read,) = claim(tmp_path, ("margin: 0.01}\n", f"margin: 0.01{text}}}\n")).hypotheses
+        assert read.about == about
+    with pytest.raises(UserError, match=r"better\.on.*'new'.*new_examples"):
+        claim(tmp_path, ("margin: 0.01}\n", "margin: 0.01, on: new}\n"))
+
+
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_shipped_claim_reads(path):
     assert load_claim(path).slug == path.stem

@@ -15,6 +15,7 @@ from lossheads.errors import UserError
 PROTOCOLS = ("same_rate", "tuned_rate")
 VERDICTS = ("reproduced", "metric_artefact", "mixed", "refuted")
 DATA = ("one_draw", "per_seed")
+ABOUT = ("new_examples", "this_test_set")  # the first is the default
 RELATIONS = ("greater", "less", "equivalent", "equals")
 CHECK_RELATIONS = ("greater", "less", "equals")
 MAX_WORDS = 25
@@ -153,6 +154,13 @@ HYPOTHESIS = Keys(
         ),
         Key("tolerance", False, "number", "the half width of equals", "at least 0"),
         Key("cases", False, "list", "the cases it is asked of; all if left out"),
+        Key(
+            "on",
+            False,
+            "word",
+            "what it is about: new examples, drawn as those of the test split were, or these alone",
+            f"{', '.join(ABOUT)}; {ABOUT[0]} if left out",
+        ),
         Key("says", False, "text", "the hypothesis in words"),
     ),
 )

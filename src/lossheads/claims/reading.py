@@ -13,6 +13,7 @@ from lossheads.claims import keys
 from lossheads.claims.plain_yaml import Item, parse, read_overrides, read_value
 from lossheads.claims.schema import (
     DATA_SEED,
+    About,
     Arm,
     Check,
     Claim,
@@ -300,8 +301,18 @@ def _hypothesis(
     relation = fields["relation"].one_of(keys.RELATIONS)
     value, margin = _numbers(fields, relation, len(sides))
     says = fields["says"].text() if "says" in fields else ""
-    relation = cast(Relation, relation)
-    return Hypothesis(name, relation, tuple(sides), metrics, value, margin, says, entry.location)
+    about = fields["on"].one_of(keys.ABOUT) if "on" in fields else keys.ABOUT[0]
+    return Hypothesis(
+        name=name,
+        relation=cast(Relation, relation),
+        arms=tuple(sides),
+        metrics=metrics,
+        value=value,
+        margin=margin,
+        says=says,
+        location=entry.location,
+        about=cast(About, about),
+    )
 
 
 def _metrics(item: Item, sides: int) -> tuple[str, ...]:

@@ -21,6 +21,8 @@ DATA_SEED = "dataset.seed"
 
 Relation = Literal["greater", "less", "equivalent", "equals"]
 Word = Literal["reproduced", "metric_artefact", "mixed", "refuted", "undecided"]
+# What a hypothesis is about: other examples drawn as the test set was, or these very ones.
+About = Literal["new_examples", "this_test_set"]
 
 
 def needs(item: str) -> tuple[str, Conclusion]:
@@ -73,6 +75,8 @@ class Hypothesis:
         relation: greater (above value + margin), less (below value - margin), equivalent
             (within ± margin), equals (within value ± tolerance).
         location: File, line and key, for error messages.
+        about: Whether the mean is that over new test examples or over this test set alone. The
+            key of the file is `on`.
     """
 
     name: str
@@ -83,6 +87,7 @@ class Hypothesis:
     margin: float
     says: str
     location: str
+    about: About = "new_examples"
 
     @property
     def region(self) -> Region:

@@ -31,6 +31,16 @@ def sigmoid_slope(z: float, kind: str = "float64") -> float:
     return float(slope)
 
 
+def sigmoid_log_slope(z: float) -> float:
+    """Natural logarithm of the sigmoid's derivative, without rounding the sigmoid to 0 or 1."""
+    return -abs(z) - 2 * math.log1p(math.exp(-abs(z)))
+
+
+def closest_sigmoid(printed: float, *z: float) -> float:
+    """Of the sigmoids of z, the one with the smallest ratio to the printed number, either way."""
+    return min(map(sigmoid, z), key=lambda s: abs(math.log(s / printed)))
+
+
 def softmax(k: int, *z: float) -> float:
     """The k-th probability, counted from 0, of the softmax of z."""
     return float(torch.tensor(z, dtype=torch.float64).softmax(dim=0)[k])

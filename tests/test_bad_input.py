@@ -70,7 +70,12 @@ WORDS = [
     ("hidden=[3]", "did you mean model.hidden?"),
     ("path=x", "did you mean dataset.path (with dataset=files)?"),
     ("head=focal gamma=2", "did you mean head.gamma?"),
-    ("head.gamma=2", "head has no key 'gamma'; did you mean head.gamma (with head=focal)?"),
+    (
+        "head.gamma=2",
+        "head has no key 'gamma'; did you mean head.gamma (with head=focal or softmax_focal)?",
+    ),
+    ("head=dice", "head has no 'dice'; Dice and other F-measures are ratios of sums over a batch"),
+    ("head=cosine_softmax", "set output_layer.cosine_temperature, with head=softmax_cce"),
     (
         "channels=3",
         "dataset.channels (with dataset=files) or model.channels (with model=cnn or resnet9)?",

@@ -5,10 +5,10 @@ which differences are in what a head learns, which in where it puts its threshol
 it is, and what does a step cost?
 
 Method: every head of a comparison trains on the same drawn data, from the same initial weights and
-with the same batch order, ten seeds each; tables show test means with 95 % intervals and paired
+with the same batch order, twenty seeds each; tables show test means with 95 % intervals and paired
 differences. Settings are the files of the same name in configs/experiment.
 
-Command: `python -m benchmarks.several_labels`, about six minutes on two idle cores.
+Command: `python -m benchmarks.several_labels`, about twelve minutes on two idle cores.
 
 Tables: docs/several-labels.md and docs/open-question.md (sections between begin and end marks).
 

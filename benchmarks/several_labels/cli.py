@@ -1,11 +1,11 @@
 """Heads for several labels, compared on data: train what is missing, fill the tables in docs/.
 
-    python -m benchmarks.several_labels                        all tables, 10 seeds
+    python -m benchmarks.several_labels                        all tables, 20 seeds
     python -m benchmarks.several_labels --only grouped,steps   some of them
     python -m benchmarks.several_labels --seeds 2 training.steps=20 --docs FOLDER
 
 Start it in the root of a clone. KEY=VALUE is an override for every run, as for `lossheads train`.
-Runs are ordinary run folders: finished ones are read, not trained again. About six minutes on two
+Runs are ordinary run folders: finished ones are read, not trained again. About twelve minutes on two
 idle cores.
 """
 
@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", default=",".join(SECTIONS), help="default: %(default)s")
-    parser.add_argument("--seeds", type=int, default=10, help="repetitions of every arm")
+    parser.add_argument("--seeds", type=int, default=20, help="repetitions of every arm")
     parser.add_argument("--jobs", type=int, default=cores(), help="processes, one thread each")
     parser.add_argument("--output-dir", type=Path, default=Path("outputs"), help="where runs go")
     parser.add_argument("--docs", type=Path, default=DOCS, help="where the pages are")

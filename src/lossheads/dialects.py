@@ -45,9 +45,10 @@ BASELINES = {
     "rows": "the most frequent row: 1/C for one of C balanced classes",
     "macro_recall": "one class: 1/(classes that occur)",
     "balanced": "one class: 1/(classes that occur)",
-    "equal_cells": _MAJORITY_CELLS,
-    "mean_iou": "the most frequent class: its share/(classes that occur)",
-    "mean_iou_without_first": "the most frequent class but 0: its share of the others/(others)",
+    "equal_cells": "every cell at its most frequent value",
+    "mean_iou": "a guess of each class by its odds: 1/(2C - 1) for C balanced classes",
+    "mean_iou_without_first": "a guess of each class but 0 by its odds among the others: "
+    "1/(2(C - 1) - 1) when these are balanced",
 }
 assert list(BASELINES) == list(QUANTITIES)
 Kind = Literal["one_of", "any_of", "each_one_of"]

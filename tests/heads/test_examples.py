@@ -5,6 +5,7 @@ from dataclasses import fields
 
 import pytest
 
+from lossheads.absent_losses import ABSENT, why_absent
 from lossheads.heads.examples import worked_examples
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf
 
@@ -55,3 +56,12 @@ def test_the_examples_show_what_their_explanations_say():
     assert loss["grouped_balanced_cce"] == loss["grouped_logsum_cce"]
     assert loss["grouped_kl_excess"] == pytest.approx(loss["grouped_logsum_cce"])
     assert EXAMPLES["grouped_cce"].decision == [0, 1]
+
+
+def test_a_loss_that_is_no_head_is_named_with_the_reason():
+    """And no head is called so, or the reason would be untrue."""
+    for name, reason in ABSENT.items():
+        assert why_absent(name) == reason
+        assert name not in NAMES
+    assert why_absent("Dice-Loss") == ABSENT["dice"]
+    assert why_absent("softmax_cce") == why_absent("nothing") == ""

@@ -179,7 +179,10 @@ def test_no_constant_prediction_beats_the_baseline(quantity):
             row = torch.tensor([(number >> k) & 1 for k in range(5)]).float()
             constant = row.expand_as(p.framework_outputs)
             reached.append(metric(replace(p, framework_outputs=constant, logits=4 * constant - 2)))
-        assert max(reached) == pytest.approx(metric.baseline(p), abs=1e-6)
+        if quantity.startswith("mean_iou"):  # a guess is better, see test_baselines
+            assert max(reached) < metric.baseline(p)
+        else:
+            assert max(reached) == pytest.approx(metric.baseline(p), abs=1e-6)
 
 
 def test_means_of_batches_are_exact_for_shares_alone():

@@ -69,6 +69,8 @@ def test_ranking_loss_is_that_of_scikit_learn_on_examples_with_pairs(p):
     assert not paired.all()
     expected = sk_metrics.label_ranking_loss(y[paired], s[paired])
     assert ranking_loss(p) == pytest.approx(expected, abs=1e-12)
+    # Of all examples scikit-learn's value is smaller, by the share that has pairs.
+    assert sk_metrics.label_ranking_loss(y, s) == pytest.approx(expected * paired.mean(), abs=1e-12)
 
 
 @pytest.mark.parametrize("p", DRAWS)

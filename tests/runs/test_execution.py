@@ -279,6 +279,9 @@ def test_prior_bias_starts_every_head_at_the_base_rates(tiny: Composer) -> None:
     [
         ("training.batch_size=0", "training.batch_size must be at least 1, got 0"),
         ("training.monitor=accuracy", "did you mean accuracy_score"),
+        ("output_layer.cosine_temperature=0", "cosine_temperature must be above 0, got 0.0"),
+        ("output_layer.cosine_temperature=cold", "must be a number or null, got cold"),
+        ("head.label_smoothing=2", "label_smoothing must be at least 0 and below 1, got 2"),
         ("optimizer.lr=-1", "optimizer.lr must be at least 0, got -1"),
         ("device.threads=4096", "cores of this machine"),
         ("device.precision=tf32", "needs device=cuda"),

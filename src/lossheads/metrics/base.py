@@ -1,7 +1,11 @@
 """A metric: a function of predictions, and its baseline on the same labels.
 
-The baseline is the value of the best prediction that ignores the input. For most metrics that is
-a constant prediction; where it is a random guess, the metric says so.
+The baseline is the value of the best constant prediction: one that says the same of every example.
+That is one decision, one row of scores or one of probabilities, of every column or group its own,
+whichever the metric reads; or fixed chances by which each decision is drawn, which beat every fixed
+decision under macro F1, worst recall, mean IoU and, with several groups, macro precision. Chances
+count by the expected counts, as over many copies of the examples. The baseline is NaN where perfect
+predictions have no value either (recall of a class that never occurs).
 """
 
 import inspect
@@ -150,7 +154,7 @@ def metric(
     of its docstring is what `lossheads metrics` and the dashboard print.
 
     Args:
-        baseline: Value of the best constant prediction on the same labels.
+        baseline: Value of the best constant prediction on the same labels, see above.
         higher_is_better: None where neither direction is better.
         perfect: The value of perfect predictions of hard labels.
         name: Of the function unless given. By convention it ends in `_score` or `_accuracy` where

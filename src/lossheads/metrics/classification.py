@@ -111,15 +111,10 @@ def balanced_accuracy_score(stats: PredictionStats) -> Tensor:
     return (recall_parts(stats) + (absent - false_positives) / absent) / 2
 
 
-def _uniform_baseline(stats: PredictionStats) -> Tensor:
-    return (
-        1 / (stats.label_stats.by_group(stats.label_stats.positives).sum(dim=0) > 0).sum().double()
-    )
-
-
 @metric(
-    # A constant prediction has recall 0 for the other classes; a uniform guess has 1/C for each.
-    baseline=_uniform_baseline,
+    # A constant decision has recall 0 for the other classes; an even guess has 1/C for each, and
+    # where groups have unequal rates each can guess the classes it holds most of.
+    baseline=lambda stats: stats.label_stats.best_worst_recall,
     outcomes=(OneOf, EachOneOf),
     higher_is_better=True,
     perfect=1.0,
@@ -127,7 +122,9 @@ def _uniform_baseline(stats: PredictionStats) -> Tensor:
     reduction="min",
 )
 def worst_recall_score(stats: PredictionStats) -> Tensor:
-    """Recall of the class with the lowest recall, groups pooled; baseline: a uniform guess."""
+    """Recall of the class with the lowest recall, groups pooled; baseline: the best guess by
+    fixed chances, 1/C for a single group.
+    """
     return pooled_recalls(stats)
 
 
@@ -150,19 +147,36 @@ def macro_f1_score(stats: PredictionStats) -> Tensor:
     return f1_parts(stats)
 
 
+def _only_if_any_positive(stats: PredictionStats, value: Tensor | float) -> Tensor:
+    # Without positives perfect predictions have no value, so there is nothing to be skilled at.
+    return torch.where(stats.label_stats.prevalence.sum() > 0, value, torch.nan)
+
+
+def _best_constant_precision(stats: PredictionStats) -> Tensor:
+    if isinstance(stats.outcome, AnyOf):
+        return _only_if_any_positive(stats, stats.label_stats.prevalence.max())
+    # Each group must predict its best class; a guess that spreads to further classes, each with
+    # the precision of its rate, raises the mean where a rate is above it.
+    ranked = stats.label_stats.by_group(stats.label_stats.prevalence).sort(descending=True).values
+    further = ranked[:, 1:].flatten().sort(descending=True).values
+    sums = torch.cat([ranked[:, 0].sum().reshape(1), further]).cumsum(dim=0)
+    predicted = torch.arange(len(ranked), len(ranked) + len(sums), device=sums.device)
+    return (sums / predicted).max()
+
+
 @metric(
     # Predicting only the most frequent class is enough: high precision alone is easy.
-    baseline=lambda stats: (
-        stats.label_stats.prevalence.max()
-        if isinstance(stats.outcome, AnyOf)
-        else _most_frequent_class_share(stats)
-    ),
+    baseline=_best_constant_precision,
     higher_is_better=True,
     perfect=1.0,
     range=SHARE,
 )
 def macro_precision_score(stats: PredictionStats) -> Tensor:
-    """Mean precision over the classes that are predicted at least once."""
+    """Mean precision over the classes that are predicted at least once.
+
+    For EachOneOf each class of each group counts by itself, and the baseline is the best random
+    guess.
+    """
     return precision_parts(stats)
 
 
@@ -203,7 +217,7 @@ def _best_constant_micro_f1(stats: PredictionStats) -> Tensor:
     prevalence = stats.label_stats.prevalence.sort(descending=True).values
     predicted = torch.arange(1, len(prevalence) + 1, device=prevalence.device)
     best = (2 * prevalence.cumsum(dim=0) / (prevalence.sum() + predicted)).max()
-    return torch.where(prevalence.sum() > 0, best, torch.nan)
+    return _only_if_any_positive(stats, best)
 
 
 @metric(
@@ -223,7 +237,7 @@ def micro_f1_score(stats: PredictionStats) -> Tensor:
 
 
 @metric(
-    baseline=lambda stats: stats.label_stats.prevalence.max(),
+    baseline=lambda stats: _only_if_any_positive(stats, stats.label_stats.prevalence.max()),
     outcomes=(AnyOf,),
     higher_is_better=True,
     perfect=1.0,
@@ -235,7 +249,7 @@ def micro_precision_score(stats: PredictionStats) -> Tensor:
 
 
 @metric(
-    baseline=lambda stats: torch.where(stats.label_stats.prevalence.sum() > 0, 1.0, torch.nan),
+    baseline=lambda stats: _only_if_any_positive(stats, 1.0),
     outcomes=(AnyOf,),
     higher_is_better=True,
     perfect=1.0,

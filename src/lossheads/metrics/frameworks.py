@@ -222,7 +222,17 @@ def printed_balanced(stats: PredictionStats) -> Tensor:
     return pairs.diagonal().double() / pairs.sum(dim=1)
 
 
-@metric(baseline=_best_constant_cells_of_target, higher_is_better=True, perfect=1.0, range=SHARE)
+def _most_frequent_values(stats: PredictionStats) -> Tensor:
+    # Of soft targets any value can be hit, not only 0 and 1.
+    values = stats.predictions.framework_target.sort(dim=0).values
+    positions = torch.arange(stats.n, device=values.device).unsqueeze(1)
+    first = torch.ones_like(values, dtype=torch.bool)
+    first[1:] = values[1:] != values[:-1]
+    run_starts = positions.where(first, 0).cummax(dim=0).values
+    return (positions - run_starts + 1).amax(dim=0).double().mean() / stats.n
+
+
+@metric(baseline=_most_frequent_values, higher_is_better=True, perfect=1.0, range=SHARE)
 def printed_equal_cells(stats: PredictionStats) -> Tensor:
     """Cells in which the output equals the target exactly."""
     return share(stats.predictions.framework_outputs == stats.predictions.framework_target)
@@ -236,9 +246,12 @@ def _mean_iou(pairs: Tensor, counted: Tensor) -> Tensor:
 
 
 def _iou_baseline(stats: PredictionStats, first: int) -> Tensor:
-    # Always class k: its IoU is its share, every other class that occurs has 0.
+    # Guessing class c of rate r with chance q gives it the IoU q r / (q + r - q r), concave in q.
+    # The sum is largest where all slopes are equal: q in proportion to the odds r / (1 - r), which
+    # gives odds / (1 + odds) for their total. A class that is always true has infinite odds.
     positives = stats.label_stats.positives[first:]
-    return positives.max() / positives.sum() / (positives > 0).sum()
+    odds = (positives / (positives.sum() - positives)).sum()
+    return 1 / (1 + 1 / odds) / (positives > 0).sum()
 
 
 @metric(

@@ -27,14 +27,21 @@ def f1_parts(stats: PredictionStats) -> Tensor:
     return 2 * stats.true_positives / (stats.label_stats.positives + stats.predicted_positives)
 
 
+def _if_positive(stats: PredictionStats, value: Tensor | float) -> Tensor:
+    """(K,) the value where the class occurs: elsewhere perfect predictions have none."""
+    return torch.where(stats.label_stats.prevalence > 0, value, torch.nan)
+
+
 def always_positive_f1(stats: PredictionStats) -> Tensor:
     """(K,) F1 of always predicting the class: the best constant prediction for one class."""
     prevalence = stats.label_stats.prevalence
-    return torch.where(prevalence > 0, 2 * prevalence / (1 + prevalence), torch.nan)
+    return _if_positive(stats, 2 * prevalence / (1 + prevalence))
 
 
 @per_class_metric(
-    baseline=lambda stats: stats.label_stats.prevalence, higher_is_better=True, perfect=1.0
+    baseline=lambda stats: _if_positive(stats, stats.label_stats.prevalence),
+    higher_is_better=True,
+    perfect=1.0,
 )
 def precision_score(stats: PredictionStats) -> Tensor:
     """TP / (TP + FP) of the class."""
@@ -43,7 +50,7 @@ def precision_score(stats: PredictionStats) -> Tensor:
 
 @per_class_metric(
     # Predicting the class always gives recall 1: high recall alone is easy.
-    baseline=lambda stats: torch.where(stats.label_stats.prevalence > 0, 1.0, torch.nan),
+    baseline=lambda stats: _if_positive(stats, 1.0),
     higher_is_better=True,
     perfect=1.0,
 )
@@ -64,19 +71,33 @@ def _mean_score(stats: PredictionStats, weight: Tensor) -> Tensor:
     )
 
 
+def _constant_score(value: float, weight: Tensor) -> Tensor:
+    return torch.where(weight.sum(dim=0) > 0, value, torch.nan)
+
+
 @per_class_metric(
-    baseline=lambda stats: stats.label_stats.base_rates, higher_is_better=True, perfect=1.0
+    baseline=lambda stats: _constant_score(1.0, stats.label_stats.indicators),
+    higher_is_better=True,
+    perfect=1.0,
 )
 def score_when_present(stats: PredictionStats) -> Tensor:
-    """Mean score of the class over examples that have it (soft labels are weights)."""
+    """Mean score of the class over examples that have it (soft labels are weights).
+
+    A score of 1 for every example is perfect here: read it beside `score_when_absent`.
+    """
     return _mean_score(stats, stats.label_stats.indicators)
 
 
 @per_class_metric(
-    baseline=lambda stats: stats.label_stats.base_rates, higher_is_better=False, perfect=0.0
+    baseline=lambda stats: _constant_score(0.0, 1 - stats.label_stats.indicators),
+    higher_is_better=False,
+    perfect=0.0,
 )
 def score_when_absent(stats: PredictionStats) -> Tensor:
-    """Mean score of the class over examples that lack it (1 minus the soft label is the weight)."""
+    """Mean score of the class over examples that lack it (1 minus the soft label is the weight).
+
+    A score of 0 for every example is perfect here: read it beside `score_when_present`.
+    """
     return _mean_score(stats, 1 - stats.label_stats.indicators)
 
 
@@ -95,15 +116,18 @@ def roc_auc_score(stats: PredictionStats) -> Tensor:
 
 
 @per_class_metric(
-    baseline=lambda stats: torch.where(
-        stats.label_stats.prevalence > 0, stats.label_stats.prevalence, torch.nan
-    ),
+    baseline=lambda stats: _if_positive(stats, stats.label_stats.prevalence),
     higher_is_better=True,
     perfect=1.0,
     at_every_validation=False,
 )
 def average_precision_score(stats: PredictionStats) -> Tensor:
-    """Precision averaged over the class's examples, each at the threshold that includes it."""
+    """Precision averaged over the class's examples, each at the threshold that includes it.
+
+    The baseline is the base rate r = P/n: equal scores for all n examples, and noise over many
+    examples. Over few, noise is luckier: a random order is expected to have r + (1 - r)
+    (H_n - 1) / (n - 1) with H_n = 1 + 1/2 + … + 1/n.
+    """
     return stats.ranking[1]
 
 

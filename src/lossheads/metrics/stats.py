@@ -12,6 +12,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from lossheads.metrics.constants import best_worst_recall, least_coverage
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf, Outcome
 from lossheads.predictions import Predictions
 
@@ -78,6 +79,20 @@ class LabelStats:
         _, counts = torch.unique(self.hard, dim=0, return_counts=True)
         share: Tensor = counts.max().double() / self.n
         return share
+
+    @cached_property
+    def best_worst_recall(self) -> Tensor:
+        """The highest lowest recall that guesses by fixed chances reach, see `constants`."""
+        return self._scalar(best_worst_recall(self.by_group(self.positives)))
+
+    @cached_property
+    def least_excess_coverage(self) -> Tensor:
+        """Of a fixed order of labels: negatives above the lowest positive, mean over examples."""
+        excess = least_coverage(self.present) - int(self.present.sum())
+        return self._scalar(excess / self.n)
+
+    def _scalar(self, value: float) -> Tensor:
+        return torch.tensor(value, dtype=torch.float64, device=self.labels.device)
 
     def by_group(self, columns: Tensor) -> Tensor:
         """(K,) -> (S, M): one row per exclusive choice; a OneOf is a single group."""

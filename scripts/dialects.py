@@ -54,6 +54,12 @@ NOTES = {
   cut at 1/2, now on the logit. Pass `BinaryAccuracy(threshold=0.0)`.
 * `keras` 2.4 to 2.15 are tf.keras of the same version.
 * Keras 3.0 and 3.1 average batches without weights in the loss they print; accuracies are exact.
+* The printed *loss* of a softmax layer depends on the backend. On TensorFlow cross-entropy is that
+  of the logits below the layer; on JAX and torch probabilities are first clipped to 1e-7 and
+  1 - 1e-7, so that no wrong answer costs more than 16.1181, and its gradient there is 0. The same
+  200 confident rows (tests/metrics/ask_clip.py; nine true classes below 1e-7) print 3.9740 on
+  TensorFlow and 3.7715 on JAX and torch, asked of Keras 3.15.1 on 2026-11-29; `from_logits=True`
+  without a softmax layer prints 3.9740 on all three. Accuracies are the same.
 * What versions 1.0.5 to 3.0.5 printed, and how they were asked:
   [how-keras-was-asked.md](how-keras-was-asked.md).""",
     "tf.keras": """\

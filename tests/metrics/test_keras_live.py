@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from lossheads.heads.base import Head
@@ -27,6 +28,7 @@ from lossheads.heads.multiclass import SigmoidBCE, SoftmaxBCE, SoftmaxCCE
 from lossheads.metrics import keras_2_3_accuracy, keras_3_accuracy
 from lossheads.outcomes import OneOf
 
+from .ask_clip import problem
 from .ask_keras import BCE, CASES, CCE
 from .keras_cases import HEADS, WITHOUT_A_HEAD, losses, predictions, train
 
@@ -54,9 +56,8 @@ class Said:
         return torch.as_tensor(self.arrays[case]).flatten(1)
 
 
-@cache
-def ask(backend: str, folder: Path) -> Said:
-    out = folder / f"{backend}.json"
+def run(backend: str, folder: Path, script: str, *args: Path) -> str:
+    """What a script prints that Keras runs in on this backend."""
     settings = {
         "KERAS_BACKEND": backend,
         "KERAS_HOME": str(folder),  # or it writes into the user's home
@@ -65,7 +66,7 @@ def ask(backend: str, folder: Path) -> Said:
         "JAX_PLATFORMS": "cpu",
     }
     done = subprocess.run(
-        [sys.executable, Path(__file__).with_name("ask_keras.py"), out],
+        [sys.executable, Path(__file__).with_name(script), *args],
         env=os.environ | settings,
         capture_output=True,
         text=True,
@@ -73,6 +74,13 @@ def ask(backend: str, folder: Path) -> Said:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+@cache
+def ask(backend: str, folder: Path) -> Said:
+    out = folder / f"{backend}.json"
+    run(backend, folder, "ask_keras.py", out)
     said = json.loads(out.read_text())
     assert (said["backend"], said["version"]) == (backend, version("keras"))
     with np.load(out.with_suffix(".npz")) as arrays:
@@ -129,6 +137,20 @@ def test_our_heads_train_to_the_logits_of_keras(said, case):
 def test_our_heads_cost_what_keras_prints(said, case):
     ours = losses(case, said.logits(case)).mean().item()
     assert ours == pytest.approx(said.cases[case]["loss"], abs=1e-6)
+
+
+@pytest.mark.parametrize("backend", ["torch", SLOW_JAX])
+def test_a_confident_softmax_is_clipped(backend, folder):
+    if find_spec(backend) is None:
+        pytest.skip(f"needs {backend}")
+    said = json.loads(run(backend, folder, "ask_clip.py"))
+    logits, labels = map(torch.as_tensor, problem())
+    truth = logits.double().softmax(dim=1).gather(1, labels[:, None])
+    clipped = -truth.clamp(KERAS_EPSILON, 1 - KERAS_EPSILON).log().mean().item()
+    assert said["softmax"] == pytest.approx(clipped, abs=1e-5)
+    exact = F.cross_entropy(logits.double(), labels).item()
+    assert said["linear"] == pytest.approx(exact, abs=1e-5)
+    assert exact - clipped > 0.2
 
 
 def test_one_softmax_unit_stands_still(said):

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -151,6 +152,7 @@ def judge_claim(
     overrides: Sequence[str],
     config_dirs: Sequence[Path] = (),
     trust: Sequence[str] = (),
+    quiet: bool = False,
 ) -> Verdict:
     """The runner of claims on this project's engine."""
     if isinstance(seeds, int) and seeds > MAX_SEEDS:
@@ -161,7 +163,7 @@ def judge_claim(
     return runner.run_claim(
         replace(claim, cli_flags=tuple(flags)),
         compose=lambda words: compose([*words, *overrides]),
-        execute=collect,
+        execute=partial(collect, quiet=quiet),
         seeds=seeds,
         allow_metric=_direction,
         allow_arm=_check_arm,

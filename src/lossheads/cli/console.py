@@ -68,9 +68,7 @@ def print_answers(found: Sequence[Comparison], outputs: Path, console: Console) 
         _print_answer(comparison, console)
     left = len(found) - _COMPARISONS
     more = f"{count_of(left, 'further comparison')} left out; " if left > 0 else ""
-    console.print(
-        "Intervals: over seeds (initialisation, order of batches), on these test examples."
-    )
+    console.print("Intervals: over seeds (initialisation, batch order), on these test examples.")
     console.print(
         f"{more}every metric: the same call with --all\n"
         f"as a page: lossheads report {outputs} --html {outputs / 'runs.html'}",
@@ -89,11 +87,15 @@ def _print_answer(comparison: Comparison, console: Console) -> None:
     shown = comparison.candidates[:_CANDIDATES]
     grid = Table.grid(padding=(0, 2, 0, 0))
     for candidate in shown:
-        grid.add_row(
-            Text(f"  {printable(candidate.head)} (n = {candidate.value.n})"),
-            _mean(candidate.value),
-            Text(printable(_chosen(candidate))),
-        )
+        name = f"  {candidate.head} (n = {candidate.value.n})"
+        grid.add_row(name, _mean(candidate.value), _chosen(candidate))
+    unlimited = console.options.update(max_width=10_000)
+    if console.measure(grid, options=unlimited).maximum > console.width:
+        grid = Table.grid()  # what does not fit side by side stands one below the other
+        for candidate in shown:
+            grid.add_row(f"  {candidate.head} (n = {candidate.value.n}): {_mean(candidate.value)}")
+            if chosen := _chosen(candidate):
+                grid.add_row(f"    {chosen}")
     console.print(grid)
     if len(comparison.candidates) > len(shown):
         console.print(f"  and {len(comparison.candidates) - len(shown)} more")

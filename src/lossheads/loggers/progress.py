@@ -23,7 +23,8 @@ from lossheads.analysis.terminal import PlainConsole
 from lossheads.errors import printable
 
 _BAR = 10, 40  # columns, at least and at most
-_WITH_VALUE, _WITH_BAR = 40, 60  # columns of a screen that has room for them
+_WITH_VALUE, _WITH_BAR = 36, 56  # columns of a screen that has room for them
+_COLUMNS_FREE = 3  # a terminal writes ^C behind the last line; beyond its edge that moves all lines
 _LINES_FREE = 2  # of a terminal's height
 
 
@@ -127,13 +128,13 @@ class Reporter:
 
     def expect(self, arms: Mapping[str, str]) -> None:
         """Name the arm of every run that will be trained, run folder -> arm: a line for each."""
-        self._arms = dict(arms)
+        self._arms |= arms
         for run, arm in arms.items():
             self._lines.setdefault(arm, _Line({})).shares[run] = 0.0
 
     def cohort(self, title: str, runs: Sequence[str], steps: int, monitor: str) -> "CohortProgress":
         """A cohort of these runs begins; `monitor` is the metric that is shown of it."""
-        self.expect({run: title for run in runs if run not in self._arms} | self._arms)
+        self.expect({run: title for run in runs if run not in self._arms})
         if self._live is None:
             self.say(f"training {title}: {len(runs)} member(s), {steps} steps")
         return CohortProgress(self, title, tuple(runs), steps, monitor)
@@ -145,6 +146,11 @@ class Reporter:
     def ended(self, run: str) -> None:
         """A run is over, however far it was."""
         self.line_of(run).move(run, 1.0)
+
+    def refresh(self) -> None:
+        """Show at once what has changed; lines are drawn again several times a second anyway."""
+        if self._live is not None:
+            self._live.refresh()
 
     def line_of(self, run: str) -> _Line:
         """Of the run's arm."""
@@ -215,6 +221,7 @@ class JobsProgress:
             line = self.reporter.line_of("jobs")
             line.note = f"{finished}/{self.runs} runs  {message}"
             line.move("jobs", finished / max(1, self.runs))
+            self.reporter.refresh()
         elif message != self.message:
             self.reporter.say(f"  jobs: {message}; {finished} of {self.runs} runs")
         self.message = message
@@ -232,21 +239,21 @@ class _Lines:
         lines = dict(self.lines)  # other threads add to it
         if not lines:
             return
-        width = options.max_width
+        width = max(1, options.max_width - _COLUMNS_FREE)
         room = max(1, console.height - _LINES_FREE)
         shown = lines if len(lines) < room else _most_alive(lines, room - 2)
         monitors = {line.monitor for line in lines.values() if line.monitor}
         if monitors and width >= _WITH_VALUE and room > 2:
             metric = monitors.pop() if len(monitors) == 1 else "each its own metric"
-            yield _dim(f"{metric} on validation, mean over seeds")
+            yield _dim(f"{metric} on validation, mean over seeds", width)
         yield _grid(shown, width)
         if hidden := [line for name, line in lines.items() if name not in shown]:
             done = sum(line.share >= 1 for line in hidden)
-            yield _dim(f"… {len(hidden)} more: {done} done, {len(hidden) - done} to do")
+            yield _dim(f"… {len(hidden)} more: {done} done, {len(hidden) - done} to do", width)
 
 
-def _dim(text: str) -> Text:
-    return Text(text, "dim", overflow="ellipsis", no_wrap=True)
+def _dim(text: str, width: int) -> Text:
+    return Text(text[:width], "dim", no_wrap=True)
 
 
 def _most_alive(lines: Mapping[str, _Line], room: int) -> dict[str, _Line]:
@@ -264,7 +271,7 @@ def _grid(lines: Mapping[str, _Line], width: int) -> Table:
     left = [line.left for line in lines.values()]
     value_width, left_width = max(map(cell_len, values)), max(map(cell_len, left))
     with_value, with_bar = width >= _WITH_VALUE, width >= _WITH_BAR
-    spare = width - 1 - len("  100%") - with_value * (2 + value_width)
+    spare = width - len("  100%") - with_value * (2 + value_width)
     spare -= with_bar * (4 + left_width + _BAR[0])
     name_width = min(max(map(cell_len, names)), max(1, spare))
     bar = min(_BAR[1], _BAR[0] + spare - name_width)

@@ -289,7 +289,14 @@ def test_a_reference_that_cannot_be_saved_is_refused_before_the_work(
 
 def test_a_sweep_of_several_labels_prints_its_table(tmp_path: Path) -> None:
     """Metrics measured on test only (thresholds) must not stop the table; twice a seed is once."""
-    words = ["dataset=synthetic_multilabel", "head=sigmoid_bce", *TINY[2:], "-m", "seed=0,0,1"]
+    words = [
+        "dataset=synthetic_multilabel",
+        "head=sigmoid_bce",
+        *TINY[2:],
+        "-m",
+        "seed=0,0,1",
+        "--all",
+    ]
     done = lossheads(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "sigmoid_bce (n = 2)" in done.stdout

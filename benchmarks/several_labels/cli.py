@@ -5,8 +5,8 @@
     python -m benchmarks.several_labels --seeds 2 training.steps=20 --docs FOLDER
 
 Start it in the root of a clone. KEY=VALUE is an override for every run, as for `lossheads train`.
-Runs are ordinary run folders: finished ones are read, not trained again. About twelve minutes on two
-idle cores.
+Runs are ordinary run folders: finished ones are read, not trained again. About twelve minutes on
+two idle cores.
 """
 
 import argparse

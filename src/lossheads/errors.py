@@ -56,7 +56,8 @@ def printable(text: str) -> str:
 
     Names of files, arguments and what others wrote end up in messages.
     """
-    return "".join(sign if sign.isprintable() or sign == "\n" else " " for sign in text)
+    kept = "\n\N{NO-BREAK SPACE}"
+    return "".join(sign if sign.isprintable() or sign in kept else " " for sign in text)
 
 
 def near_matches(word: str, known: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
+from lossheads.cli.arguments import View
 from lossheads.errors import UserError
 
 
@@ -37,6 +38,7 @@ class CohortLauncher(Launcher):
         self._context = hydra_context
         self._config = config
         self._granted: Sequence[str] = getattr(task_function, "granted", ())
+        self._view: View = getattr(task_function, "view", View())
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
@@ -58,13 +60,13 @@ class CohortLauncher(Launcher):
             raise UserError(
                 f"the sweep must have one value of output_dir, got {', '.join(output_dirs)}"
             )
-        results = collect(jobs)
+        results = collect(jobs, quiet=self._view.silent)
         distinct = list({result.key: result for result in results}.values())
         outputs = Path(output_dirs[0])
         try:
             sweep_overviews(distinct, outputs)
         finally:  # results are printed even if the disk is full by now
-            print_results(distinct, outputs)
+            print_results(distinct, outputs, view=self._view)
         return [
             _returned(overrides, job, result)
             for overrides, job, result in zip(job_overrides, jobs, results, strict=True)

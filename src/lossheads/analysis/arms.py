@@ -1,10 +1,12 @@
 """Runs of a sweep as arms: what differs names the arm, seeds are its repetitions."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from lossheads.records import NOT_IN_KEY, Result
+
+Config = Mapping[str, Any]
 
 # Other seeds of a run, and whether they follow its seed when the runs do not show it: see configs.
 _FOLLOWS_SEED_BY_DEFAULT = {"data_seed": True, "dataset.seed": False}
@@ -19,38 +21,46 @@ def arms_of(results: Iterable[Result]) -> dict[str, list[Result]]:
     """
     # A run that was asked for twice is one repetition, not two.
     unique = list({result.key: result for result in results}.values())
-    groups: dict[str, list[Result]] = {}
-    leaves = []
-    for result, identity in zip(unique, identities(unique), strict=True):
+    arms: dict[str, list[Result]] = {}
+    for result, name in zip(unique, arm_names([run.config for run in unique]), strict=True):
+        arms.setdefault(name, []).append(result)
+    return arms
+
+
+def arm_names(configs: Sequence[Config]) -> list[str]:
+    """The name of each run's arm, see `arms_of`."""
+    numbers: dict[str, int] = {}
+    leaves, arm_of_run = [], []
+    for config, identity in zip(configs, identities(configs), strict=True):
         identity.pop("seed")
         arm = json.dumps(identity, sort_keys=True, default=str)
-        if arm not in groups:
-            leaves.append(identity | _choices(result))
-        groups.setdefault(arm, []).append(result)
+        if arm not in numbers:
+            leaves.append(identity | choices_of(config))
+        arm_of_run.append(numbers.setdefault(arm, len(numbers)))
     differing = _differing(leaves)
     names = _names(leaves, [key for key in differing if not key.startswith("head.")])
     if len(set(names)) < len(names):  # heads that differ only in an option of theirs
         names = _names(leaves, differing)
-    return dict(zip(names, groups.values(), strict=True))
+    return [names[arm] for arm in arm_of_run]
 
 
-def identities(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """Every setting that makes an arm, and the seed, of each result.
+def identities(configs: Sequence[Config]) -> list[dict[str, Any]]:
+    """Every setting that makes an arm, and the seed, of each run.
 
     Another seed that follows the run's seed is no setting: it reads "follows seed".
     """
-    found = [_identity(result) for result in results]
+    found = [_identity(config) for config in configs]
     for key, usual in _FOLLOWS_SEED_BY_DEFAULT.items():
         _mark_followers(key, usual, found)
     return found
 
 
-def _identity(result: Result) -> dict[str, Any]:
-    config = {k: v for k, v in result.config.items() if k not in (*NOT_IN_KEY, "content")}
+def _identity(settings: Config) -> dict[str, Any]:
+    config = {k: v for k, v in settings.items() if k not in (*NOT_IN_KEY, "content")}
     leaves = flat(config)
     leaves.pop("device.threads", None)
     # The same path with other contents is other data: the digests show it, shortened.
-    content = result.config.get("content", {})
+    content = settings.get("content", {})
     return leaves | {f"content.{role}": str(digest)[:8] for role, digest in content.items()}
 
 
@@ -83,10 +93,9 @@ def _mark_followers(key: str, usual: bool, identities: Sequence[dict[str, Any]])
         leaves[key] = "follows seed"
 
 
-def _choices(result: Result) -> dict[str, Any]:
+def choices_of(config: Config) -> dict[str, Any]:
     """The names under which the groups of a run were chosen."""
-    choices = result.config["choices"]
-    return {f"choices.{group}": name for group, name in choices.items()}
+    return {f"choices.{group}": name for group, name in config["choices"].items()}
 
 
 def flat(config: Mapping[str, Any], above: str = "") -> dict[str, Any]:
@@ -120,18 +129,33 @@ def _is_implied(key: str, leaves: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def _names(leaves: Sequence[Mapping[str, Any]], differing: Sequence[str]) -> list[str]:
+    settings = _settings(leaves, differing)
+    heads = [str(leaf["choices.head"]) for leaf in leaves]
+    return [", ".join([head, *words]) for head, words in zip(heads, settings, strict=True)]
+
+
+def labelled(leaves: Sequence[Mapping[str, Any]], asked: Callable[[str], bool]) -> list[str]:
+    """Of each arm, those settings in which the arms differ and that are `asked` for, by key.
+
+    A group that the command line chose is named so, its own `_target_` of a head left out.
+    """
+    differing = [key for key in _differing(leaves) if asked(key) and key != "head._target_"]
+    return [", ".join(words) for words in _settings(leaves, differing)]
+
+
+def _settings(leaves: Sequence[Mapping[str, Any]], differing: Sequence[str]) -> list[list[str]]:
     short = short_names(differing)
     chosen = {key for key in differing if _is_known_by_choice(key, leaves)}
-    names = []
+    found = []
     for leaf in leaves:
-        parts = [str(leaf["choices.head"])]
+        parts = []
         for key in differing:
             if key in leaf:
                 group = key.rpartition(".")[0]
                 value = leaf[f"choices.{group}"] if key in chosen else leaf[key]
                 parts.append(f"{short[key]}={value}")
-        names.append(", ".join(parts))
-    return names
+        found.append(parts)
+    return found
 
 
 def _is_known_by_choice(key: str, leaves: Sequence[Mapping[str, Any]]) -> bool:

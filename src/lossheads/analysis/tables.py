@@ -21,6 +21,7 @@ from lossheads.analysis.aggregate import (
     perfect,
     skill,
 )
+from lossheads.errors import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -168,7 +169,7 @@ class FoldedName:
         return Measurement(widest, lines).with_maximum(options.max_width)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
-        yield Text(fold(self.text, options.max_width))
+        yield Text(fold(printable(self.text), options.max_width))
 
 
 def pieces(text: str) -> list[str]:

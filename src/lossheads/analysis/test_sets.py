@@ -64,7 +64,7 @@ def by_test_set(results: Sequence[Result]) -> list[SharedTestSet]:
 def _groups(results: Sequence[Result]) -> list[tuple[dict[str, Any], list[Result]]]:
     """Settings that all runs of a group share, and its runs."""
     alike: dict[str, tuple[dict[str, Any], list[Result]]] = {}
-    for result, identity in zip(results, identities(results), strict=True):
+    for result, identity in zip(results, identities([run.config for run in results]), strict=True):
         data = {k: v for k, v in identity.items() if k.startswith("dataset.") or k == _CONTENTS}
         words = json.dumps(data, sort_keys=True, default=str)
         alike.setdefault(words, (data, []))[1].append(result)

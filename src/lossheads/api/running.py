@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -154,6 +155,7 @@ def judge_claim(
     overrides: Sequence[str],
     config_dirs: Sequence[Path] = (),
     trust: Sequence[str] = (),
+    quiet: bool = False,
 ) -> Verdict:
     """The runner of claims on this project's engine."""
     if isinstance(seeds, int) and seeds > MAX_SEEDS:
@@ -164,7 +166,7 @@ def judge_claim(
     return runner.run_claim(
         replace(claim, cli_flags=tuple(flags)),
         compose=lambda words: compose([*words, *overrides]),
-        execute=_collected,
+        execute=partial(_collected, quiet=quiet),
         seeds=seeds,
         allow_metric=_direction,
         allow_arm=_check_arm,
@@ -172,10 +174,10 @@ def judge_claim(
     )
 
 
-def _collected(configs: list[dict[str, Any]]) -> list[Result]:
+def _collected(configs: list[dict[str, Any]], quiet: bool) -> list[Result]:
     """The runs' results. A finished one that kept no predictions is left as it is."""
     paths = run_paths([placed(config) for config in configs])
-    return collect([*map(_asked_again, configs, paths)])
+    return collect([*map(_asked_again, configs, paths)], quiet=quiet)
 
 
 def _asked_again(config: dict[str, Any], folder: Path) -> dict[str, Any]:

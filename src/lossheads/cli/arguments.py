@@ -3,6 +3,7 @@
 import argparse
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NoReturn
 
 from lossheads.errors import UserError
@@ -14,8 +15,55 @@ COMMANDS = (
 )
 
 
+@dataclass(frozen=True)
+class View:
+    """How much of its results a command prints.
+
+    Attributes:
+        all: Every metric.
+        quiet: Nothing but errors and the last line.
+        json: Nothing but one JSON document on stdout, and errors.
+    """
+
+    all: bool = False
+    quiet: bool = False
+    json: bool = False
+
+    @property
+    def silent(self) -> bool:
+        """Whether progress is not shown."""
+        return self.quiet or self.json
+
+
+USUAL_VIEW = View()
+VIEW_HELP = {
+    "all": "every metric of every arm, as tables",
+    "quiet": "nothing but errors and the last line",
+    "json": "nothing but one JSON document on standard output, and errors",
+}
+
+
+def take_view(arguments: Sequence[str], who: str) -> tuple[list[str], View]:
+    """The arguments without `--all`, `--quiet` and `--json`, and what these ask for.
+
+    Raises:
+        UserError: If more than one is given.
+    """
+    flags = {f"--{name}" for name in VIEW_HELP}
+    given = dict.fromkeys(word for word in arguments if word in flags)
+    if len(given) > 1:
+        raise UserError(f"{who} got {' and '.join(given)}: choose one")
+    rest = [word for word in arguments if word not in flags]
+    return rest, View(**{word.removeprefix("--"): True for word in given})
+
+
 class Parser(argparse.ArgumentParser):
     """Raises `UserError` instead of printing its usage and ending the process."""
+
+    def add_view(self) -> None:
+        """The flags of a `View`, which `take_view` has taken: for the help."""
+        for name, text in VIEW_HELP.items():
+            self.add_argument(f"--{name}", action="store_true", help=text)
 
     def error(self, message: str) -> NoReturn:
         command = self.prog.removeprefix("lossheads ")

@@ -1,14 +1,16 @@
 """lossheads claim list | run | new: the claims from the command line."""
 
+import json
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Literal
 
-from lossheads.cli.arguments import Parser
-from lossheads.errors import UserError, reason, refusing_to_write
+from lossheads.cli.arguments import USUAL_VIEW, VIEW_HELP, Parser, View, take_view
+from lossheads.errors import UserError, printable, reason, refusing_to_write
 from lossheads.whole_files import whole_file
 
 if TYPE_CHECKING:
@@ -21,10 +23,14 @@ Seeds = int | Literal["auto"] | None
 
 def command(words: list[str], trust: Sequence[str] = ()) -> int:
     """`lossheads claim list | run | new`; returns the exit status."""
+    words, view = take_view(words, "claim")
     # Settings may stand anywhere between the flags; argparse needs its positionals in one piece.
     settings = [word for word in words if re.match(r"\+*[\w.]+=", word)]
     given = _parser().parse_args([word for word in words if word not in settings])
 
+    if view != USUAL_VIEW and (view.all or given.verb != "run"):
+        flag = next(f"--{name}" for name, asked in asdict(view).items() if asked)
+        raise UserError(f"claim {given.verb} takes no {flag}; --quiet and --json are for claim run")
     if given.verb == "new":
         from lossheads.claims.keys import write_template
 
@@ -32,11 +38,11 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
         sys.stdout.write(f"Written: {given.file}; run it with lossheads claim run {given.file}\n")
         return 0
 
+    from lossheads.analysis.terminal import wide_console
     from lossheads.api.running import judge_claim, one_sentence, own_folders
     from lossheads.claims.history import read_history
     from lossheads.claims.reading import find_claim, readable_claims
     from lossheads.claims.render.html import write_claims_page
-    from lossheads.cli.console import wide_console
     from lossheads.runs.config import claim_folder, compose
 
     folder = Path(given.claims) if given.claims else claim_folder()
@@ -60,20 +66,25 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
     histories = {claim.slug: read_history(reference / claim.slug) for claim in claims}
     outputs = Path(compose(extra)["output_dir"])
     folders = own_folders("claim run", given.config_dir, trust)
-    statuses = [0]
+    statuses, documents = [0], list[Path]()
     for claim in claims:
         try:
             with one_sentence():
-                verdict = judge_claim(claim, seeds, extra, folders, trust)
+                verdict = judge_claim(claim, seeds, extra, folders, trust, quiet=view.silent)
         except UserError as error:
             if given.name != "all":
                 raise
             troubles.append(f"claim {claim.slug}: {error}")
             continue
-        statuses.append(_show(verdict, outputs, reference, given.save, histories[claim.slug]))
+        history = histories[claim.slug]
+        statuses.append(_show(verdict, outputs, reference, given.save, history, view))
+        documents.append(outputs / "claims" / claim.slug / "verdict.json")
     if len(statuses) > 1:
         report = write_claims_page(outputs / "claims")
-        wide_console().print(f"Report over all claims run so far: {report}")
+        if not view.silent:
+            wide_console().print(f"Report over all claims run so far: {report}", soft_wrap=True)
+    if view.json:
+        _print_json(documents, as_list=given.name == "all")
     return _skipped(troubles, max(statuses, key=lambda status: (status == 1, status)))
 
 
@@ -82,33 +93,49 @@ def _skipped(troubles: Sequence[str], status: int) -> int:
     from lossheads.analysis.format import count_of
 
     for trouble in troubles:
-        sys.stderr.write(f"lossheads: {trouble}\n")
+        sys.stderr.write(f"lossheads: {printable(trouble)}\n")
     if troubles:
         sys.stderr.write(f"lossheads: {count_of(len(troubles), 'claim')} skipped\n")
     return 2 if troubles else status
 
 
+def _print_json(files: Sequence[Path], as_list: bool) -> None:
+    """The verdict of one claim, or a list of them."""
+    found = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    print(json.dumps(found if as_list else found[0], indent=1, ensure_ascii=False))
+
+
 def _show(
-    verdict: "Verdict", outputs: Path, reference: Path, save: bool, history: "Sequence[Version]"
+    verdict: "Verdict",
+    outputs: Path,
+    reference: Path,
+    save: bool,
+    history: "Sequence[Version]",
+    view: View,
 ) -> int:
     """Write and print a verdict, compare it with the reference; returns the exit status."""
+    from lossheads.analysis.html import humanize
+    from lossheads.analysis.terminal import wide_console
     from lossheads.claims.render.console import print_verdict
     from lossheads.claims.render.markdown import write_verdict
     from lossheads.claims.render.pictures import draw
     from lossheads.claims.verdict_file import exit_status
-    from lossheads.cli.console import wide_console
 
-    console = wide_console()
-    claim = verdict.claim
+    console, claim = wide_console(), verdict.claim
     folder = outputs / "claims" / claim.slug
     page = write_verdict(verdict, folder, draw(verdict, outputs, folder), history)
-    print_verdict(verdict, console, history)
-    console.print(f"Written: {page}")
-    if verdict.chosen:
-        console.print(f"Dashboard: lossheads board {outputs}")
+    if view.quiet:
+        console.print(f"{claim.slug}: {humanize(verdict.verdict)}")
+    elif not view.json:
+        print_verdict(verdict, console, history)
+        console.print(f"Written: {page}", soft_wrap=True)
+    if verdict.chosen and not view.silent:
+        console.print(f"Dashboard: lossheads board {outputs}", soft_wrap=True)
     if save and not verdict.failed:
         _save_reference(folder, reference / claim.slug)
     status = exit_status(verdict, reference)
+    if view.silent:
+        return status
     if status == 3:
         console.print(f"This is not the verdict in {reference / claim.slug}.")
     elif status == 0 and (reference / claim.slug / "verdict.json").is_file():
@@ -146,7 +173,7 @@ def _list(claims: "Sequence[Claim]") -> None:
     from rich.table import Table
 
     from lossheads.analysis.tables import FoldedName
-    from lossheads.cli.console import wide_console
+    from lossheads.analysis.terminal import wide_console
 
     shown = Table(title=f"{len(claims)} claims; run one with: lossheads claim run NAME")
     for name in ("claim", "source", "date", "what was said"):
@@ -214,6 +241,8 @@ def _parser() -> Parser:
         dest="save",
         help="save this verdict as the reference",
     )
+    for flag in ("quiet", "json"):
+        run.add_argument(f"--{flag}", action="store_true", help=VIEW_HELP[flag])
     for verb in (listed, run):
         verb.add_argument("--claims", metavar="FOLDER", help="claim files of your own")
     return parser

@@ -1,23 +1,34 @@
 """Results of finished runs on the terminal."""
 
+import json
 from collections.abc import Sequence
 from math import isnan
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from lossheads.analysis.aggregate import perfect, skill
 from lossheads.analysis.arms import arms_of
 from lossheads.analysis.format import count_of
+from lossheads.analysis.statistics import Interval
+from lossheads.analysis.summary import Candidate, Comparison, comparisons, summary_json
 from lossheads.analysis.tables import FoldedName, rich_tables, table
+from lossheads.analysis.terminal import wide_console
 from lossheads.analysis.test_sets import by_test_set
-from lossheads.errors import RunsFailed
+from lossheads.cli.arguments import USUAL_VIEW, View
+from lossheads.errors import RunsFailed, printable
 from lossheads.records import Result
 
 
-def print_results(results: Sequence[Result], outputs: Path, console: Console | None = None) -> None:
-    """Print one run's metrics, or a table arm × metric of a sweep, and where the folders are.
+def print_results(
+    results: Sequence[Result],
+    outputs: Path,
+    console: Console | None = None,
+    view: View = USUAL_VIEW,
+) -> None:
+    """Print one run's metrics, or what a sweep found, and where the folders are.
 
     Args:
         outputs: Where the run folders are now; a result knows only where it was made.
@@ -26,16 +37,87 @@ def print_results(results: Sequence[Result], outputs: Path, console: Console | N
         RunsFailed: If any run diverged, after everything is printed.
     """
     console = console or wide_console()
+    runs = outputs / "runs"
+    if view.json:
+        document = json.dumps(summary_json(results, str(runs)), indent=1, ensure_ascii=False)
+        print(document, file=console.file)
+    else:
+        if not view.quiet:
+            _print_found(results, outputs, console, view)
+        where = runs / (results[0].name if len(results) == 1 else "")
+        console.print(
+            f"{count_of(len(results), 'run')} in {where}; to see more: lossheads board {outputs}",
+            soft_wrap=True,
+        )
+    _refuse_diverged(results)
+
+
+def _print_found(results: Sequence[Result], outputs: Path, console: Console, view: View) -> None:
     finished = [result for result in results if result.status == "finished"]
     if len(results) == 1 and finished:
         console.print(metrics_table(finished[0]), *finished[0].notes, sep="\n")
-    elif finished:
+    elif finished and view.all:
         print_arms(results, console)
-    where = outputs / "runs" / (results[0].name if len(results) == 1 else "")
+    elif finished:
+        print_answers(comparisons(results), outputs, console)
+
+
+def print_answers(found: Sequence[Comparison], outputs: Path, console: Console) -> None:
+    """Each head at its best setting, and what the paired differences say."""
+    for comparison in found[:_COMPARISONS]:
+        _print_answer(comparison, console)
+    left = len(found) - _COMPARISONS
+    more = f"{count_of(left, 'further comparison')} left out; " if left > 0 else ""
+    console.print("Intervals: over seeds (initialisation, batch order), on these test examples.")
     console.print(
-        f"{count_of(len(results), 'run')} in {where}; to see more: lossheads board {outputs}"
+        f"{more}every metric: the same call with --all\n"
+        f"as a page: lossheads report {outputs} --html {outputs / 'runs.html'}",
+        soft_wrap=True,
     )
-    _refuse_diverged(results)
+
+
+def _print_answer(comparison: Comparison, console: Console) -> None:
+    baseline = _number(comparison.baseline)
+    console.print(
+        Text.assemble(
+            (printable(comparison.title), "bold"),
+            f": {comparison.metric} on test, {comparison.examples}, baseline {baseline}",
+        )
+    )
+    shown = comparison.candidates[:_CANDIDATES]
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    for candidate in shown:
+        name = f"  {candidate.head} (n = {candidate.value.n})"
+        grid.add_row(name, _mean(candidate.value), _chosen(candidate))
+    unlimited = console.options.update(max_width=10_000)
+    if console.measure(grid, options=unlimited).maximum > console.width:
+        grid = Table.grid()  # what does not fit side by side stands one below the other
+        for candidate in shown:
+            grid.add_row(f"  {candidate.head} (n = {candidate.value.n}): {_mean(candidate.value)}")
+            if chosen := _chosen(candidate):
+                grid.add_row(f"    {chosen}")
+    console.print(grid)
+    if len(comparison.candidates) > len(shown):
+        console.print(f"  and {len(comparison.candidates) - len(shown)} more")
+    for difference in comparison.differences[: _CANDIDATES - 1]:
+        console.print(difference.numbers)
+        console.print(Text(f"  {printable(difference.conclusion)}", _COLOURS[difference.direction]))
+
+
+_COMPARISONS, _CANDIDATES = 3, 8  # that are printed: an answer has about ten lines
+_COLOURS = {"higher": "bold green", "lower": "bold green", "equal": "bold", "undecided": "yellow"}
+
+
+def _mean(value: Interval) -> str:
+    return _number(value.mean) + (f" ± {value.half_width:.4f}" if value.n > 1 else "")
+
+
+def _chosen(candidate: Candidate) -> str:
+    lost = f"{count_of(candidate.left_out, 'seed')} diverged" if candidate.left_out else ""
+    best = ""
+    if candidate.tried > 1:
+        best = f"{candidate.setting}, best of {candidate.tried} on validation"
+    return "; ".join(filter(None, (best, lost)))
 
 
 def print_arms(results: Sequence[Result], console: Console) -> None:
@@ -47,12 +129,6 @@ def print_arms(results: Sequence[Result], console: Console) -> None:
         title = f"{data.title}, test, {data.examples}"
         shown = table(arms_of(data.runs), data.metrics)
         console.print(*rich_tables(shown, title, console.width), sep="\n")
-
-
-def wide_console() -> Console:
-    """Stdout; at least 100 columns when it is a pipe, which has no width of its own."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=120)
 
 
 def metrics_table(result: Result) -> Table:

@@ -97,7 +97,7 @@ def show(
     """On the terminal, as JSON or CSV; with --html as a page, too."""
     from lossheads.analysis.html import write_html
     from lossheads.analysis.page_tables import rich_table
-    from lossheads.cli.console import wide_console
+    from lossheads.analysis.terminal import wide_console
     from lossheads.evaluation.tables import MAX_CLASSES, page
 
     written = None
@@ -109,9 +109,9 @@ def show(
         print(csv(), end="")
     else:
         console = wide_console()
-        console.print(title, markup=False)
+        console.print(title)
         for note in notes:
-            console.print(f"  {note}", markup=False)
+            console.print(f"  {note}")
         for section in sections:
             table, rows = section.table, section.table.rows
             if len(rows) > MAX_CLASSES:
@@ -122,11 +122,11 @@ def show(
                     f"--json, --csv or --html FILE.",
                 )
             console.print()
-            console.print(f"{section.title}. {section.text}", markup=False)
+            console.print(f"{section.title}. {section.text}")
             if rows:
                 console.print(rich_table(table, ""))
         if written:
-            console.print(f"Written: {written}", markup=False)
+            console.print(f"Written: {written}")
 
 
 def _parser() -> Parser:

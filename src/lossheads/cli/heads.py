@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
 from lossheads.absent_losses import why_absent
+from lossheads.analysis.terminal import wide_console
 from lossheads.cli.arguments import Parser
 from lossheads.errors import UserError, near_matches
 
@@ -56,9 +56,7 @@ def _own_examples(folders: Sequence[Path], trust: Sequence[str]) -> "dict[str, H
 
 
 def _print(examples: "Sequence[HeadExample]") -> None:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=120)
+    console = wide_console()
     for outcome in dict.fromkeys(example.outcome for example in examples):
         shown = Table(title=outcome, title_justify="left", show_lines=True)
         for column in (

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from importlib import import_module
 from types import FrameType
 
@@ -81,7 +82,8 @@ def run(arguments: list[str]) -> int:
 
 def _carry_out(name: str, words: list[str], trust: Sequence[str]) -> int:
     """Each command imports what it needs when it is called: `--help` costs no torch."""
-    with waiting_line(" ".join(["lossheads", name, *words])):
+    silent = not {"--quiet", "--json"}.isdisjoint(words)
+    with nullcontext() if silent else waiting_line(" ".join(["lossheads", name, *words])):
         command: Command = import_module(f"lossheads.cli.{name}").command
         return command(words, trust)
 

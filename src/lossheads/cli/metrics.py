@@ -5,9 +5,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
+from lossheads.analysis.terminal import wide_console
 from lossheads.cli.arguments import Parser
 from lossheads.errors import UserError, near_matches
 
@@ -33,9 +33,7 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
         metric.name: metric for metric in (*ALL_METRICS, *ALL_PER_CLASS_METRICS)
     }
     chosen = _chosen(known, asked.names, asked.outcome)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=120)
+    console = wide_console()
     for title, metrics in (
         ("One number", ALL_METRICS),
         ("One value per class", ALL_PER_CLASS_METRICS),

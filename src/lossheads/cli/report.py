@@ -13,7 +13,7 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
     given = _parser().parse_args(words)
     _refuse_two_forms(given)
 
-    from lossheads.cli.console import wide_console
+    from lossheads.analysis.terminal import wide_console
 
     outputs = Path(given.outputs)
     if given.claims is not None:
@@ -43,8 +43,9 @@ def _refuse_two_forms(given: Namespace) -> None:
 def _report_runs(outputs: Path, given: Namespace) -> None:
     from lossheads.analysis.slim import slim
     from lossheads.analysis.tables import csv
+    from lossheads.analysis.terminal import wide_console
     from lossheads.analysis.tidy import tidy, write_parquet
-    from lossheads.cli.console import print_arms, wide_console
+    from lossheads.cli.console import print_arms
     from lossheads.records import read_results
 
     results = list(slim(result for _, result in read_results(outputs / "runs")))

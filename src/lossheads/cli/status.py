@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lossheads.cli.arguments import Parser
-from lossheads.errors import UserError, near_matches, printable
+from lossheads.cli.arguments import Parser, View, take_view
+from lossheads.errors import UserError, near_matches
 
 if TYPE_CHECKING:
     from lossheads.records import Result
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 def command(words: list[str], trust: Sequence[str] = ()) -> int:
     """`lossheads status [OUTPUTS] [--sweep NAME] [--now]`; returns the exit status."""
+    words, view = take_view(words, "status")
     given = _parser().parse_args(words)
 
-    from lossheads.cli.console import wide_console
+    from lossheads.analysis.terminal import wide_console
     from lossheads.runs.executors.sweep import sweeps
 
     found = {sweep.name: sweep for sweep in sweeps(Path(given.outputs))}
@@ -29,19 +30,20 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
     name = given.sweep or list(found)[-1]
     if name not in found:
         raise UserError(f"status finds no sweep {name!r}: {near_matches(name, found)}")
-    for earlier in found.values() if given.sweep is None else ():
+    for earlier in found.values() if given.sweep is None and not view.silent else ():
         if earlier.name != name:
             runs = sum(map(len, earlier.record.jobs))
             missing = sum(len(earlier.missing(at)) for at in range(len(earlier.record.jobs)))
             wide_console().print(f"{earlier.name}: {runs - missing} of {runs} runs finished")
-    _show(found[name], given)
+    _show(found[name], given, view)
     return 0
 
 
-def _show(sweep: "Sweep", given: Namespace) -> None:
+def _show(sweep: "Sweep", given: Namespace, view: View) -> None:
     """Follow a sweep to its end, then print what its own call would have printed."""
     from lossheads.analysis.overview import sweep_overviews
-    from lossheads.cli.console import print_results, wide_console
+    from lossheads.analysis.terminal import wide_console
+    from lossheads.cli.console import print_results
     from lossheads.loggers.progress import Reporter
     from lossheads.runs.executors.base import STATES, engine_of
     from lossheads.runs.executors.follow import Follower, follow
@@ -50,14 +52,15 @@ def _show(sweep: "Sweep", given: Namespace) -> None:
     follower = Follower(sweep, engine)
     follower.look()
     called = f"{sweep.name}, {sweep.record.submitted}: {sweep.record.command}"
-    wide_console().print(printable(called), markup=False)
+    if not view.silent:
+        wide_console().print(called)
     if given.now:
         follower.look(patience=1)
         counts = [list(follower.states.values()).count(state) for state in STATES]
         jobs = ", ".join(f"{n} {state}" for n, state in zip(counts, STATES, strict=True))
         wide_console().print(f"jobs: {jobs}; {follower.finished_runs} of {follower.runs} runs")
         return
-    with Reporter() as reporter:
+    with Reporter(quiet=view.silent) as reporter:
         follow([follower], reporter)
     failures = follower.failures()
     results = _results(sweep)
@@ -66,7 +69,7 @@ def _show(sweep: "Sweep", given: Namespace) -> None:
         try:
             sweep_overviews(results, outputs)
         finally:  # results are printed even if the disk is full by now
-            print_results(results, outputs)
+            print_results(results, outputs, view=view)
     if failures:
         raise failures[0]
 
@@ -92,4 +95,5 @@ def _parser() -> Parser:
     )
     parser.add_argument("--sweep", metavar="NAME", help="another one than the latest")
     parser.add_argument("--now", action="store_true", help="say how far it is, do not wait")
+    parser.add_view()
     return parser

@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext, redirect_stderr
 from pathlib import Path
 from typing import NoReturn
 
-from lossheads.cli.arguments import COMMANDS
+from lossheads.cli.arguments import COMMANDS, take_view
 from lossheads.errors import UserError
 
 
@@ -22,6 +22,7 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
 
     from lossheads.runs.config import HYDRA_VERSION, config_folder, granted_by, resolve
 
+    words, view = take_view(words, "train")
     granted = [*trust, *granted_by(words)]
     here = os.getpid()
     failures: list[Exception] = []
@@ -32,13 +33,15 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
 
         try:
             run = resolve(config, dict(HydraConfig.get().runtime.choices), granted)
-            print_results(collect([run]), Path(run["output_dir"]))
+            results = collect([run], quiet=view.silent)
+            print_results(results, Path(run["output_dir"]), view=view)
         except Exception as error:
             if os.getpid() != here:  # another launcher's worker: its error must travel
                 raise
             failures.append(error)  # let the other jobs of a sweep go on
 
     task.granted = granted  # type: ignore[attr-defined]  # the launcher of a sweep reads it
+    task.view = view  # type: ignore[attr-defined]
     asked = _ready_hydra(words, granted)
     train = hydra.main(str(config_folder()), "config", version_base=HYDRA_VERSION)(task)
     with without_empty_sweep(words), _unknown_package_refused(asked):

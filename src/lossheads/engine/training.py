@@ -132,7 +132,7 @@ def train(
     dataset: Dataset,
     plan: Plan,
     loggers: Sequence[Logger],
-    on_validation: Callable[[int, float], None],
+    on_validation: Callable[[int, Sequence[float]], None],
     check_interrupt: Callable[[], None] = lambda: None,
     on_end: Callable[[int, MemberHistory], None] = lambda k, history: None,
     on_step: Callable[[int, Callable[[], dict[int, MemberState]]], None] = lambda step, states: (
@@ -144,8 +144,8 @@ def train(
 
     Args:
         loggers: One per member.
-        on_validation: Called at each validation step with the step and the cohort's mean of
-            `monitor` on validation.
+        on_validation: Called at each validation step with the step and each member's `monitor`
+            on validation.
         check_interrupt: Called before each step; what it raises ends the training.
         on_end: Called with a member's index and complete history as soon as it is over.
         on_step: Called before each step but the first with its number and what gives the states of
@@ -178,7 +178,7 @@ def train(
         if step in plan.validate_at or step in (0, plan.steps):
             if step > start or not resume:  # else this was done before
                 histories.validate(step, *losses.compute())
-            on_validation(step, histories.mean_monitored())
+            on_validation(step, histories.monitored())
         if step == plan.steps or histories.all_stopped():
             break
         if step > start:
@@ -301,12 +301,15 @@ class _Histories:
         """Members that have neither diverged nor stopped early."""
         return [k for k, history in enumerate(self.members) if not history.stopped]
 
-    def mean_monitored(self) -> float:
-        """Mean over members of the monitored metric, each at its last validation step."""
+    def monitored(self) -> list[float]:
+        """The monitored metric of each member at its last validation step; NaN before the first."""
         monitor = self._plan.monitor
-        last = [history.validations[-1] for history in self.members if history.validations]
-        values = [validation.val.metrics.get(monitor, math.nan) for validation in last]
-        return sum(values) / len(values) if values else math.nan
+        return [
+            history.validations[-1].val.metrics.get(monitor, math.nan)
+            if history.validations
+            else math.nan
+            for history in self.members
+        ]
 
     def validate(self, step: int, losses: Sequence[float], nonfinite_at: Sequence[int]) -> None:
         """Validate every member that is still training; those that stop now are finished.

@@ -1,40 +1,106 @@
-"""What a person sees while runs are trained: a bar on a terminal, plain lines elsewhere."""
+"""What a person sees while runs train: a line for each arm on a terminal, plain text elsewhere.
 
-from dataclasses import dataclass
+An arm is a head with its settings; its line is about all its seeds, whatever cohorts train them.
+"""
+
+import math
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-)
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from lossheads.analysis.format import number
+from lossheads.analysis.terminal import PlainConsole
+from lossheads.errors import printable
+
+_BAR = 10, 40  # columns, at least and at most
+_WITH_VALUE, _WITH_BAR = 36, 56  # columns of a screen that has room for them
+_COLUMNS_FREE = 3  # a terminal writes ^C behind the last line; beyond its edge that moves all lines
+_LINES_FREE = 2  # of a terminal's height
+
+
+@dataclass
+class _Line:
+    """One arm, or all jobs: how far each of its runs is, and where its monitored metric stands.
+
+    Attributes:
+        shares: Run -> share of its steps done, 0 to 1.
+        values: Run -> the monitored metric at its last validation step.
+        note: Shown instead of a value.
+    """
+
+    shares: dict[str, float]
+    values: dict[str, float] = field(default_factory=dict)
+    monitor: str = ""
+    note: str = ""
+    began: float | None = None
+
+    def move(self, run: str, share: float) -> None:
+        if self.began is None:
+            self.began = time.monotonic()
+        self.shares[run] = share
+
+    @property
+    def share(self) -> float:
+        return sum(self.shares.values()) / max(1, len(self.shares))
+
+    @property
+    def value(self) -> float:
+        known = [value for value in self.values.values() if not math.isnan(value)]
+        return sum(known) / len(known) if known else math.nan
+
+    @property
+    def left(self) -> str:
+        """Time left, if it goes on as since its first step."""
+        if self.share >= 1:
+            return "done"
+        if self.began is None or not self.share:
+            return "waiting"
+        seconds = (time.monotonic() - self.began) * (1 - self.share) / self.share
+        minutes, seconds = divmod(round(seconds), 60)
+        hours, minutes = divmod(minutes, 60)
+        clock = f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+        return f"{clock} left"
 
 
 class Reporter:
-    """Reports training progress. Use as a context manager around a sweep."""
+    """Reports training progress. Use as a context manager around a sweep.
 
-    def __init__(self, console: Console | None = None) -> None:
-        # Progress goes to stderr: stdout is for results, and may be a pipe.
-        self.console = console or Console(stderr=True, highlight=False)
-        self._progress: Progress | None = None
-        if self.console.is_terminal:
-            self._progress = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[unit]}  {task.fields[message]}"),
-                TimeElapsedColumn(),
-                console=self.console,
-            )
+    Args:
+        console: Where to; stderr by default, for stdout is for results and may be a pipe.
+        quiet: Report errors alone.
+    """
+
+    def __init__(self, console: Console | None = None, quiet: bool = False) -> None:
+        self.console = console or PlainConsole(stderr=True)
+        self._quiet = quiet
+        self._lines: dict[str, _Line] = {}
+        self._arms: dict[str, str] = {}
+        shown = self.console.is_terminal and not self.console.is_dumb_terminal and not quiet
+        self._live = self._screen() if shown else None
+
+    def _screen(self) -> Live:
+        """Lines that are gone at the end: what is found out is printed by others."""
+        return Live(
+            console=self.console,
+            get_renderable=lambda: _Lines(self._lines),
+            refresh_per_second=8,
+            transient=True,
+            redirect_stdout=sys.stdout.isatty(),
+        )
 
     def __enter__(self) -> Self:
-        if self._progress is not None:
-            self._progress.start()
+        if self._live is not None:
+            self._live.start(refresh=True)
         return self
 
     def __exit__(
@@ -43,32 +109,61 @@ class Reporter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._progress is not None:
-            self._progress.stop()
+        self._lines, self._arms = {}, {}
+        if self._live is not None:
+            try:
+                self._live.stop()
+            finally:  # a second Ctrl-C may come in between
+                self.console.show_cursor(True)
+                self._live = self._screen()  # a claim trains several times
 
     def say(self, text: str) -> None:
         """One line."""
-        self.console.print(text, markup=False, soft_wrap=True)
+        if not self._quiet:
+            self.error(text)
 
-    def cohort(self, title: str, members: int, steps: int) -> "CohortProgress":
-        """A cohort begins; its line shows its validation steps."""
-        if self._progress is None:
-            self.say(f"training {title}: {members} member(s), {steps} steps")
-            return CohortProgress(self, title, members, None)
-        task = self._progress.add_task(title, total=steps, unit="steps", message="")
-        return CohortProgress(self, title, members, task)
+    def error(self, text: str) -> None:
+        """One line that is said in any case."""
+        self.console.print(Text(printable(text)), soft_wrap=True)
+
+    def expect(self, arms: Mapping[str, str]) -> None:
+        """Name the arm of every run that will be trained, run folder -> arm: a line for each."""
+        self._arms |= arms
+        for run, arm in arms.items():
+            self._lines.setdefault(arm, _Line({})).shares[run] = 0.0
+
+    def cohort(self, title: str, runs: Sequence[str], steps: int, monitor: str) -> "CohortProgress":
+        """A cohort of these runs begins; `monitor` is the metric that is shown of it."""
+        self.expect({run: title for run in runs if run not in self._arms})
+        if self._live is None:
+            self.say(f"training {title}: {len(runs)} member(s), {steps} steps")
+        return CohortProgress(self, title, tuple(runs), steps, monitor)
 
     def jobs(self, runs: int) -> "JobsProgress":
         """Jobs elsewhere train so many runs."""
-        if self._progress is None:
-            return JobsProgress(self, runs, None)
-        task = self._progress.add_task("jobs", total=runs, unit="runs", message="")
-        return JobsProgress(self, runs, task)
+        return JobsProgress(self, runs)
 
-    def show(self, task: TaskID, step: int, message: str) -> None:
-        """Move a bar."""
-        if self._progress is not None:
-            self._progress.update(task, completed=step, message=message)
+    def ended(self, run: str) -> None:
+        """A run is over, however far it was."""
+        self.line_of(run).move(run, 1.0)
+
+    def refresh(self) -> None:
+        """Show at once what has changed; lines are drawn again several times a second anyway."""
+        if self._live is not None:
+            self._live.refresh()
+
+    def line_of(self, run: str) -> _Line:
+        """Of the run's arm."""
+        return self._lines.setdefault(self._arms.setdefault(run, run), _Line({}))
+
+    def arm_of(self, run: str) -> str:
+        """As its line is named."""
+        return self._arms.get(run, run)
+
+    @property
+    def has_screen(self) -> bool:
+        """Whether lines move; elsewhere each validation step is a line of text."""
+        return self._live is not None
 
 
 @dataclass(frozen=True)
@@ -77,16 +172,39 @@ class CohortProgress:
 
     reporter: Reporter
     title: str
-    members: int
-    task: TaskID | None
+    runs: tuple[str, ...]
+    steps: int
+    monitor: str
 
-    def on_validation(self, step: int, epoch: float, monitor: str, value: float) -> None:
-        """A validation step of the cohort; `value` is the mean over its members."""
-        message = f"{monitor} {value:.4f} (validation, mean of {self.members})"
-        if self.task is not None:
-            self.reporter.show(self.task, step, message)
-        else:
-            self.reporter.say(f"  {self.title}  epoch {epoch:5.2f}  step {step:6d}  {message}")
+    def at_step(self, step: int) -> None:
+        """So many optimizer steps are done."""
+        for run in self.runs:
+            line = self.reporter.line_of(run)
+            if line.shares.get(run, 0.0) < 1:  # a member may have stopped early
+                line.move(run, step / max(1, self.steps))
+
+    def on_validation(self, step: int, epoch: float, values: Sequence[float]) -> None:
+        """A validation step of the cohort: the monitored metric of each member."""
+        self.at_step(step)
+        for run, value in zip(self.runs, values, strict=True):
+            line = self.reporter.line_of(run)
+            line.monitor, line.values[run] = self.monitor, value
+        if not self.reporter.has_screen:
+            self.reporter.say(
+                f"  {self.title}  epoch {epoch:5.2f}  step {step:6d}  {self.monitor} "
+                f"{self._means(values)}"
+            )
+
+    def _means(self, values: Sequence[float]) -> str:
+        """The mean of each arm: heads are not averaged with one another."""
+        arms: dict[str, list[float]] = {}
+        for run, value in zip(self.runs, values, strict=True):
+            arms.setdefault(self.reporter.arm_of(run), []).append(value)
+        means = {arm: sum(found) / len(found) for arm, found in arms.items()}
+        if len(means) == 1:
+            return f"{next(iter(means.values())):.4f} (validation, mean of {len(values)})"
+        shown = ", ".join(f"{arm} {mean:.4f}" for arm, mean in means.items())
+        return f"(validation, mean over seeds): {shown}"
 
 
 @dataclass
@@ -95,13 +213,86 @@ class JobsProgress:
 
     reporter: Reporter
     runs: int
-    task: TaskID | None
     message: str = ""
 
     def show(self, finished: int, message: str) -> None:
         """So many runs are finished; `message` says how many jobs are where."""
-        if self.task is not None:
-            self.reporter.show(self.task, finished, message)
+        if self.reporter.has_screen:
+            line = self.reporter.line_of("jobs")
+            line.note = f"{finished}/{self.runs} runs  {message}"
+            line.move("jobs", finished / max(1, self.runs))
+            self.reporter.refresh()
         elif message != self.message:
             self.reporter.say(f"  jobs: {message}; {finished} of {self.runs} runs")
         self.message = message
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """All lines as they are now, on a screen of whatever size: rich asks for them."""
+
+    lines: Mapping[str, _Line]
+
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> Iterator[RenderableType]:
+        lines = dict(self.lines)  # other threads add to it
+        if not lines:
+            return
+        width = max(1, options.max_width - _COLUMNS_FREE)
+        room = max(1, console.height - _LINES_FREE)
+        shown = lines if len(lines) < room else _most_alive(lines, room - 2)
+        monitors = {line.monitor for line in lines.values() if line.monitor}
+        if monitors and width >= _WITH_VALUE and room > 2:
+            metric = monitors.pop() if len(monitors) == 1 else "each its own metric"
+            yield _dim(f"{metric} on validation, mean over seeds", width)
+        yield _grid(shown, width)
+        if hidden := [line for name, line in lines.items() if name not in shown]:
+            done = sum(line.share >= 1 for line in hidden)
+            yield _dim(f"… {len(hidden)} more: {done} done, {len(hidden) - done} to do", width)
+
+
+def _dim(text: str, width: int) -> Text:
+    return Text(text[:width], "dim", no_wrap=True)
+
+
+def _most_alive(lines: Mapping[str, _Line], room: int) -> dict[str, _Line]:
+    """As many lines as there is room for: those at work first, then those that wait."""
+    order = {"waiting": 1, "done": 2}
+    ranked = sorted(lines, key=lambda name: order.get(lines[name].left, 0))
+    kept = set(ranked[: max(1, room)])
+    return {name: line for name, line in lines.items() if name in kept}
+
+
+def _grid(lines: Mapping[str, _Line], width: int) -> Table:
+    """Name, bar, per cent, value, time left; a narrow screen has the first and the third alone."""
+    names = [" ".join(printable(name).split()) for name in lines]
+    values = [line.note or number(line.value).replace("–", "") for line in lines.values()]
+    left = [line.left for line in lines.values()]
+    value_width, left_width = max(map(cell_len, values)), max(map(cell_len, left))
+    with_value, with_bar = width >= _WITH_VALUE, width >= _WITH_BAR
+    spare = width - len("  100%") - with_value * (2 + value_width)
+    spare -= with_bar * (4 + left_width + _BAR[0])
+    name_width = min(max(map(cell_len, names)), max(1, spare))
+    bar = min(_BAR[1], _BAR[0] + spare - name_width)
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    for at, (name, line) in enumerate(zip(names, lines.values(), strict=True)):
+        cells: list[RenderableType] = [_shortened(name, name_width)]
+        cells += [ProgressBar(1.0, line.share, width=bar)] if with_bar else []
+        cells += [f"{100 * line.share:3.0f}%"]
+        cells += [f"{values[at]:>{value_width}}"] if with_value else []
+        cells += [f"{left[at]:>{left_width}}"] if with_bar else []
+        grid.add_row(*cells)
+    for column in grid.columns:
+        column.no_wrap = True
+    return grid
+
+
+def _shortened(name: str, width: int) -> str:
+    """The name with its middle left out: heads begin a name and rates end it."""
+    if cell_len(name) <= width:
+        return name
+    if width < 3:
+        return set_cell_size(name, width)
+    end = (width - 1) // 2
+    return f"{set_cell_size(name, width - 1 - end).rstrip()}…{name[-end:]}"

@@ -71,20 +71,26 @@ class CohortRun:
             for validation in state.history.validations:
                 logger.log_validation(validation)  # its events were deleted with the folder's files
         plan, runs = self._plan, self._runs
-        progress = self._reporter.cohort(title_of(runs), len(runs), plan.steps)
+        names = [run.folder.path.name for run in runs]
+        progress = self._reporter.cohort(title_of(runs), names, plan.steps, plan.monitor)
         epoch = steps_per_epoch(len(self._dataset.train), plan.batch_size)
+
+        def on_step(step: int, states: States) -> None:
+            progress.at_step(step)
+            self._write_checkpoints(step, states)
+
         try:
             train(
                 self._cohort,
                 self._dataset,
                 plan,
                 self._loggers,
-                on_validation=lambda step, value: progress.on_validation(
-                    step, step / epoch, plan.monitor, value
+                on_validation=lambda step, values: progress.on_validation(
+                    step, step / epoch, values
                 ),
                 check_interrupt=check_interrupt,
                 on_end=self._write_result,
-                on_step=self._write_checkpoints,
+                on_step=on_step,
                 resume=self._states,
             )
         except ForeignState as error:
@@ -100,6 +106,7 @@ class CohortRun:
         )
         self._loggers[k].close(result)
         run.folder.close(result, _saved(run, result, self._cohort, k))
+        self._reporter.ended(run.folder.path.name)
 
     def _write_checkpoints(self, step: int, states: States) -> None:
         if not self._due(step):

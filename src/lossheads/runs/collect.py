@@ -2,24 +2,22 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lossheads.errors import UserError
 from lossheads.records import Result, read_result
 from lossheads.runs.executors.settings import placed, refuse_several
 from lossheads.runs.folder import RunFolder, missing_files, run_paths
 
-if TYPE_CHECKING:
-    from lossheads.loggers.progress import Reporter
 
-
-def collect(
-    configs: Sequence[Mapping[str, Any]], reporter: "Reporter | None" = None
-) -> list[Result]:
+def collect(configs: Sequence[Mapping[str, Any]], quiet: bool = False) -> list[Result]:
     """The results of `configs`, in order; runs without a result are trained first.
 
     A run that is finished was valid when it began, and its key says that nothing has changed since:
     its parts are not built once more, and without others torch, seconds to import, is not needed.
+
+    Args:
+        quiet: Report no progress, errors alone.
 
     Raises:
         UserError: See `execute`.
@@ -29,9 +27,10 @@ def collect(
     rest = [config for config, result in zip(configs, known, strict=True) if result is None]
     if not rest:
         return [result for result in known if result is not None]
+    from lossheads.loggers.progress import Reporter
     from lossheads.runs.execute import execute
 
-    trained = iter(execute(rest, reporter, known))
+    trained = iter(execute(rest, Reporter(quiet=quiet), known))
     return [result or next(trained) for result in known]
 
 

@@ -10,8 +10,9 @@ from math import ceil
 from typing import Any
 
 import torch
-from rich.console import Console
 
+from lossheads.analysis.arms import arm_names
+from lossheads.analysis.terminal import PlainConsole
 from lossheads.datasets.dataset import Dataset
 from lossheads.engine.augmentation import Augmentation
 from lossheads.engine.cohort import (
@@ -69,19 +70,22 @@ def execute(
     with reporter or Reporter() as reporter:
         if refused and len(runs) > 1:
             for error in refused.values():
-                reporter.say(f"skipped: {error}")
-            reporter.say(f"{len(refused)} of {len(runs)} runs skipped: no result to be read")
+                reporter.error(f"skipped: {error}")
+            reporter.error(f"{len(refused)} of {len(runs)} runs skipped: no result to be read")
         _report_missing_files([run for run in runs if run.key not in refused], todo, reporter)
         if todo and is_remote(todo[0].config):
             failures += run_jobs(todo, _names(runs, known), reporter)
         else:
+            names = arm_names([run.config for run in runs])
+            by_key = {run.key: name for run, name in zip(runs, names, strict=True)}
+            reporter.expect({run.folder.path.name: by_key[run.key] for run in todo})
             for group in by_device(todo):
                 failures += DeviceRunner(group, reporter).work()
         # Cohorts often fail for the same reason. The first failure is raised, and printed by the
         # caller; results that cannot be read were named above.
         for message in dict.fromkeys(map(str, failures[max(1, len(refused)) :])):
             if message != str(failures[0]):
-                reporter.say(f"another cohort failed: {message}")
+                reporter.error(f"another cohort failed: {message}")
     if failures:
         raise failures[0]
     return [_finished(run) for run in runs]
@@ -149,12 +153,16 @@ class DeviceRunner:
                     _train_in_process,
                     [run.config for run in deferred],
                     processes,
-                    self._reporter.say,
+                    self._report_ended,
                 )
         for run in deferred if processes <= 1 else ():
             with self._record_failures([run]):
                 device = prepare(self._settings, self._workers)
                 self._train_if_it_fits([run], self._datasets.get(run, device), device, threads=1)
+
+    def _report_ended(self, text: str) -> None:
+        self._reporter.ended(text.partition(" ")[0])
+        self._reporter.say(text)
 
     def _left_by_others(self) -> list[Run]:
         """Wait until another process is over with some of its runs: those without a result."""
@@ -331,7 +339,7 @@ class DeviceRunner:
 def _train_in_process(config: Mapping[str, Any]) -> str:
     """One run in a process of its own; the result is in its folder."""
     with open(os.devnull, "w") as nowhere:
-        (result,) = execute([config], Reporter(Console(file=nowhere)))
+        (result,) = execute([config], Reporter(PlainConsole(file=nowhere)))
     return f"{result.name} ({result.status}, {result.seconds:.0f} s)"
 
 

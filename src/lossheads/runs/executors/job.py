@@ -10,8 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
+from lossheads.analysis.terminal import PlainConsole
 from lossheads.errors import UserError
 from lossheads.loggers.progress import Reporter
 from lossheads.records import write_json
@@ -39,7 +38,7 @@ def run_job(path: str) -> None:
         _enter(Path(job["cwd"]))
         configs = [_local(config, file, name) for name, config in job["runs"].items()]
         _refuse_changed(dict(zip(job["runs"], configs, strict=True)))
-        execute(configs, Reporter(Console(file=sys.stdout, width=160, highlight=False)))
+        execute(configs, Reporter(PlainConsole(file=sys.stdout, width=160)))
     except Exception as error:
         message, status = message_and_status(error)
         with suppress(OSError), note.open("r+", encoding="utf-8") as same:

@@ -1,0 +1,266 @@
+"""The answer of a sweep in a few lines: each head at its best setting, and paired differences.
+
+A head's settings of optimizer, schedule and training are tuned: the one with the best mean on
+validation is compared, on test. All else that differs (data, model, …) makes a comparison of its
+own, for there is nothing to choose.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from lossheads.analysis.aggregate import baseline_of, final, metric_info
+from lossheads.analysis.arms import choices_of, identities, labelled
+from lossheads.analysis.format import count_of, ends_text, number, percent
+from lossheads.analysis.statistics import Interval, Region, t_interval
+from lossheads.analysis.test_sets import SharedTestSet, by_test_set
+from lossheads.records import Result
+
+_TUNED = ("optimizer", "schedule", "training")
+
+Direction = Literal["higher", "lower", "equal", "undecided"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One head at its best setting, or one setting of the only head.
+
+    Attributes:
+        head: With options of its own where they differ; with one head alone, its setting.
+        setting: The best one of those tried, in the words of the command line; "" if one was.
+        tried: Settings of this head.
+        value: On test, over seeds, at 95 %.
+        by_seed: Seed -> value on test.
+        left_out: Seeds without a value, because they diverged.
+    """
+
+    head: str
+    setting: str
+    tried: int
+    value: Interval
+    by_seed: Mapping[int, float]
+    left_out: int
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The second head minus the first, seed by seed.
+
+    Attributes:
+        interval: Its level grows with the number of differences: all of them hold at 95 %.
+    """
+
+    first: str
+    second: str
+    interval: Interval
+    higher_is_better: bool | None
+
+    @property
+    def direction(self) -> Direction:
+        """Of the second head's value, as far as the interval tells."""
+        if Region(0.0, math.inf, open=True).conclude(self.interval) == "holds":
+            return "higher"
+        if Region(-math.inf, 0.0, open=True).conclude(self.interval) == "holds":
+            return "lower"
+        same = self.interval.low == self.interval.high == 0
+        return "equal" if same and self.interval.n >= 3 else "undecided"
+
+    @property
+    def numbers(self) -> str:
+        """The interval with its level and n."""
+        seeds = count_of(self.interval.n, "seed")
+        named = f"{self.second} - {self.first}"
+        if self.interval.n < 2:
+            return f"{named}: {number(self.interval.mean)}, n = {seeds}, no interval"
+        shown = f"{number(self.interval.mean)} {ends_text(self.interval)}"
+        return f"{named}: {shown}, {percent(self.interval.level)}, n = {seeds}, paired"
+
+    @property
+    def conclusion(self) -> str:
+        """The interval in words, no more."""
+        interval, direction = self.interval, self.direction
+        if interval.n == 0:
+            return "undecided: the two have no seed in common"
+        if interval.n == 1:
+            return "undecided: one seed tells nothing about the next; add seeds, seed=0,1,2,3,4"
+        if direction == "equal":
+            return f"equal in each of {count_of(interval.n, 'seed')}"
+        if direction == "undecided":
+            return (
+                f"undecided: {self.second} may be {number(-interval.low)} {self._word(-1)} or "
+                f"{number(interval.high)} {self._word(1)}"
+                if interval.low < 0 < interval.high
+                else "undecided: too few seeds for numbers that do not vary"
+            )
+        sign = 1 if direction == "higher" else -1
+        least, most = sorted((abs(interval.low), abs(interval.high)))
+        return f"{self.second} is {self._word(sign)}, by {number(least)} to {number(most)}"
+
+    def _word(self, sign: int) -> str:
+        if self.higher_is_better is None:
+            return "higher" if sign > 0 else "lower"
+        return "better" if (sign > 0) == self.higher_is_better else "worse"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The heads on one set of test examples under one metric.
+
+    Attributes:
+        title: The test set, and what else all of these runs share.
+        examples: How many there are, with their unit.
+        baseline: Score of the best constant prediction.
+    """
+
+    title: str
+    metric: str
+    higher_is_better: bool | None
+    examples: str
+    baseline: float
+    candidates: list[Candidate]
+    differences: list[Difference]
+
+
+def comparisons(results: Sequence[Result]) -> list[Comparison]:
+    """One for each test set and each condition; those in which no run finished are left out."""
+    found = []
+    for data in by_test_set(results):
+        if data.finished:
+            found += [_compare(data, *condition) for condition in _conditions(data.runs)]
+    return [comparison for comparison in found if comparison.candidates]
+
+
+def _conditions(runs: Sequence[Result]) -> list[tuple[str, dict[str, dict[str, list[Result]]]]]:
+    """What the runs of a comparison share, and head -> setting -> its runs, one per seed."""
+    unique = list({run.key: run for run in runs}.values())
+    configs = [run.config for run in unique]
+    leaves = [
+        {key: value for key, value in identity.items() if key != "seed"} | choices_of(config)
+        for config, identity in zip(configs, identities(configs), strict=True)
+    ]
+    found: dict[str, dict[str, dict[str, list[Result]]]] = {}
+    heads = _heads(leaves)
+    settings = labelled(leaves, lambda key: key.split(".")[0] in _TUNED)
+    others = labelled(leaves, lambda key: key.split(".")[0] not in ("head", *_TUNED))
+    for run, head, setting, other in zip(unique, heads, settings, others, strict=True):
+        found.setdefault(other, {}).setdefault(head, {}).setdefault(setting, []).append(run)
+    return list(found.items())
+
+
+def _heads(leaves: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The head of each run as it was chosen, with options in which runs of one choice differ."""
+    names = [str(leaf["choices.head"]) for leaf in leaves]
+    words = dict[int, str]()
+    for name in dict.fromkeys(names):
+        own = [at for at, other in enumerate(names) if other == name]
+        shown = labelled([leaves[at] for at in own], lambda key: key.split(".")[0] == "head")
+        words |= dict(zip(own, shown, strict=True))
+    return [", ".join(filter(None, (name, words[at]))) for at, name in enumerate(names)]
+
+
+def _compare(
+    data: SharedTestSet, condition: str, heads: Mapping[str, Mapping[str, list[Result]]]
+) -> Comparison:
+    runs = [run for settings in heads.values() for some in settings.values() for run in some]
+    metric = _monitored(runs, data.metrics)
+    higher = metric_info(runs, metric).higher_is_better
+    if len(heads) == 1:  # there is nothing to choose for: its settings are what differs
+        ((name, settings),) = heads.items()
+        candidates = [
+            _candidate(", ".join(filter(None, (name, words))), {"": some}, metric, higher)
+            for words, some in settings.items()
+        ]
+    else:
+        candidates = [_candidate(name, some, metric, higher) for name, some in heads.items()]
+    compared = candidates if len(heads) > 1 else candidates[:1]
+    level = 1 - 0.05 / max(1, len(compared) - 1)
+    return Comparison(
+        title=", ".join(filter(None, (data.title, condition))),
+        metric=metric,
+        higher_is_better=higher,
+        examples=data.examples,
+        baseline=baseline_of(runs, metric, "test"),
+        candidates=candidates,
+        differences=[_difference(compared[0], other, higher, level) for other in compared[1:]],
+    )
+
+
+def _monitored(runs: Sequence[Result], known: Sequence[str]) -> str:
+    """The metric that the runs were told to monitor, else the first of their outcome."""
+    named = {run.config.get("training", {}).get("monitor") for run in runs}
+    return next((name for name in known if {name} == named), known[0])
+
+
+def _candidate(
+    head: str, settings: Mapping[str, Sequence[Result]], metric: str, higher: bool | None
+) -> Candidate:
+    best = min(settings, key=lambda name: _rank(settings[name], metric, higher))
+    by_seed = {
+        run.config["seed"]: run.test.metrics.get(metric, math.nan)
+        for run in settings[best]
+        if run.status == "finished"
+    }
+    known = {seed: value for seed, value in by_seed.items() if not math.isnan(value)}
+    left_out = len(settings[best]) - len(known)
+    value = t_interval(list(known.values()))
+    return Candidate(head, best, len(settings), value, known, left_out)
+
+
+def _rank(runs: Sequence[Result], metric: str, higher: bool | None) -> tuple[int, float]:
+    """Lower is better: settings under which no seed is lost, then the mean on validation."""
+    at = final(runs, metric, "val")
+    if higher is None:
+        return (len(runs) - at.n, 0.0)
+    worth = -at.mean if higher else at.mean
+    return (len(runs) - at.n, math.inf if math.isnan(worth) else worth)
+
+
+def _difference(first: Candidate, second: Candidate, higher: bool | None, level: float) -> Any:
+    shared = [seed for seed in first.by_seed if seed in second.by_seed]
+    values = [second.by_seed[seed] - first.by_seed[seed] for seed in shared]
+    return Difference(first.head, second.head, t_interval(values, level), higher)
+
+
+def summary_json(results: Sequence[Result], runs: str) -> dict[str, Any]:
+    """All of it for machines: null for what is not finite.
+
+    Args:
+        runs: The folder of the run folders.
+    """
+    data = {
+        "schema_version": 1,
+        "runs": [
+            {"name": run.name, "folder": f"{runs}/{run.name}", "status": run.status}
+            | {"seed": run.config["seed"], "metrics": _test_metrics(run)}
+            for run in results
+        ],
+        "comparisons": [_as_data(comparison) for comparison in comparisons(results)],
+    }
+    return json.loads(json.dumps(_finite(data)))  # type: ignore[no-any-return]
+
+
+def _test_metrics(run: Result) -> dict[str, dict[str, float]]:
+    if run.status != "finished":
+        return {}
+    names = run.test.metrics
+    return {
+        name: {"value": names[name], "baseline": run.test.baselines.get(name, math.nan)}
+        for name in names
+    }
+
+
+def _as_data(comparison: Comparison) -> dict[str, Any]:
+    data = asdict(comparison)
+    for shown, difference in zip(data["differences"], comparison.differences, strict=True):
+        shown |= {"direction": difference.direction, "conclusion": difference.conclusion}
+    return data
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(each) for key, each in value.items()}
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+    return [_finite(each) for each in value]

@@ -363,6 +363,19 @@ def test_logit_normalisation_sees_directions_alone():
     assert gradient.isfinite().all()
 
 
+def test_bare_logits_are_read_as_softmax_cce_reads_them():
+    head, plain = SoftmaxLogitNormCCE(OneOf(6), reading="bare"), SoftmaxCCE(OneOf(6))
+    logits, labels = draw(head)
+    target = head.encode(labels)
+    assert torch.equal(
+        head.loss(logits, target), SoftmaxLogitNormCCE(OneOf(6)).loss(logits, target)
+    )
+    for read in ("scores", "log_probs", "framework_outputs", "decide"):
+        assert torch.equal(getattr(head, read)(logits), getattr(plain, read)(logits))
+    rates = torch.full((6,), 1 / 6, dtype=torch.float64)
+    assert torch.equal(head.prior_bias(rates), plain.prior_bias(rates))
+
+
 def test_the_prior_bias_of_normalised_logits_has_length_one():
     head = SoftmaxLogitNormCCE(OneOf(4))
     bias = head.prior_bias(RATES)
@@ -475,6 +488,7 @@ def test_one_of_c_losses_name_a_head_for_other_outcomes(head, outcome, remedy):
         (SoftmaxPoly1CCE, {"epsilon": -1.5}, "epsilon must be at least -1"),
         (SoftmaxLogitPenaltyCCE, {"beta": -1e-3}, "beta must be at least 0"),
         (SoftmaxLogitNormCCE, {"temperature": 0.0}, "temperature must be above 0"),
+        (SoftmaxLogitNormCCE, {"reading": "bar"}, "did you mean bare"),
         (LinearSquaredError, {"kappa": 0.0}, "kappa must be above 0"),
         (LinearSquaredError, {"target": -1.0}, "target must be above 0"),
         (LinearSquaredError, {"scale": math.inf}, "scale must be a finite number"),

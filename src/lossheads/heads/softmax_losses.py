@@ -5,18 +5,18 @@ All have C logits for one of C classes. What each is compared with is `SoftmaxCC
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
 
-from lossheads.errors import UserError
+from lossheads.errors import UserError, near_matches
 from lossheads.heads.base import FrameworkLoss, check_numbers
 from lossheads.heads.functional import softmax_cross_entropy, softmax_focal_cost, unit_norm
 from lossheads.heads.links import SoftmaxLink, safe_base_rates
 from lossheads.heads.multiclass import refuse_unless_one_of
 from lossheads.heads.multilabel import refuse_negative, refuse_soft
-from lossheads.numerics import log_softmax, softmax
+from lossheads.numerics import softmax
 from lossheads.outcomes import Outcome
 
 Shares = tuple[float, ...]
@@ -224,20 +224,23 @@ class SoftmaxLogitPenaltyCCE(SoftmaxLink):
 class SoftmaxLogitNormCCE(SoftmaxLink):
     """Softmax cross-entropy of logits divided by their length and a temperature.
 
-    Scores and log-probabilities are those of the divided logits, as Kornblith et al. have it; only
-    the direction of the logits counts, so no score exceeds a bound (1 - 3e-11 at 10 classes and the
-    default). Wei et al. divide in training alone and read the bare logits.
+    Only the direction of the logits counts for the loss, so it has a least value above 0 (3e-11
+    nats at 10 classes and the default temperature).
 
     Args:
         outcome: OneOf(C), hard or soft.
         temperature: 0.04 is what Wei et al. took for CIFAR-10.
+        reading: `divided`: scores and log-probabilities are those of the divided logits, as in the
+            code of Kornblith et al. `bare`: the division is part of the loss alone, as in code that
+            follows Wei et al.; scores then depend on a length that nothing trained.
 
     Source: Wei et al. (2022), "LogitNorm", arXiv 2205.09310; Kornblith et al. (2021),
-    arXiv 2010.16402.
+    arXiv 2010.16402, and the authors' code (google-research, loss_functions_transfer/losses.py).
     """
 
     outcome: Outcome
     temperature: float = 0.04
+    reading: Literal["divided", "bare"] = "divided"
 
     framework_loss: ClassVar[FrameworkLoss] = "other"
 
@@ -248,34 +251,44 @@ class SoftmaxLogitNormCCE(SoftmaxLink):
             raise UserError(
                 f"SoftmaxLogitNormCCE: temperature must be above 0, got {self.temperature}"
             )
+        if self.reading not in ("divided", "bare"):
+            raise UserError(
+                f"SoftmaxLogitNormCCE got reading={self.reading}: "
+                f"{near_matches(str(self.reading), ('divided', 'bare'))}"
+            )
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """(N, C), (N, C) -> (N,) nats."""
         return softmax_cross_entropy(self._divided(logits), target)
 
     def framework_outputs(self, logits: Tensor) -> Tensor:
-        """(N, C) -> (N, C): the softmax layer of the divided logits."""
+        """(N, C) -> (N, C): the softmax layer."""
         return self.scores(logits)
 
     def scores(self, logits: Tensor) -> Tensor:
-        """(N, C) -> (N, C): the softmax of the divided logits."""
-        return softmax(self._divided(logits))
+        """(N, C) -> (N, C): the softmax, of divided or bare logits."""
+        return super().scores(self._read(logits))
 
     def log_probs(self, logits: Tensor) -> Tensor:
         """(N, C) -> (N, C) float64."""
-        return log_softmax(self._divided(logits.double()))
+        return super().log_probs(self._read(logits.double()))
 
     def prior_bias(self, base_rates: Tensor) -> Tensor:
-        """(C,) -> (C,), of length 1: the direction whose softmax is these rates.
+        """(C,) -> (C,): of divided logits the direction, of length 1, whose softmax is these rates.
 
         Log rates plus the constant that makes them 1 / temperature long. Rates so unequal that
         none does are met as nearly as their direction allows.
         """
-        logs = safe_base_rates(self.outcome, base_rates).log()
+        logs = super().prior_bias(base_rates)
+        if self.reading == "bare":
+            return logs
         centred = logs - logs.mean()
         missing = (self.temperature**-2 - centred.square().sum()).clamp(min=0)
         direction = centred + (missing / self.outcome.n).sqrt()
         return direction / direction.square().sum().sqrt()
+
+    def _read(self, logits: Tensor) -> Tensor:
+        return self._divided(logits) if self.reading == "divided" else logits
 
     def _divided(self, logits: Tensor) -> Tensor:
         return unit_norm(logits) / self.temperature

@@ -63,6 +63,7 @@ from lossheads.metrics.ranking import excess_coverage_error as excess_coverage_e
 from lossheads.metrics.ranking import macro_roc_auc_score as macro_roc_auc_score
 from lossheads.metrics.ranking import mean_average_precision_score as mean_average_precision_score
 from lossheads.metrics.ranking import ranking_loss as ranking_loss
+from lossheads.metrics.separation import logit_separation_score as logit_separation_score
 from lossheads.metrics.stats import LabelStats as LabelStats
 from lossheads.metrics.thresholds import compare_thresholds as compare_thresholds
 from lossheads.metrics.thresholds import tuned_thresholds as tuned_thresholds

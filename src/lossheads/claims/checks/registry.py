@@ -6,7 +6,7 @@ A claim file names a computation and gives its arguments; it can name nothing el
 from collections.abc import Callable, Sequence
 from types import ModuleType
 
-from lossheads.claims.checks import heads, labels, practice, scores, sets
+from lossheads.claims.checks import heads, labels, practice, scores, sets, weights
 from lossheads.claims.judge import CheckRow, judge_check
 from lossheads.claims.schema import Check
 from lossheads.errors import UserError, near_matches
@@ -24,7 +24,7 @@ def _public(module: ModuleType) -> dict[str, Computation]:
 
 COMPUTATIONS: dict[str, Computation] = {
     name: value
-    for module in (heads, labels, practice, scores, sets)
+    for module in (heads, labels, practice, scores, sets, weights)
     for name, value in _public(module).items()
 }
 

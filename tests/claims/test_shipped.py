@@ -74,7 +74,8 @@ def test_claims_about_kinds_of_data_draw_them_anew_and_given_data_stay():
 
 # A claim that two arms are alike is a claim about a margin: "differ by less than one point".
 NO_DIFFERENCE = re.compile(
-    r"not differ|no difference|\bequals\b|^the same\b|\b(are|is|be) (equal|the same|alike)"
+    r"not differ|no difference|\b(are|is|be) (equal|the same|identical|alike)|"
+    r"\bequals\b|^the same\b"
 )
 
 

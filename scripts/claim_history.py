@@ -2,6 +2,7 @@
 
 python scripts/claim_history.py            bring histories, and the pages that show them, up to date
 python scripts/claim_history.py --check    exit 1 when one says what git does not show
+python scripts/claim_history.py --seen NAME "three trial seeds"    note it for the newest version
 
 One line per version, oldest first: the file's hash, date and commit, whether the commit lies
 before the first one that holds a verdict of this claim, what had been seen of the results when it
@@ -148,13 +149,19 @@ def _renamed(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str
     found: dict[str, str] = {}
     for keys in SAME, *SAME_NUMBER:
         for old in (name for name in before if name not in now and name.split()[0] in KINDS):
-            asked = [before[old].get(key) for key in keys]
+            asked = _asks(old, before[old], keys)
             for new in (name for name in now if name not in before):
                 free = old not in found and new not in found.values()
-                alike = new.split()[0] == old.split()[0] and any(asked)
-                if free and alike and asked == [now[new].get(key) for key in keys]:
+                if free and any(asked[2:]) and asked == _asks(new, now[new], keys):
                     found[old] = new
     return found
+
+
+def _asks(name: str, entry: Mapping[str, Any], keys: tuple[str, ...]) -> list[Any]:
+    """Kind, relation (whatever its direction) and keys of a hypothesis or check."""
+    relation = entry.get("relation")
+    one_sided = "one side" if relation in ("greater", "less") else relation
+    return [name.split()[0], one_sided, *(entry.get(key) for key in keys)]
 
 
 def _text(value: Any) -> str:
@@ -181,10 +188,12 @@ def slugs() -> list[str]:
     return sorted(path.stem for path in (ROOT / "claims").glob("*.yaml"))
 
 
-def write(slug: str) -> None:
+def write(slug: str, seen: str = "") -> None:
     """One history, and the page of the verdict beside it."""
     folder = REFERENCE / slug
     versions = with_notes(history_of(slug), read_history(folder))
+    if seen:
+        versions[-1] = replace(versions[-1], seen=seen)
     folder.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps(asdict(version), ensure_ascii=False) for version in versions]
     (folder / FILE).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
@@ -208,5 +217,8 @@ if __name__ == "__main__":
         found = list(disagreements())
         sys.stdout.writelines(f"{line}\n" for line in found)
         sys.exit(bool(found))
-    for name in slugs():
-        write(name)
+    if sys.argv[1:2] == ["--seen"]:
+        write(*sys.argv[2:4])
+    else:
+        for name in slugs():
+            write(name)

@@ -153,6 +153,19 @@ def test_other_names_and_other_texts_change_nothing_that_is_tested():
     assert changed(ONE, renamed | {"verdict": {"reproduced": ["new"]}}) == set()
 
 
+def test_another_question_about_the_same_arms_is_another_hypothesis():
+    alike = {"metric": "m", "arms": ["a", "b"], "relation": "equivalent", "margin": 0.1}
+    one = ONE | {"hypotheses": {"alike": alike}, "verdict": {"reproduced": ["alike"]}}
+    del one["predictions"]
+    other = one | {"hypotheses": {"ahead": alike | {"relation": "greater"}}}
+    assert {line.split(":")[0] for line in changed(one, other)} == {
+        "hypothesis alike removed (it was metric m, arms [a, b], relation equivalent, margin 0.1)",
+        "hypothesis ahead added",
+    }
+    turned = other | {"hypotheses": {"behind": alike | {"relation": "less"}}}
+    assert changed(other, turned) == {"relation of hypothesis behind: greater → less"}
+
+
 def test_notes_stay_with_their_version():
     noted = (replace(FIRST, seen="one"), replace(MOVED, seen="two"), replace(FIRST, seen="three"))
     plain = [replace(version, seen="not recorded") for version in (*noted, WORDED)]

@@ -74,6 +74,9 @@ def test_the_evidence_in_words_is_what_the_verdict_rests_on():
     found = {"x": hypothesis("holds", "A leads"), "y/big": hypothesis("fails", "B leads")}
     rule = {"reproduced": ["x", "y/big"]}
     assert found_in_words(data(rule, found)).startswith("B leads (big): 0.5000 [0.4000, 0.6000], n")
+    both = found_in_words(data({"mixed": ["x", "not y/big"]}, found))
+    assert both.startswith("A leads: 0.5000")
+    assert "; B leads (big): 0.5000" in both
     assert found_in_words(data({"reproduced": ["c"]}, checks={"c": check("fails")})) == (
         "0 of 1 computed numbers are as stated"
     )

@@ -62,15 +62,15 @@ def in_words(name: str, found: Data) -> str:
 
 
 def found_in_words(data: Data) -> str:
-    """The first hypothesis that the verdict rests on and its number, else how the checks went."""
-    for name in decisive(data):
-        if name in (hypotheses := data["hypotheses"]):
-            found, at = hypotheses[name], recorded_interval(hypotheses[name]["interval"])
-            return (
-                f"{in_words(name, found)}: {interval_text(at)}, n = {at.n} seeds, "
-                f"{found['conclusion']}"
-            )
-    return checks_text(data["checks"])
+    """The first hypothesis that the verdict rests on, of each conclusion, else of the checks."""
+    said: dict[Conclusion, str] = {}
+    for name, conclusion in decisive(data).items():
+        if name in data["hypotheses"] and conclusion not in said:
+            found = data["hypotheses"][name]
+            at = recorded_interval(found["interval"])
+            numbers = f"{interval_text(at)}, n = {at.n} seeds"
+            said[conclusion] = f"{in_words(name, found)}: {numbers}, {conclusion}"
+    return "; ".join(said.values()) or checks_text(data["checks"])
 
 
 def checks_text(checks: Mapping[str, Data]) -> str:

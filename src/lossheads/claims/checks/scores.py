@@ -235,7 +235,9 @@ def indicator_covariance(link: str, *z: float) -> float:
 
 def _halves(numbers: tuple[float, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     if len(numbers) % 2 or not numbers:
-        raise ValueError(f"two distributions of equal length are needed, got {len(numbers)} numbers")
+        raise ValueError(
+            f"two distributions of equal length are needed, got {len(numbers)} numbers"
+        )
     half = len(numbers) // 2
     return numbers[:half], numbers[half:]
 

@@ -92,6 +92,28 @@ def test_a_failed_run_leaves_its_prediction_open():
     assert judge([hypothesis()], numbers, SEEDS)[0].conclusion == "undecided"
 
 
+def collapsed(n=20, low=-0.3):
+    """Arm a leads by about 0.02 at every seed but two, at which it collapses."""
+    return [low if seed in (3, 11) else 0.02 + 0.001 * (seed % 3) for seed in range(n)]
+
+
+def test_seeds_that_lie_apart_leave_a_hypothesis_open_and_are_named():
+    numbers = measured(a=collapsed(25, low=0.0), b=[0.0] * 25)
+    seeds = tuple(range(25))
+    (finding,) = judge([hypothesis(margin=0.016)], numbers, seeds)
+    assert finding.tested.low > 0.016
+    assert finding.conclusion == "undecided"
+    assert "seed 3: 0" in finding.doubt
+    assert "seed 11: 0" in finding.doubt
+    assert finding.more_seeds is not None
+    assert finding.more_seeds > 0
+    (finding,) = judge([hypothesis(margin=-1.0)], numbers, seeds)
+    assert finding.conclusion == "holds"
+    assert "seed 11" in finding.doubt  # it stands, and the page says so
+    (finding,) = judge([hypothesis()], measured(a=collapsed()[4:11], b=[0.0] * 7), SEEDS)
+    assert finding.doubt == ""
+
+
 RULE = {"metric_artefact": ("printed", "same"), "reproduced": ("printed", "better")}
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Literal
 
+from lossheads.analysis.diagnosis import conclude, stricter
+from lossheads.analysis.format import percent
 from lossheads.analysis.statistics import (
     Conclusion,
     Discordance,
@@ -45,6 +47,8 @@ class Finding:
             looks, for seeds=auto) asks for.
         more_seeds: For `undecided`: seeds still needed if mean and spread stay; None when that
             is not to be had or not needed.
+        doubt: Which seeds lie apart, or that the numbers are skewed, and what that did to the
+            conclusion; empty where nothing does.
     """
 
     hypothesis: Hypothesis
@@ -55,6 +59,7 @@ class Finding:
     p: float
     sign_flips: SignFlipTest
     more_seeds: int | None
+    doubt: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,16 +95,28 @@ def judge(
         for row, hypothesis in zip(numbers, hypotheses, strict=True)
     ]
     levels = holm_levels(p_values, alpha)
-    plain = [1 - alpha] * len(levels)
-    return tuple(map(_finding, hypotheses, numbers, p_values, levels, plain))
+    plain, named = [1 - alpha] * len(levels), [tuple(seeds)] * len(levels)
+    return tuple(map(_finding, hypotheses, numbers, p_values, levels, plain, named))
 
 
 def _finding(
-    hypothesis: Hypothesis, numbers: tuple[float, ...], p: float, level: float, plain: float
+    hypothesis: Hypothesis,
+    numbers: tuple[float, ...],
+    p: float,
+    level: float,
+    plain: float,
+    seeds: tuple[int, ...],
 ) -> Finding:
     region, tested = hypothesis.region, t_interval(numbers, level)
-    conclusion = region.conclude(tested)
-    more = further_seeds(numbers, region, level) if conclusion == "undecided" else None
+    conclusion, diagnosis = conclude(numbers, region, level)
+    # Taken back only if the stricter interval crosses a border: then that is the one to narrow.
+    moved = conclusion != region.conclude(tested)
+    asked = stricter(level) if moved else level
+    more = further_seeds(numbers, region, asked) if conclusion == "undecided" else None
+    doubt = ""
+    if diagnosis is not None and (moved or diagnosis.apart):
+        stands = "undecided" if moved else f"{conclusion} all the same"
+        doubt = f"{diagnosis.sentence(seeds)}; judged at {percent(stricter(level))}: {stands}"
     return Finding(
         hypothesis=hypothesis,
         numbers=numbers,
@@ -109,6 +126,7 @@ def _finding(
         p=p,
         sign_flips=sign_flip_test(numbers, region, level),
         more_seeds=more,
+        doubt=doubt,
     )
 
 

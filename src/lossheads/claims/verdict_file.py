@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from lossheads.claims.history import Version, read_history
 from lossheads.claims.judge import CheckRow, Finding, ModelTest, Verdict
 from lossheads.claims.schema import DATA_SEED, Claim, as_arguments
 from lossheads.claims.verdict_record import (
@@ -96,6 +97,7 @@ def _finding_record(finding: Finding) -> HypothesisRecord:
         p=finding.p,
         sign_flip_test=finding.sign_flips,
         more_seeds=finding.more_seeds,
+        doubt=finding.doubt,
     )
 
 
@@ -212,6 +214,7 @@ class VerdictFolder:
         slug: The folder's name.
         data: verdict.json, empty when it was refused.
         pictures: File name -> PNG bytes.
+        history: The recorded versions of its claim file.
         trouble: Sentences about what is there and cannot be read.
     """
 
@@ -219,6 +222,7 @@ class VerdictFolder:
     data: Mapping[str, Any]
     pictures: Mapping[str, bytes] = field(default_factory=dict)
     trouble: tuple[str, ...] = ()
+    history: tuple[Version, ...] = ()
 
 
 def read_verdicts(folder: Path) -> list[VerdictFolder]:
@@ -252,7 +256,12 @@ def read_verdict(folder: Path) -> VerdictFolder:
             pictures[path.name] = content
         else:
             trouble.append(f"{path.name} is not a PNG picture and is left out.")
-    return VerdictFolder(folder.name, data, pictures, tuple(trouble))
+    history: tuple[Version, ...] = ()
+    try:
+        history = read_history(folder)
+    except UserError as error:
+        trouble.append(f"{str(error).removeprefix(f'{folder}/')}.")
+    return VerdictFolder(folder.name, data, pictures, tuple(trouble), history)
 
 
 def _pictures(folder: Path) -> list[Path]:

@@ -60,6 +60,7 @@ class HypothesisRecord(_Part):
     p: Share = Field(description="Two-sided.")
     sign_flip_test: SignFlipTest
     more_seeds: Count | None = Field(description="Seeds still needed; null: unknown or none.")
+    doubt: str = Field("", description="Seeds that lie apart and what follows; empty: none.")
 
 
 class ModelTestRecord(_Part):

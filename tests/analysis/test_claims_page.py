@@ -13,6 +13,7 @@ from lossheads.claims.reading import list_claims
 from lossheads.claims.render.html import claims_page
 from lossheads.claims.render.markdown import to_markdown
 from lossheads.claims.render.section import decisive_evidence
+from lossheads.claims.render.words import reason
 from lossheads.claims.schema import region_of
 from lossheads.claims.verdict_file import read_verdicts
 from lossheads.cli.report import command as report_command
@@ -37,7 +38,7 @@ def test_every_claim_appears_with_its_word_and_its_words(page):
         word = data["verdict"].replace("_", " ")
         assert data["slug"] in overview
         assert re.match(rf"{data['slug']} \S {word} ", said)
-        for text in (data["says"], data["statement"], data["why"], data["source"]["framework"]):
+        for text in (data["says"], data["statement"], reason(data), data["source"]["framework"]):
             assert words(text) in said
         assert data["source"]["document"] in said
 

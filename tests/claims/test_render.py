@@ -64,7 +64,8 @@ def test_the_page_says_what_was_said_run_found_and_how_to_repeat(verdict, tmp_pa
         "0.0500<br>[0.0471, 0.0529]",
         "accuracy_score: a - b > 0.01: 0.0500 [0.0471, 0.0529], n = 4 seeds, holds",
         "**holds**",
-        "**reproduced**, because better holds.",
+        "**reproduced**, because accuracy_score: a - b > 0.01 (0.0500 [0.0471, 0.0529]) holds "
+        "(means over n = 4 seeds with 95 % intervals).",
         "![arms](arms.png)",
         "More seeds.",
         "lossheads claim run a-claim",

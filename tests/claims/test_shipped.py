@@ -3,6 +3,7 @@
 One seed and no training: what the command line would refuse before a run is refused here.
 """
 
+import re
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,18 @@ def test_claims_about_kinds_of_data_draw_them_anew_and_given_data_stay():
         "synthetic_tree",
     }
     assert not any(dataset.startswith("synthetic") for dataset, drawn in redrawn if not drawn)
+
+
+# A claim that two arms are alike is a claim about a margin: "differ by less than one point".
+NO_DIFFERENCE = re.compile(
+    r"not differ|no difference|\b(are|is|be) (equal|the same|identical|alike)|"
+    r"\bequals\b|^the same\b"
+)
+
+
+@pytest.mark.parametrize("claim", CLAIMS_WITH_ARMS, ids=lambda claim: claim.slug)
+def test_an_equivalence_says_its_margin_and_never_that_nothing_differs(claim):
+    for hypothesis in claim.hypotheses:
+        assert hypothesis.says, f"{hypothesis.name} has no words for the pages"
+        if hypothesis.relation == "equivalent":
+            assert not NO_DIFFERENCE.search(hypothesis.says), f"{hypothesis.name} {hypothesis.says}"

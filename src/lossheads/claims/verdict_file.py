@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from lossheads.analysis.estimates import Sample
+from lossheads.claims.history import Version, read_history
 from lossheads.claims.judge import ArmMetric, CheckRow, Finding, ModelTest, Verdict
 from lossheads.claims.schema import DATA_SEED, Claim, as_arguments
 from lossheads.claims.verdict_record import (
@@ -235,6 +236,7 @@ class VerdictFolder:
         slug: The folder's name.
         data: verdict.json, empty when it was refused.
         pictures: File name -> PNG bytes.
+        history: The recorded versions of its claim file.
         trouble: Sentences about what is there and cannot be read.
     """
 
@@ -242,6 +244,7 @@ class VerdictFolder:
     data: Mapping[str, Any]
     pictures: Mapping[str, bytes] = field(default_factory=dict)
     trouble: tuple[str, ...] = ()
+    history: tuple[Version, ...] = ()
 
 
 def read_verdicts(folder: Path) -> list[VerdictFolder]:
@@ -275,7 +278,12 @@ def read_verdict(folder: Path) -> VerdictFolder:
             pictures[path.name] = content
         else:
             trouble.append(f"{path.name} is not a PNG picture and is left out.")
-    return VerdictFolder(folder.name, data, pictures, tuple(trouble))
+    history: tuple[Version, ...] = ()
+    try:
+        history = read_history(folder)
+    except UserError as error:
+        trouble.append(f"{str(error).removeprefix(f'{folder}/')}.")
+    return VerdictFolder(folder.name, data, pictures, tuple(trouble), history)
 
 
 def _pictures(folder: Path) -> list[Path]:

@@ -12,6 +12,7 @@ from lossheads.errors import UserError, reason, refusing_to_write
 from lossheads.whole_files import whole_file
 
 if TYPE_CHECKING:
+    from lossheads.claims.history import Version
     from lossheads.claims.judge import Verdict
     from lossheads.claims.schema import Claim
 
@@ -32,6 +33,7 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
         return 0
 
     from lossheads.api.running import judge_claim, one_sentence, own_folders
+    from lossheads.claims.history import read_history
     from lossheads.claims.reading import find_claim, readable_claims
     from lossheads.claims.render.html import write_claims_page
     from lossheads.cli.console import wide_console
@@ -55,6 +57,7 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
     if given.save:
         for claim in claims:
             _check_place(reference / claim.slug)
+    histories = {claim.slug: read_history(reference / claim.slug) for claim in claims}
     outputs = Path(compose(extra)["output_dir"])
     folders = own_folders("claim run", given.config_dir, trust)
     statuses = [0]
@@ -67,7 +70,7 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
                 raise
             troubles.append(f"claim {claim.slug}: {error}")
             continue
-        statuses.append(_show(verdict, outputs, reference, given.save))
+        statuses.append(_show(verdict, outputs, reference, given.save, histories[claim.slug]))
     if len(statuses) > 1:
         report = write_claims_page(outputs / "claims")
         wide_console().print(f"Report over all claims run so far: {report}")
@@ -85,7 +88,9 @@ def _skipped(troubles: Sequence[str], status: int) -> int:
     return 2 if troubles else status
 
 
-def _show(verdict: "Verdict", outputs: Path, reference: Path, save: bool) -> int:
+def _show(
+    verdict: "Verdict", outputs: Path, reference: Path, save: bool, history: "Sequence[Version]"
+) -> int:
     """Write and print a verdict, compare it with the reference; returns the exit status."""
     from lossheads.claims.render.console import print_verdict
     from lossheads.claims.render.markdown import write_verdict
@@ -96,8 +101,8 @@ def _show(verdict: "Verdict", outputs: Path, reference: Path, save: bool) -> int
     console = wide_console()
     claim = verdict.claim
     folder = outputs / "claims" / claim.slug
-    page = write_verdict(verdict, folder, draw(verdict, outputs, folder))
-    print_verdict(verdict, console)
+    page = write_verdict(verdict, folder, draw(verdict, outputs, folder), history)
+    print_verdict(verdict, console, history)
     console.print(f"Written: {page}")
     if verdict.chosen:
         console.print(f"Dashboard: lossheads board {outputs}")

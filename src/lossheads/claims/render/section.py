@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
+from lossheads.analysis.diagnosis import MIN_SEEDS, STRICTER, missed
 from lossheads.analysis.format import (
     count_of,
     environment_text,
@@ -17,7 +18,7 @@ from lossheads.analysis.format import (
 from lossheads.analysis.html import Picture, picture
 from lossheads.analysis.page_tables import PageTable, table_from_records
 from lossheads.analysis.statistics import EXACT_FLIPS, smallest_flip_p
-from lossheads.claims.judge import rests_on
+from lossheads.claims.history import NO_HISTORY, History, Version, history_text
 from lossheads.claims.render.tables import (
     Data,
     Forest,
@@ -28,6 +29,13 @@ from lossheads.claims.render.tables import (
     models_table,
     scores_table,
     shared_by,
+)
+from lossheads.claims.render.words import (
+    checks_text,
+    decisive,
+    doubts,
+    found_in_words,
+    reason,
 )
 from lossheads.claims.schema import as_arguments, needs
 from lossheads.claims.verdict_file import VerdictFolder
@@ -64,6 +72,7 @@ class Section:
     verdict: str
     trouble: tuple[str, ...] = ()
     evidence: tuple[str, ...] = ()
+    found: str = ""
     why: str = ""
     further: str = ""
     says: str = ""
@@ -82,9 +91,11 @@ class Section:
     failed: tuple[str, ...] = ()
     rule: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
     rule_says: str = RULE_TEXT
+    history: History = NO_HISTORY
     forests: tuple[Forest, ...] = ()
     hypotheses: tuple[tuple[str, str], ...] = ()
     method: str = ""
+    doubts: tuple[str, ...] = ()
     findings: PageTable | None = None
     checks: PageTable | None = None
     cells: PageTable | None = None
@@ -119,7 +130,7 @@ def _section(record: VerdictFolder, anchor: str) -> Section:
     try:
         cells = record.data["table"]
         return replace(
-            section_of({"slug": record.slug} | dict(record.data)),
+            section_of({"slug": record.slug} | dict(record.data), record.history),
             slug=record.slug,
             anchor=anchor,
             trouble=record.trouble,
@@ -134,7 +145,7 @@ def _section(record: VerdictFolder, anchor: str) -> Section:
         return replace(unreadable, trouble=(*record.trouble, message))
 
 
-def section_of(data: Data) -> Section:
+def section_of(data: Data, history: Sequence[Version] = ()) -> Section:
     """The section of one verdict, without pictures."""
     hypotheses, checks = data["hypotheses"], data["checks"]
     arms, source = data["arms"], data["source"]
@@ -148,7 +159,8 @@ def section_of(data: Data) -> Section:
         anchor="",
         verdict=data["verdict"],
         evidence=tuple(deciding(data)),
-        why=data["why"],
+        found=found_in_words(data),
+        why=reason(data),
         further=_further(data),
         says=data["says"],
         statement=data["statement"],
@@ -165,9 +177,11 @@ def section_of(data: Data) -> Section:
         notes=tuple(data["notes"]),
         failed=tuple(data["failed"]),
         rule=_rule(data["rule"], {**checks, **hypotheses}),
+        history=history_text(history, data["claim_sha256"]),
         forests=tuple(forests(hypotheses)),
         hypotheses=_descriptions(hypotheses),
         method=_method(data) if hypotheses else "",
+        doubts=doubts(hypotheses),
         findings=findings_table(hypotheses, data["alpha"]),
         checks=checks_table(checks),
         cells=scores_table(data["table"]),
@@ -188,19 +202,13 @@ def section_of(data: Data) -> Section:
 
 def deciding(data: Data) -> list[str]:
     """What decided, a line each: the hypotheses the verdict rests on, and how the checks went."""
-    hypotheses, checks = data["hypotheses"], data["checks"]
-    judged = {name: found["conclusion"] for name, found in {**checks, **hypotheses}.items()}
-    _, names = rests_on(data["rule"], judged)
-    lines = []
-    for found in (hypotheses[name] for name in names if name in hypotheses):
+    hypotheses, lines = data["hypotheses"], []
+    for found in (hypotheses[name] for name in decisive(data) if name in hypotheses):
         at = recorded_interval(found["interval"])
         lines.append(
             f"{found['condition']}: {interval_text(at)}, n = {at.n} seeds, {found['conclusion']}"
         )
-    if checks:
-        held = [check["conclusion"] for check in checks.values()].count("holds")
-        lines.append(f"{held} of {len(checks)} computed numbers are as stated")
-    return lines
+    return [*lines, *filter(None, [checks_text(data["checks"])])]
 
 
 def decisive_evidence(data: Data) -> str:
@@ -258,7 +266,19 @@ def _method(data: Data) -> str:
     return (
         f"{text} A sign-flip test ({flips}) at the same level checks it; with n = {n} seeds its p "
         f"is at least {number(smallest_flip_p(n))}, so it cannot decide where the level asks for "
-        "less."
+        f"less. {_diagnosis(n)}"
+    )
+
+
+def _diagnosis(n: int) -> str:
+    """What is done about seeds that lie apart, and what n seeds cannot show."""
+    text = (
+        f"Numbers that are skewed, as by seeds that lie apart, must stand at a {STRICTER}th of the "
+        "level as well, or their conclusion is undecided. "
+    )
+    return (
+        f"{text if n >= MIN_SEEDS else ''}What strikes one seed in ten leaves no trace among {n} "
+        + (f"seeds with a chance of {percent(missed(n))}.")
     )
 
 

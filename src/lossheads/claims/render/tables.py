@@ -27,6 +27,7 @@ from lossheads.analysis.page_tables import (
     number_cell,
     text_cell,
 )
+from lossheads.claims.render.words import in_words
 from lossheads.claims.schema import as_arguments, region_of
 
 Data = Mapping[str, Any]
@@ -92,9 +93,9 @@ def _bar(name: str, found: Data) -> Bar:
     plain, tested = recorded_interval(found["interval"]), recorded_interval(found["tested"])
     region = region_of(found["relation"], float(found["value"]), float(found["margin"]))
     alt = (
-        f"{name}: mean {interval_text(plain)} at {percent(plain.level)}, corrected interval "
-        f"{ends_text(tested)} at {percent(tested.level)}; hypothesis {found['condition']}; "
-        f"{found['conclusion']}"
+        f"{in_words(name, found)}: mean {interval_text(plain)} at {percent(plain.level)}, "
+        f"corrected interval {ends_text(tested)} at {percent(tested.level)}; hypothesis "
+        f"{found['condition']}; {found['conclusion']}"
     )
     return Bar(plain, tested, region.low, region.high, alt)
 

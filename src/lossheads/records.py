@@ -106,9 +106,14 @@ class CorrectMask:
     examples_digest: str
 
     @property
+    def packed(self) -> bytes:
+        """The bits, eight to a byte."""
+        return base64.b64decode(self.bits)
+
+    @property
     def mask(self) -> int:
         """The bits as one whole number; those after the last example are 0."""
-        return int.from_bytes(base64.b64decode(self.bits), "big")
+        return int.from_bytes(self.packed, "big")
 
 
 @dataclass(frozen=True, config=_STRANGERS_REFUSED)
@@ -118,10 +123,21 @@ class MetricInfo:
     Attributes:
         higher_is_better: None where neither direction is better.
         perfect: Value of perfect predictions; NaN where it is unknown.
+        low, high: What it cannot leave; NaN where there is no such end, or none is known.
     """
 
     higher_is_better: bool | None
     perfect: Number
+    low: Number = math.nan
+    high: Number = math.nan
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Both ends, infinite where there is none."""
+        return (
+            -math.inf if math.isnan(self.low) else self.low,
+            math.inf if math.isnan(self.high) else self.high,
+        )
 
 
 @dataclass(frozen=True, config=_STRANGERS_REFUSED)

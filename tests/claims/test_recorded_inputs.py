@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
-from lossheads.analysis.statistics import mcnemar, t_interval
+from lossheads.analysis.estimates import UNKNOWN, Examples, Sample, estimate
+from lossheads.analysis.statistics import mcnemar
 from lossheads.claims.judge import ModelTest, decide, judge, judge_check
 from lossheads.claims.render.markdown import to_markdown, write_verdict
 from lossheads.claims.runner import run_claim
@@ -16,6 +18,7 @@ from lossheads.claims.verdict_file import load_verdict
 
 from .making import Engine, claim, compose, deciding, result
 
+INF = math.inf
 REFERENCE = Path(__file__).parents[2] / "outputs" / "reference"
 CASES = "cases:\n  one: {model: linear}\n  two: {model: mlp}\ndata: {per_seed: [one]}\narms:\n"
 TUNED = "protocol: tuned_rate\ngrid: {rate: [1, 2]}\nchoose_by: accuracy_score"
@@ -61,8 +64,11 @@ def rederived(data):
             sides, metrics = (name,), (name,)
             values[name, name] = dict(zip(seeds, found["numbers"], strict=True))
         relation, value, margin = found["relation"], found["value"], found["margin"]
-        hypotheses.append(Hypothesis(name, relation, sides, metrics, value, margin, "", ""))
-    findings = judge(hypotheses, values, seeds, alpha)
+        hypotheses.append(
+            Hypothesis(name, relation, sides, metrics, value, margin, "", "", found["about"])
+        )
+    samples = {name: sample_of(found) for name, found in data["hypotheses"].items()}
+    findings = judge(hypotheses, values, seeds, alpha, samples)
     made["hypotheses"] = {
         f.hypothesis.name: data["hypotheses"][f.hypothesis.name]
         | {
@@ -73,11 +79,16 @@ def rederived(data):
             "p": f.p,
             "sign_flip_test": asdict(f.sign_flips),
             "more_seeds": f.more_seeds,
+            "more_examples": f.more_examples,
+            "covers": f.covers,
+            "over_seeds": asdict(f.over_seeds)
+            if data["hypotheses"][f.hypothesis.name]["sample"]
+            else None,
         }
         for f in findings
     }
     made["table"] = [
-        cell | {"interval": asdict(t_interval(cell["values"], 1 - alpha))}
+        cell | {"interval": asdict(estimate(cell["values"], sample_of(cell)).interval(1 - alpha))}
         if cell.get("values")
         else cell
         for cell in data["table"]
@@ -88,6 +99,20 @@ def rederived(data):
     conclusions = {name: found["conclusion"] for name, found in judged.items()}
     made["verdict"], made["why"] = decide(data["rule"], conclusions)
     return made
+
+
+def sample_of(found):
+    """Of a hypothesis or cell; verdicts made before it was recorded have none."""
+    sample = found["sample"]
+    if sample is None:
+        return UNKNOWN
+    parts = [part | {"edge": known(part["edge"], INF)} for part in sample["examples"]]
+    low, high = known(sample["low"], -INF), known(sample["high"], INF)
+    return Sample(sample["drawn"], tuple(Examples(**part) for part in parts), low, high)
+
+
+def known(end, otherwise):
+    return otherwise if end is None or math.isnan(end) else end
 
 
 def rechecked(data):

@@ -116,7 +116,7 @@ def test_looks_are_said_with_what_they_promise(tmp_path):
     undecided = run_claim(close, compose, Engine(scored), seeds="auto", max_seeds=6)
     text = page_of(undecided)
     assert "in looks fixed beforehand (5, 6)" in text
-    assert "its 97.5 % t interval" in text
+    assert "its 97.5 % interval" in text
     assert "| mean, 97.5 % interval |" in text
     assert undecided.cells[0].interval.level == undecided.findings[0].interval.level == 0.975
 

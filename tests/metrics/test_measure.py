@@ -48,6 +48,22 @@ def known(outcome: Outcome) -> Predictions:
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=str)
+def test_no_metric_leaves_its_range(outcome):
+    """On labels as logits, right and reversed, faint and extreme; the ends are finite or stated."""
+    p = known(outcome)
+    right = outcome.indicators(p.labels).float().flatten(1) - 0.5
+    for scale in (-60.0, -1.0, 0.0, 1.0, 60.0):
+        made = from_logits(outcome, scale * right + p.logits / 9, p.labels)
+        seen = measure(replace(made, true_posterior=p.true_posterior), full=True).metrics
+        for metric in metrics_for(outcome):
+            low, high = metric.range
+            assert math.isfinite(low), metric.name
+            # Rounding alone may cross an end.
+            assert math.isnan(seen[metric.name]) or low - 1e-9 <= seen[metric.name] <= high + 1e-9
+            assert metric.info.range == metric.range
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=str)
 def test_a_measurement_holds_what_single_metrics_say(outcome):
     p = known(outcome)
     seen = measure(p, full=True)
@@ -174,8 +190,8 @@ def test_a_metric_of_ones_own_is_measured_and_known_by_its_attributes():
 def test_a_result_knows_every_name_a_run_may_measure():
     known = SHIPPED.info(AnyOf(3), ["noise"])
     assert known["tuned/hamming_loss"] == known["one_half/hamming_loss"] == hamming_loss.info
-    assert known["outliers/noise/energy_auroc_score"] == MetricInfo(True, 1.0)
-    assert known["outliers/noise/max_logit_fpr95_error"] == MetricInfo(False, 0.0)
+    assert known["outliers/noise/energy_auroc_score"] == MetricInfo(True, 1.0, 0.0, 1.0)
+    assert known["outliers/noise/max_logit_fpr95_error"] == MetricInfo(False, 0.0, 0.0, 1.0)
     assert known["score_when_absent"].higher_is_better is False
     assert known["score_when_present"].higher_is_better is True
     assert known["fitted_temperature"].higher_is_better is None

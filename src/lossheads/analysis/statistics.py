@@ -22,7 +22,7 @@ Conclusion = Literal["holds", "fails", "undecided"]
 MAX_SEEDS = 1000
 # Metrics that count examples tie by chance: two equal differences would "hold" wrongly in 6 % of
 # claims instead of 2.5 % (test_two_equal_numbers_decide_nothing); three do so in less than 2.5 %.
-_MIN_EQUAL = 3
+MIN_EQUAL = 3
 EXACT_FLIPS = 14  # 2**14 sign flips take milliseconds
 _RANDOM_FLIPS = 9_999
 
@@ -63,7 +63,7 @@ class Region:
     def conclude(self, interval: Interval) -> Conclusion:
         """What an interval says about the region."""
         low, high = interval.low, interval.high
-        if math.isnan(interval.mean) or (interval.deviation == 0 and interval.n < _MIN_EQUAL):
+        if math.isnan(interval.mean) or (interval.deviation == 0 and interval.n < MIN_EQUAL):
             return "undecided"
         if self.open:
             inside, outside = (
@@ -110,29 +110,13 @@ def t_interval(values: Sequence[float], level: float = 0.95) -> Interval:
     if x.min() == x.max():
         return Interval(float(x[0]), float(x[0]), float(x[0]), level, 0.0, int(x.size))
     deviation = float(x.std(ddof=1))
-    half = _t_quantile(x.size - 1, level) * deviation / math.sqrt(x.size)
+    half = t_quantile(x.size - 1, level) * deviation / math.sqrt(x.size)
     return Interval(mean, mean - half, mean + half, level, deviation, int(x.size))
 
 
-def _t_quantile(freedom: int, level: float) -> float:
+def t_quantile(freedom: float, level: float) -> float:
     """Half the width, in standard errors, of Student's interval at a level."""
     return -float(scipy.special.stdtrit(freedom, (1 - level) / 2))
-
-
-def two_sided_p(values: Sequence[float], region: Region) -> float:
-    """The largest alpha at which the (1 - alpha) t interval still leaves `region` undecided.
-
-    For one border this is the two-sided t test against it; for two borders and a mean between
-    them, two one-sided tests (the larger p), doubled: equivalence at 95 % asks each for 0.025.
-    """
-    interval = t_interval(values)
-    if math.isnan(interval.mean) or interval.n < 2:
-        return 1.0
-    if interval.deviation == 0:
-        return 0.0 if region.conclude(interval) != "undecided" else 1.0
-    error = interval.deviation / math.sqrt(interval.n)
-    nearest = min(abs(interval.mean - border) for border in region.borders)
-    return float(2 * scipy.special.stdtr(interval.n - 1, -nearest / error))
 
 
 def holm_levels(p_values: Sequence[float], alpha: float = 0.05) -> list[float]:
@@ -154,22 +138,6 @@ def holm_levels(p_values: Sequence[float], alpha: float = 0.05) -> list[float]:
         if p_values[which] > threshold:
             stopped = threshold
     return levels
-
-
-def further_seeds(values: Sequence[float], region: Region, level: float) -> int | None:
-    """Seeds still needed for the interval to leave the nearest border, mean and spread as seen.
-
-    None when that takes more than `MAX_SEEDS`, or when there is no spread to extrapolate from.
-    """
-    now = t_interval(values, level)
-    if not now.deviation > 0:
-        return None
-    nearest = min(abs(now.mean - border) for border in region.borders)
-    for n in range(now.n + 1, MAX_SEEDS + 1):
-        half = _t_quantile(n - 1, level) * now.deviation / math.sqrt(n)
-        if half < nearest:
-            return n - now.n
-    return None
 
 
 def smallest_flip_p(n: int) -> float:

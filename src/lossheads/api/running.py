@@ -12,11 +12,14 @@ from lossheads.claims.judge import Verdict
 from lossheads.claims.reading import find_claim
 from lossheads.claims.schema import Claim
 from lossheads.errors import UserError
+from lossheads.evaluation.of_runs import influences
 from lossheads.records import Result
 from lossheads.runs.build import build_head, build_metrics, build_parts
 from lossheads.runs.collect import collect
 from lossheads.runs.composer import own_composer
 from lossheads.runs.config import claim_folder
+from lossheads.runs.executors.settings import placed
+from lossheads.runs.folder import run_paths
 from lossheads.runs.messages import message_and_status
 from lossheads.runs.validate import check_numbers
 
@@ -161,11 +164,24 @@ def judge_claim(
     return runner.run_claim(
         replace(claim, cli_flags=tuple(flags)),
         compose=lambda words: compose([*words, *overrides]),
-        execute=collect,
+        execute=_collected,
         seeds=seeds,
         allow_metric=_direction,
         allow_arm=_check_arm,
+        influences=influences,
     )
+
+
+def _collected(configs: list[dict[str, Any]]) -> list[Result]:
+    """The runs' results. A finished one that kept no predictions is left as it is."""
+    paths = run_paths([placed(config) for config in configs])
+    return collect([*map(_asked_again, configs, paths)])
+
+
+def _asked_again(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    if config["force"] or not (folder / "result.json").is_file():
+        return config
+    return config | {"recording": config["recording"] | {"predictions": False}}
 
 
 def _direction(config: Mapping[str, Any], name: str) -> bool | None:

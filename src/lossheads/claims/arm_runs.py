@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
+from lossheads.analysis.estimates import Influence
 from lossheads.claims.schema import DATA_SEED, Arm, Claim, Value, as_arguments
 from lossheads.errors import UserError, near_matches
 from lossheads.records import Result, run_key
@@ -11,6 +12,9 @@ from lossheads.records import Result, run_key
 Config = dict[str, Any]
 Compose = Callable[[list[str]], Config]
 Execute = Callable[[list[Config]], list[Result]]
+# What each test example moves each of these metrics of a finished run, by metric; those are left
+# out of which that is not known, and all where the run kept no predictions.
+Influences = Callable[[Config, Result, tuple[str, ...]], Mapping[str, Influence]]
 
 # Read from `Result.first_step` instead of the test split, e.g. first_step/gradient_norm.
 FIRST_STEP = "first_step/"
@@ -19,8 +23,16 @@ FIRST_STEP = "first_step/"
 class ArmRuns:
     """Configurations and results of a claim's arms, grid values and seeds."""
 
-    def __init__(self, claim: Claim, compose: Compose, execute: Execute) -> None:
+    def __init__(
+        self,
+        claim: Claim,
+        compose: Compose,
+        execute: Execute,
+        influences: Influences | None = None,
+    ) -> None:
         self.claim, self.compose, self.execute = claim, compose, execute
+        self._influences_of_run = influences
+        self._influences: dict[str, Mapping[str, Influence]] = {}
         self.seeds: tuple[int, ...] = ()
         self.grid: tuple[Value, ...] = claim.grid[1] if claim.grid else (None,)
         self.learning_rates: dict[str, float] = {}
@@ -36,7 +48,9 @@ class ArmRuns:
             overrides["optimizer.lr"] = self.learning_rates[arm.name]
         if arm.redrawn:
             overrides[DATA_SEED] = seed
-        return self._composed_from(arm, (*as_arguments(overrides), f"seed={seed}"))
+        config = self._composed_from(arm, (*as_arguments(overrides), f"seed={seed}"))
+        # Where seeds share a test set, what its examples move is asked, and told by predictions.
+        return config if arm.redrawn else _recording_predictions(config, True)
 
     def refuse_fixed_data(self) -> None:
         """Refuse to redraw data that are not drawn: such a dataset has no seed of its own."""
@@ -139,6 +153,17 @@ class ArmRuns:
         """Seed -> the arm's number under a metric, on the test split."""
         return {seed: read(self.result(arm, seed), metric, "test") for seed in self.seeds}
 
+    def influences(self, arm: str, seed: int) -> Mapping[str, Influence]:
+        """What each test example moves the claim's metrics of the arm's run at this seed."""
+        run = self.result(arm, seed)
+        if self._influences_of_run is None or run.status != "finished":
+            return {}
+        if run.key not in self._influences:
+            config = self.config(self.claim.arms[arm], self.chosen_value(arm, seed), seed)
+            found = self._influences_of_run(config, run, self.claim.metrics)
+            self._influences[run.key] = found
+        return self._influences[run.key]
+
     def measured(self) -> dict[tuple[str, str], dict[int, float]]:
         """Arm and metric -> seed -> number on the test split, for the metrics hypotheses read."""
         found = {}
@@ -175,7 +200,8 @@ class ArmRuns:
 
     def _without_steps(self, config: Config) -> Config:
         """The same run without a single step: it measures the start and nothing else."""
-        return config | {"training": config["training"] | {"steps": 0}}
+        probe = config | {"training": config["training"] | {"steps": 0}}
+        return _recording_predictions(probe, False)
 
     def _run_missing(self, configs: Iterable[Config]) -> list[Result]:
         wanted = {run_key(config): config for config in configs}
@@ -187,6 +213,10 @@ class ArmRuns:
                 raise RuntimeError(f"asked for run {key}, got {result.name} ({result.key})")
             self._results[key] = result
         return [self._results[key] for key in wanted]
+
+
+def _recording_predictions(config: Config, wanted: bool) -> Config:
+    return config | {"recording": {**config.get("recording", {}), "predictions": wanted}}
 
 
 def read(run: Result, metric: str, split: Literal["val", "test"]) -> float:

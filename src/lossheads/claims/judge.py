@@ -11,17 +11,15 @@ from statistics import median
 from typing import Literal
 
 from lossheads.analysis.diagnosis import conclude, stricter
+from lossheads.analysis.estimates import UNKNOWN, Covers, Estimate, Sample, estimate
 from lossheads.analysis.format import percent
 from lossheads.analysis.statistics import (
     Conclusion,
     Discordance,
     Interval,
     SignFlipTest,
-    further_seeds,
     holm_levels,
     sign_flip_test,
-    t_interval,
-    two_sided_p,
 )
 from lossheads.claims.schema import Check, Claim, Hypothesis, Word, needs
 from lossheads.records import Result
@@ -31,9 +29,6 @@ Measured = Mapping[tuple[str, str], Mapping[int, float]]
 
 Reading = Literal["right", "truncated", "wrong"]
 
-# a - b for two arms, (a - b) - (c - d) for four.
-_SIGNS = {1: (1,), 2: (1, -1), 4: (1, -1, -1, 1)}
-
 
 @dataclass(frozen=True)
 class Finding:
@@ -41,24 +36,33 @@ class Finding:
 
     Attributes:
         numbers: One per seed: the level, difference or difference of differences.
-        interval: The t interval of their mean, at 1 - alpha: 95 %, or for seeds=auto what makes
-            the intervals of all looks cover together with 95 %, whenever it stops.
+        sample: Their test examples; with the numbers all that the intervals are made of.
+        covers: What `interval` and `tested` cover.
+        interval: Of the mean, at 1 - alpha: 95 %, or for seeds=auto what makes the intervals of
+            all looks cover together with 95 %, whenever it stops.
+        over_seeds: At the same level, what the seeds alone show.
         tested: The interval that decided, at the level Holm's procedure (and the number of
             looks, for seeds=auto) asks for.
+        sign_flips: Of the seeds alone, on their test examples.
         more_seeds: For `undecided`: seeds still needed if mean and spread stay; None when that
             is not to be had or not needed.
+        more_examples: Test examples still needed instead, where no number of seeds would do.
         doubt: Which seeds lie apart, or that the numbers are skewed, and what that did to the
             conclusion; empty where nothing does.
     """
 
     hypothesis: Hypothesis
     numbers: tuple[float, ...]
+    sample: Sample
+    covers: Covers
     interval: Interval
+    over_seeds: Interval
     tested: Interval
     conclusion: Conclusion
     p: float
     sign_flips: SignFlipTest
     more_seeds: int | None
+    more_examples: int | None
     doubt: str = ""
 
 
@@ -74,8 +78,7 @@ class CheckRow:
 
 def paired(hypothesis: Hypothesis, measured: Measured, seeds: Sequence[int]) -> tuple[float, ...]:
     """The hypothesis's number for each seed, all of its arms read at that same seed."""
-    signs = _SIGNS[len(hypothesis.arms)]
-    sides = list(zip(signs, hypothesis.arms, hypothesis.metrics, strict=True))
+    sides = list(zip(hypothesis.signs, hypothesis.arms, hypothesis.metrics, strict=True))
     return tuple(
         math.fsum(sign * measured[arm, metric][seed] for sign, arm, metric in sides)
         for seed in seeds
@@ -87,32 +90,55 @@ def judge(
     measured: Measured,
     seeds: Sequence[int],
     alpha: float = 0.05,
+    samples: Mapping[str, Sample] = {},
 ) -> tuple[Finding, ...]:
-    """Every hypothesis's conclusion; the chance of any wrong decided one is at most `alpha`."""
+    """Every hypothesis's conclusion; the chance of any wrong decided one is at most `alpha`.
+
+    Args:
+        samples: Name of a hypothesis -> its test examples; without them the seeds alone judge.
+    """
     numbers = [paired(hypothesis, measured, seeds) for hypothesis in hypotheses]
-    p_values = [
-        two_sided_p(row, hypothesis.region)
+    estimates = [
+        estimate(row, _asked(hypothesis, samples))
         for row, hypothesis in zip(numbers, hypotheses, strict=True)
     ]
+    p_values = [
+        found.p(hypothesis.region) for found, hypothesis in zip(estimates, hypotheses, strict=True)
+    ]
     levels = holm_levels(p_values, alpha)
-    plain, named = [1 - alpha] * len(levels), [tuple(seeds)] * len(levels)
-    return tuple(map(_finding, hypotheses, numbers, p_values, levels, plain, named))
+    return tuple(
+        _finding(hypothesis, row, found, level, alpha, samples, seeds)
+        for hypothesis, row, found, level in zip(
+            hypotheses, numbers, estimates, levels, strict=True
+        )
+    )
+
+
+def _asked(hypothesis: Hypothesis, samples: Mapping[str, Sample]) -> Sample:
+    """Of the test examples, what the hypothesis is about."""
+    sample = samples.get(hypothesis.name, UNKNOWN)
+    return sample if hypothesis.about == "new_examples" else sample.of_these_examples()
 
 
 def _finding(
     hypothesis: Hypothesis,
     numbers: tuple[float, ...],
-    p: float,
+    found: Estimate,
     level: float,
-    plain: float,
-    seeds: tuple[int, ...],
+    alpha: float,
+    samples: Mapping[str, Sample],
+    seeds: Sequence[int],
 ) -> Finding:
-    region, tested = hypothesis.region, t_interval(numbers, level)
-    conclusion, diagnosis = conclude(numbers, region, level)
+    region, tested = hypothesis.region, found.interval(level)
+    sample = samples.get(hypothesis.name, UNKNOWN)
+    conclusion, diagnosis = conclude(numbers, region, level, lambda _, at: found.interval(at))
     # Taken back only if the stricter interval crosses a border: then that is the one to narrow.
     moved = conclusion != region.conclude(tested)
     asked = stricter(level) if moved else level
-    more = further_seeds(numbers, region, asked) if conclusion == "undecided" else None
+    more_seeds = more_examples = None
+    if conclusion == "undecided":
+        more_seeds = found.further_seeds(region, asked)
+        more_examples = None if more_seeds else found.further_examples(region, asked)
     doubt = ""
     if diagnosis is not None and (moved or diagnosis.apart):
         stands = "undecided" if moved else f"{conclusion} all the same"
@@ -120,12 +146,16 @@ def _finding(
     return Finding(
         hypothesis=hypothesis,
         numbers=numbers,
-        interval=t_interval(numbers, plain),
+        sample=sample,
+        covers=found.sample.covers,
+        interval=found.interval(1 - alpha),
+        over_seeds=estimate(numbers, sample.of_these_examples()).interval(1 - alpha),
         tested=tested,
         conclusion=conclusion,
-        p=p,
+        p=found.p(region),
         sign_flips=sign_flip_test(numbers, region, level),
-        more_seeds=more,
+        more_seeds=more_seeds,
+        more_examples=more_examples,
         doubt=doubt,
     )
 
@@ -245,15 +275,19 @@ class EnvironmentCount:
 
 @dataclass(frozen=True)
 class ArmMetric:
-    """One arm under one metric on the test split: interval over seeds, and the mean baseline.
+    """One arm under one metric on the test split: its interval, and the mean baseline.
 
     Attributes:
+        over_seeds: What the seeds alone show, at the level of `interval`.
+        sample: The test examples; with the values all that the intervals are made of.
         values, baselines: One per seed; NaN where the run failed or the number is undefined.
     """
 
     arm: str
     metric: str
     interval: Interval
+    over_seeds: Interval
+    sample: Sample
     baseline: float
     values: tuple[float, ...]
     baselines: tuple[float, ...]

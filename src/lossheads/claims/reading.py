@@ -302,6 +302,11 @@ def _hypothesis(
     value, margin = _numbers(fields, relation, len(sides))
     says = fields["says"].text() if "says" in fields else ""
     about = fields["on"].one_of(keys.ABOUT) if "on" in fields else keys.ABOUT[0]
+    if about == "this_test_set" and (redrawn := [s for s in sides if arms[s].redrawn]):
+        fields["on"].refuse(
+            f"each seed of {redrawn[0]} draws its own data, so there is no one test set; leave on "
+            f"out"
+        )
     return Hypothesis(
         name=name,
         relation=cast(Relation, relation),

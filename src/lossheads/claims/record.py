@@ -7,12 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from lossheads.analysis.aggregate import curve
-from lossheads.analysis.statistics import Discordance, mcnemar, t_interval
+from lossheads.analysis.estimates import estimate
+from lossheads.analysis.statistics import Discordance, mcnemar
 from lossheads.claims.arm_runs import FIRST_STEP, ArmRuns, Config, first_step
 from lossheads.claims.judge import ArmMetric, ArmSummary, EnvironmentCount, ModelTest
+from lossheads.claims.samples import correct_examples, sample_of_sides
 from lossheads.claims.schema import Hypothesis
 from lossheads.errors import UserError
-from lossheads.records import CorrectMask, Result
+from lossheads.records import Result
 
 # Both raise UserError: when the configuration cannot be built, when its outcome has no such metric.
 AllowArm = Callable[[Config], object]
@@ -92,8 +94,10 @@ def cells(runs: ArmRuns, level: float = 0.95) -> tuple[ArmMetric, ...]:
             baselines = tuple(_baseline(run, metric) for run in members)
             values = tuple(runs.numbers(arm, metric).values())
             mean = _mean([_baseline(run, metric) for run in ended])
-            interval = t_interval(values, level)
-            found.append(ArmMetric(arm, metric, interval, mean, values, baselines))
+            sample = sample_of_sides(runs, [(1, arm, metric)])
+            interval = estimate(values, sample).interval(level)
+            alone = estimate(values, sample.of_these_examples()).interval(level)
+            found.append(ArmMetric(arm, metric, interval, alone, sample, mean, values, baselines))
     return tuple(found)
 
 
@@ -129,9 +133,10 @@ def failed(runs: ArmRuns) -> tuple[str, ...]:
     return tuple({run.key: f"{run.name} {run.status}" for run in problems}.values())
 
 
-def notes(runs: ArmRuns) -> tuple[str, ...]:
+def notes(runs: ArmRuns, table: Sequence[ArmMetric]) -> tuple[str, ...]:
     """What a reader of the numbers should know about how they came to be."""
     found = [_edge_note(runs, arm) for arm in runs.claim.arms if len(runs.grid) > 1]
+    found.append(_training_alone(runs, table))
     diverged = sum(run.status == "diverged" for run in runs.all())
     if diverged:
         found.append(f"{diverged} of {len(runs.all())} runs diverged")
@@ -143,6 +148,22 @@ def notes(runs: ArmRuns) -> tuple[str, ...]:
         )
     run_notes = {note for run in runs.all() for note in run.notes}
     return (*(note for note in found if note), *sorted(run_notes))
+
+
+def _training_alone(runs: ArmRuns, table: Sequence[ArmMetric]) -> str:
+    """Why some intervals do not cover the draw of the test examples."""
+    left = [c for c in table if c.sample.drawn != "per_seed" and not c.sample.examples]
+    left = [c for c in left if not math.isnan(c.interval.mean)]
+    if not left:
+        return ""
+    pairs = {(cell.arm, seed) for cell in left for seed in runs.seeds}
+    old = sum(not runs.influences(arm, seed) for arm, seed in pairs)
+    why = f"{old} runs kept no predictions; force=true trains them again" if old else ""
+    names = ", ".join(dict.fromkeys(cell.metric for cell in left))
+    return (
+        f"intervals of {names} cover training alone, not the draw of the test examples: "
+        f"{why or 'what single examples move is not known of them'}"
+    )
 
 
 def environment(runs: ArmRuns) -> Mapping[str, Any]:
@@ -197,22 +218,11 @@ def _discordances(runs: ArmRuns, hypothesis: Hypothesis) -> tuple[Discordance, .
 
 
 def _discordance(one: Result, two: Result, metric: str) -> Discordance | None:
-    first, second = _correct_examples(one, metric), _correct_examples(two, metric)
+    first, second = correct_examples(one, metric), correct_examples(two, metric)
     if first is None or second is None or first.examples_digest != second.examples_digest:
         return None
     only_first, only_second = first.mask & ~second.mask, second.mask & ~first.mask
     return mcnemar(only_first.bit_count(), only_second.bit_count())
-
-
-def _correct_examples(run: Result, metric: str) -> CorrectMask | None:
-    """The examples a metric counts; None unless its number is the share of examples right.
-
-    Read from the numbers: with several labels or groups it is another metric than with one class.
-    """
-    if run.status != "finished" or (correct := run.test.correct) is None:
-        return None
-    share = correct.mask.bit_count() / run.test.n
-    return correct if math.isclose(run.test.metrics.get(metric, math.nan), share) else None
 
 
 def _edge_note(runs: ArmRuns, arm: str) -> str:

@@ -11,10 +11,11 @@ from typing import Literal
 
 from lossheads.analysis.statistics import MAX_SEEDS, Conclusion
 from lossheads.claims import record
-from lossheads.claims.arm_runs import ArmRuns, Compose, Execute
+from lossheads.claims.arm_runs import ArmRuns, Compose, Execute, Influences
 from lossheads.claims.checks.registry import refuse_unknown, run_checks
 from lossheads.claims.judge import CheckRow, Finding, Verdict, decide, judge
 from lossheads.claims.record import AllowArm, AllowMetric
+from lossheads.claims.samples import sample_of
 from lossheads.claims.schema import Claim, Word
 from lossheads.errors import UserError
 
@@ -31,6 +32,7 @@ def run_claim(
     allow_metric: AllowMetric | None = None,
     allow_arm: AllowArm | None = None,
     max_seeds: int = 20,
+    influences: Influences | None = None,
 ) -> Verdict:
     """Train what is missing and judge.
 
@@ -42,13 +44,14 @@ def run_claim(
             stopping; so is the chance that, for one given hypothesis or cell, the interval shown
             in the end misses. Neither covers a higher `max_seeds` chosen after a look.
         allow_metric, allow_arm: Asked once per arm (and metric) before training.
+        influences: What test examples move, for metrics that no recorded right answers tell.
 
     Raises:
         UserError: When arms do not differ, a metric or computation does not exist, or a
             configuration key is unknown; before anything is trained.
     """
     started = time.monotonic()
-    runs = ArmRuns(claim, compose, execute)
+    runs = ArmRuns(claim, compose, execute, influences)
     looks = _looks(claim, seeds, max_seeds)
     _refuse(runs, allow_metric, allow_arm)
     if claim.match_first_step:
@@ -60,11 +63,14 @@ def run_claim(
 
 def _looked(runs: ArmRuns, checks: Sequence[CheckRow], looks: Sequence[int]) -> tuple[Finding, ...]:
     """Train up to each look in turn; the findings of the one that decides, else of the last."""
+    claim = runs.claim
     findings: tuple[Finding, ...] = ()
     for look in looks:
         runs.train(look)
-        findings = judge(runs.claim.hypotheses, runs.measured(), runs.seeds, _alpha(looks))
-        verdict, _ = _decided(runs.claim, checks, findings)
+        measured = runs.measured()
+        samples = {asked.name: sample_of(runs, asked) for asked in claim.hypotheses}
+        findings = judge(claim.hypotheses, measured, runs.seeds, _alpha(looks), samples)
+        verdict, _ = _decided(claim, checks, findings)
         if verdict != "undecided" or record.failed(runs):
             break
     return findings
@@ -85,19 +91,20 @@ def _verdict(
     """What was found, with all evidence."""
     claim, alpha = runs.claim, _alpha(looks)
     verdict, why = _decided(claim, checks, findings)
+    cells = record.cells(runs, 1 - alpha)
     return Verdict(
         claim=claim,
         verdict=verdict,
         why=why,
         findings=findings,
         checks=checks,
-        cells=record.cells(runs, 1 - alpha),
+        cells=cells,
         arms=record.arm_summaries(runs),
         seeds=runs.seeds,
         alpha=alpha,
         looks=looks,
         failed=record.failed(runs),
-        notes=record.notes(runs),
+        notes=record.notes(runs, cells),
         environment=record.environment(runs),
         environments=record.environments(runs),
         seconds=seconds,

@@ -12,6 +12,9 @@ from typing import Literal
 
 from lossheads.analysis.statistics import Conclusion, Region
 
+# a - b for two arms, (a - b) - (c - d) for four.
+_SIGNS = {1: (1,), 2: (1, -1), 4: (1, -1, -1, 1)}
+
 Scalar = str | int | float | bool | None
 Value = Scalar | tuple[Scalar, ...]
 Overrides = Mapping[str, Value]
@@ -93,6 +96,11 @@ class Hypothesis:
     def region(self) -> Region:
         """Where the true mean lies if the hypothesis is right."""
         return region_of(self.relation, self.value, self.margin)
+
+    @property
+    def signs(self) -> tuple[int, ...]:
+        """With which each arm's level is counted."""
+        return _SIGNS[len(self.arms)]
 
     @property
     def condition(self) -> str:

@@ -13,16 +13,19 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from lossheads.analysis.estimates import Sample
 from lossheads.claims.history import Version, read_history
-from lossheads.claims.judge import CheckRow, Finding, ModelTest, Verdict
+from lossheads.claims.judge import ArmMetric, CheckRow, Finding, ModelTest, Verdict
 from lossheads.claims.schema import DATA_SEED, Claim, as_arguments
 from lossheads.claims.verdict_record import (
     SCHEMA_VERSION,
     ArmRecord,
     CellRecord,
     CheckRecord,
+    ExamplesRecord,
     HypothesisRecord,
     ModelTestRecord,
+    SampleRecord,
     VerdictRecord,
 )
 from lossheads.errors import UserError, reason
@@ -63,7 +66,7 @@ def _record(verdict: Verdict) -> VerdictRecord:
         hypotheses={f.hypothesis.name: _finding_record(f) for f in verdict.findings},
         models={name: _model_record(test) for test in verdict.models for name in test.hypotheses},
         checks={row.check.name: _check_record(row) for row in verdict.checks},
-        table=tuple(CellRecord(**vars(cell)) for cell in verdict.cells),
+        table=tuple(_cell_record(cell) for cell in verdict.cells),
         arms={
             arm.name: ArmRecord(
                 overrides=dict(claim.arms[arm.name].overrides),
@@ -98,6 +101,25 @@ def _finding_record(finding: Finding) -> HypothesisRecord:
         sign_flip_test=finding.sign_flips,
         more_seeds=finding.more_seeds,
         doubt=finding.doubt,
+        about=hypothesis.about,
+        covers=finding.covers,
+        over_seeds=finding.over_seeds,
+        sample=_sample_record(finding.sample),
+        more_examples=finding.more_examples,
+    )
+
+
+def _cell_record(cell: ArmMetric) -> CellRecord:
+    given = vars(cell) | {"covers": cell.sample.covers, "sample": _sample_record(cell.sample)}
+    return CellRecord(**given)
+
+
+def _sample_record(sample: Sample) -> SampleRecord:
+    return SampleRecord(
+        drawn=sample.drawn,
+        examples=tuple(ExamplesRecord(**vars(part)) for part in sample.examples),
+        low=sample.low,
+        high=sample.high,
     )
 
 

@@ -11,9 +11,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
 
+from lossheads.analysis.estimates import Covers, Drawn
 from lossheads.analysis.statistics import Conclusion, Discordance, Interval, SignFlipTest
 from lossheads.claims.judge import EnvironmentCount, Reading, decide
-from lossheads.claims.schema import Relation, Source, Value, Word, needs
+from lossheads.claims.schema import About, Relation, Source, Value, Word, needs
 
 SCHEMA_VERSION = 1
 
@@ -43,6 +44,24 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class ExamplesRecord(_Part):
+    """What the draw of one test set does to a mean over the seeds that share it."""
+
+    n: Count = Field(description="Test examples, or groups of them.")
+    variance: Number = Field(ge=0, description="Of the mean over seeds, by the examples.")
+    shared: Number = Field(ge=0, description="The part that the seeds show as well.")
+    edge: Number = Field(description="Coin flips that tell as much; null: none are needed.")
+
+
+class SampleRecord(_Part):
+    """The test examples behind a number, and the range it cannot leave."""
+
+    drawn: Drawn = Field(description="Whether the seeds share them.")
+    examples: tuple[ExamplesRecord, ...] = Field(description="One for each test set; may be none.")
+    low: Number = Field(description="Null: no end.")
+    high: Number = Field(description="Null: no end.")
+
+
 class HypothesisRecord(_Part):
     """One hypothesis: what it asks, its number at each seed, and its conclusion."""
 
@@ -55,12 +74,18 @@ class HypothesisRecord(_Part):
     value: Number = Field(description="In the unit of the metric.")
     margin: Number = Field(ge=0, description="In the unit of the metric.")
     numbers: tuple[Number, ...] = Field(description="One per seed, in the unit of the metric.")
-    interval: SeedInterval = Field(description="t interval at 1 - alpha.")
-    tested: SeedInterval = Field(description="t interval at the level that decided.")
+    interval: SeedInterval = Field(description="At 1 - alpha.")
+    tested: SeedInterval = Field(description="At the level that decided.")
     p: Share = Field(description="Two-sided.")
     sign_flip_test: SignFlipTest
     more_seeds: Count | None = Field(description="Seeds still needed; null: unknown or none.")
     doubt: str = Field("", description="Seeds that lie apart and what follows; empty: none.")
+    # Verdicts made before test examples were looked at have none of the following.
+    about: About = Field("this_test_set", description="What its mean is taken over.")
+    covers: Covers = Field("training", description="What interval and tested cover.")
+    over_seeds: SeedInterval | None = Field(None, description="By the seeds alone, at 1 - alpha.")
+    sample: SampleRecord | None = None
+    more_examples: Count | None = Field(None, description="Test examples needed; null: as above.")
 
 
 class ModelTestRecord(_Part):
@@ -91,11 +116,14 @@ class CellRecord(_Part):
 
     arm: str
     metric: str
-    interval: SeedInterval = Field(description="t interval over seeds at 1 - alpha.")
+    interval: SeedInterval = Field(description="At 1 - alpha.")
     baseline: Number = Field(description="Best constant prediction, mean over finished runs.")
     # The two below are empty in verdicts made before they were recorded.
     values: tuple[Number, ...] = Field((), description="One per seed, null where undefined.")
     baselines: tuple[Number, ...] = Field((), description="One per seed, null where undefined.")
+    covers: Covers = Field("training", description="What interval covers.")
+    over_seeds: SeedInterval | None = Field(None, description="By the seeds alone, at 1 - alpha.")
+    sample: SampleRecord | None = None
 
 
 class ArmRecord(_Part):

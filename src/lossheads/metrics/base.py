@@ -23,6 +23,11 @@ from lossheads.records import skill as skill
 ALL_OUTCOMES: tuple[type, ...] = (OneOf, AnyOf, EachOneOf)
 MetricFunction = Callable[[PredictionStats], Tensor]
 
+# What a metric cannot leave, least value first.
+UNBOUNDED = (-math.inf, math.inf)
+SHARE = (0.0, 1.0)
+POSITIVE = (0.0, math.inf)
+
 
 @dataclass(frozen=True)
 class BaseMetric:
@@ -40,6 +45,7 @@ class BaseMetric:
     at_every_validation: bool = True
     needs_true_posterior: bool = False
     supports_vmap: bool = True
+    range: tuple[float, float] = UNBOUNDED
 
     def __post_init__(self) -> None:
         # `help(accuracy_score)` shows what the decorated function says.
@@ -54,7 +60,8 @@ class BaseMetric:
     @property
     def info(self) -> MetricInfo:
         """What a reader of results has to know of the metric."""
-        return MetricInfo(self.higher_is_better, self.perfect)
+        low, high = (end if math.isfinite(end) else math.nan for end in self.range)
+        return MetricInfo(self.higher_is_better, self.perfect, low, high)
 
     def is_defined_for(self, predictions: Predictions) -> bool:
         """Whether these predictions hold all that the metric reads."""
@@ -135,6 +142,7 @@ def metric(
     needs_true_posterior: bool = False,
     supports_vmap: bool = True,
     reduction: Literal["mean", "min"] = "mean",
+    range: tuple[float, float] = UNBOUNDED,
 ) -> Callable[[MetricFunction], Metric]:
     """Make a function of `PredictionStats` a `Metric`.
 
@@ -155,6 +163,7 @@ def metric(
         supports_vmap: Whether `torch.vmap` can evaluate the function for several members at once:
             it may not write into tensors of its own making nor read a number while it computes.
         reduction: How the defined parts become one number.
+        range: The least and the largest value possible: intervals do not leave it.
     """
     return lambda function: Metric(
         name=name or function.__name__,
@@ -167,6 +176,7 @@ def metric(
         needs_true_posterior=needs_true_posterior,
         supports_vmap=supports_vmap,
         reduction=reduction,
+        range=range,
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lossheads.metrics.base import metric
+from lossheads.metrics.base import SHARE, metric
 from lossheads.metrics.per_class import (
     always_positive_f1,
     f1_parts,
@@ -28,6 +28,7 @@ def _most_frequent_class_share(stats: PredictionStats) -> Tensor:
     outcomes=(OneOf, EachOneOf),
     higher_is_better=True,
     perfect=1.0,
+    range=SHARE,
 )
 def accuracy_score(stats: PredictionStats) -> Tensor:
     """Share of correct decisions; with several groups, over all groups."""
@@ -43,6 +44,7 @@ def best_constant_cells(prevalence: Tensor) -> Tensor:
     baseline=lambda stats: best_constant_cells(stats.label_stats.prevalence),
     higher_is_better=True,
     perfect=1.0,
+    range=SHARE,
 )
 def elementwise_accuracy_score(stats: PredictionStats) -> Tensor:
     """Share of correct cells (example × class) when scores are thresholded at 0.5.
@@ -66,6 +68,7 @@ def correct_mask_bits(predictions: Predictions, label_stats: LabelStats | None =
     baseline=lambda stats: stats.label_stats.most_frequent_share,
     higher_is_better=True,
     perfect=1.0,
+    range=SHARE,
 )
 def exact_match_score(stats: PredictionStats) -> Tensor:
     """Share of examples with every decision correct: the whole label subset, or all groups."""
@@ -94,6 +97,7 @@ def best_constant_recalls(stats: PredictionStats) -> Tensor:
     ),
     higher_is_better=True,
     perfect=1.0,
+    range=SHARE,
 )
 def balanced_accuracy_score(stats: PredictionStats) -> Tensor:
     """Mean recall over classes, groups pooled; for AnyOf, the mean of sensitivity and specificity
@@ -119,6 +123,7 @@ def _uniform_baseline(stats: PredictionStats) -> Tensor:
     outcomes=(OneOf, EachOneOf),
     higher_is_better=True,
     perfect=1.0,
+    range=SHARE,
     reduction="min",
 )
 def worst_recall_score(stats: PredictionStats) -> Tensor:
@@ -135,7 +140,7 @@ def _best_guessed_f1(stats: PredictionStats) -> Tensor:
     return len(by_group) / by_group.sum().double()
 
 
-@metric(baseline=_best_guessed_f1, higher_is_better=True, perfect=1.0)
+@metric(baseline=_best_guessed_f1, higher_is_better=True, perfect=1.0, range=SHARE)
 def macro_f1_score(stats: PredictionStats) -> Tensor:
     """Mean F1 over classes; classes that neither occur nor are predicted are left out.
 
@@ -154,6 +159,7 @@ def macro_f1_score(stats: PredictionStats) -> Tensor:
     ),
     higher_is_better=True,
     perfect=1.0,
+    range=SHARE,
 )
 def macro_precision_score(stats: PredictionStats) -> Tensor:
     """Mean precision over the classes that are predicted at least once."""
@@ -169,6 +175,7 @@ def macro_precision_score(stats: PredictionStats) -> Tensor:
     outcomes=(AnyOf, EachOneOf),
     higher_is_better=False,
     perfect=0.0,
+    range=SHARE,
 )
 def hamming_loss(stats: PredictionStats) -> Tensor:
     """Share of wrong decisions, over all labels or groups.
@@ -199,7 +206,13 @@ def _best_constant_micro_f1(stats: PredictionStats) -> Tensor:
     return torch.where(prevalence.sum() > 0, best, torch.nan)
 
 
-@metric(baseline=_best_constant_micro_f1, outcomes=(AnyOf,), higher_is_better=True, perfect=1.0)
+@metric(
+    baseline=_best_constant_micro_f1,
+    outcomes=(AnyOf,),
+    higher_is_better=True,
+    perfect=1.0,
+    range=SHARE,
+)
 def micro_f1_score(stats: PredictionStats) -> Tensor:
     """F1 over all labels pooled: 2 TP / (2 TP + FP + FN)."""
     return (
@@ -214,6 +227,7 @@ def micro_f1_score(stats: PredictionStats) -> Tensor:
     outcomes=(AnyOf,),
     higher_is_better=True,
     perfect=1.0,
+    range=SHARE,
 )
 def micro_precision_score(stats: PredictionStats) -> Tensor:
     """Precision over all labels pooled: TP / (TP + FP)."""
@@ -225,6 +239,7 @@ def micro_precision_score(stats: PredictionStats) -> Tensor:
     outcomes=(AnyOf,),
     higher_is_better=True,
     perfect=1.0,
+    range=SHARE,
 )
 def micro_recall_score(stats: PredictionStats) -> Tensor:
     """Recall over all labels pooled: TP / (TP + FN); predicting every label gives 1."""
@@ -236,6 +251,7 @@ def micro_recall_score(stats: PredictionStats) -> Tensor:
     outcomes=(AnyOf,),
     higher_is_better=True,
     perfect=1.0,
+    range=SHARE,
 )
 def macro_recall_score(stats: PredictionStats) -> Tensor:
     """Mean recall over labels; predicting every label gives 1."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lossheads.dialects import DIALECTS, QUANTITIES, Dialect, Kind, Setting
-from lossheads.metrics.base import Metric, metric
+from lossheads.metrics.base import SHARE, Metric, metric
 from lossheads.metrics.classification import best_constant_cells, best_constant_recalls
 from lossheads.metrics.stats import PredictionStats, bincount, count, share
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf
@@ -56,6 +56,7 @@ def _uses_binary_accuracy(stats: PredictionStats) -> bool:
     ),
     higher_is_better=True,
     perfect=1.0,
+    range=SHARE,
 )
 def keras_2_3_accuracy(stats: PredictionStats) -> Tensor:
     """What Keras 1.0.6 to 2.3.1 and tf.keras up to 2.1 print: elementwise accuracy at 0.5 for a
@@ -70,6 +71,7 @@ def keras_2_3_accuracy(stats: PredictionStats) -> Tensor:
     ),
     higher_is_better=True,
     perfect=1.0,
+    range=SHARE,
 )
 def keras_3_accuracy(stats: PredictionStats) -> Tensor:
     """What tf.keras from 2.2 and Keras 3 print (and Keras before 1.0.6): elementwise accuracy at
@@ -83,7 +85,7 @@ def _best_constant_cells_of_target(stats: PredictionStats) -> Tensor:
     return best_constant_cells(count(stats.framework_target_nonzero) / stats.n)
 
 
-@metric(baseline=_best_constant_cells_of_target, higher_is_better=True, perfect=1.0)
+@metric(baseline=_best_constant_cells_of_target, higher_is_better=True, perfect=1.0, range=SHARE)
 def fastai_accuracy_multi(stats: PredictionStats) -> Tensor:
     """What fastai's accuracy_multi prints: elementwise accuracy of sigmoid(logit) > 0.5, for every
     head.
@@ -102,6 +104,7 @@ def _nan_unless_hard(stats: PredictionStats, value: Tensor) -> Tensor:
     baseline=lambda stats: _nan_unless_hard(stats, stats.label_stats.most_frequent_share),
     higher_is_better=True,
     perfect=1.0,
+    range=SHARE,
 )
 def sklearn_accuracy_score(stats: PredictionStats) -> Tensor:
     """What scikit-learn's accuracy_score(target, framework_outputs > 0.5) prints on multi-hot
@@ -117,7 +120,7 @@ def _torchmetrics_baseline(stats: PredictionStats) -> Tensor:
     return best_constant_recalls(stats)
 
 
-@metric(baseline=_torchmetrics_baseline, higher_is_better=True, perfect=1.0)
+@metric(baseline=_torchmetrics_baseline, higher_is_better=True, perfect=1.0, range=SHARE)
 def torchmetrics_accuracy(stats: PredictionStats) -> Tensor:
     """What torchmetrics' MulticlassAccuracy prints by default: mean recall over classes; for
     labels and a single unit, elementwise accuracy at 0.5.
@@ -140,32 +143,32 @@ def torchmetrics_accuracy(stats: PredictionStats) -> Tensor:
 # number of a metric above under another name.
 
 
-@metric(baseline=_categorical_baseline, higher_is_better=True, perfect=1.0)
+@metric(baseline=_categorical_baseline, higher_is_better=True, perfect=1.0, range=SHARE)
 def printed_argmax(stats: PredictionStats) -> Tensor:
     """Argmax of the outputs against argmax of the target row; the first of equal ones."""
     return _categorical(stats)
 
 
-@metric(baseline=_binary_baseline, higher_is_better=True, perfect=1.0)
+@metric(baseline=_binary_baseline, higher_is_better=True, perfect=1.0, range=SHARE)
 def printed_cells(stats: PredictionStats) -> Tensor:
     """Cells in which [output > 1/2] equals the target."""
     return _binary(stats)
 
 
-@metric(baseline=_best_constant_cells_of_target, higher_is_better=True, perfect=1.0)
+@metric(baseline=_best_constant_cells_of_target, higher_is_better=True, perfect=1.0, range=SHARE)
 def printed_logit_cells(stats: PredictionStats) -> Tensor:
     """Cells in which [sigmoid(logit) > 1/2] equals the target."""
     predicted = torch.sigmoid(stats.predictions.logits) > 0.5
     return share(predicted == stats.framework_target_nonzero)
 
 
-@metric(baseline=_best_constant_cells_of_target, higher_is_better=True, perfect=1.0)
+@metric(baseline=_best_constant_cells_of_target, higher_is_better=True, perfect=1.0, range=SHARE)
 def printed_raw_logit_cells(stats: PredictionStats) -> Tensor:
     """Cells in which [logit > 1/2] equals the target: logits cut as if they were probabilities."""
     return share((stats.predictions.logits > 0.5) == stats.framework_target_nonzero)
 
 
-@metric(baseline=_best_constant_cells_of_target, higher_is_better=True, perfect=1.0)
+@metric(baseline=_best_constant_cells_of_target, higher_is_better=True, perfect=1.0, range=SHARE)
 def printed_twice_sigmoid_cells(stats: PredictionStats) -> Tensor:
     """Cells in which [sigmoid(output) > 1/2] equals the target: any output above 0 is a one."""
     predicted = torch.sigmoid(stats.predictions.framework_outputs) > 0.5
@@ -176,6 +179,7 @@ def printed_twice_sigmoid_cells(stats: PredictionStats) -> Tensor:
     baseline=lambda stats: _nan_unless_hard(stats, stats.label_stats.most_frequent_share),
     higher_is_better=True,
     perfect=1.0,
+    range=SHARE,
 )
 def printed_rows(stats: PredictionStats) -> Tensor:
     """Rows in which [output > 1/2] equals the target in every cell."""
@@ -190,7 +194,13 @@ def _confusion(stats: PredictionStats) -> Tensor:
     return bincount(pairs, n * n).reshape(n, n)
 
 
-@metric(baseline=best_constant_recalls, higher_is_better=True, perfect=1.0, outcomes=(OneOf,))
+@metric(
+    baseline=best_constant_recalls,
+    higher_is_better=True,
+    perfect=1.0,
+    range=SHARE,
+    outcomes=(OneOf,),
+)
 def printed_macro_recall(stats: PredictionStats) -> Tensor:
     """Mean of recall at the argmax; a class that is predicted but never occurs counts as 0."""
     pairs = _confusion(stats)
@@ -199,14 +209,20 @@ def printed_macro_recall(stats: PredictionStats) -> Tensor:
     return torch.where(positives + pairs.sum(dim=0) > 0, recalls, torch.nan)
 
 
-@metric(baseline=best_constant_recalls, higher_is_better=True, perfect=1.0, outcomes=(OneOf,))
+@metric(
+    baseline=best_constant_recalls,
+    higher_is_better=True,
+    perfect=1.0,
+    range=SHARE,
+    outcomes=(OneOf,),
+)
 def printed_balanced(stats: PredictionStats) -> Tensor:
     """Mean of recall at the argmax over the classes that occur."""
     pairs = _confusion(stats)
     return pairs.diagonal().double() / pairs.sum(dim=1)
 
 
-@metric(baseline=_best_constant_cells_of_target, higher_is_better=True, perfect=1.0)
+@metric(baseline=_best_constant_cells_of_target, higher_is_better=True, perfect=1.0, range=SHARE)
 def printed_equal_cells(stats: PredictionStats) -> Tensor:
     """Cells in which the output equals the target exactly."""
     return share(stats.predictions.framework_outputs == stats.predictions.framework_target)
@@ -229,6 +245,7 @@ def _iou_baseline(stats: PredictionStats, first: int) -> Tensor:
     baseline=lambda stats: _iou_baseline(stats, 0),
     higher_is_better=True,
     perfect=1.0,
+    range=SHARE,
     outcomes=(OneOf,),
 )
 def printed_mean_iou(stats: PredictionStats) -> Tensor:
@@ -241,6 +258,7 @@ def printed_mean_iou(stats: PredictionStats) -> Tensor:
     baseline=lambda stats: _iou_baseline(stats, 1),
     higher_is_better=True,
     perfect=1.0,
+    range=SHARE,
     outcomes=(OneOf,),
 )
 def printed_mean_iou_without_first(stats: PredictionStats) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lossheads.errors import UserError
 from lossheads.heads.base import Head
+from lossheads.metrics.base import SHARE
 from lossheads.metrics.stats import roc_auc_and_average_precision
 from lossheads.records import Measurement, MetricInfo
 
@@ -71,10 +72,8 @@ class _OODMetric:
 
 
 _OOD_METRICS = {
-    "auroc_score": _OODMetric(_auroc, 0.5, MetricInfo(higher_is_better=True, perfect=1.0)),
-    "fpr95_error": _OODMetric(
-        _fpr_at_95_tpr, 0.95, MetricInfo(higher_is_better=False, perfect=0.0)
-    ),
+    "auroc_score": _OODMetric(_auroc, 0.5, MetricInfo(True, 1.0, *SHARE)),
+    "fpr95_error": _OODMetric(_fpr_at_95_tpr, 0.95, MetricInfo(False, 0.0, *SHARE)),
 }
 
 

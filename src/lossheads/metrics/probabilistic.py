@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lossheads.metrics.base import constant_baseline, metric
+from lossheads.metrics.base import POSITIVE, SHARE, constant_baseline, metric
 from lossheads.metrics.stats import PredictionStats
 from lossheads.numerics import softmax
 from lossheads.outcomes import AnyOf
@@ -45,7 +45,10 @@ def base_rate_events(stats: PredictionStats) -> Tensor:
 
 
 @metric(
-    baseline=lambda stats: _entropy(base_rate_events(stats)), higher_is_better=False, perfect=0.0
+    baseline=lambda stats: _entropy(base_rate_events(stats)),
+    higher_is_better=False,
+    perfect=0.0,
+    range=POSITIVE,
 )
 def nll_loss(stats: PredictionStats) -> Tensor:
     """Negative log-likelihood of the labels, in nats per example, summed over labels or groups.
@@ -76,7 +79,7 @@ def _baseline_brier_sum(stats: PredictionStats) -> Tensor:
     return (shares - base_rate_events(stats)).square().sum() / (stats.n * _num_variables(stats))
 
 
-@metric(baseline=_baseline_brier_sum, higher_is_better=False, perfect=0.0)
+@metric(baseline=_baseline_brier_sum, higher_is_better=False, perfect=0.0, range=POSITIVE)
 def brier_sum_loss(stats: PredictionStats) -> Tensor:
     """Brier score summed over events (0 to 2), mean over labels or groups.
 
@@ -115,6 +118,7 @@ def binned_calibration_error(confidence: Tensor, correct: Tensor) -> Tensor:
     baseline=constant_baseline(0.0),
     higher_is_better=False,
     perfect=0.0,
+    range=SHARE,
 )
 def expected_calibration_error(stats: PredictionStats) -> Tensor:
     """Expected calibration error (ECE) with 15 equal-width bins: of the decided class's
@@ -145,7 +149,13 @@ def _baseline_kl(stats: PredictionStats) -> Tensor:
     return _entropy(posterior.mean(dim=0)) - _entropy(posterior) / stats.n
 
 
-@metric(baseline=_baseline_kl, higher_is_better=False, perfect=0.0, needs_true_posterior=True)
+@metric(
+    baseline=_baseline_kl,
+    higher_is_better=False,
+    perfect=0.0,
+    range=POSITIVE,
+    needs_true_posterior=True,
+)
 def posterior_kl_loss(stats: PredictionStats) -> Tensor:
     """KL divergence from the true posterior to the predicted probabilities, in nats per example,
     summed over labels or groups.
@@ -219,6 +229,7 @@ def _root(slopes: Slopes) -> float:
     baseline=constant_baseline(math.nan),
     higher_is_better=None,
     perfect=1.0,
+    range=POSITIVE,
     at_every_validation=False,
     supports_vmap=False,  # Newton's steps stop where each member has converged
 )

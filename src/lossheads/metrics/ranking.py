@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lossheads.metrics.base import metric
+from lossheads.metrics.base import POSITIVE, SHARE, metric
 from lossheads.metrics.per_class import average_precision_score, roc_auc_score
 from lossheads.metrics.stats import PredictionStats, misordered_pairs
 from lossheads.outcomes import AnyOf
@@ -13,6 +13,7 @@ from lossheads.outcomes import AnyOf
     baseline=roc_auc_score.baseline_function,
     higher_is_better=True,
     perfect=1.0,
+    range=SHARE,
     at_every_validation=False,
 )
 def macro_roc_auc_score(stats: PredictionStats) -> Tensor:
@@ -24,6 +25,7 @@ def macro_roc_auc_score(stats: PredictionStats) -> Tensor:
     baseline=average_precision_score.baseline_function,
     higher_is_better=True,
     perfect=1.0,
+    range=SHARE,
     at_every_validation=False,
 )
 def mean_average_precision_score(stats: PredictionStats) -> Tensor:
@@ -53,6 +55,7 @@ def _as_scores(priority: Tensor, n: int) -> Tensor:
     outcomes=(AnyOf,),
     higher_is_better=False,
     perfect=0.0,
+    range=SHARE,
     at_every_validation=False,
 )
 def ranking_loss(stats: PredictionStats) -> Tensor:
@@ -78,6 +81,7 @@ def _excess_coverage(scores: Tensor, present: Tensor) -> Tensor:
     outcomes=(AnyOf,),
     higher_is_better=False,
     perfect=0.0,
+    range=POSITIVE,
     at_every_validation=False,
 )
 def excess_coverage_error(stats: PredictionStats) -> Tensor:

@@ -16,7 +16,7 @@ from lossheads.claims.render.tables import tests_by_arms
 from lossheads.claims.verdict_file import to_json
 
 # Columns of the hypotheses that a terminal has no width for; verdict.md has them.
-_ON_PAGES_ONLY = ("corrected interval", "sign-flip test")
+_ON_PAGES_ONLY = ("corrected interval", "what they cover", "sign-flip test")
 
 
 def print_verdict(verdict: Verdict, console: Console, history: Sequence[Version] = ()) -> None:

@@ -222,7 +222,17 @@ def _further(data: Data) -> str:
         return ""
     more = data["further_seeds"]
     if more is None:
-        return "More seeds alone would not decide it in reasonable time."
+        examples = [
+            found["more_examples"]
+            for found in data["hypotheses"].values()
+            if found["conclusion"] == "undecided" and found.get("more_examples")
+        ]
+        if not examples:
+            return "More seeds alone would not decide it in reasonable time."
+        return (
+            "More seeds alone would not decide it, for the test examples vary as they do; about "
+            f"{max(examples):,} more test examples would help."
+        )
     return (
         f"About {count_of(more, 'more seed')} would decide it, if mean and standard deviation stay "
         "as they are. More looks add chances of error: seeds=auto corrects for them, a number "
@@ -316,20 +326,23 @@ def coverage_text(data: Data) -> str:
         return ""
     training = "training randomness (initialisation, batch order)"
     fixed = _cases([name for name in data["arms"] if name not in redrawn])
+    known = [*data["hypotheses"].values(), *data["table"]]
+    if any(found.get("covers") == "training_and_examples" for found in known):
+        training += " and, crossed with it, the draw of the test examples"
+        left = "not another training set; training alone where that is said"
+    else:
+        left = "not that of another sample of data"
     if not redrawn:
-        return (
-            f"All seeds share one data set: the intervals cover {training}, not that of another "
-            "sample of data."
-        )
+        return f"All seeds share one data set: the intervals cover {training}, {left}."
     both = (
         "Each seed draws its own data, the same for all arms of a case: the intervals cover the "
-        f"sampling of the data and {training}"
+        "sampling of the data and training randomness (initialisation, batch order)"
     )
     if not fixed:
         return f"{both}."
     return (
         f"{both} for {', '.join(_cases(redrawn))}. All seeds of {', '.join(fixed)} share one data "
-        "set: there they cover training randomness alone."
+        f"set: there they cover {training}, {left}."
     )
 
 

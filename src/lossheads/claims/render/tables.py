@@ -110,6 +110,7 @@ def findings_table(hypotheses: Mapping[str, Data], alpha: float | None) -> PageT
         "condition",
         f"mean, {plain} interval",
         "corrected interval",
+        "what they cover",
         "conclusion",
         "sign-flip test",
         "n",
@@ -118,25 +119,49 @@ def findings_table(hypotheses: Mapping[str, Data], alpha: float | None) -> PageT
     caption = (
         "Differences are paired by seed. Corrected by Holm over "
         f"{count_of(len(hypotheses), 'hypothesis', 'hypotheses')} at level {number(alpha)}; p is "
-        "two-sided, n counts seeds."
+        "two-sided, n counts seeds. The sign-flip test covers what the seeds vary."
     )
     return PageTable(caption, head, rows)
 
 
 def _finding_row(name: str, found: Data) -> tuple[Cell, ...]:
     plain, tested = recorded_interval(found["interval"]), recorded_interval(found["tested"])
-    more = found["more_seeds"]
     return (
         code_cell(name),
         text_cell(found["condition"]),
         number_cell(number(plain.mean), ends_text(plain)),
         number_cell(ends_text(tested), f"at {percent(tested.level)}, p = {number(found['p'])}"),
-        conclusion_cell(
-            found["conclusion"], f"{count_of(more, 'more seed')} would decide" if more else ""
-        ),
+        text_cell(*_covers(found)),
+        conclusion_cell(found["conclusion"], _needed(found)),
         _sign_flip_cell(found["sign_flip_test"], tested.level, plain.n),
         number_cell(str(plain.n)),
     )
+
+
+def _needed(found: Data) -> str:
+    """What would decide, of seeds or else of test examples."""
+    if found["more_seeds"]:
+        return f"{count_of(found['more_seeds'], 'more seed')} would decide"
+    examples = found.get("more_examples")
+    return f"more seeds would not decide, {examples:,} more test examples would" if examples else ""
+
+
+_COVERS = {
+    "training": "training alone",
+    "training_and_examples": "training, test examples",
+    "training_and_data": "training, data of each seed",
+}
+
+
+def _covers(found: Data) -> list[str]:
+    """What an interval covers; beside one that covers more, that of the seeds alone."""
+    covers = found.get("covers", "training")  # as verdicts made before it was recorded did
+    text = _COVERS[covers]
+    if found.get("about") == "this_test_set" and found["sample"]:
+        text += ", on this test set"
+    if covers != "training_and_examples":
+        return [text]
+    return [text, f"seeds alone {ends_text(recorded_interval(found['over_seeds']))}"]
 
 
 def _sign_flip_cell(test: Data, level: float, n: int) -> Cell:
@@ -225,7 +250,8 @@ def scores_table(cells: Sequence[Data]) -> PageTable | None:
         return None
     arms = list(dict.fromkeys(cell["arm"] for cell in cells))
     metrics = list(dict.fromkeys(cell["metric"] for cell in cells))
-    at = {(cell["arm"], cell["metric"]): _cell(cell) for cell in cells}
+    mixed = len({cell.get("covers") for cell in cells}) > 1
+    at = {(cell["arm"], cell["metric"]): _cell(cell, mixed) for cell in cells}
     none = number_cell("–")
     if len(arms) >= len(metrics):
         head = ("arm", *metrics)
@@ -236,18 +262,20 @@ def scores_table(cells: Sequence[Data]) -> PageTable | None:
     seeds = sorted({str(cell["interval"]["n"]) for cell in cells})
     level = levels(recorded_interval(cell["interval"]) for cell in cells)
     caption = (
-        f"Test split: mean over n = {' or '.join(seeds)} seeds, its {level} t interval, and the "
+        f"Test split: mean over n = {' or '.join(seeds)} seeds, its {level} interval, and the "
         "baseline, the score of the best constant prediction. A dash: not measured."
     )
     return PageTable(caption, head, tuple(rows))
 
 
-def _cell(cell: Data) -> Cell:
+def _cell(cell: Data, mixed: bool) -> Cell:
     interval = recorded_interval(cell["interval"])
     baseline = nan_if_null(cell["baseline"])
+    alone = _COVERS["training"] if mixed and cell["covers"] == "training" else ""
     return number_cell(
         number(interval.mean),
         ends_text(interval),
+        alone,
         "no baseline" if math.isnan(baseline) else f"baseline {number(baseline)}",
     )
 

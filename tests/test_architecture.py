@@ -11,7 +11,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "lossheads"
 
 # A layer imports only lower ones; modules of one layer may import each other.
 LAYERS: list[tuple[str, ...]] = [
-    ("errors", "outcomes", "numerics", "bounded_yaml", "whole_files", "dialects"),
+    ("errors", "outcomes", "numerics", "bounded_yaml", "whole_files", "dialects", "absent_losses"),
     ("heads", "models", "datasets", "records", "predictions_file", "decoding"),
     ("predictions", "analysis"),
     ("metrics", "claims", "linting"),

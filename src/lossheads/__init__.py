@@ -41,14 +41,21 @@ if TYPE_CHECKING:
     from lossheads.heads import GroupedLogSumCCE as GroupedLogSumCCE
     from lossheads.heads import GroupedPairwiseCCE as GroupedPairwiseCCE
     from lossheads.heads import Head as Head
+    from lossheads.heads import LinearSquaredError as LinearSquaredError
     from lossheads.heads import MultilabelCCE as MultilabelCCE
     from lossheads.heads import PerLabelCCE as PerLabelCCE
     from lossheads.heads import SigmoidBCE as SigmoidBCE
+    from lossheads.heads import SigmoidOffsetBCE as SigmoidOffsetBCE
     from lossheads.heads import SingleLogitBCE as SingleLogitBCE
     from lossheads.heads import SingleLogitSoftmaxCCE as SingleLogitSoftmaxCCE
     from lossheads.heads import SoftmaxBCE as SoftmaxBCE
     from lossheads.heads import SoftmaxCCE as SoftmaxCCE
+    from lossheads.heads import SoftmaxFocal as SoftmaxFocal
+    from lossheads.heads import SoftmaxLogitNormCCE as SoftmaxLogitNormCCE
+    from lossheads.heads import SoftmaxLogitPenaltyCCE as SoftmaxLogitPenaltyCCE
     from lossheads.heads import SoftmaxMultihot as SoftmaxMultihot
+    from lossheads.heads import SoftmaxPoly1CCE as SoftmaxPoly1CCE
+    from lossheads.heads import SoftmaxWeightedCCE as SoftmaxWeightedCCE
     from lossheads.heads import TwoLogitCCE as TwoLogitCCE
     from lossheads.linting.report import CheckReport as CheckReport
     from lossheads.linting.report import Finding as Finding
@@ -90,14 +97,21 @@ _PUBLIC = {
         "GroupedLogitAdjustedCCE",
         "GroupedPairwiseCCE",
         "Head",
+        "LinearSquaredError",
         "MultilabelCCE",
         "PerLabelCCE",
         "SigmoidBCE",
+        "SigmoidOffsetBCE",
         "SingleLogitBCE",
         "SingleLogitSoftmaxCCE",
         "SoftmaxBCE",
         "SoftmaxCCE",
+        "SoftmaxFocal",
+        "SoftmaxLogitNormCCE",
+        "SoftmaxLogitPenaltyCCE",
         "SoftmaxMultihot",
+        "SoftmaxPoly1CCE",
+        "SoftmaxWeightedCCE",
         "TwoLogitCCE",
     ),
     "lossheads.linting.report": ("CheckReport", "Finding"),

@@ -50,9 +50,38 @@ def test_contests_that_ask_the_same_share_their_runs(composed):
         (claim,) = [claim for claim in CLAIMS_WITH_ARMS if claim.slug == slug]
         return {(arm.redrawn, *sorted(as_arguments(arm.overrides))) for arm in claim.arms.values()}
 
-    assert configurations("focal-calibration") <= configurations("multilabel-softmax-balances")
     assert configurations("pos-weight-is-a-shift") <= configurations("multilabel-softmax-balances")
     assert configurations("accuracy-multi-96") <= configurations("multilabel-softmax-balances")
+    assert configurations("noise-classes-hurt") <= configurations("nothing-is-here")
+    puzzle = configurations("bce-97-vs-cce-90")
+    assert len(puzzle & configurations("bce-helps-everywhere")) == 2
+    assert len(puzzle & configurations("tree-like-classes-favour-bce")) == 2
+
+
+def test_two_remedies_for_rare_labels_are_asked_the_same_questions():
+    # One was called refuted and the other reproduced on the same facts, by two sets of questions.
+    names = [
+        "more_recall",
+        "better_f1",
+        "better_f1_when_tuned",
+        "better_order",
+        "worse_probabilities",
+    ]
+
+    def questions(slug):
+        (claim,) = [claim for claim in CLAIMS_WITH_ARMS if claim.slug == slug]
+        asked = {
+            (h.name, h.metrics, h.relation, h.value, h.margin)
+            for h in claim.hypotheses
+            if h.name.split("/")[0] in names
+        }
+        return asked, claim.verdict
+
+    weighted, its_rule = questions("pos-weight-is-a-shift")
+    logsum, the_other = questions("multilabel-softmax-balances")
+    assert len(weighted) == 5 * 3
+    assert weighted == logsum
+    assert its_rule == the_other
 
 
 def test_claims_about_kinds_of_data_draw_them_anew_and_given_data_stay():
@@ -63,6 +92,9 @@ def test_claims_about_kinds_of_data_draw_them_anew_and_given_data_stay():
         if claim.slug != "multi-label-accuracy-collapsed"  # about one project's data
     }
     assert {dataset for dataset, drawn in redrawn if drawn} == {
+        "fashion_mnist_known",
+        "fashion_mnist_known_none",
+        "fashion_mnist_known_zero_rows",
         "quadrants",
         "synthetic_blobs",
         "synthetic_groups",

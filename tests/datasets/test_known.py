@@ -122,6 +122,28 @@ def test_outliers_are_the_same_for_all_variants_and_in_no_training(cache):
             assert not rows & {row.tobytes() for row in dataset.train.inputs.numpy()}
 
 
+def test_garments_held_out_by_number_are_drawn_by_the_seed(cache):
+    pairs = [replace(SOURCE, held_out=2, seed=seed).strangers for seed in range(450)]
+    assert pairs[:50] == [replace(SOURCE, held_out=2, seed=seed).strangers for seed in range(50)]
+    count = {pair: pairs.count(pair) for pair in pairs}
+    # All 45 pairs, ten times each give or take: chi-squared of 44, 99.9 % below 78.7.
+    assert len(count) == 45
+    assert sum((n - 10) ** 2 / 10 for n in count.values()) < 78.7
+    drawn = replace(SOURCE, held_out=2, seed=3)
+    named = replace(SOURCE, held_out=list(drawn.strangers), seed=3)
+    assert drawn.outcome == OneOf(8)
+    assert same(drawn.load(None, cache), named.load(None, cache))
+
+
+def test_every_variant_draws_the_same_strangers():
+    drawn = {
+        replace(SOURCE, held_out=2, none=none, none_examples=n, noise_examples=n).strangers
+        for none in OUTCOMES
+        for n in (1, 50)
+    }
+    assert len(drawn) == 1
+
+
 def test_split_sizes_add_up(cache):
     kept = [len(split) for split in splits(SOURCE.load(None, cache))]
     assert kept == [(TRAIN_FILE - VAL) * 8 // 10, VAL * 8 // 10, TEST_FILE * 8 // 10]
@@ -137,6 +159,9 @@ def test_loading_twice_gives_the_same_bits(cache):
     [
         ({"held_out": []}, "held_out must be a list of 1 to 8"),
         ({"held_out": "Bag"}, "held_out must be a list .* got Bag"),
+        ({"held_out": 0}, "held_out must be an integer from 1 to 8, got 0"),
+        ({"held_out": 9}, "held_out must be an integer from 1 to 8, got 9"),
+        ({"held_out": True}, "held_out must be an integer from 1 to 8, got True"),
         ({"held_out": ["Bags"]}, "held_out=Bags: did you mean Bag"),
         ({"held_out": list(garments.NAMES[:9])}, "at least 2 remain"),
         ({"none": "never"}, "none=never"),

@@ -44,6 +44,13 @@ SERVES = {
     "softmax_bce": CLASSES,
     "sigmoid_bce": CLASSES + LABELS,
     "sigmoid_bce_mean": CLASSES + LABELS,
+    "sigmoid_offset_bce": CLASSES,
+    "softmax_weighted_cce": CLASSES,
+    "softmax_focal": CLASSES,
+    "softmax_poly1_cce": CLASSES,
+    "softmax_logit_penalty_cce": CLASSES,
+    "softmax_logit_norm_cce": CLASSES,
+    "linear_squared_error": CLASSES,
     "single_logit_bce": [OneOf(2)],
     "two_logit_cce": [OneOf(2)],
     "single_logit_softmax_cce": [OneOf(2)],
@@ -60,7 +67,7 @@ SERVES = {
     "grouped_kl_excess": GROUPS,
     "grouped_pairwise_cce": GROUPS,
 }
-HARD_ONLY = ["focal", "asymmetric"]
+HARD_ONLY = ["focal", "softmax_focal", "asymmetric"]
 
 
 @pytest.mark.parametrize("name", NAMES)

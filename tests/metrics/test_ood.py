@@ -8,7 +8,7 @@ import torch
 from sklearn import metrics as sk_metrics
 
 from lossheads.errors import UserError
-from lossheads.heads import SingleLogitBCE, SoftmaxCCE
+from lossheads.heads import SigmoidBCE, SingleLogitBCE, SoftmaxCCE
 from lossheads.metrics import evaluate_ood, ood_scores
 from lossheads.outcomes import OneOf
 
@@ -31,7 +31,7 @@ def test_areas_and_false_alarms(step):
     known, outliers = two_crowds(step)
     seen = evaluate_ood(HEAD, known, outliers)
     assert seen.n == 200
-    assert len(seen.metrics) == 6
+    assert len(seen.metrics) == 8
     inside, outside = ood_scores(HEAD, known), ood_scores(HEAD, outliers)
     is_known = np.repeat([1, 0], [130, 70])
     for reading in ("max_score", "max_logit", "energy"):
@@ -71,7 +71,31 @@ def test_baselines_are_those_of_a_reading_that_cannot_tell():
     same = torch.randn(1000, 4, generator=generator(1))
     seen = evaluate_ood(HEAD, same, same)
     for name, baseline in seen.baselines.items():
-        assert seen.metrics[name] == pytest.approx(baseline), name
+        if "nothing" not in name:
+            assert seen.metrics[name] == pytest.approx(baseline), name
+
+
+def test_nothing_is_said_where_no_score_passes_one_half():
+    # Highest sigmoids: of the known .88, .50 (exactly), .73; of the outliers .27, .62, .50, .12.
+    known = torch.tensor([[2.0, -1.0], [0.0, -3.0], [-1.0, 1.0]])
+    outliers = torch.tensor([[-1.0, -2.0], [0.5, -9.0], [0.0, 0.0], [-2.0, -2.0]])
+    seen = evaluate_ood(SigmoidBCE(OneOf(2)), known, outliers).metrics
+    assert seen["nothing_said_score"] == 3 / 4
+    assert seen["nothing_said_of_known_error"] == pytest.approx(1 / 3)
+    # A softmax over two classes has a score of at least one half, and above it but for a tie.
+    seen = evaluate_ood(SoftmaxCCE(OneOf(2)), known, outliers).metrics
+    assert seen["nothing_said_score"] == 2 / 4
+    assert seen["nothing_said_of_known_error"] == 0
+
+
+def test_the_best_constant_answers_are_the_baselines_of_what_is_said():
+    always, never = torch.full((10, 4), -1.0), torch.full((10, 4), 1.0)
+    head = SigmoidBCE(OneOf(4))
+    said = evaluate_ood(head, always, always)
+    unsaid = evaluate_ood(head, never, never)
+    for name in ("nothing_said_score", "nothing_said_of_known_error"):
+        best = max if name.endswith("score") else min
+        assert said.baselines[name] == best(said.metrics[name], unsaid.metrics[name])
 
 
 def test_the_column_that_means_nothing_is_no_sign_of_the_known():
@@ -80,6 +104,7 @@ def test_the_column_that_means_nothing_is_no_sign_of_the_known():
     assert evaluate_ood(HEAD, known, outliers).metrics["max_score_auroc_score"] == 0.0
     seen = evaluate_ood(HEAD, known, outliers, none_class=3)
     assert set(seen.metrics.values()) == {0.0, 1.0}
+    assert seen.metrics["nothing_said_score"] == 1.0
     assert all(seen.metrics[f"{r}_auroc_score"] == 1.0 for r in ("max_score", "energy"))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from lossheads.absent_losses import why_absent
 from lossheads.cli.arguments import Parser
 from lossheads.errors import UserError, near_matches
 
@@ -35,7 +36,8 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
     examples |= _own_examples([Path(folder) for folder in given.config_dir], trust)
     for name in given.names:
         if name not in examples:
-            raise UserError(f"heads has no {name!r}; {near_matches(name, examples)}")
+            rest = why_absent(name) or near_matches(name, examples)
+            raise UserError(f"heads has no {name!r}; {rest}")
     _print([examples[name] for name in given.names or examples])
     return 0
 

@@ -11,6 +11,9 @@ from lossheads.datasets.dataset import Split as Split
 from lossheads.datasets.digits import Digits as Digits
 from lossheads.datasets.fashion_mnist import FashionMNIST as FashionMNIST
 from lossheads.datasets.fashion_mnist import FashionMNISTPair as FashionMNISTPair
+from lossheads.datasets.fashion_mnist_features import (
+    FashionMNISTFeatures as FashionMNISTFeatures,
+)
 from lossheads.datasets.fashion_mnist_known import FashionMNISTKnown as FashionMNISTKnown
 from lossheads.datasets.files import Files as Files
 from lossheads.datasets.mnist import KMNIST as KMNIST

@@ -22,6 +22,7 @@ from lossheads.errors import UserError
 from lossheads.outcomes import AnyOf, OneOf
 
 NAME = "fashion_mnist_known"
+MAX_HELD_OUT = len(garments.NAMES) - 2
 
 
 @dataclass(frozen=True)
@@ -40,17 +41,18 @@ class FashionMNISTKnown:
         digits: scikit-learn's 1,797 digits, 8 x 8 enlarged to 28 x 28, bilinear.
 
     Args:
-        held_out: Names of the garments held out; at least two garments must remain.
+        held_out: The garments held out: their names, or how many, 1 to 8, of which `seed` then
+            draws the names, every choice equally likely. At least two garments must remain.
         none: How "none of the classes" enters training. `absent`: not at all, OneOf(C). `class`:
             as one more class, the last of OneOf(C + 1). `zero_rows`: as rows with every label
             off, AnyOf(C). The examples are known training garments cut into 16 squares of 7 x 7
             pixels, shuffled: the same pixels, no garment. They add to the training split.
         none_examples: How many of them there are, unless `none` is `absent`.
         noise_examples: Images of each kind of noise.
-        seed: Of the shuffled garments and of the noise.
+        seed: Of the shuffled garments and of the noise, and of garments held out by number.
     """
 
-    held_out: Sequence[str]
+    held_out: Sequence[str] | int
     none: Literal["absent", "class", "zero_rows"]
     none_examples: int
     noise_examples: int
@@ -60,10 +62,13 @@ class FashionMNISTKnown:
         check_choice(NAME, ("absent", "class", "zero_rows"), none=self.none)
         check_integer(NAME, 1, none_examples=self.none_examples, noise_examples=self.noise_examples)
         check_integer(NAME, 0, seed=self.seed)
-        if isinstance(self.held_out, str) or not 1 <= len(set(self.held_out)) <= 8:
+        if isinstance(self.held_out, int):
+            check_integer(NAME, 1, MAX_HELD_OUT, held_out=self.held_out)
+            return
+        if isinstance(self.held_out, str) or not 1 <= len(set(self.held_out)) <= MAX_HELD_OUT:
             raise UserError(
-                f"{NAME}: held_out must be a list of 1 to 8 different garments, so that at least 2 "
-                f"remain, got {self.held_out}"
+                f"{NAME}: held_out must be a list of 1 to {MAX_HELD_OUT} different garments, so "
+                f"that at least 2 remain, or their number, got {self.held_out}"
             )
         for garment in self.held_out:
             check_choice(NAME, garments.NAMES, held_out=garment)
@@ -74,9 +79,18 @@ class FashionMNISTKnown:
         return AnyOf(known) if self.none == "zero_rows" else OneOf(known + (self.none == "class"))
 
     @property
+    def strangers(self) -> tuple[str, ...]:
+        """The garments held out, in the published order."""
+        if isinstance(self.held_out, int):
+            rng = random_stream(self.seed, "structure")
+            drawn = rng.choice(len(garments.NAMES), size=self.held_out, replace=False)
+            return tuple(garments.NAMES[number] for number in sorted(drawn))
+        return tuple(name for name in garments.NAMES if name in self.held_out)
+
+    @property
     def known(self) -> tuple[str, ...]:
         """The known garments, in the published order."""
-        return tuple(name for name in garments.NAMES if name not in self.held_out)
+        return tuple(name for name in garments.NAMES if name not in self.strangers)
 
     def load(self, data_dir: Path | None, cache: Path) -> Dataset:
         """See `DatasetSource.load`; `read_garments` documents where the files are searched."""
@@ -102,7 +116,7 @@ class FashionMNISTKnown:
         return Garments(part.images[classes >= 0], classes[classes >= 0])
 
     def _held_out(self, part: Garments) -> Tensor:
-        rows = [name in self.held_out for name in garments.NAMES]
+        rows = [name in self.strangers for name in garments.NAMES]
         return pixels(part.images[np.array(rows)[part.classes]])
 
     def _split(self, part: Garments) -> Split:

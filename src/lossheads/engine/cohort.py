@@ -118,17 +118,17 @@ def build_cohort(
         threads: Threads that share the step of a stacked cohort, on a CPU; no bit depends on it.
 
     Raises:
-        ValueError: If several members share a backbone that cannot be stacked.
+        ValueError: If there are several members and they cannot be stacked: for their backbone,
+            or for an output layer of cosines.
     """
     nets = [initial_net(backbone, input_shape, member) for member in members]
-    if can_stack(backbone, input_shape, optimizer, members[0].optimizer_kwargs):
+    linear = all(member.cosine_temperature is None for member in members)
+    if linear and can_stack(backbone, input_shape, optimizer, members[0].optimizer_kwargs):
         return StackedCohort(
             nets, members, labels, optimizer, device, compute_dtype, graph, threads
         )
     if len(members) > 1:
-        raise ValueError(
-            f"a backbone that cannot be stacked trains one member at a time, got {len(members)}"
-        )
+        raise ValueError(f"what cannot be stacked trains one member at a time, got {len(members)}")
     return SingleMemberCohort(nets[0], members, labels, optimizer, device, compute_dtype)
 
 

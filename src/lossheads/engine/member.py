@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from lossheads.heads.base import Head
 
@@ -29,6 +30,7 @@ class Member:
         data_seed: Draws the order of batches.
         optimizer_kwargs: Keyword arguments of the optimizer (`lr`, `weight_decay`, ...).
         initial_bias: Initial bias (U,) of the output layer, or None for torch's default.
+        cosine_temperature: Logits are cosines of features and weights, divided by it; None: linear.
     """
 
     head: Head
@@ -36,12 +38,32 @@ class Member:
     data_seed: int
     optimizer_kwargs: Mapping[str, Any]
     initial_bias: Tensor | None = None
+    cosine_temperature: float | None = None
+
+
+class Cosine(nn.Module):
+    """The output layer of cosine softmax: cosine of features and a class's weights / temperature.
+
+    No bias. Of features that are all 0 the cosine is 0.
+
+    Source: Kornblith et al. (2021), arXiv 2010.16402, who take 0.05 (as we remember it).
+    """
+
+    def __init__(self, width: int, num_logits: int, temperature: float) -> None:
+        super().__init__()
+        linear = nn.Linear(width, num_logits)  # its initial weights; their lengths have no effect
+        self.weight, self.temperature = linear.weight, temperature
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, width) -> (N, U), in -1/temperature … 1/temperature."""
+        weight = functional.normalize(self.weight, dim=1)
+        return functional.linear(functional.normalize(features, dim=1), weight) / self.temperature
 
 
 class Net(nn.Module):
     """Backbone, then output layer: inputs -> logits."""
 
-    def __init__(self, backbone: nn.Module, output_layer: nn.Linear) -> None:
+    def __init__(self, backbone: nn.Module, output_layer: nn.Linear | Cosine) -> None:
         super().__init__()
         self.backbone = backbone
         self.output_layer = output_layer
@@ -70,6 +92,8 @@ def initial_net(backbone: BackboneBuilder, input_shape: tuple[int, ...], member:
         module = backbone(input_shape)
         width = _num_features(module, input_shape)
         torch.manual_seed(stream_seed(member.seed, _OUTPUT_LAYER))
+        if member.cosine_temperature is not None:
+            return Net(module, Cosine(width, member.head.num_logits, member.cosine_temperature))
         output_layer = nn.Linear(width, member.head.num_logits)
     if member.initial_bias is not None:
         with torch.no_grad():

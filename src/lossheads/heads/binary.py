@@ -94,10 +94,12 @@ class TwoLogitCCE(SoftmaxCCE):
 
     Args:
         outcome: OneOf(2).
+        label_smoothing, smooth_towards: As in `SoftmaxCCE`.
     """
 
     def __post_init__(self) -> None:
         _refuse_unless_two_classes(self, self.outcome, "two logits")
+        super().__post_init__()
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,17 @@ from lossheads.heads.grouped import (
     GroupedLogSumCCE,
     GroupedPairwiseCCE,
 )
-from lossheads.heads.multiclass import SigmoidBCE, SoftmaxBCE, SoftmaxCCE
+from lossheads.heads.multiclass import SigmoidBCE, SigmoidOffsetBCE, SoftmaxBCE, SoftmaxCCE
 from lossheads.heads.multilabel import Asymmetric, Focal, MultilabelCCE
 from lossheads.heads.multilabel_softmax import PerLabelCCE, SoftmaxMultihot
+from lossheads.heads.softmax_losses import (
+    SoftmaxFocal,
+    SoftmaxLogitNormCCE,
+    SoftmaxLogitPenaltyCCE,
+    SoftmaxPoly1CCE,
+    SoftmaxWeightedCCE,
+)
+from lossheads.heads.squared import LinearSquaredError
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf, Outcome
 
 
@@ -70,7 +78,7 @@ _BASE_RATES = torch.tensor([[0.75, 0.125, 0.125]] * 2, dtype=torch.float64)
 
 def worked_examples() -> list[HeadExample]:
     """One example per head name: multi-class, binary, multi-label, grouped."""
-    return _multiclass() + _binary() + _multilabel() + _grouped()
+    return _multiclass() + _other_multiclass() + _binary() + _multilabel() + _grouped()
 
 
 def own_example(name: str, build: Callable[[Outcome], Head]) -> HeadExample:
@@ -136,6 +144,53 @@ def _multiclass() -> list[HeadExample]:
             SigmoidBCE(_THREE, class_reduction="mean"),
             _THREE_LOGITS,
             "sigmoid_bce divided by the number of classes, as frameworks do by default",
+        ),
+    ]
+
+
+def _other_multiclass() -> list[HeadExample]:
+    return [
+        _example(
+            "softmax_weighted_cce",
+            SoftmaxWeightedCCE(_THREE).with_base_rates(_BASE_RATES[0]),
+            _THREE_LOGITS,
+            "softmax_cce times the class's weight over the mean one (here class 0 is frequent)",
+        ),
+        _example(
+            "softmax_focal",
+            SoftmaxFocal(_THREE),
+            _THREE_LOGITS,
+            "softmax_cce with less weight on examples that are already right",
+        ),
+        _example(
+            "softmax_poly1_cce",
+            SoftmaxPoly1CCE(_THREE),
+            _THREE_LOGITS,
+            "softmax_cce + (1 - the true class's score)",
+        ),
+        _example(
+            "softmax_logit_penalty_cce",
+            SoftmaxLogitPenaltyCCE(_THREE),
+            _THREE_LOGITS,
+            "softmax_cce + a little of the squared length of the logits",
+        ),
+        _example(
+            "softmax_logit_norm_cce",
+            SoftmaxLogitNormCCE(_THREE),
+            _THREE_LOGITS,
+            "softmax_cce of logits divided by their length: only their direction counts",
+        ),
+        _example(
+            "sigmoid_offset_bce",
+            SigmoidOffsetBCE(_THREE),
+            _THREE_LOGITS,
+            "sigmoid_bce of logits less ln C: untrained, every score is near 1/C, not 1/2",
+        ),
+        _example(
+            "linear_squared_error",
+            LinearSquaredError(_THREE),
+            _THREE_LOGITS,
+            "squares (not nats): output 1 wanted for the true class and 0 for the others",
         ),
     ]
 

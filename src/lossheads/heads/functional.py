@@ -20,6 +20,9 @@ KERAS_EPSILON = 1e-7
 # Below every probability that matters, above the smallest normal float32: its log is finite.
 _TINY = 1e-30
 
+# Keeps the gradient of a norm finite at 0; a vector of norm 1 loses 5e-13 of it.
+_TINY_SQUARE = 1e-12
+
 
 def reduce_classes(per_unit: Tensor, class_reduction: ClassReduction) -> Tensor:
     """(N, U) -> (N,): the sum is a log-likelihood in nats, the mean is 1/U of it."""
@@ -118,6 +121,33 @@ def shifted_focal_cost(logits: Tensor, gamma: float, margin: float) -> Tensor:
     """-q^gamma log(1 - q) with q = max(p - margin, 0), margin > 0: an absent unit's cost in ASL."""
     shifted = (sigmoid(logits) - margin).clamp(min=_TINY)
     return -(gamma * shifted.log()).exp() * torch.log1p(-shifted)
+
+
+def softmax_focal_cost(logits: Tensor, target: Tensor, gamma: float) -> Tensor:
+    """-sum_k t_k (1 - p_k)^gamma log p_k with p = softmax(z): (N, C), (N, C) -> (N,)."""
+    log_others = log_sum_of_others(logits) - logits.logsumexp(dim=-1, keepdim=True)
+    return -(target * (gamma * log_others).exp() * log_softmax(logits)).sum(dim=-1)
+
+
+def unit_norm(logits: Tensor) -> Tensor:
+    """z / |z| over the last dimension, 0 at 0; shape unchanged, at most 1e-12 shorter than 1."""
+    return logits / ((logits * logits).sum(dim=-1, keepdim=True) + _TINY_SQUARE).sqrt()
+
+
+def nearest_distribution(values: Tensor) -> Tensor:
+    """The distribution with the least squared distance to `values`, over the last dimension.
+
+    Distributions stay as they are; classes far below the top become exactly 0.
+
+    Source: the projection onto the simplex, Martins and Astudillo (2016), arXiv 1602.02068.
+    """
+    shifted = values - values.amax(dim=-1, keepdim=True)
+    ordered = shifted.sort(dim=-1, descending=True).values
+    excess = ordered.cumsum(dim=-1) - 1
+    counts = torch.arange(1, values.shape[-1] + 1, device=values.device, dtype=values.dtype)
+    held = (ordered * counts > excess).sum(dim=-1, keepdim=True)
+    threshold = excess.gather(-1, held - 1) / held
+    return (shifted - threshold).clamp(0, 1)
 
 
 # Matrices whose rows start on cache lines multiply to the same bits wherever they lie; others

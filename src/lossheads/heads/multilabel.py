@@ -1,11 +1,11 @@
 """Heads for any subset of L labels (and focal, also for one of C classes)."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 from torch import Tensor
 
-from lossheads.errors import HeadMismatch, UserError
+from lossheads.errors import HeadMismatch, UserError, near_matches
 from lossheads.heads.base import FrameworkLoss, check_numbers, head_mismatch
 from lossheads.heads.functional import (
     ClassReduction,
@@ -17,6 +17,8 @@ from lossheads.heads.functional import (
 )
 from lossheads.heads.links import SigmoidLink
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf, Outcome
+
+AlphaAs = Literal["balance", "swapped", "factor"]
 
 
 def default_mismatch(head: object, outcome: Outcome, rule: str) -> HeadMismatch:
@@ -37,12 +39,22 @@ def refuse_unless_any_of(head: object, outcome: Outcome) -> None:
         raise default_mismatch(head, outcome, "it scores each label independently")
 
 
-def _refuse_soft(head: object, outcome: Outcome) -> None:
+def refuse_soft(head: object, outcome: Outcome) -> None:
+    """Refuse distributions as labels.
+
+    Raises:
+        HeadMismatch: Naming the usual head of the outcome.
+    """
     if outcome.soft:
         raise default_mismatch(head, outcome, "it is defined for hard labels only")
 
 
-def _refuse_negative(head: object, **options: float) -> None:
+def refuse_negative(head: object, **options: float) -> None:
+    """Refuse an option below 0.
+
+    Raises:
+        UserError: Naming the head, the option and what it got.
+    """
     check_numbers(head, **options)
     for name, value in options.items():
         if value < 0:
@@ -110,8 +122,11 @@ class Focal(SigmoidLink):
     Args:
         outcome: OneOf(C), one sigmoid per class, or AnyOf(L).
         gamma: 0 is sigmoid cross-entropy; the paper uses 2.
-        alpha: None leaves both sides as they are. Otherwise present units weigh alpha and absent
-            ones 1 - alpha (torchvision's default, 0.25, thus weighs *present* ones down).
+        alpha: None leaves both sides as they are. What a number does, `alpha_as` says.
+        alpha_as: `balance`: alpha on present units, 1 - alpha on absent ones, as in the paper,
+            torchvision and Keras (whose 0.25 thus weighs *present* ones down). `swapped`: the other
+            way round, as where alpha is the weight of "class 0". `factor`: alpha on both, which
+            scales the loss and balances nothing.
         class_reduction: `sum`, or `mean` for 1/U of it.
 
     Source: Lin et al. (2017), "Focal Loss for Dense Object Detection", arXiv 1708.02002.
@@ -121,19 +136,25 @@ class Focal(SigmoidLink):
     gamma: float = 2.0
     alpha: float | None = None
     class_reduction: ClassReduction = "sum"
+    alpha_as: AlphaAs = "balance"
 
     framework_loss: ClassVar[FrameworkLoss] = "other"
 
     def __post_init__(self) -> None:
         if isinstance(self.outcome, EachOneOf):
             raise default_mismatch(self, self.outcome, "it scores each class independently")
-        _refuse_soft(self, self.outcome)
-        _refuse_negative(self, gamma=self.gamma)
+        refuse_soft(self, self.outcome)
+        refuse_negative(self, gamma=self.gamma)
         check_class_reduction(self, self.class_reduction)
+        if self.alpha_as not in get_args(AlphaAs):
+            raise UserError(
+                f"{type(self).__name__} got alpha_as={self.alpha_as}: "
+                f"{near_matches(str(self.alpha_as), get_args(AlphaAs))}"
+            )
         if self.alpha is None:
             return
         check_numbers(self, alpha=self.alpha)
-        if not 0 < self.alpha < 1:
+        if self.alpha <= 0 or (self.alpha >= 1 and self.alpha_as != "factor"):
             raise UserError(
                 f"Focal: alpha must be between 0 and 1, got {self.alpha}; use alpha=null for no "
                 "weights"
@@ -141,10 +162,19 @@ class Focal(SigmoidLink):
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """(N, U), (N, U) -> (N,) nats (nats / U under `mean`)."""
-        present, absent = (1.0, 1.0) if self.alpha is None else (self.alpha, 1 - self.alpha)
+        present, absent = self._weights()
         per_unit = present * target * focal_cost(logits, self.gamma)
         per_unit = per_unit + absent * (1 - target) * focal_cost(-logits, self.gamma)
         return reduce_classes(per_unit, self.class_reduction)
+
+    def _weights(self) -> tuple[float, float]:
+        """Of present and of absent units."""
+        if self.alpha is None:
+            return 1.0, 1.0
+        if self.alpha_as == "factor":
+            return self.alpha, self.alpha
+        pair = (self.alpha, 1 - self.alpha)
+        return pair if self.alpha_as == "balance" else pair[::-1]
 
 
 @dataclass(frozen=True)
@@ -172,8 +202,8 @@ class Asymmetric(SigmoidLink):
 
     def __post_init__(self) -> None:
         refuse_unless_any_of(self, self.outcome)
-        _refuse_soft(self, self.outcome)
-        _refuse_negative(self, gamma_on=self.gamma_on, gamma_off=self.gamma_off)
+        refuse_soft(self, self.outcome)
+        refuse_negative(self, gamma_on=self.gamma_on, gamma_off=self.gamma_off)
         check_numbers(self, margin=self.margin)
         if not 0 <= self.margin < 1:
             raise UserError(f"Asymmetric: margin must be in [0, 1), got {self.margin}")

@@ -77,13 +77,35 @@ _OOD_METRICS = {
 }
 
 
+def _nothing_said(known: Tensor, outliers: Tensor) -> float:
+    if known.isnan().any() or outliers.isnan().any():
+        return math.nan
+    return (outliers <= 0.5).double().mean().item()
+
+
+def _nothing_said_of_known(known: Tensor, outliers: Tensor) -> float:
+    return _nothing_said(outliers, known)
+
+
+# Whether a model says "nothing is here": no per-class score above 1/2. The baselines are the best
+# constants: always, never.
+_NOTHING_METRICS = {
+    "nothing_said_score": _OODMetric(
+        _nothing_said, 1.0, MetricInfo(higher_is_better=True, perfect=1.0)
+    ),
+    "nothing_said_of_known_error": _OODMetric(
+        _nothing_said_of_known, 0.0, MetricInfo(higher_is_better=False, perfect=0.0)
+    ),
+}
+
+
 def ood_metric_info() -> dict[str, MetricInfo]:
     """What a reader of results has to know of every metric of `evaluate_ood`."""
     return {
         f"{score_name}_{name}": metric.info
         for score_name in SCORE_NAMES
         for name, metric in _OOD_METRICS.items()
-    }
+    } | {name: metric.info for name, metric in _NOTHING_METRICS.items()}
 
 
 def evaluate_ood(
@@ -99,7 +121,9 @@ def evaluate_ood(
     Returns:
         For each score, `<score>_auroc_score` (probability that a known example has the higher
         score; baseline 1/2) and `<score>_fpr95_error` (share of outliers above the threshold that
-        95 % of the known examples reach; baseline 0.95). NaN where a logit is.
+        95 % of the known examples reach; baseline 0.95). Then `nothing_said_score`, the share of
+        outliers with no per-class score above 1/2, and `nothing_said_of_known_error`, that share
+        of the known examples; baselines 1 (always said) and 0 (never). NaN where a logit is.
 
     Raises:
         UserError: If either side is empty.
@@ -116,6 +140,9 @@ def evaluate_ood(
         for name, metric in _OOD_METRICS.items():
             metrics[f"{score_name}_{name}"] = metric.function(of_known, outside[score_name])
             baselines[f"{score_name}_{name}"] = metric.baseline
+    for name, metric in _NOTHING_METRICS.items():
+        metrics[name] = metric.function(inside["max_score"], outside["max_score"])
+        baselines[name] = metric.baseline
     return Measurement(
         metrics=metrics,
         baselines=baselines,

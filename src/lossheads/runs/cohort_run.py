@@ -154,8 +154,10 @@ def member_of(run: Run, dataset: Dataset) -> Member:
     config = run.config
     rates = base_rates(dataset.outcome, dataset.train.labels)
     head = run.parts.head.with_base_rates(rates)
-    bias = head.prior_bias(rates).float().cpu() if config["output_layer"]["prior_bias"] else None
-    return Member(head, config["seed"], config["data_seed"], run.parts.optimizer_kwargs, bias)
+    layer, kwargs = config["output_layer"], run.parts.optimizer_kwargs
+    bias = head.prior_bias(rates).float().cpu() if layer["prior_bias"] else None
+    cosine = layer.get("cosine_temperature")
+    return Member(head, config["seed"], config["data_seed"], kwargs, bias, cosine)
 
 
 def training_plan(run: Run, n: int) -> Plan:

@@ -25,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from yaml import MarkedYAMLError
 
+from lossheads.absent_losses import why_absent
 from lossheads.errors import UserError, near_matches
 from lossheads.runs import schema
 from lossheads.runs.config_files import guard_hydra
@@ -329,12 +330,17 @@ def _missing_choice(error: MissingConfigException) -> str:
             f"pip install {_PLUGINS[choice]}"
         )
     if error.options and group:
-        return f"{group} has no {choice!r}; {near_matches(choice, error.options)}"
+        return _unknown_choice(group, choice, error.options)
     # Hydra lists no options where a sweep or a file's defaults name the choice.
     found = re.search(r"Could not load '(\w+)/(.+)'", str(error))
     if found and options(found[1]):
-        return f"{found[1]} has no {found[2]!r}; {near_matches(found[2], options(found[1]))}"
+        return _unknown_choice(found[1], found[2], options(found[1]))
     return _first_line(error).strip()
+
+
+def _unknown_choice(group: str, choice: str, known: Iterable[str]) -> str:
+    absent = why_absent(choice) if group == "head" else ""
+    return f"{group} has no {choice!r}; {absent or near_matches(choice, known)}"
 
 
 def _sections(node: Any) -> dict[str, Any]:

@@ -340,7 +340,8 @@ def _stackable(run: Run, dataset: Dataset) -> bool:
     parts = run.parts
     try:
         check_memory(parts.backbone, dataset.input_shape, dataset.train.inputs.device)
-        stacks = can_stack(
+        linear = run.config["output_layer"].get("cosine_temperature") is None
+        stacks = linear and can_stack(
             parts.backbone, dataset.input_shape, parts.optimizer, parts.optimizer_kwargs
         )
         if not stacks:  # an unknown backbone: try it on two rows before files are written

@@ -14,7 +14,7 @@ from lossheads.runs.checkpoint import checkpoint_step
 from lossheads.runs.device import workers
 from lossheads.runs.executors.settings import is_remote, placed
 from lossheads.runs.folder import RunFolder, run_paths
-from lossheads.runs.validate import check_numbers, monitored_metric
+from lossheads.runs.validate import check_numbers, check_output_layer, monitored_metric
 
 # Members of one cohort on a CPU: enough to share the cost of calling torch; more save little and
 # balance worse (docs/benchmark.md). On a GPU only memory limits them.
@@ -49,7 +49,8 @@ class Run:
         fused = self.parts.optimizer_kwargs.get("fused", False)
         num_logits = self.parts.head.num_logits
         content = self.config.get("content", {}).get("dataset")
-        parts = [shared, optimizer, fused, num_logits, content, self.first_step]
+        cosine = self.config["output_layer"].get("cosine_temperature")
+        parts = [shared, optimizer, fused, num_logits, content, self.first_step, cosine]
         return json.dumps(parts, sort_keys=True, default=str)
 
     @cached_property
@@ -89,6 +90,7 @@ def _checked(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], Parts]:
     """A configuration with its device and the content of the user's files, and its parts."""
     config = placed(config)
     check_numbers(config)
+    check_output_layer(config["output_layer"])
     if not is_remote(config):
         workers(config["device"])
     parts = build_parts(config)

@@ -47,6 +47,7 @@ class Training:
 @dataclass
 class OutputLayer:
     prior_bias: bool
+    cosine_temperature: float | None
 
 
 @dataclass
@@ -129,7 +130,11 @@ class Config:
 
 # Keys that came after runs had been published, with the value that changes nothing. At that value
 # they are left out of the configuration: earlier runs keep their keys and their arms.
-_LATER = {"training": {"random_crop": 0, "random_flip": False}}
+_LATER = {
+    "training": {"random_crop": 0, "random_flip": False},
+    "output_layer": {"cosine_temperature": None},
+    "head": {"label_smoothing": 0, "smooth_towards": None, "alpha_as": "balance"},
+}
 
 
 def checked(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,6 +149,8 @@ def checked(data: Mapping[str, Any]) -> dict[str, Any]:
     if not values["output_dir"].strip():
         raise UserError("output_dir must not be empty; output_dir=. is the current folder")
     for section, neutral in _LATER.items():
+        if not isinstance(values[section], Mapping):
+            continue  # refused where the part is built
         kept = {k: v for k, v in values[section].items() if k not in neutral or v != neutral[k]}
         values[section] = kept
     return values

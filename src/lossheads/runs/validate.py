@@ -75,6 +75,26 @@ def check_numbers(config: Mapping[str, Any], prefix: str = "") -> None:
             raise UserError(f"{key} must be at most {_MAXIMUM[key]:,}, got {value}")
 
 
+def check_output_layer(layer: Mapping[str, Any]) -> None:
+    """Refuse a temperature that is none, and a bias where cosines have none.
+
+    Raises:
+        UserError: Naming the key.
+    """
+    cosine = layer.get("cosine_temperature")
+    if cosine is None:
+        return
+    if cosine <= 0:
+        raise UserError(
+            f"output_layer.cosine_temperature must be above 0, got {cosine}; null is a linear layer"
+        )
+    if layer["prior_bias"]:
+        raise UserError(
+            f"output_layer.prior_bias=true needs a bias, and cosines "
+            f"(output_layer.cosine_temperature={cosine}) have none: leave one of them out"
+        )
+
+
 def check_augmentation(augmentation: Augmentation | None, dataset: Dataset) -> None:
     """Refuse crops and mirror images of inputs that are no images, and crops that lose all."""
     if augmentation is None:

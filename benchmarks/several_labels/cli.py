@@ -25,6 +25,7 @@ from lossheads.runs.device import cores
 from lossheads.runs.messages import message_and_status
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
+SEEDS = 20
 
 
 def main(argv: Sequence[str]) -> int:
@@ -36,7 +37,8 @@ def main(argv: Sequence[str]) -> int:
         trainer = partial(
             train, seeds=args.seeds, jobs=args.jobs, settings=settings, report=_print_progress
         )
-        call = " ".join(["python -m benchmarks.several_labels", *args.settings])
+        seeds = [] if args.seeds == SEEDS else [f"--seeds {args.seeds}"]
+        call = " ".join(["python -m benchmarks.several_labels", *seeds, *args.settings])
         for name in args.only.split(","):
             section = SECTIONS[name]
             fill(args.docs / section.page, section.make(trainer, call))
@@ -55,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", default=",".join(SECTIONS), help="default: %(default)s")
-    parser.add_argument("--seeds", type=int, default=20, help="repetitions of every arm")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="repetitions of every arm")
     parser.add_argument("--jobs", type=int, default=cores(), help="processes, one thread each")
     parser.add_argument("--output-dir", type=Path, default=Path("outputs"), help="where runs go")
     parser.add_argument("--docs", type=Path, default=DOCS, help="where the pages are")

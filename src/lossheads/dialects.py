@@ -281,6 +281,18 @@ _ALIASES = {
     "ignite": "ignite",
     "pytorch-ignite": "ignite",
 }
+# The newest version of each library when the table was last looked at, 2026-11-29. Later minor
+# versions are read by the newest row; of a major version that did not exist nothing is known.
+_NEWEST: dict[str, Version] = {
+    "Keras": (3, 15),
+    "tf.keras": (2, 21),
+    "torchmetrics": (1, 9),
+    "scikit-learn": (1, 9),
+    "fastai": (2, 8),
+    "HF evaluate": (0, 4),
+    "Lightning": (2, 6),
+    "ignite": (0, 5),
+}
 _WITHOUT_ACCURACY = ("torch", "pytorch", "jax", "flax", "numpy", "theano", "timm", "transformers")
 
 
@@ -288,7 +300,8 @@ def parse_framework(text: str) -> tuple[str, Version]:
     """ "keras-2.2.4", "tf.keras 2.1", "torchmetrics" -> library and version, () where none is said.
 
     Raises:
-        UserError: For a library that the table does not hold, with near matches.
+        UserError: For a library that the table does not hold, with near matches, and for a version
+            that it says nothing of, with those it knows.
     """
     pattern = r"\s*([a-z][a-z.\-]*?)(?:[\s\-_=@v]*(\d+(?:\.\d+)*)[\w.+]*)?\s*"
     found = re.fullmatch(pattern, text.lower())
@@ -304,7 +317,17 @@ def parse_framework(text: str) -> tuple[str, Version]:
             f"got {text!r}; {near_matches(name, _ALIASES)}"
         )
     assert found is not None
-    return _ALIASES[name], tuple(map(int, found[2].split("."))) if found[2] else ()
+    library, version = _ALIASES[name], tuple(map(int, found[2].split("."))) if found[2] else ()
+    newest = _NEWEST[library]
+    rows = list(dialects_of(library))
+    if version[:1] > newest[:1] or not any(row.holds_for(version) for row in rows):
+        oldest = _dotted(min(row.since for row in rows))
+        raise UserError(
+            f"framework must name a version of {library} that exists and the table knows, from "
+            f"{oldest or '0'} to {_dotted(newest)} and later {newest[0]}.x, got {text!r}; leave "
+            f"the version out if you do not know it"
+        )
+    return library, version
 
 
 def dialects_of(library: str, version: Version = ()) -> Iterator[Dialect]:

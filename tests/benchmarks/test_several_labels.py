@@ -105,7 +105,7 @@ def test_differences_are_shown_where_both_arms_were_trained(page: str) -> None:
 
 
 def test_conditions_say_how_much_was_measured_and_how_to_repeat_it(page: str) -> None:
-    assert f"`python -m benchmarks.several_labels {' '.join(TINY)}`" in page
+    assert f"`python -m benchmarks.several_labels --seeds 2 {' '.join(TINY)}`" in page
     assert "Test split of 60 examples" in page
     assert "n = 2 seeds" in page
     assert f"torch {torch.__version__.split('+')[0]}" in page

@@ -13,6 +13,7 @@ import lossheads as lh
 from calling import lossheads, refusal
 from lossheads.cli.decode import command as decode_command
 from lossheads.decoding.facts import KEYS, read_facts, read_words
+from lossheads.errors import UserError
 
 
 def test_the_command_prints_what_python_returns(tmp_path: Path) -> None:
@@ -55,6 +56,9 @@ def test_it_takes_no_torch_and_a_third_of_a_second(tmp_path: Path) -> None:
         (["accuracy=ten"], ["accuracy", "ten"]),
         (["accuracy=0.9", "framework=keres-2.2"], ["keres", "keras"]),
         (["accuracy=0.9", "framework=pytorch"], ["pytorch", "torchmetrics"]),
+        (["accuracy=0.9", "framework=keras-9"], ["framework", "keras-9", "Keras", "3.15"]),
+        (["accuracy=0.9", "framework=keras-0.3"], ["framework", "keras-0.3", "1.0"]),
+        (["accuracy=0.9", "framework=fastai-1"], ["framework", "fastai-1", "2"]),
         (["accuracy=0.9", "metric=binary_acuracy"], ["binary_acuracy", "binaryaccuracy"]),
         (["accuracy=0.9", "loss=binary_crosentropy"], ["binary_crosentropy", "crossentropy"]),
         (["accuracy=0.9", "last_layer=softmx"], ["softmx", "softmax"]),
@@ -156,3 +160,21 @@ def test_a_negative_loss_that_nothing_prints_is_explained() -> None:
     assert "cannot be negative" in said
     assert "NLLLoss" in said
     assert "cannot be negative" not in str(lh.decode(loss="3.21", classes=10))
+
+
+@pytest.mark.parametrize("key", ["accuracy", "pos_weight"])
+def test_what_is_no_loss_is_not_told_that_it_is_one(key):
+    given = {"loss": "0.1", key: "1e400"}
+    with pytest.raises(UserError, match=rf"{key} must .*1e400") as refused:
+        lh.decode(**given)
+    assert "loss" not in str(refused.value)
+    with pytest.raises(UserError, match="overflowed"):
+        lh.decode(loss="1e400")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["keras-3.16", "keras-2", "torchmetrics-1.12", "sklearn-0.24", "tf-2.16.1", "ignite-0.4"],
+)
+def test_versions_that_exist_are_read(text):
+    assert lh.decode(accuracy="0.9", classes=10, framework=text).accuracy

@@ -92,6 +92,15 @@ def test_columns_of_labels_may_stand_in_another_order(tmp_path: Path) -> None:
     assert found.class_names == tuple(WORDS)
 
 
+def test_columns_numbered_without_an_underscore_are_found(tmp_path: Path) -> None:
+    table = {f"p{k}": PROBS[:, k] for k in range(C)} | {"label": LABELS}
+    pd.DataFrame(table).to_csv(tmp_path / "own.csv", index=False)
+    found = lh.evaluate(
+        tmp_path / "own.csv", link="softmax", given="probabilities", outcome="one_of"
+    )
+    assert found["accuracy_score"].value == EXPECTED.loc["accuracy_score", "value"]
+
+
 def test_a_large_member_of_an_archive_is_mapped_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,6 +243,8 @@ WRONG: list[tuple[str, str, Callable[[Path], Any], list[str]]] = [
     ("a short line", "own.csv", csv_text(HEAD + "1,2,0\n1\n"), ["line 3"]),
     ("a long line", "own.csv", csv_text(HEAD + "1,2,0\n1,2,0,4\n"), ["own.csv"]),
     ("columns alike", "own.csv", csv_text("p_a,p_a,label\n1,2,0\n"), ["'p_a'"]),
+    ("semicolons", "own.csv", csv_text("p_a;p_b;label\n0,5;0,5;1\n"), ["semicolons", "sep=';'"]),
+    ("tabs", "own.csv", csv_text("p_a\tp_b\tlabel\n0.5\t0.5\t1\n"), ["tabs", "sep="]),
     ("other columns", "own.csv", csv_text("a,b,label\n1,2,0\n"), ["a, b, label", "--columns"]),
     ("not UTF-8", "own.csv", content("own.csv", b"p_a,p_b,label\n1,2,\xff\n"), ["own.csv"]),
     ("nested columns", "own.parquet", nested_parquet, ["nested", "prob_0"]),

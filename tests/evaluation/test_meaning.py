@@ -245,6 +245,21 @@ def test_a_certain_wrong_softmax_costs_infinity_and_a_certain_sigmoid_is_cut(
     assert "nats" not in str(found.notes)
 
 
+@pytest.mark.parametrize(("factor", "told"), [(1.0, False), (1.01, True), (0.992, True)])
+def test_sums_that_are_not_one_are_told(factor: float, told: bool, tmp_path: Path) -> None:
+    said = {"link": "softmax", "given": "probabilities", "outcome": "one_of"}
+    rows = np.minimum(PROBS * factor, 1)
+    found = lh.evaluate(npz(tmp_path, probs=rows, labels=LABELS), **said)
+    assert ("divided by their sums" in str(found.notes)) == told
+    assert not told or f"{factor:.4g}" in str(found.notes)
+    assert found["nll_loss"].value == pytest.approx(
+        lh.evaluate(npz(tmp_path, logits=LOGITS, labels=LABELS), head="softmax_cce")[
+            "nll_loss"
+        ].value,
+        abs=2e-3,
+    )
+
+
 def test_one_column_is_described_as_one_number_that_sums_to_nothing(tmp_path: Path) -> None:
     path = npz(tmp_path, probs=np.array([0.2, 0.9, 0.6]), labels=np.array([0, 1, 0]))
     with pytest.raises(lh.UserError, match="1 number a row") as caught:

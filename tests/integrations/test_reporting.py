@@ -37,6 +37,9 @@ def test_an_epoch_is_printed_with_baselines_and_kept():
     assert "n = 30" in text
     assert "nll_loss" in text
     assert len(text.splitlines()) <= 5
+    assert "nan" not in text
+    calibration = next(line for line in text.splitlines() if "calibration" in line)
+    assert calibration.split()[-2:] == ["skill", "–"]
     assert reporter.history == [found]
     assert len(reporter) == 0
     assert reporter.numbers(found)["accuracy_score_skill"] == accuracy.skill

@@ -340,6 +340,11 @@ def test_groups_of_unequal_rates_let_a_guess_recall_every_class_more_often_than_
     assert worst_recall_score(p) == worst_recall_score.baseline(p) == 3 / 4
 
 
+def test_groups_that_show_one_class_each_leave_nothing_to_be_skilled_at():
+    labels = torch.tensor([[0, 1, 2]]).expand(7, 3)
+    assert worst_recall_score.baseline(Search(EachOneOf(3, 3), labels).guessed(labels[:1])) == 1.0
+
+
 def test_a_group_of_two_even_classes_raises_mean_precision_by_guessing_both():
     labels = torch.tensor([[0, 0], [0, 0], [1, 1], [1, 2], [0, 0], [1, 1], [0, 2], [1, 1]])
     p = Search(EachOneOf(2, 3), labels).guessed(torch.tensor([[0, 0], [1, 0]]))

@@ -237,10 +237,13 @@ def printed(value: Any, key: str) -> Printed:
             f"{key} must be a number as it was printed, such as 0.9728, got {value!r}"
         ) from None
     if not number.is_finite() or not math.isfinite(float(number)):
-        raise UserError(
-            f"{key} must be finite, got {value!r}: a loss that is not a number has overflowed or "
-            f"met log(0), which no digits explain; look at the first step at which it happens"
-        )
+        why = ""
+        if key == "loss":
+            why = (
+                ": a loss that is not a number has overflowed or met log(0), which no digits "
+                "explain; look at the first step at which it happens"
+            )
+        raise UserError(f"{key} must be a finite number, got {value!r}{why}")
     exponent = int(number.as_tuple().exponent)
     scale = 0.01 if text.endswith("%") else 1.0
     half = float(Decimal((0, (5,), exponent - 1)))

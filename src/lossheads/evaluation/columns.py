@@ -13,7 +13,11 @@ from lossheads.evaluation.arrays import MAX_BYTES, in_words, unreadable
 from lossheads.evaluation.raw import IDS, LABELS, Array, Columns, RawPredictions, checked_lengths
 
 _MAX_TEXT_BYTES = 2 << 30  # a CSV takes several times its size while it is read
-_PATTERNS = ("logit_*", "prob_*", "p_*", "score_*", "pred_*", "logit*", "prob*", "score*")
+_PATTERNS = (
+    *("logit_*", "prob_*", "p_*", "score_*", "pred_*", "logit*", "prob*", "score*"),
+    "p[0-9]*",
+)
+_OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 _LABEL_PATTERNS = ("label_*", "y_*", "true_*", "target_*")
 
 
@@ -133,7 +137,19 @@ def _csv_header(path: Path) -> list[str]:
             header = [cell.strip() for cell in next(csv.reader(file))]
     except (OSError, UnicodeDecodeError, csv.Error, StopIteration) as error:
         raise unreadable(path, "table in UTF-8", error) from error
+    _refuse_other_separator(path, header)
     return _unrepeated(path, header)
+
+
+def _refuse_other_separator(path: Path, header: list[str]) -> None:
+    # Spreadsheets of languages with a decimal comma write semicolons, and commas within numbers.
+    for mark, named in _OTHER_SEPARATORS.items():
+        if len(header) == 1 and mark in header[0]:
+            raise UserError(
+                f"{path} parts its cells by {named}, and only commas are read: save it anew, "
+                f"pandas.read_csv({path.name!r}, sep={mark!r}).to_csv('commas.csv', index=False), "
+                f"with decimal=',' if its numbers have decimal commas"
+            )
 
 
 def _unrepeated(path: Path, header: list[str]) -> list[str]:

@@ -21,6 +21,7 @@ from lossheads.heads.reading import heads_of_link
 
 _SAMPLE = 10_000
 SUM_TOLERANCE = 0.01  # of probabilities written with two or three digits
+SUM_NOISE = 1e-4  # of probabilities that were not rounded: beyond it the sums are told
 
 
 def refuse_values(rows: Tensor, start: int, source: str, given: str) -> None:

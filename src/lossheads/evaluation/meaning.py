@@ -18,6 +18,7 @@ from torch import Tensor
 
 from lossheads.errors import HeadMismatch, UserError, near_matches
 from lossheads.evaluation.evidence import (
+    SUM_NOISE,
     SUM_TOLERANCE,
     Evidence,
     ask,
@@ -234,7 +235,12 @@ def understood(raw: RawPredictions, meaning: Meaning, who: str) -> OwnPrediction
         parts=raw.parts,
         none=none,
         digest=raw.digest,
-        notes=(f"{raw.named or 'numbers'} read as {given}", how, *_cut(raw, inverse)),
+        notes=(
+            f"{raw.named or 'numbers'} read as {given}",
+            how,
+            *_cut(raw, inverse),
+            *_divided(raw, heads[0], inverse),
+        ),
     )
 
 
@@ -245,6 +251,21 @@ def _cut(raw: RawPredictions, inverse: Callable[[Tensor], Tensor]) -> list[str]:
     return [
         f"a probability of exactly 0 or 1 is taken for a logit of ∓{_MAX_LOGIT:g}: a wrong one "
         f"costs {_MAX_LOGIT:g} nats"
+    ]
+
+
+def _divided(raw: RawPredictions, head: Head, inverse: Callable[[Tensor], Tensor]) -> list[str]:
+    """What is said where rows do not sum to 1: the softmax of their logarithms divides them."""
+    if inverse is not _log:
+        return []
+    rows = _sampled_rows(raw)
+    sums = (rows / head.framework_outputs(_log(rows)))[rows > 0]
+    low, high = sums.min().item(), sums.max().item()
+    if max(1 - low, high - 1) <= SUM_NOISE:
+        return []
+    return [
+        f"rows sum to {low:.4g} … {high:.4g} and are divided by their sums: right for rounded "
+        f"probabilities, wrong for what is no softmax"
     ]
 
 
@@ -346,13 +367,17 @@ def _logit(p: Tensor) -> Tensor:
     return torch.logit(p.double()).clamp(-_MAX_LOGIT, _MAX_LOGIT)
 
 
+def _sampled_rows(raw: RawPredictions) -> Tensor:
+    sample = torch.from_numpy(sample_of(raw.numbers).astype(np.float64))
+    return sample.flatten(1) if sample.ndim > 1 else sample.unsqueeze(1)
+
+
 def _inverse(raw: RawPredictions, head: Head, who: str) -> Callable[[Tensor], Tensor]:
     """Probabilities -> logits whose last layer gives them back, as the head itself shows.
 
     Softmax leaves a constant per row free; log-probabilities are one choice.
     """
-    sample = torch.from_numpy(sample_of(raw.numbers).astype(np.float64))
-    rows = sample.flatten(1) if sample.ndim > 1 else sample.unsqueeze(1)
+    rows = _sampled_rows(raw)
     refuse_values(rows, 0, raw.source, "probabilities")
     for inverse in (_log, _logit):
         gap = (head.framework_outputs(inverse(rows)) - rows).abs()

@@ -1,5 +1,6 @@
 """What the callbacks share: rows of an epoch, their metrics as text, and one check of a batch."""
 
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -106,10 +107,15 @@ def as_text(title: str, found: Evaluation, names: Sequence[str]) -> str:
     for name in names:
         each = found[name]
         lines.append(
-            f"  {name:{width}}  {each.value:.4f}  baseline {each.baseline:.4f}  "
-            f"skill {each.skill:.3f}"
+            f"  {name:{width}}  {_shown(each.value)}  baseline {_shown(each.baseline)}  "
+            f"skill {_shown(each.skill, 3)}"
         )
     return "\n".join(lines)
+
+
+def _shown(value: float, digits: int = 4) -> str:
+    """A dash for what is undefined, as in the tables of `evaluate`."""
+    return "–" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def hard_labels(labels: Tensor, head: HeadLike) -> Tensor:

@@ -83,7 +83,10 @@ class LabelStats:
     @cached_property
     def best_worst_recall(self) -> Tensor:
         """The highest lowest recall that guesses by fixed chances reach, see `constants`."""
-        return self._scalar(best_worst_recall(self.by_group(self.positives)))
+        by_group = self.by_group(self.positives)
+        if len(by_group) == 1:  # an even guess; nothing has to leave the device
+            return 1 / (self.positives > 0).sum().double()
+        return self._scalar(best_worst_recall(by_group))
 
     @cached_property
     def least_excess_coverage(self) -> Tensor:

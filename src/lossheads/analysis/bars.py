@@ -20,25 +20,28 @@ _RAMP = " .:-=+*#%@"
 
 @dataclass(frozen=True)
 class Bars:
-    """A bar per name, on one scale from the smallest (at most 0) to the largest (at least 1).
+    """A bar per name, on one scale: 0 to 1, or beyond where values lie beyond.
 
     Attributes:
         title: What is drawn, with its unit where it has one.
         marks: Where a thin line stands on each bar, as a target does; or empty.
-        bold: Names that are emphasised.
+        reach: The scale goes from minus this to this, so that several pictures share it; 0 fits
+            the scale to the values.
     """
 
     title: str
     names: Sequence[str]
     values: Sequence[float]
     marks: Sequence[float] = ()
-    bold: Sequence[str] = ()
+    reach: float = 0.0
 
     @property
     def span(self) -> tuple[float, float]:
         """Ends of the scale: 0 to 1 where everything lies there; around 0 for gradients."""
         known = [value for value in (*self.values, *self.marks) if np.isfinite(value)] or [0.0]
         low, high = min(0.0, *known), max(0.0, *known)
+        if self.reach:
+            return (-self.reach, self.reach)
         return (low, max(high, 1.0)) if low == 0 else (low, max(high, -low))
 
     @property
@@ -53,10 +56,8 @@ class Bars:
         parts = []
         for row, (name, value) in enumerate(zip(self.names, self.values, strict=True)):
             top, middle = row * _ROW, row * _ROW + _ROW / 2
-            weight = "600" if name in self.bold else "400"
             parts.append(
-                f'<text x="29%" y="{middle + 4}" text-anchor="end" font-weight="{weight}">'
-                f"{escape(_short(name))}</text>"
+                f'<text x="29%" y="{middle + 4}" text-anchor="end">{escape(_short(name))}</text>'
             )
             if np.isfinite(value):
                 left, right = sorted((at(0), at(value)))

@@ -245,7 +245,7 @@ def _explain_image(asked: _Asked, given: Namespace, trust: Sequence[str]) -> Non
         console.print(note)
     for arm in found.arms:
         console.print(f"\n{arm.sentence}")
-        for shown in arm.bars(found.class_names).lines(console.width - 2):
+        for shown in found.bars(arm).lines(console.width - 2):
             console.print(f"  {shown}", no_wrap=True, overflow="crop")
     if written:
         console.print(f"Written: {written}", soft_wrap=True)

@@ -97,9 +97,14 @@ class Explanation:
             f"loss, gradient and decision.",
             notes=[f"{head.head}: {head.description}" for head in self.heads],
             image=None,
-            drawings=[(head.head, _drawing(head)) for head in self.heads],
+            drawings=[(head.head, _drawing(head, self._reach)) for head in self.heads],
             table=self.table(),
         )
+
+    @property
+    def _reach(self) -> float:
+        """The largest gradient of any head, for one scale."""
+        return max(abs(value) for head in self.heads for value in _flat(head["gradient"]))
 
     def __str__(self) -> str:
         lines = [self.table().caption]
@@ -245,7 +250,7 @@ def _cell(head: HeadSteps, name: str) -> Cell:
     return Cell(tuple(filter(None, (told, steps[name].formula))))
 
 
-def _drawing(head: HeadSteps) -> list[Bars]:
+def _drawing(head: HeadSteps, reach: float) -> list[Bars]:
     """Scores against the target, and the gradient, unit by unit."""
     scores = _flat(head["scores"])
     target = _flat(head["target"])
@@ -253,7 +258,7 @@ def _drawing(head: HeadSteps) -> list[Bars]:
         Bars("score", _names(len(scores)), scores, target if len(target) == len(scores) else [])
     ]
     gradient = _flat(head["gradient"])
-    return [*bars, Bars("gradient of the loss", _names(len(gradient)), gradient, [])]
+    return [*bars, Bars("gradient of the loss", _names(len(gradient)), gradient, (), reach)]
 
 
 def _names(count: int) -> list[str]:

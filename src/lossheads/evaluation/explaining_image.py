@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -71,13 +71,11 @@ class ArmAnswers:
             told += f"; right in {right} of {seeds}"
         return f"{self.arm}: {told}"
 
-    def bars(self, class_names: Sequence[str]) -> Bars:
-        """Mean scores, the largest first; the label's classes always, in bold."""
-        means = np.mean([answer.scores for answer in self.answers], axis=0)
-        order = np.argsort(-means, kind="stable")[:_SHOWN]
-        title = f"score, mean over {count_of(len(self.answers), 'seed')}"
-        names = [class_names[at] for at in order]
-        return Bars(title, names, [float(means[at]) for at in order])
+    @property
+    def means(self) -> NDArray[np.float64]:
+        """Scores, mean over seeds."""
+        found: NDArray[np.float64] = np.mean([answer.scores for answer in self.answers], axis=0)
+        return found
 
 
 @dataclass(frozen=True)
@@ -87,6 +85,7 @@ class ImageExplanation:
     Attributes:
         title: Which example, and its label.
         class_names: One for each score.
+        true: Places of the label's classes among them.
         pixels: (height, width, 3) for a terminal; None where there is no picture.
         whole: The same, every pixel.
         notes: Why something is missing.
@@ -95,10 +94,23 @@ class ImageExplanation:
     title: str
     label: str
     class_names: list[str]
+    true: list[int]
     arms: list[ArmAnswers]
     pixels: NDArray[np.uint8] | None
     whole: NDArray[np.uint8] | None
     notes: list[str]
+
+    def bars(self, arm: ArmAnswers) -> Bars:
+        """A head's mean scores: for every head the same classes, in the same order.
+
+        Those to which some head gives most, and those of the label.
+        """
+        highest = np.max([each.means for each in self.arms], axis=0)
+        ranked = list(map(int, np.argsort(-highest, kind="stable")))
+        kept = [at for at in ranked if at in self.true or at in ranked[:_SHOWN]]
+        names = [self.class_names[at] + " (label)" * (at in self.true) for at in kept]
+        title = f"score, mean over {count_of(len(arm.answers), 'seed')}"
+        return Bars(title, names, [float(arm.means[at]) for at in kept])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, the picture left out."""
@@ -132,7 +144,7 @@ class ImageExplanation:
             lead="What each trained head says about this example of the test split.",
             notes=[*(arm.sentence for arm in self.arms), *self.notes],
             image=self._picture(),
-            drawings=[(arm.arm, [arm.bars(self.class_names)]) for arm in self.arms],
+            drawings=[(arm.arm, [self.bars(arm)]) for arm in self.arms],
             table=PageTable(
                 "Every run; log loss is -ln of the label's probability.", head, tuple(rows)
             ),
@@ -169,13 +181,16 @@ def explain_image(
     ):
         arms.setdefault(name, []).append(_answer(head, result, saved, number))
     outcome, names = heads[0].outcome, list(runs[0].class_names)
-    label = _words(outcome, _label(heads[0], kept[0][1], number)[1][0], names)
+    hard = _label(heads[0], kept[0][1], number)[1]
+    label = _words(outcome, hard[0], names)
+    present = replace(outcome, soft=False).indicators(hard)[0].flatten()
     whole, notes = _pixels(kept[0], outcome, number, trust)
     dataset = runs[0].config["choices"]["dataset"]
     return ImageExplanation(
         title=f"{dataset}, test example {number}: {label}",
         label=label,
         class_names=_columns(outcome, names),
+        true=present.nonzero().flatten().tolist(),
         arms=[ArmAnswers(name, answers) for name, answers in arms.items()],
         pixels=None if whole is None else resized(whole, _PIXELS),
         whole=whole,

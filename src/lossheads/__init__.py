@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from lossheads.api.evaluation import MetricValue as MetricValue
     from lossheads.api.evaluation import evaluate as evaluate
     from lossheads.api.evaluation import metric_names as metric_names
+    from lossheads.api.explaining import Explanation as Explanation
+    from lossheads.api.explaining import explain as explain
     from lossheads.api.running import run_claim as run_claim
     from lossheads.api.running import train as train
     from lossheads.decoding.decode import Decoding as Decoding
@@ -82,6 +84,7 @@ _PUBLIC = {
     "lossheads.api.check": ("check",),
     "lossheads.api.comparing": ("Comparison", "compare"),
     "lossheads.api.evaluation": ("Evaluation", "MetricValue", "evaluate", "metric_names"),
+    "lossheads.api.explaining": ("Explanation", "explain"),
     "lossheads.api.running": ("run_claim", "train"),
     "lossheads.decoding.decode": ("Decoding", "decode"),
     "lossheads.errors": ("HeadMismatch", "RunsFailed", "UserError"),

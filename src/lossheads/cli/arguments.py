@@ -11,7 +11,7 @@ from lossheads.errors import UserError
 # Each is a module of this package with a function `command`.
 COMMANDS = (
     *("train", "claim", "status", "evaluate", "compare", "check", "decode"),
-    *("heads", "metrics", "board", "report"),
+    *("explain", "heads", "metrics", "board", "report"),
 )
 
 

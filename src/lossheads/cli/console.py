@@ -65,7 +65,7 @@ def _print_found(results: Sequence[Result], outputs: Path, console: Console, vie
 def print_answers(found: Sequence[Comparison], outputs: Path, console: Console) -> None:
     """Each head at its best setting, and what the paired differences say."""
     for comparison in found[:_COMPARISONS]:
-        _print_answer(comparison, console)
+        _print_answer(comparison, console, 8 if len(found) == 1 else 4)
     left = len(found) - _COMPARISONS
     more = f"{count_of(left, 'further comparison')} left out; " if left > 0 else ""
     console.print("Intervals: over seeds (initialisation, batch order), on these test examples.")
@@ -76,7 +76,7 @@ def print_answers(found: Sequence[Comparison], outputs: Path, console: Console) 
     )
 
 
-def _print_answer(comparison: Comparison, console: Console) -> None:
+def _print_answer(comparison: Comparison, console: Console, most: int) -> None:
     baseline = _number(comparison.baseline)
     console.print(
         Text.assemble(
@@ -84,7 +84,7 @@ def _print_answer(comparison: Comparison, console: Console) -> None:
             f": {comparison.metric} on test, {comparison.examples}, baseline {baseline}",
         )
     )
-    shown = comparison.candidates[:_CANDIDATES]
+    shown = comparison.candidates[:most]
     grid = Table.grid(padding=(0, 2, 0, 0))
     for candidate in shown:
         name = f"  {candidate.head} (n = {candidate.value.n})"
@@ -99,12 +99,12 @@ def _print_answer(comparison: Comparison, console: Console) -> None:
     console.print(grid)
     if len(comparison.candidates) > len(shown):
         console.print(f"  and {len(comparison.candidates) - len(shown)} more")
-    for difference in comparison.differences[: _CANDIDATES - 1]:
+    for difference in comparison.differences[: most - 1]:
         console.print(difference.numbers)
         console.print(Text(f"  {printable(difference.conclusion)}", _COLOURS[difference.direction]))
 
 
-_COMPARISONS, _CANDIDATES = 3, 8  # that are printed: an answer has about ten lines
+_COMPARISONS = 3  # that are printed: an answer has about ten lines
 _COLOURS = {"higher": "bold green", "lower": "bold green", "equal": "bold", "undecided": "yellow"}
 
 

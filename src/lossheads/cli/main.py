@@ -31,6 +31,7 @@ lossheads compares loss heads: one backbone, every metric, paired seeds, a verdi
   lossheads compare A B                 two models on the same examples: which is better?
   lossheads check MODULE:FUNCTION       what is wrong with a model's last layer, loss and metric
   lossheads decode KEY=VALUE ...        what a printed accuracy or loss says
+  lossheads explain head=NAME ...       from logits to loss, gradient, decision, in numbers
   lossheads heads [NAME ...]            what each head does, with a tiny worked example
   lossheads metrics [NAME ...]          what each metric measures, and for which outcomes
   lossheads board [OUTPUTS]             TensorBoard on 127.0.0.1

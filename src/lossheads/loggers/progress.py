@@ -25,6 +25,7 @@ from lossheads.errors import printable
 _BAR = 10, 40  # columns, at least and at most
 _WITH_VALUE, _WITH_BAR = 36, 56  # columns of a screen that has room for them
 _COLUMNS_FREE = 3  # a terminal writes ^C behind the last line; beyond its edge that moves all lines
+_MOVES = 500  # of a bar, at most, between validation steps
 _LINES_FREE = 2  # of a terminal's height
 
 
@@ -177,7 +178,11 @@ class CohortProgress:
     monitor: str
 
     def at_step(self, step: int) -> None:
-        """So many optimizer steps are done."""
+        """So many optimizer steps are done; called at each of them, it must cost nothing."""
+        if self.reporter.has_screen and step % max(1, self.steps // _MOVES) == 0:
+            self._move(step)
+
+    def _move(self, step: int) -> None:
         for run in self.runs:
             line = self.reporter.line_of(run)
             if line.shares.get(run, 0.0) < 1:  # a member may have stopped early
@@ -185,7 +190,7 @@ class CohortProgress:
 
     def on_validation(self, step: int, epoch: float, values: Sequence[float]) -> None:
         """A validation step of the cohort: the monitored metric of each member."""
-        self.at_step(step)
+        self._move(step)
         for run, value in zip(self.runs, values, strict=True):
             line = self.reporter.line_of(run)
             line.monitor, line.values[run] = self.monitor, value

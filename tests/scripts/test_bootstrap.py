@@ -21,6 +21,12 @@ def test_first_start_installs_and_every_start_runs_in_the_root(clone, script):
     assert not (clone.root / ".venv.lock").exists(), "a lock costs time, and there is nothing to do"
 
 
+def test_a_quick_look_at_the_puzzle_says_what_few_seeds_cannot_say(clone):
+    said, ran = clone.run(script="reproduce.sh")[1].splitlines()
+    assert "seeds=25" in said
+    assert ran == f"ran in {clone.root} with {WORDS['reproduce.sh']} seeds=5"
+
+
 def test_pins_reach_pip_and_nothing_from_elsewhere_does(clone):
     clone.run(PYTHONPATH="/elsewhere", PYTHONHOME="/elsewhere")
     folder, temporary, *others = (clone.place / "calls.pip").read_text().splitlines()

@@ -56,6 +56,14 @@ def test_contests_that_ask_the_same_share_their_runs(composed):
     puzzle = configurations("bce-97-vs-cce-90")
     assert len(puzzle & configurations("bce-helps-everywhere")) == 2
     assert len(puzzle & configurations("tree-like-classes-favour-bce")) == 2
+    detector = configurations("detector-ce-or-bce")
+    assert len(puzzle & detector) == 2
+    assert len(detector & configurations("bce-mean-needs-c-times-the-rate")) == 2
+    labels = configurations("multilabel-softmax-balances")
+    assert len(labels & configurations("softmax-on-multi-hot-rows")) == 2
+    sets = configurations("log-sums-balance-sets")
+    assert len(sets & configurations("grouped-soft-optimum")) == 3
+    assert len(sets & configurations("centred-loss-fails-on-hard-labels")) == 6
 
 
 def test_two_remedies_for_rare_labels_are_asked_the_same_questions():

@@ -57,6 +57,7 @@ def test_words_are_those_of_the_references():
         found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
         if found is None or found["claim_sha256"] != load_claim(CLAIMS / f"{slug}.yaml").sha256:
             assert word(statement) == NOT_RUN
+            compared += 1
             continue
         rows = found["hypotheses"] | found["checks"]
         if row and row not in rows:
@@ -64,7 +65,7 @@ def test_words_are_those_of_the_references():
         expected = rows[row]["conclusion"] if row else found["verdict"].replace("_", " ")
         assert word(statement) == (OPPOSITE.get(expected, expected) if turned else expected)
         compared += 1
-    assert compared >= 5
+    assert compared > 40
 
 
 def test_links_of_the_page_exist():

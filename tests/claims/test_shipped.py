@@ -12,8 +12,7 @@ from lossheads.claims.arm_runs import ArmRuns
 from lossheads.claims.reading import list_claims
 from lossheads.claims.record import refuse_metrics
 from lossheads.claims.schema import DATA_SEED, as_arguments
-from lossheads.metrics import find_metric
-from lossheads.runs.build import build_head
+from lossheads.runs.build import build_head, build_metrics
 from lossheads.runs.config import compose
 
 CONFIGS = Path(__file__).parents[2] / "claims"
@@ -41,7 +40,10 @@ def test_arms_resolve_differ_and_have_their_metrics(claim, composed):
     runs = ArmRuns(claim, composed, execute=lambda configs: [])
     runs.refuse_fixed_data()
     runs.refuse_equal_arms()
-    refuse_metrics(runs, lambda config, name: find_metric(name, build_head(config).outcome))
+    refuse_metrics(
+        runs,
+        lambda config, name: build_metrics(config).find(name, build_head(config).outcome),
+    )
 
 
 def test_contests_that_ask_the_same_share_their_runs(composed):

@@ -89,6 +89,16 @@ def test_a_linear_layer_is_no_part_of_the_configuration() -> None:
     assert len({run_key(compose(each)) for each in words}) == 3
 
 
+def test_a_head_of_ones_own_keeps_all_its_keys(tmp_path: Path) -> None:
+    """There 0 may be another function than the key left out."""
+    (tmp_path / "head").mkdir()
+    own = "_target_: my_heads.Mine\n_partial_: true\nlabel_smoothing: 0.0\nalpha_as: balance\n"
+    (tmp_path / "head" / "mine.yaml").write_text(own, encoding="utf-8")
+    head = compose(["head=mine"], [tmp_path], ["my_heads"])["head"]
+    assert head["label_smoothing"] == 0
+    assert head["alpha_as"] == "balance"
+
+
 def test_a_bias_is_refused_where_there_is_none(tmp_path: Path) -> None:
     config = compose([*TINY, f"output_dir={tmp_path}", COSINE, "output_layer.prior_bias=true"])
     with pytest.raises(UserError, match=r"needs a bias, and cosines .* have none"):

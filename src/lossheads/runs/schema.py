@@ -149,11 +149,16 @@ def checked(data: Mapping[str, Any]) -> dict[str, Any]:
     if not values["output_dir"].strip():
         raise UserError("output_dir must not be empty; output_dir=. is the current folder")
     for section, neutral in _LATER.items():
-        if not isinstance(values[section], Mapping):
-            continue  # refused where the part is built
+        if section == "head" and not _is_shipped(values[section]):
+            continue  # a key of a stranger's head may have another neutral value
         kept = {k: v for k, v in values[section].items() if k not in neutral or v != neutral[k]}
         values[section] = kept
     return values
+
+
+def _is_shipped(head: Any) -> bool:
+    target = head.get("_target_") if isinstance(head, Mapping) else None
+    return str(target).startswith("lossheads.heads.")
 
 
 def refuse_missing(keys: Iterable[str]) -> None:

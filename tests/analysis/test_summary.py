@@ -73,9 +73,8 @@ def test_the_setting_that_is_best_on_validation_is_compared_on_test() -> None:
         ("bce", "lr=0.2", 2),
     ]
     (difference,) = found.differences
-    assert difference.interval == t_interval([0.10, 0.11, 0.12]) or (
-        difference.interval.mean == pytest.approx(0.11)
-    )
+    assert difference.interval.mean == pytest.approx(0.11)
+    assert difference.interval.high == pytest.approx(t_interval([0.10, 0.11, 0.12]).high)
     assert difference.direction == "higher"
     assert difference.conclusion.startswith("bce is better, by ")
 
@@ -175,8 +174,8 @@ def test_an_answer_is_short_however_many_heads_and_conditions() -> None:
         for width in range(9)
     ]
     lines = text(results).splitlines()
-    assert len(lines) < 90
-    assert "and 22 more" in "\n".join(lines)
+    assert len(lines) <= 40
+    assert "and 26 more" in "\n".join(lines)
     assert "6 further comparisons left out" in "\n".join(lines)
 
 

@@ -307,3 +307,15 @@ def test_moved_outputs_are_named_where_they_are(tmp_path: Path) -> None:
     assert lossheads(*TINY, "output_dir=a", cwd=tmp_path).returncode == 0
     (tmp_path / "a").rename(tmp_path / "b")
     assert "1 run in b/runs/" in lossheads(*TINY, "output_dir=b", cwd=tmp_path).stdout
+
+
+def test_claim_run_tells_its_verdict_before_its_tables_or_for_programs(tmp_path: Path) -> None:
+    words = ["claim", "run", "softmax-cannot-see-a-shift", "output_dir=o", "--reference", "none"]
+    shown = lossheads(*words, cwd=tmp_path).stdout
+    assert 0 < shown.index("Verdict: reproduced") < shown.index("Stated and computed")
+    told = lossheads(*words, "--quiet", cwd=tmp_path)
+    assert (told.stdout, told.stderr) == ("softmax-cannot-see-a-shift: reproduced\n", "")
+    done = lossheads(*words, "--json", cwd=tmp_path)
+    kept = tmp_path / "o/claims/softmax-cannot-see-a-shift/verdict.json"
+    assert json.loads(done.stdout) == json.loads(kept.read_text())
+    assert "takes no --all" in lossheads(*words, "--all", cwd=tmp_path).stderr

@@ -3,7 +3,6 @@
 A page of the dashboard is written once, when its runs are over: no queue and no thread are needed.
 """
 
-import math
 import struct
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -67,8 +66,7 @@ def scalar(tag: str, value: float) -> Summary.Value:
 
 
 def banded(tag: str, mean: float, low: float, high: float) -> list[Summary.Value]:
-    """One point of a line with a band; an end that is not finite, as with one seed, is the mean."""
-    low, high = (float(end) if math.isfinite(end) else mean for end in (low, high))
+    """One point of a line with a band."""
     return [scalar(tag, mean), scalar(f"{tag}/lower", low), scalar(f"{tag}/upper", high)]
 
 

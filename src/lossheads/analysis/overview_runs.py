@@ -43,7 +43,11 @@ def points_of(tag: str, points: Curve) -> Values:
     return [
         (validation.step, value)
         for validation, at in points
-        for value in banded(tag, at.mean, max(at.low, 0.0), min(at.high, most))
+        for value in (
+            banded(tag, at.mean, max(at.low, 0.0), min(at.high, most))
+            if at.n > 1
+            else banded(tag, at.mean, at.mean, at.mean)
+        )
     ]
 
 

@@ -260,6 +260,25 @@ def test_a_setting_that_is_the_same_everywhere_is_not_shown_but_the_rate_is(tmp_
     assert values == {"head": "cce", "lr": 0.1, "seed": 2.0}
 
 
+def test_an_option_that_follows_from_the_head_is_no_setting_of_its_own(tmp_path):
+    rate = {"optimizer": {"lr": 0.1}}
+    options = {"cce": {"_target_": "CCE"}, "focal": {"_target_": "Focal", "gamma": 2.0}}
+    arms = {
+        head: [
+            replace(
+                run(s, [{ARGMAX: 0.1}]),
+                config={"choices": {"head": head}, "head": own, "seed": s} | rate,
+                key=f"{head}{s}",
+            )
+            for s in range(2)
+        ]
+        for head, own in options.items()
+    }
+    write_overview(tmp_path, "toy", arms, [ARGMAX])
+    values, _ = session_of(tmp_path / "_overview/toy/runs/focal s1")
+    assert values == {"head": "focal", "lr": 0.1, "seed": 1.0}
+
+
 def curve_of(counts):
     return event_files.pr_curve("pr/class 0", np.vstack([counts, np.zeros((2, 3))]))
 

@@ -165,9 +165,7 @@ def _varying(results: Sequence[Result]) -> list[dict[str, float | str]]:
     varying = [
         key for key in keys if key in always or len({str(leaf.get(key)) for leaf in leaves}) > 1
     ]
-    # What a group's name says already: the class behind it.
-    known = {f"{key.removeprefix('choices.')}._target_" for key in varying}
-    varying = [key for key in varying if key not in known]
+    varying = [key for key in varying if key in always or not _is_implied(key, leaves)]
     names = {key: key.removeprefix("choices.") for key in varying if key.startswith("choices.")}
     names |= short_names([key for key in varying if key not in names and key != "seed"])
     names |= {"seed": "seed"}
@@ -175,6 +173,14 @@ def _varying(results: Sequence[Result]) -> list[dict[str, float | str]]:
         {names[key]: _value(leaf[key]) for key in varying if leaf.get(key) is not None}
         for leaf in leaves
     ]
+
+
+def _is_implied(key: str, leaves: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a setting of a group follows from the name under which the group was chosen."""
+    choice = f"choices.{key.partition('.')[0]}"
+    pairs = {(str(leaf.get(choice)), str(leaf.get(key))) for leaf in leaves}
+    chosen = {name for name, _ in pairs}
+    return key != choice and len(chosen) == len(pairs) > 1 and "None" not in chosen
 
 
 def _settings(result: Result, identity: Mapping[str, Any]) -> dict[str, Any]:

@@ -293,17 +293,17 @@ HOSTS |= dict.fromkeys(["localhost.evil.example", "evil.example@localhost", "0.0
 def status_as(address, host):
     request = urllib.request.Request(address, headers={"Host": host})
     try:
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status
     except urllib.error.HTTPError as refused:
         return refused.code
 
 
-def wait_for_runs(address, seconds=15.0):
+def wait_for_runs(address, seconds=60.0):
     """TensorBoard answers before it has read anything: ask until there are runs."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        with urllib.request.urlopen(address, timeout=5) as answer:
+        with urllib.request.urlopen(address, timeout=60) as answer:
             if runs := json.load(answer):
                 return runs
         time.sleep(0.2)

@@ -42,7 +42,8 @@ def write_runs(outputs):
 
 @pytest.fixture(scope="module")
 def window():
-    browsing.need_browser()
+    if reason := browsing.missing():
+        pytest.skip(reason)
     with browsing.browser() as opened:
         yield opened
 
@@ -50,7 +51,8 @@ def window():
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     """Of a board with a sweep of two heads and one of more than 40 runs."""
-    browsing.need_browser()
+    if reason := browsing.missing():
+        pytest.skip(reason)
     outputs = tmp_path_factory.mktemp("outputs")
     write_runs(outputs)
     write_overview(outputs, "many", sweep_of_rates([10.0**-n for n in range(11)]), [ARGMAX])
@@ -74,6 +76,13 @@ def keep(window, name):
 def drawn(window, selector):
     """The outlines of what is drawn; an empty one is nothing."""
     return [outline for outline in window.attributes(selector, "d") if outline]
+
+
+def run_colours(window):
+    """What TensorBoard's list of runs says their colours are."""
+    styles = window.attributes("runs-data-table button", "style")
+    found = (re.search(r"rgb\((\d+), (\d+), (\d+)\)", style) for style in styles)
+    return [tuple(map(int, match.groups())) for match in found if match]
 
 
 def lines(window):
@@ -102,6 +111,10 @@ def test_the_puzzle_stands_in_one_wide_chart_with_its_finding_above(window, addr
     shown = {"baseline": 0.9, "bce · argmax": 0.88, "bce · cells": 0.976}
     shown |= {"cce · argmax": 0.88, "cce · cells": 0.976}
     assert {name: float(value) for name, value in values.items()} == pytest.approx(shown)
+    # Lines are drawn on a canvas: three are apart, those of one metric lie on each other.
+    colours = set(run_colours(window))
+    chart = "scalar-card line-chart"
+    window.wait(lambda: len(window.colours(chart) & colours) >= 3, "lines in three colours")
     assert window.errors() == []
 
 
@@ -110,9 +123,10 @@ def test_the_legend_is_whole_with_a_colour_a_line_and_the_settings_are_closed(wi
     rows = "runs-data-table tb-data-table-content-row"
     window.wait(lambda: window.texts(rows) == LINES, "five names of lines")
     assert in_sight(window.shown(rows), window) == 5
-    assert window.shown("settings-view") == []
-    colours = [style for style in window.attributes("runs-data-table button", "style") if style]
-    assert len(colours) == len(set(colours)) == 5
+    assert window.shown("metrics-main-view")
+    assert window.shown("metrics-dashboard-settings") == []
+    assert window.shown("metrics-pinned-view") == []
+    assert len(run_colours(window)) == len(set(run_colours(window))) == 5
     assert "smoothing=0" in window.address
 
 

@@ -10,7 +10,12 @@ from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 from tensorboard.util import tensor_util
 
 from lossheads.analysis import event_files
-from lossheads.analysis.event_files import CONFUSION_COUNTS, read_tensors, write_events
+from lossheads.analysis.event_files import (
+    CONFUSION_COUNTS,
+    DECISION_COUNTS,
+    read_tensors,
+    write_events,
+)
 from lossheads.analysis.overview import arms_shown, overview_lines, puzzle_tag, write_overview
 from lossheads.errors import UserError
 from lossheads.records import CorrectMask
@@ -342,6 +347,20 @@ def test_one_picture_shows_all_heads(tmp_path):
         pixels = np.asarray(drawn.convert("RGB"))
     dark = np.abs(pixels.astype(int) - (8, 48, 107)).sum(axis=2) < 10  # the map's colour of 100 %
     assert dark.sum() > 2 * 10 * 500  # ten full cells in each of two confusions
+
+
+def test_decisions_of_four_labels_are_no_classes(tmp_path, monkeypatch):
+    from lossheads.analysis import overview_picture
+
+    drawn = []
+    monkeypatch.setattr(
+        overview_picture, "overview_png", lambda title, arms, tables: drawn.extend(tables)
+    )
+    decided = event_files.counts(DECISION_COUNTS, np.full((4, 4), 5, dtype=np.int64))
+    write_events(tmp_path / "runs" / "toy-softmax_cce-s0", [(200, decided)])
+    write_overview(tmp_path, "toy", puzzle(), [ARGMAX])
+    (table,) = drawn
+    assert (table.arm, table.columns) == ("cce", ("TP", "FN", "FP", "TN"))
 
 
 def test_heads_without_a_measurement_on_test_have_no_picture(tmp_path):

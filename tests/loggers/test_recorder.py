@@ -8,7 +8,7 @@ from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 from tensorboard.util import tensor_util
 
 from lossheads import metrics
-from lossheads.analysis.event_files import CONFUSION_COUNTS, read_tensors
+from lossheads.analysis.event_files import CONFUSION_COUNTS, DECISION_COUNTS, read_tensors
 from lossheads.loggers import tensorboard
 from lossheads.loggers.base import Logger
 from lossheads.loggers.pictures import accuracies_figure
@@ -105,7 +105,8 @@ def test_three_metrics_of_the_test_split_are_written_once_at_the_end(tmp_path):
 def test_the_counts_of_the_picture_can_be_read_again(tmp_path, outcome):
     said = predictions(outcome)
     record(tmp_path, validation_steps(outcome=outcome), outcome, said)
-    counted = read_tensors(tmp_path)[CONFUSION_COUNTS]
+    tag = CONFUSION_COUNTS if outcome is THREE else DECISION_COUNTS
+    counted = read_tensors(tmp_path)[tag]
     assert counted.sum() == said.labels.numel()
     if outcome is THREE:
         by_hand = np.zeros((3, 3))

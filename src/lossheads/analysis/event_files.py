@@ -26,7 +26,8 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from tensorboard.util import tensor_util
 
 PLUGIN = "lossheads"  # of tensors that TensorBoard draws nothing of
-CONFUSION_COUNTS = "counts/confusion"  # (R, K) on the test split
+# On the test split: (C, C) true by predicted class; (L, 4) TP, FN, FP, TN of each label.
+CONFUSION_COUNTS, DECISION_COUNTS = "counts/confusion", "counts/decisions"
 _HEADER, _FOOTER = 12, 4  # bytes of a record: its length and that one's checksum; its checksum
 _NUMBERS = (types_pb2.DT_FLOAT, types_pb2.DT_DOUBLE, types_pb2.DT_INT64)
 _THREE = 3  # values of a session that HPARAMS shows beside its settings

@@ -22,15 +22,27 @@ Counts = NDArray[np.float64]
 
 WIDTH = 11.6  # inches; TensorBoard shows it about 1100 pixels wide
 DPI = 110
-NUMBERS_UP_TO = 12
+NUMBERS_UP_TO, NAMES_UP_TO = 12, 24  # rows
 ACCURACIES_SHOWN = 5
 PAIRS_SHOWN = 3
 LINE = 0.19  # inches from one line of text to the next
 
 
-def overview_png(
-    title: str, arms: Arms, confused: Mapping[str, Counts]
-) -> tuple[bytes, int, int] | None:
+@dataclass(frozen=True)
+class Table:
+    """What an arm confuses on the test split, all seeds added.
+
+    Attributes:
+        counts: (R, K).
+        columns: Names of the columns; None where they are the classes, as the rows are.
+    """
+
+    arm: str
+    counts: Counts
+    columns: Sequence[str] | None = None
+
+
+def overview_png(title: str, arms: Arms, tables: Sequence[Table]) -> tuple[bytes, int, int] | None:
     """PNG bytes, width and height in pixels; None where there is nothing to draw.
 
     Accuracies above at the left, who is right beside them, confusions below.
@@ -38,7 +50,7 @@ def overview_png(
     Args:
         title: Of the sweep or claim.
         arms: At most as many as there are colours.
-        confused: Arm -> confusion counts (R, K), all seeds added.
+        tables: Of the arms, in their order; an arm may have none.
     """
     above, below = [], []
     if metrics := _accuracies(arms):
@@ -46,8 +58,8 @@ def overview_png(
         above.append(_drawn(figure))
     if rows := _disagreements(arms):
         above.append(_drawn(_disagreement_figure(rows, above[0].height if above else 300)))
-    if confused:
-        below.append(_drawn(_confusion_figure(arms, confused)))
+    if tables:
+        below.append(_drawn(_confusion_figure(arms, tables)))
     if not above and not below:
         return None
     height = max((sheet.height for sheet in above), default=0)
@@ -90,26 +102,26 @@ def _finding(title: str, arms: Arms, metrics: Sequence[str]) -> str:
     )
 
 
-def _confusion_figure(arms: Arms, confused: Mapping[str, Counts]) -> Figure:
+def _confusion_figure(arms: Arms, tables: Sequence[Table]) -> Figure:
     """The confusions side by side."""
-    columns = min(3, len(confused))
-    rows = -(-len(confused) // columns)
+    columns = min(3, len(tables))
+    rows = -(-len(tables) // columns)
     figure = Figure(figsize=(WIDTH, rows * 3.4), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     grid = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for axes, (arm, counts) in zip(grid, confused.items(), strict=False):
-        _draw_confusion(axes, arm, counts, _class_names(arms), COLOURS[list(arms).index(arm)])
-    for axes in grid[len(confused) :]:
+    for axes, table in zip(grid, tables, strict=False):
+        names = [_short(name) for name in arms[table.arm][0].class_names]
+        _draw_confusion(axes, table, names, COLOURS[list(arms).index(table.arm)])
+    for axes in grid[len(tables) :]:
         axes.set_axis_off()
     return figure
 
 
-def _draw_confusion(
-    axes: Axes, arm: str, counts: Counts, names: Sequence[str], colour: str
-) -> None:
+def _draw_confusion(axes: Axes, table: Table, names: Sequence[str], colour: str) -> None:
+    counts = table.counts
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    axes.set_title(fold(arm, 36), fontsize=10, color=colour, fontweight="bold", loc="left")
+    axes.set_title(fold(table.arm, 36), fontsize=10, color=colour, fontweight="bold", loc="left")
     rows, columns = counts.shape
     if max(counts.shape) <= NUMBERS_UP_TO:
         for row, column in np.argwhere(counts):
@@ -123,29 +135,20 @@ def _draw_confusion(
                 color="white" if shares[row, column] > 0.5 else INK,
                 in_layout=False,  # it stands within its cell
             )
-    labels = _labels(names, rows, columns)
-    if max(counts.shape) <= 2 * NUMBERS_UP_TO:
-        axes.set_yticks(range(rows), labels[0], fontsize=7.5)
-        axes.set_xticks(range(columns), labels[1], fontsize=7.5, rotation=45, ha="right")
+    if rows <= NAMES_UP_TO:
+        across = table.columns or names
+        axes.set_yticks(range(rows), names[:rows], fontsize=7.5)
+        axes.set_xticks(range(columns), across[:columns], fontsize=7.5, rotation=45, ha="right")
+    else:
+        axes.set_xticks([])
+        axes.set_yticks([])
     axes.tick_params(length=0, colors=INK)
-    axes.set_xlabel("predicted, % of the row", fontsize=8, color=GREY)
-    axes.set_ylabel("true", fontsize=8, color=GREY)
-
-
-def _labels(names: Sequence[str], rows: int, columns: int) -> tuple[list[str], list[str]]:
-    """Row and column names; four columns beside other rows are decisions per label."""
-    own = [_short(name) for name in names]
-    if columns != rows and columns == 4:
-        return own[:rows], ["TP", "FN", "FP", "TN"]
-    return own[:rows], own[:columns]
+    axes.set_xlabel("decided, % of the row", fontsize=8, color=GREY)
+    axes.set_ylabel("label" if table.columns else "true", fontsize=8, color=GREY)
 
 
 def _short(name: str) -> str:
     return name if len(name) <= 12 else f"{name[:11]}…"
-
-
-def _class_names(arms: Arms) -> list[str]:
-    return next(run.class_names for runs in arms.values() for run in runs)
 
 
 def _masks(arms: Arms) -> dict[str, dict[int, Result]]:

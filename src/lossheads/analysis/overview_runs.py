@@ -14,6 +14,7 @@ from lossheads.analysis.aggregate import Arms, seed_interval
 from lossheads.analysis.arms import identities, short_names
 from lossheads.analysis.event_files import (
     CONFUSION_COUNTS,
+    DECISION_COUNTS,
     Chart,
     banded,
     hparams_of_note,
@@ -35,6 +36,7 @@ Tensors = Mapping[str, Sequence[Mapping[str, NDArray[np.float64]]]]  # arm -> of
 
 SESSIONS_SHOWN = 500  # a folder each; HPARAMS is slow beyond
 ALL_HEADS = "all heads"
+OUTCOMES_OF_A_LABEL = ("TP", "FN", "FP", "TN")
 
 
 def points_of(tag: str, points: Curve) -> Values:
@@ -82,10 +84,15 @@ def write_classes(folder: Path, arms: Arms, tensors: Tensors) -> None:
 
 def write_confusions(folder: Path, title: str, arms: Arms, tensors: Tensors) -> None:
     """One picture: what each arm confuses, how its accuracies differ, where two arms disagree."""
-    from lossheads.analysis.overview_picture import overview_png
+    from lossheads.analysis.overview_picture import Table, overview_png
 
-    counted = {arm: _summed(read) for arm, read in tensors.items()}
-    png = overview_png(title, arms, {arm: n for arm, n in counted.items() if n is not None})
+    tables = [
+        Table(arm, numbers, columns)
+        for arm, read in tensors.items()
+        for tag, columns in ((CONFUSION_COUNTS, None), (DECISION_COUNTS, OUTCOMES_OF_A_LABEL))
+        if (numbers := _summed(read, tag)) is not None
+    ]
+    png = overview_png(title, arms, tables)
     if png is not None:
         write_events(folder / ALL_HEADS, [(0, image("confusions/all heads", *png))])
         (folder.parent / OVERVIEW_PICTURE).write_bytes(png[0])
@@ -150,9 +157,11 @@ def _with_rates(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.vstack([counts, np.nan_to_num(precision), np.nan_to_num(recall)])
 
 
-def _summed(read: Sequence[Mapping[str, NDArray[np.float64]]]) -> NDArray[np.float64] | None:
-    """Confusion counts of the test split, all seeds added; None where no run has them."""
-    found = [tensors[CONFUSION_COUNTS] for tensors in read if CONFUSION_COUNTS in tensors]
+def _summed(
+    read: Sequence[Mapping[str, NDArray[np.float64]]], tag: str
+) -> NDArray[np.float64] | None:
+    """Counts of the test split, all seeds added; None where no run has them."""
+    found = [tensors[tag] for tensors in read if tag in tensors]
     alike = [counts for counts in found if counts.shape == found[0].shape and counts.ndim == 2]
     return np.sum(alike, axis=0) if alike else None
 

@@ -9,6 +9,7 @@ from lossheads.cli.board_pages import PAGES, Page, Sweep, all_runs_of, sweeps_of
 from lossheads.errors import UserError, near_matches, printable
 
 PORT = 6006
+RUNS_SELECTED = 500  # Time Series selects none where there are more
 LINKS_IN_FULL = 3  # sweeps whose links are printed; the others stand on the board's first page
 
 
@@ -53,8 +54,14 @@ def links(sweeps: list[Sweep], all_runs: Path | None, address: str) -> list[str]
     if others := len(sweeps) - LINKS_IN_FULL:
         lines += [f"  {others} more on {address}"] if others > 0 else []
     if all_runs is not None:
-        lines.append(f"  {'all runs':{width + 2}}  {address}runs")
+        lines.append(f"  {'all runs':{width + 2}}  {address}runs{_caution(all_runs)}")
     return lines
+
+
+def _caution(runs: Path) -> str:
+    """That TensorBoard shows none of very many runs before they are chosen."""
+    n = sum(1 for entry in runs.iterdir() if entry.is_dir())
+    return f"  ({n} runs: choose some there)" if n > RUNS_SELECTED else ""
 
 
 def path(sweep: Sweep, page: Page) -> str:

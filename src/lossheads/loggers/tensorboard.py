@@ -16,7 +16,13 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import FileWriter, summary
 
 from lossheads import metrics
-from lossheads.analysis.event_files import CONFUSION_COUNTS, counts, hparams_of_note, session
+from lossheads.analysis.event_files import (
+    CONFUSION_COUNTS,
+    DECISION_COUNTS,
+    counts,
+    hparams_of_note,
+    session,
+)
 from lossheads.analysis.tags import CLASS_SECTIONS, CLASSES_SHOWN, charted_names
 from lossheads.errors import UserError
 from lossheads.loggers.pictures import (
@@ -102,7 +108,9 @@ class TensorBoardLogger:
         numbers = _confusion_counts(predictions)
         self._image("figure/confusion_matrix", _confusion(predictions, numbers, class_names))
         if max(numbers.shape) <= COUNTS_KEPT:
-            self._write(Summary(value=[counts(CONFUSION_COUNTS, numbers.numpy())]))
+            each_label = isinstance(predictions.outcome, AnyOf)
+            tag = DECISION_COUNTS if each_label else CONFUSION_COUNTS
+            self._write(Summary(value=[counts(tag, numbers.numpy())]))
 
     def close(self, result: Result) -> None:
         """Hyper-parameters, how the run ended, what was undefined; then the file is closed.

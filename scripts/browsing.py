@@ -1,5 +1,7 @@
-"""A real browser for tests that look at what a page shows; they are skipped where there is none."""
+"""A real browser, for tests that look at what a page shows and for pictures of it."""
 
+import importlib.util
+import io
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -7,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
+from PIL import Image
 
 # Every element that a selector matches, inside shadow roots too.
 _DEEP = """
@@ -26,16 +28,16 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 SECONDS = 40.0  # machines that test are busy; what is there is seen at once
 
 
-def need_browser() -> None:
-    """Skip, by name, where selenium, a Chromium or its driver is missing.
+def missing() -> str | None:
+    """What a browser here would need, in words; None where there is one.
 
-    To have them: `apt-get install chromium chromium-driver`, `pip install lossheads[browser]`.
+    To have one: `apt-get install chromium chromium-driver`, `pip install lossheads[browser]`.
     """
-    pytest.importorskip("selenium", reason="selenium is not installed")
+    if importlib.util.find_spec("selenium") is None:
+        return "selenium is not installed"
     if not any(map(shutil.which, CHROMIUM)):
-        pytest.skip("chromium is not installed")
-    if shutil.which("chromedriver") is None:
-        pytest.skip("chromedriver is not installed")
+        return "chromium is not installed"
+    return None if shutil.which("chromedriver") else "chromedriver is not installed"
 
 
 class Browser:
@@ -99,6 +101,23 @@ class Browser:
                 return answer
             time.sleep(0.2)
         raise AssertionError(f"after {SECONDS:.0f} s the page does not show {what}")
+
+    def colours(self, selector: str) -> set[tuple[int, int, int]]:
+        """The colours of an element's pixels, drawn ones on a canvas included."""
+        (x, y, w, h), *_ = self.shown(selector)
+        with Image.open(io.BytesIO(self._driver.get_screenshot_as_png())) as window:
+            box = window.convert("RGB").crop((int(x), int(y), int(x + w), int(y + h)))
+        return {colour for _, colour in box.getcolors(box.width * box.height) or []}
+
+    def rest(self) -> None:
+        """Wait until the window looks the same twice."""
+        before = b""
+        for _ in range(20):
+            time.sleep(0.5)
+            now = self._driver.get_screenshot_as_png()
+            if now == before:
+                return
+            before = now
 
     def save(self, path: Path) -> None:
         """A picture of the window, as a PNG file."""

@@ -208,13 +208,16 @@ def test_heads_are_explained_with_numbers(tmp_path: Path) -> None:
     assert "0.3711" in done.stdout
 
 
-def test_a_recorded_sweep_gets_an_overview_of_sentences(tmp_path: Path) -> None:
+def test_a_recorded_sweep_gets_an_overview_of_named_lines(tmp_path: Path) -> None:
     words = [word for word in TINY if not word.startswith("recording")]
     assert lossheads(*words, "-m", "head=softmax_cce,sigmoid_bce", cwd=tmp_path).returncode == 0
-    lines = sorted(path.name for path in (tmp_path / "outputs/_overview/sweep-digits").iterdir())
+    overview = tmp_path / "outputs/_overview/sweep-digits"
+    lines = sorted(path.name for path in (overview / "puzzle").iterdir())
     assert len(lines) == 5
-    assert "best constant prediction" in lines[0]
-    assert any("softmax_cce, by elementwise_accuracy_score" in line for line in lines)
+    assert lines[0] == "baseline"
+    assert "softmax_cce · cells" in lines
+    pages = {path.name for path in overview.iterdir()}
+    assert pages == {"puzzle", "bands", "classes", "confusions", "runs", "overview.png"}
 
 
 def test_help_of_train_lists_groups_and_values(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lossheads.analysis.html import humanize
-from lossheads.claims.render.section import decisive_evidence
+from lossheads.claims.render.words import found_in_words, reason
 from lossheads.claims.verdict_file import load_verdict
 
 ROOT = Path(__file__).parents[1]
@@ -25,15 +25,19 @@ def puzzle() -> str:
     metrics = list(dict.fromkeys(cell["metric"] for cell in cells))
     arms = list(dict.fromkeys(cell["arm"] for cell in cells))
     at = {(cell["arm"], cell["metric"]): cell for cell in cells}
-    lines = [f"| | {' | '.join(arms)} |", "|---|" + "---:|" * len(arms)]
-    for metric in metrics:
-        shown = " | ".join(_cell(at[arm, metric]) for arm in arms)
-        lines.append(f"| `{metric}` | {shown} |")
+    names = {arm: arm.split("/") for arm in arms}
+    networks = list(dict.fromkeys(names[arm][0] for arm in arms))
+    heads = list(dict.fromkeys(names[arm][-1] for arm in arms))
+    lines = [f"| network | metric | {' | '.join(heads)} |", "|---|---|" + "---:|" * len(heads)]
+    for network in networks:
+        for metric in metrics:
+            shown = " | ".join(_cell(at[f"{network}/{head}", metric]) for head in heads)
+            lines.append(f"| {network} | `{metric}` | {shown} |")
     n = cells[0]["interval"]["n"]
     caption = (
-        f"Test split (10,000 images), mean ± half of the 95 % interval over n = {n} seeds; in "
-        f"brackets the baseline, the score of the best constant prediction. Verdict: "
-        f"**{humanize(verdict['verdict'])}**, because {verdict['why']}."
+        f"Test split (10,000 images), mean with its 95 % interval over n = {n} seeds and the draw of the "
+        f"test images; in brackets the baseline, the score of the best constant prediction. Verdict: "
+        f"**{humanize(verdict['verdict'])}**, because {reason(verdict)}."
     )
     return "\n".join([*lines, "", caption])
 
@@ -47,7 +51,7 @@ def claims() -> str:
             link = f"[`{folder.name}`](outputs/reference/{folder.name}/verdict.md)"
             where = _where(verdict["source"])
             found = humanize(verdict["verdict"])
-            evidence = decisive_evidence(verdict).replace("|", "\\|")
+            evidence = found_in_words(verdict).replace("|", "\\|")
             lines.append(f"| {link} | {where} | {found} | {evidence} |")
     return "\n".join(lines)
 
@@ -76,8 +80,8 @@ def _where(source: dict[str, str]) -> str:
 
 def _cell(cell: dict[str, Any]) -> str:
     interval = cell["interval"]
-    half = interval["high"] - interval["mean"]
-    return f"{interval['mean']:.4f} ± {half:.4f} ({cell['baseline']:.2f})"
+    ends = f"[{interval['low']:.4f}, {interval['high']:.4f}]"
+    return f"{interval['mean']:.4f} {ends} ({cell['baseline']:.2f})"
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from heads.pairings import draw, loss_and_gradient, pairings
-from lossheads.heads import SoftmaxCCE
+from lossheads.heads import SoftmaxCCE, SoftmaxLogitNormCCE
 from lossheads.heads.base import Head
 from lossheads.heads.formulas import formula, terms
 from lossheads.outcomes import OneOf
@@ -83,3 +83,10 @@ def test_a_head_of_ones_own_says_its_formula_or_is_named() -> None:
     assert formula(Own(OneOf(3)), "gradient") == "by automatic differentiation"
     assert formula(Own(OneOf(3)), "scores").startswith("s_k = exp(z_k)")
     assert terms(Own(OneOf(3)), torch.zeros(1, 3), torch.zeros(1, 3)) is None
+
+
+def test_the_division_by_the_length_stands_where_it_is_read() -> None:
+    divided, bare = (SoftmaxLogitNormCCE(OneOf(3), 0.5, reading) for reading in ("divided", "bare"))
+    assert "z / |z| / 0.5" in formula(divided, "scores")
+    assert "|z|" not in formula(bare, "scores")
+    assert "z / |z| / 0.5" in formula(bare, "loss")

@@ -101,6 +101,10 @@ def _asymmetric(head: Any) -> str:
     )
 
 
+def _of_unit_length(head: Any) -> str:
+    return f"softmax(z / |z| / {head.temperature:g})"
+
+
 def _one_of(head: Any) -> bool:
     return not isinstance(head.outcome, AnyOf | EachOneOf)
 
@@ -131,7 +135,7 @@ _FORMULAS: Mapping[str, Formula] = {
     "SoftmaxMultihot.scores": f"{_SOFTMAX}, over labels",
     "SigmoidOffsetBCE.scores": "s_k = 1 / (1 + exp(-(z_k - ln C)))",
     "SoftmaxLogitNormCCE.scores": lambda h: (
-        f"s = softmax(z / |z| / {h.temperature:g}), |z| the length of z"
+        _SOFTMAX if h.reading == "bare" else f"s = {_of_unit_length(h)}, |z| the length of z"
     ),
     "LinearSquaredError.scores": lambda h: (
         f"the distribution nearest to z{'' if h.target == 1 else f' / {h.target:g}'}"
@@ -168,7 +172,11 @@ _FORMULAS: Mapping[str, Formula] = {
     ),
     "SoftmaxPoly1CCE.loss": lambda h: f"L = -sum_k t_k ln s_k + {h.epsilon:g} sum_k t_k (1 - s_k)",
     "SoftmaxLogitPenaltyCCE.loss": lambda h: f"L = -sum_k t_k ln s_k + {h.beta:g} / 2 sum_k z_k^2",
-    "SoftmaxLogitNormCCE.loss": _CROSS_ENTROPY,
+    "SoftmaxLogitNormCCE.loss": lambda h: (
+        f"L = -sum_k t_k ln {_of_unit_length(h)}_k, |z| the length of z"
+        if h.reading == "bare"
+        else _CROSS_ENTROPY
+    ),
     "LinearSquaredError.loss": lambda h: (
         f"L = {h.scale:g} {_over_classes(h)} [{h.kappa:g} t_k (z_k - {h.target:g})^2 "
         f"+ (1 - t_k) z_k^2]"

@@ -124,7 +124,9 @@ def test_printed_scores_stand_beside_their_skill_where_baselines_differ(tmp_path
 
 def test_a_score_whose_baseline_is_perfect_has_no_skill(tmp_path):
     table = [cell(arm, "keras_2_3_accuracy", 0.5, b) for arm, b in (("cce", 0.1), ("bce", 1.0))]
-    assert decided(whole(tmp_path, PUZZLE | {"table": table})).skill is None
+    skill = decided(whole(tmp_path, PUZZLE | {"table": table})).skill
+    assert [row.name for panel in skill.panels for row in panel.skill] == ["cce"]
+    assert decided(whole(tmp_path / "none", PUZZLE | {"table": table[1:]})).skill is None
 
 
 def test_losses_and_temperatures_have_no_skill():
@@ -240,6 +242,7 @@ def test_ten_thousand_classes_are_counted_where_they_are_not_drawn(tmp_path):
     said = section(page, "some-claim")
     assert f"{500 - STRIPS} more hypotheses are in the table below" in said
     assert "494 more decided as well" in said
+    assert "9,000 more rows are not shown" in said
     assert len(page.all("svg")) < 1000
 
 

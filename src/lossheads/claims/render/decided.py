@@ -21,7 +21,7 @@ from lossheads.analysis.format import (
     number,
     recorded_interval,
 )
-from lossheads.analysis.palette import Mark, marks
+from lossheads.analysis.palette import Mark, mark
 from lossheads.analysis.statistics import Interval
 from lossheads.claims.render.tables import Data, Row, bar_of, digits, stated, unit_kind
 from lossheads.claims.render.words import decisive, is_score, unit_of
@@ -108,9 +108,10 @@ def decided(data: Data) -> Decided:
     drawn = sum(len(groups[key][:_STRIPS]) for key in chosen) + len(asked[:_CHECKS])
     left = len(names) + len(asked) - drawn
     above = skill.metric if skill else ""
+    cells = {(cell["arm"], cell["metric"]): cell for cell in data["table"]}
     return Decided(
         skill=skill,
-        panels=tuple(_panel(data, key, groups[key][:_STRIPS], above) for key in chosen),
+        panels=tuple(_panel(data, cells, key, groups[key][:_STRIPS], above) for key in chosen),
         checks=tuple(_check_row(name, data["checks"][name]) for name in asked[:_CHECKS]),
         more=f"{left} more decided as well; all are listed below." if left else "",
     )
@@ -141,11 +142,10 @@ def _first_of_each(groups: Mapping[Key, Sequence[str]], most: int) -> list[Key]:
     return [key for key in groups if key in kept]
 
 
-def _panel(data: Data, key: Key, names: Sequence[str], drawn: str) -> Panel:
+def _panel(data: Data, cells: Cells, key: Key, names: Sequence[str], drawn: str) -> Panel:
     """One metric and case; `drawn` is the metric whose arms a picture above shows already."""
     metrics, case, kind = key
     found = {name: data["hypotheses"][name] for name in names}
-    cells = {(cell["arm"], cell["metric"]): cell for cell in data["table"]}
     bars = {name: bar_of(name, one, _baseline_of(one, cells)) for name, one in found.items()}
     scale = scale_for(list(bars.values()), with_zero=kind == "Difference")
     sides = [] if metrics == (drawn,) else _sides(data, list(found.values()), cells)
@@ -244,8 +244,9 @@ def _dot(data: Data, name: str, cell: Data) -> Dot:
 
 def _mark(data: Data, arm: str) -> Mark:
     """By the order of the claim's arms; the same in every case."""
-    named = [*data["arms"], *(cell["arm"] for cell in data["table"])]
-    return marks(name.rpartition("/")[2] for name in named)[arm.rpartition("/")[2]]
+    order = list(dict.fromkeys(name.rpartition("/")[2] for name in data["arms"]))
+    name = arm.rpartition("/")[2]
+    return mark(order.index(name) if name in order else len(order))
 
 
 def _baseline_text(baseline: float) -> str:

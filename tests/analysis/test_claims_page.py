@@ -1,5 +1,7 @@
 """The page over all claims: complete, self-contained, safe against what a claim file says."""
 
+import base64
+import hashlib
 import re
 import subprocess
 import sys
@@ -22,7 +24,8 @@ from lossheads.runs.config import claim_folder
 from .pages import REFERENCE, VERDICTS, Page, folder_with, section, words
 
 ROOT = Path(__file__).parents[2]
-STYLE = (ROOT / "src/lossheads/analysis/templates/style.css").read_text(encoding="utf-8")
+TEMPLATES = ROOT / "src/lossheads/analysis/templates"
+STYLE = (TEMPLATES / "style.css").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -133,13 +136,27 @@ def test_the_evidence_is_what_the_verdict_rests_on():
 
 
 def test_nothing_is_loaded_from_elsewhere(page):
-    assert not page.all("script", "link", "iframe", "object", "embed", "audio", "video", "base")
+    assert not page.all("link", "iframe", "object", "embed", "audio", "video", "base")
     assert page.all("img")
     assert all(image["src"].startswith("data:image/png;base64,") for image in page.all("img"))
     assert not [a for _, a in page.tags for key in a if key == "srcset" or key.startswith("on")]
     assert not re.search(r"url\(|@import|@font-face", STYLE)
     policies = [meta.get("content", "") for meta in page.all("meta")]
     assert any(policy.startswith("default-src 'none'; img-src data:;") for policy in policies)
+
+
+def test_the_one_script_is_ours_and_the_policy_allows_no_other(page):
+    assert page.all("script") == [{}]
+    text = (TEMPLATES / "page.js").read_bytes()
+    assert text.decode() in page.text
+    (policy,) = [
+        meta["content"]
+        for meta in page.all("meta")
+        if meta.get("http-equiv", "").endswith("Policy")
+    ]
+    digest = base64.b64encode(hashlib.sha256(text).digest()).decode()
+    assert policy.split("script-src ")[1] == f"'sha256-{digest}'"
+    assert not re.search(r"innerHTML|eval|fetch|import|XMLHttp|document\.write", text.decode())
 
 
 def test_every_anchor_resolves_and_every_id_is_its_own(page):
@@ -156,7 +173,9 @@ def test_headings_stand_in_order_and_pictures_have_words(page):
     assert levels.count(1) == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
     assert all(len(image["alt"]) > 20 for image in page.all("img"))
-    assert all(svg["role"] == "img" and svg["aria-label"] for svg in page.all("svg"))
+    drawn = [svg for svg in page.all("svg") if svg.get("aria-hidden") != "true"]
+    assert len(drawn) > len(VERDICTS)
+    assert all(svg["role"] == "img" and svg["aria-label"] for svg in drawn)
 
 
 def test_the_region_drawn_is_the_region_judged():

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from lossheads.analysis.tables import FoldedName, markdown_rows
 
-Kind = Literal["text", "code", "number", "conclusion"]
+Kind = Literal["text", "code", "number", "list", "conclusion"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,11 @@ def code_cell(*lines: str) -> Cell:
 def number_cell(*lines: str) -> Cell:
     """Numbers."""
     return Cell(tuple(line for line in lines if line), "number")
+
+
+def list_cell(line: str) -> Cell:
+    """Many numbers in one line, which may be broken."""
+    return Cell((line,), "list")
 
 
 def conclusion_cell(conclusion: str, *lines: str) -> Cell:

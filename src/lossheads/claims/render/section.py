@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ from lossheads.analysis.html import Picture, picture
 from lossheads.analysis.page_tables import PageTable, table_from_records
 from lossheads.analysis.statistics import EXACT_FLIPS, smallest_flip_p
 from lossheads.claims.history import NO_HISTORY, History, Version, history_text
+from lossheads.claims.render.decided import Decided, decided
 from lossheads.claims.render.tables import (
     Data,
     Forest,
@@ -34,8 +36,10 @@ from lossheads.claims.render.words import (
     checks_text,
     decisive,
     doubts,
+    finding,
     found_in_words,
     reason,
+    rule_in_words,
 )
 from lossheads.claims.schema import as_arguments, needs
 from lossheads.claims.verdict_file import VerdictFolder
@@ -52,6 +56,13 @@ MODELS_TEXT = (
 RULE_TEXT = (
     "The first of these whose conditions are all met (NAME: holds, not NAME: fails); refuted "
     "when each has one decided against it; undecided otherwise."
+)
+
+
+STRIPS = 100  # hypotheses that are drawn; the table has all
+RULE_READS = (
+    "The first of these whose conditions are all met; refuted when each has one decided against "
+    "it; undecided otherwise."
 )
 
 
@@ -72,6 +83,9 @@ class Section:
     verdict: str
     trouble: tuple[str, ...] = ()
     evidence: tuple[str, ...] = ()
+    finding: str = ""
+    finding_conditions: str = ""
+    decided: Decided | None = None
     found: str = ""
     why: str = ""
     further: str = ""
@@ -91,8 +105,11 @@ class Section:
     failed: tuple[str, ...] = ()
     rule: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
     rule_says: str = RULE_TEXT
+    rule_reads: str = RULE_READS
+    rule_words: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
     history: History = NO_HISTORY
     forests: tuple[Forest, ...] = ()
+    forests_more: str = ""
     hypotheses: tuple[tuple[str, str], ...] = ()
     method: str = ""
     doubts: tuple[str, ...] = ()
@@ -139,7 +156,7 @@ def _section(record: VerdictFolder, anchor: str) -> Section:
                 for name, content in record.pictures.items()
             ),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         # One damaged file must not hide the other verdicts.
         message = f"verdict.json is damaged: {type(error).__name__} {error}."
         return replace(unreadable, trouble=(*record.trouble, message))
@@ -154,11 +171,15 @@ def section_of(data: Data, history: Sequence[Version] = ()) -> Section:
         data["environments"], "One row per environment, most runs first."
     )
     several = environments is not None and len(environments.rows) > 1
+    said, conditions = finding(data)
     return Section(
         slug=data["slug"],
         anchor="",
         verdict=data["verdict"],
         evidence=tuple(deciding(data)),
+        finding=said,
+        finding_conditions=conditions,
+        decided=decided(data),
         found=found_in_words(data),
         why=reason(data),
         further=_further(data),
@@ -177,8 +198,14 @@ def section_of(data: Data, history: Sequence[Version] = ()) -> Section:
         notes=tuple(data["notes"]),
         failed=tuple(data["failed"]),
         rule=_rule(data["rule"], {**checks, **hypotheses}),
+        rule_words=rule_in_words(data),
         history=history_text(history, data["claim_sha256"]),
-        forests=tuple(forests(hypotheses)),
+        forests=tuple(forests(dict(islice(hypotheses.items(), STRIPS)))),
+        forests_more=(
+            f"{len(hypotheses) - STRIPS:,} more hypotheses are in the table below."
+            if len(hypotheses) > STRIPS
+            else ""
+        ),
         hypotheses=_descriptions(hypotheses),
         method=_method(data) if hypotheses else "",
         doubts=doubts(hypotheses),

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from lossheads.analysis.forest import Bar, axis, scale_for, strip
+from lossheads.analysis.forest import Bar, Scale, axis, scale_for, strip
 from lossheads.analysis.format import (
     count_of,
     ends_text,
@@ -24,6 +24,7 @@ from lossheads.analysis.page_tables import (
     PageTable,
     code_cell,
     conclusion_cell,
+    list_cell,
     number_cell,
     text_cell,
 )
@@ -42,6 +43,21 @@ class Row:
     condition: str
     conclusion: str
     picture: Markup
+    number: str
+    ends: str
+
+    @classmethod
+    def of(cls, name: str, found: Data, bar: Bar, scale: Scale) -> "Row":
+        """The row of a hypothesis of verdict.json."""
+        return cls(
+            name=name,
+            says=in_words(name, found) if found["says"] else "",
+            condition=found["condition"],
+            conclusion=found["conclusion"],
+            picture=strip(bar, scale),
+            number=number(bar.plain.mean),
+            ends=ends_text(bar.plain),
+        )
 
 
 @dataclass(frozen=True)
@@ -57,30 +73,22 @@ def forests(hypotheses: Mapping[str, Data]) -> list[Forest]:
     """Hypotheses in groups of equal unit: same metrics, and differences apart from levels."""
     groups: dict[tuple[str, ...], dict[str, Data]] = {}
     for name, found in hypotheses.items():
-        key = (*dict.fromkeys(found["metrics"]), _unit(found))
+        key = (*dict.fromkeys(found["metrics"]), unit_kind(found))
         groups.setdefault(key, {})[name] = found
     return [_forest(key, group) for key, group in groups.items()]
 
 
-def _unit(found: Data) -> str:
+def unit_kind(found: Data) -> str:
+    """Mean or difference."""
     # A difference of differences has the unit of a difference and may share its scale.
     return "Mean" if len(found["arms"]) == 1 else "Difference"
 
 
 def _forest(key: Sequence[str], group: Mapping[str, Data]) -> Forest:
     *metrics, unit = key
-    bars = {name: _bar(name, found) for name, found in group.items()}
+    bars = {name: bar_of(name, found) for name, found in group.items()}
     scale = scale_for(list(bars.values()), with_zero=unit == "Difference")
-    rows = tuple(
-        Row(
-            name=name,
-            says=found["says"],
-            condition=found["condition"],
-            conclusion=found["conclusion"],
-            picture=strip(bars[name], scale),
-        )
-        for name, found in group.items()
-    )
+    rows = tuple(Row.of(name, found, bars[name], scale) for name, found in group.items())
     seeds = sorted({bar.plain.n for bar in bars.values()})
     n = f", n = {' or '.join(map(str, seeds))} seeds"
     paired = ", paired by seed" if unit == "Difference" else ""
@@ -89,7 +97,8 @@ def _forest(key: Sequence[str], group: Mapping[str, Data]) -> Forest:
     return Forest(title, rows, axis(scale))
 
 
-def _bar(name: str, found: Data) -> Bar:
+def bar_of(name: str, found: Data, baseline: float = math.nan) -> Bar:
+    """A hypothesis of verdict.json as it is drawn."""
     plain, tested = recorded_interval(found["interval"]), recorded_interval(found["tested"])
     region = region_of(found["relation"], float(found["value"]), float(found["margin"]))
     alt = (
@@ -97,7 +106,7 @@ def _bar(name: str, found: Data) -> Bar:
         f"corrected interval {ends_text(tested)} at {percent(tested.level)}; hypothesis "
         f"{found['condition']}; {found['conclusion']}"
     )
-    return Bar(plain, tested, region.low, region.high, alt)
+    return Bar(plain, tested, region.low, region.high, alt, baseline)
 
 
 def findings_table(hypotheses: Mapping[str, Data], alpha: float | None) -> PageTable | None:
@@ -178,8 +187,8 @@ def checks_table(checks: Mapping[str, Data]) -> PageTable | None:
         (
             code_cell(name),
             text_cell(check["says"]),
-            number_cell(_stated(check)),
-            number_cell(_digits(check["computed"])),
+            number_cell(stated(check)),
+            number_cell(digits(check["computed"])),
             conclusion_cell(check["conclusion"], _reading(check["reading"])),
         )
         for name, check in checks.items()
@@ -188,13 +197,14 @@ def checks_table(checks: Mapping[str, Data]) -> PageTable | None:
     return PageTable(caption, ("check", "what", "stated", "computed", "conclusion"), rows)
 
 
-def _stated(check: Data) -> str:
-    stated = check["stated"]
-    if isinstance(stated, str):  # digits as the source printed them
-        return stated
+def stated(check: Data) -> str:
+    """What a check asks for: the digits printed, or a relation to a number."""
+    value = check["stated"]
+    if isinstance(value, str):  # digits as the source printed them
+        return value
     sign = {"equals": "=", "greater": ">", "less": "<"}[check["relation"]]
     margin = f" ± {nan_if_null(check['tolerance']):.3g}" if sign == "=" else ""
-    return f"{sign} {_digits(stated)}{margin}"
+    return f"{sign} {digits(value)}{margin}"
 
 
 def _reading(reading: str | None) -> str:
@@ -204,7 +214,8 @@ def _reading(reading: str | None) -> str:
     )
 
 
-def _digits(value: float | None) -> str:
+def digits(value: float | None) -> str:
+    """A computed number with ten digits; a dash for what is undefined."""
     known = nan_if_null(value)
     return "–" if math.isnan(known) else f"{known:.10g}"
 
@@ -291,8 +302,8 @@ def models_table(models: Mapping[str, Data]) -> PageTable | None:
             (
                 code_cell(*names),
                 code_cell(*test["arms"]),
-                number_cell(", ".join(f"{pair['first']}:{pair['second']}" for pair in pairs)),
-                number_cell(", ".join(f"{nan_if_null(pair['p']):.2g}" for pair in pairs)),
+                list_cell(", ".join(f"{pair['first']}:{pair['second']}" for pair in pairs)),
+                list_cell(", ".join(f"{nan_if_null(pair['p']):.2g}" for pair in pairs)),
                 number_cell(number(test["median_p"])),
                 number_cell(f"{test['significant_seeds']} of {len(pairs)}"),
             )

@@ -13,9 +13,10 @@ from lossheads.analysis.format import (
 )
 from lossheads.analysis.statistics import Conclusion
 from lossheads.claims.judge import rests_on
+from lossheads.claims.schema import needs
 
 Data = Mapping[str, Any]
-_VERBS = {
+_VERBS: dict[Conclusion, tuple[str, str]] = {
     "holds": ("holds", "hold"),
     "fails": ("fails", "fail"),
     "undecided": ("is not decided", "are not decided"),
@@ -127,3 +128,152 @@ def _checks(checks: Mapping[str, Data], names: Iterable[str]) -> list[str]:
 def _listed(clauses: Sequence[str]) -> str:
     *others, last = clauses
     return f"{', '.join(others)} and {last}" if others else last
+
+
+_OPENERS = {
+    "reproduced": "Confirmed",
+    "metric_artefact": "It is the metric",
+    "mixed": "In part",
+    "refuted": "Refuted",
+    "undecided": "Not decided",
+}
+_ASSERTED = {"holds": "", "fails": "it is not so that ", "undecided": "it is open whether "}
+Group = Sequence[str]  # names of one hypothesis in the cases that came out alike
+
+
+def finding(data: Data) -> tuple[str, str]:
+    """The verdict as one sentence with its numbers, and their n and interval.
+
+    Of what it rests on it names the first hypothesis and one more: the first that came out
+    otherwise or is on another metric, else the next.
+    """
+    hypotheses, opener = data["hypotheses"], _OPENERS.get(data["verdict"], data["verdict"])
+    groups = _alike(data, [name for name in decisive(data) if name in hypotheses])
+    if not groups:
+        return (f"{opener}: {_checks_found(data['checks'])}." if data["checks"] else ""), ""
+    first, second = groups[0], _second(hypotheses, groups)
+    text = f"{opener}: {_found(hypotheses, first)}"
+    intervals = [recorded_interval(hypotheses[name]["interval"]) for name in first]
+    if second:
+        other = hypotheses[first[0]]["conclusion"] != hypotheses[second[0]]["conclusion"]
+        text += f"{', but' if other else ';'} {_found(hypotheses, second)}"
+        intervals += [recorded_interval(hypotheses[name]["interval"]) for name in second]
+    seeds = " or ".join(dict.fromkeys(str(at.n) for at in intervals))
+    return f"{text}.", f"Means over n = {seeds} seeds, {levels(intervals)} intervals."
+
+
+def rule_in_words(data: Data) -> tuple[tuple[str, tuple[tuple[str, Conclusion], ...]], ...]:
+    """Verdict -> what it needs, in the words of the hypotheses, each with how it came out."""
+    found = []
+    for verdict, items in data["rule"].items():
+        lines: list[tuple[str, Conclusion]] = []
+        for wanted, must in (("holds", ""), ("fails", " must fail")):
+            names = [name for name, want in map(needs, items) if want == wanted]
+            asked = [name for name in names if name in data["hypotheses"]]
+            lines += [
+                (f"{_quoted(data['hypotheses'], group)}{must}", _conclusion(data, group[0]))
+                for group in _alike(data, asked)
+            ]
+            for conclusion in _VERBS:
+                checks = [
+                    name
+                    for name in names
+                    if name in data["checks"] and _conclusion(data, name) == conclusion
+                ]
+                if checks:
+                    lines.append((f"{_listed(_checks(data['checks'], checks))}{must}", conclusion))
+        found.append((verdict, tuple(lines)))
+    return tuple(found)
+
+
+def is_score(metric: str) -> bool:
+    """Whether a metric is better when higher and perfect at 1, by the names that metrics have."""
+    name = metric.rpartition("/")[2]
+    if name == "logit_separation_score":  # a difference of logits, neither end of which is better
+        return False
+    return name.endswith("_score") or "accuracy" in name or name.startswith("printed_")
+
+
+def unit_of(metric: str) -> str:
+    """Unit and direction of a metric in words; empty where its name says neither."""
+    name = metric.rpartition("/")[2]
+    if is_score(metric):
+        return "from 0 to 1, higher is better"
+    if name == "fitted_temperature":
+        return "1 is calibrated, above 1 over-confident, below 1 under-confident"
+    if name in ("nll_loss", "posterior_kl_loss"):
+        return "nats per example, lower is better"
+    return "lower is better" if name.endswith(("_loss", "_error")) else ""
+
+
+def _alike(data: Data, names: Sequence[str]) -> list[list[str]]:
+    """One hypothesis in all cases that came out alike, a group each."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for name in names:
+        says = data["hypotheses"][name]["says"]
+        key = (name.partition("/")[0] if says else name, says, _conclusion(data, name))
+        groups.setdefault(key, []).append(name)
+    return list(groups.values())
+
+
+def _conclusion(data: Data, name: str) -> Conclusion:
+    judged = data["hypotheses"].get(name) or data["checks"][name]
+    found: Conclusion = judged["conclusion"]
+    return found
+
+
+def _second(hypotheses: Mapping[str, Data], groups: Sequence[Group]) -> Group:
+    first = hypotheses[groups[0][0]]
+    others = groups[1:]
+
+    def differs(group: Group, key: str) -> bool:
+        other = hypotheses[group[0]][key]
+        return set(other) != set(first[key]) if key == "metrics" else bool(other != first[key])
+
+    for key in ("conclusion", "metrics"):
+        for group in others:
+            if differs(group, key):
+                return group
+    return others[0] if others else ()
+
+
+def _found(hypotheses: Mapping[str, Data], group: Group) -> str:
+    """`binary cross-entropy is far ahead (0.1127 [0.1085, 0.1169])`."""
+    found = hypotheses[group[0]]
+    says = str(found["says"] or found["condition"])
+    for word in ("and ", "but ", "or "):  # it may continue a sentence of the claim file
+        says = says.removeprefix(word)
+    intervals = [recorded_interval(hypotheses[name]["interval"]) for name in group]
+    if len(intervals) == 1:
+        numbers = interval_text(intervals[0])
+    else:
+        means = sorted(at.mean for at in intervals)
+        numbers = f"{number(means[0])} to {number(means[-1])} in {len(means)} cases"
+    case = group[0].partition("/")[2] if len(group) == 1 and found["says"] else ""
+    return f"{_ASSERTED[found['conclusion']]}{says} ({f'{case}: ' if case else ''}{numbers})"
+
+
+def _quoted(hypotheses: Mapping[str, Data], group: Group) -> str:
+    """`“binary cross-entropy is ahead” (simple, ninety)`."""
+    says = hypotheses[group[0]]["says"]
+    cases = ", ".join(case for name in group if (case := name.partition("/")[2]))
+    if not says:
+        return str(hypotheses[group[0]]["condition"])
+    return f"“{says}” ({cases})" if cases else f"“{says}”"
+
+
+def _checks_found(checks: Mapping[str, Data]) -> str:
+    """How many computed numbers are as stated, and the first that is not."""
+    wrong = [name for name, check in checks.items() if check["conclusion"] != "holds"]
+    if not wrong:
+        return (
+            f"all {count_of(len(checks), 'computed number')} are as stated"
+            if len(checks) > 1
+            else "the computed number is as stated"
+        )
+    first = checks[wrong[0]]
+    return (
+        f"{len(checks) - len(wrong)} of {count_of(len(checks), 'computed number')} are as stated; "
+        f"“{first['says'] or wrong[0]}” is {number(nan_if_null(first['computed']))}, "
+        f"not {first['stated']}"
+    )

@@ -1,0 +1,110 @@
+"""Arms on the axis of a metric: one SVG strip an arm, its mark, interval and baseline.
+
+As in `forest`, positions across are in per cent and down in pixels. An arm has a row of its own,
+so that equal arms never hide each other; what coincides is said in words by `coincide`.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from lossheads.analysis.forest import Scale, at_text, line, percents, scale_over, svg
+from lossheads.analysis.palette import Mark
+from lossheads.analysis.statistics import Interval
+
+HEIGHT = 24
+_MIDDLE = HEIGHT / 2
+_FAR = 3.0  # a baseline farther off than this many spans would press the arms into a corner
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One arm under one metric.
+
+    Attributes:
+        at: Mean with its interval.
+        baseline: Of the metric; NaN where there is none.
+        mark: The arm's colour and marker.
+        alt: The same as text, for those who do not see the picture.
+    """
+
+    at: Interval
+    baseline: float
+    mark: Mark
+    alt: str
+
+
+def scale_of(dots: Sequence[Dot], others: Iterable[float] = ()) -> Scale:
+    """One scale for all arms, and for their baselines where these lie near."""
+    ends = [
+        end
+        for dot in dots
+        if not math.isnan(dot.at.mean)
+        for end in (dot.at.mean, dot.at.low, dot.at.high)
+    ]
+    seen = [end for end in (*ends, *others) if math.isfinite(end)]
+    low, high = (min(seen), max(seen)) if seen else (0.0, 0.0)
+    room = _FAR * (high - low)
+    return scale_over(
+        [*seen, *(dot.baseline for dot in dots if low - room <= dot.baseline <= high + room)]
+    )
+
+
+def dot_strip(dot: Dot, scale: Scale) -> Markup:
+    """The baseline as an upright tick, an arrow where it lies off the scale; interval and mark."""
+    return svg("dots", HEIGHT, dot.alt, _baseline(dot.baseline, scale) + _interval(dot, scale))
+
+
+def track_strip(dot: Dot, scale: Scale, perfect: float = 1.0) -> Markup:
+    """The way from the baseline to a perfect score, filled as far as the arm has come."""
+    start, end, come = (scale.at(value) for value in (dot.baseline, perfect, dot.at.mean))
+    filled = Markup('<g class="{}">{}</g>').format(
+        dot.mark.css, _bar("filled", min(start, come), max(start, come))
+    )
+    parts = [_bar("track", start, end), filled, _baseline(dot.baseline, scale)]
+    return svg("dots", HEIGHT, dot.alt, Markup("").join(parts) + _interval(dot, scale))
+
+
+def icon(mark: Mark) -> Markup:
+    """The mark beside an arm's name."""
+    return Markup(
+        '<svg class="icon {}" aria-hidden="true" width="14" height="14" viewBox="-7 -7 14 14">'
+        '<path class="mark" d="{}"/></svg>'
+    ).format(mark.css, mark.path)
+
+
+def coincide(values: Mapping[str, float]) -> str:
+    """`A and B coincide`, for arms whose numbers are equal to four decimals; else empty."""
+    groups: dict[str, list[str]] = {}
+    for arm, value in values.items():
+        if not math.isnan(value):
+            groups.setdefault(f"{value:.4f}", []).append(arm)
+    same = [names for names in groups.values() if len(names) > 1]
+    return "; ".join(f"{', '.join(names[:-1])} and {names[-1]} coincide" for names in same)
+
+
+def _interval(dot: Dot, scale: Scale) -> Markup:
+    if math.isnan(dot.at.mean):
+        return at_text(50, _MIDDLE + 4, "undefined")
+    low, high, mean = (percents(scale.at(x)) for x in (dot.at.low, dot.at.high, dot.at.mean))
+    return Markup(
+        '<g class="{}"><line class="spread" x1="{}" y1="{:g}" x2="{}" y2="{:g}"/>'
+        '<svg aria-hidden="true" x="{}" y="{:g}"><path class="mark" d="{}"/></svg></g>'
+    ).format(dot.mark.css, low, _MIDDLE, high, _MIDDLE, mean, _MIDDLE, dot.mark.path)
+
+
+def _baseline(value: float, scale: Scale) -> Markup:
+    if math.isnan(value):
+        return Markup("")
+    if scale.low <= value <= scale.high:
+        return line("baseline", scale.at(value), 2, scale.at(value), HEIGHT - 2)
+    arrow, at = ("◂", 0.0) if value < scale.low else ("▸", 100.0)
+    return at_text(at, _MIDDLE + 4, arrow, "off")
+
+
+def _bar(kind: str, left: float, right: float) -> Markup:
+    return Markup('<rect class="{}" x="{}" y="{:g}" width="{}" height="8"/>').format(
+        kind, percents(left), _MIDDLE - 4, percents(max(0.0, right - left))
+    )

@@ -1,0 +1,406 @@
+"""The first picture of a claim: the quantity that decided it, from verdict.json alone.
+
+Every hypothesis that the verdict rests on is drawn with its arms on the axis of its metric and its
+difference against its margin. Where a metric means another thing for another arm, so that their
+baselines differ, the printed scores stand beside the same scores as skill.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from markupsafe import Markup
+
+from lossheads.analysis.dots import Dot, coincide, dot_strip, icon, scale_of, track_strip
+from lossheads.analysis.forest import Scale, axis, point_strip, scale_for, scale_over
+from lossheads.analysis.format import (
+    ends_text,
+    interval_text,
+    levels,
+    nan_if_null,
+    number,
+    recorded_interval,
+)
+from lossheads.analysis.palette import Mark, mark
+from lossheads.analysis.statistics import Interval
+from lossheads.claims.render.tables import Data, Row, bar_of, digits, stated, unit_kind
+from lossheads.claims.render.words import decisive, is_score, unit_of
+
+PERFECT = 1.0
+# More are counted in words.
+_PANELS, _PANELS_BELOW_SKILL, _STRIPS, _ARMS, _CHECKS, _CASES = 6, 4, 6, 16, 16, 8
+_SAME = 1e-3  # baselines that differ by less are those of other draws of the data
+
+
+@dataclass(frozen=True)
+class ArmRow:
+    """One arm: its mark and name, its strip, its mean, and what belongs to the mean."""
+
+    icon: Markup
+    name: str
+    picture: Markup
+    number: str
+    conditions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Hypotheses on one metric in one case: their arms on its axis, and the differences."""
+
+    metric: str
+    case: str
+    conditions: str
+    arms: tuple[ArmRow, ...]
+    axis: Markup
+    same: str
+    strips: tuple[Row, ...]
+    foot: Markup
+
+
+@dataclass(frozen=True)
+class SkillPanel:
+    """The arms of one case: as printed, and the same points as skill."""
+
+    case: str
+    printed: tuple[ArmRow, ...]
+    skill: tuple[ArmRow, ...]
+
+
+@dataclass(frozen=True)
+class Skill:
+    """Printed scores beside skill, each on one axis for all cases."""
+
+    metric: str
+    title: str
+    says: str
+    panels: tuple[SkillPanel, ...]
+    printed_axis: Markup
+    skill_axis: Markup
+
+
+@dataclass(frozen=True)
+class CheckRow:
+    """One computed number against the stated one, on a scale of its own."""
+
+    says: str
+    picture: Markup
+    numbers: str
+    conclusion: str
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What decided, drawn; an empty tuple or None is left out of the page."""
+
+    skill: Skill | None
+    panels: tuple[Panel, ...]
+    checks: tuple[CheckRow, ...]
+    more: str
+
+
+def decided(data: Data) -> Decided:
+    """The pictures of the hypotheses and checks that the verdict rests on."""
+    names = [name for name in decisive(data) if name in data["hypotheses"]]
+    asked = [name for name in decisive(data) if name in data["checks"]]
+    groups = _groups(data["hypotheses"], names)
+    skill = _skill(data, names)
+    chosen = _first_of_each(groups, _PANELS_BELOW_SKILL if skill else _PANELS)
+    drawn = sum(len(groups[key][:_STRIPS]) for key in chosen) + len(asked[:_CHECKS])
+    left = len(names) + len(asked) - drawn
+    above = skill.metric if skill else ""
+    cells = {(cell["arm"], cell["metric"]): cell for cell in data["table"]}
+    return Decided(
+        skill=skill,
+        panels=tuple(_panel(data, cells, key, groups[key][:_STRIPS], above) for key in chosen),
+        checks=tuple(_check_row(name, data["checks"][name]) for name in asked[:_CHECKS]),
+        more=f"{left} more decided as well; all are listed below." if left else "",
+    )
+
+
+Key = tuple[tuple[str, ...], str, str]  # metrics, case, mean or difference
+Side = tuple[str, str]  # arm, metric
+Cells = Mapping[Side, Data]
+
+
+def _groups(hypotheses: Mapping[str, Data], names: Sequence[str]) -> dict[Key, list[str]]:
+    groups: dict[Key, list[str]] = {}
+    for name in names:
+        found = hypotheses[name]
+        key = (tuple(dict.fromkeys(found["metrics"])), name.partition("/")[2], unit_kind(found))
+        groups.setdefault(key, []).append(name)
+    return groups
+
+
+def _first_of_each(groups: Mapping[Key, Sequence[str]], most: int) -> list[Key]:
+    """As many groups as are drawn, in order; the first case of each hypothesis before others."""
+    seen: dict[str, int] = {}
+    rank = {}
+    for key, names in groups.items():
+        base = names[0].partition("/")[0]
+        rank[key] = seen[base] = seen.get(base, -1) + 1
+    kept = set(sorted(groups, key=lambda key: rank[key])[:most])
+    return [key for key in groups if key in kept]
+
+
+def _panel(data: Data, cells: Cells, key: Key, names: Sequence[str], drawn: str) -> Panel:
+    """One metric and case; `drawn` is the metric whose arms a picture above shows already."""
+    metrics, case, kind = key
+    found = {name: data["hypotheses"][name] for name in names}
+    bars = {name: bar_of(name, one, _baseline_of(one, cells)) for name, one in found.items()}
+    scale = scale_for(list(bars.values()), with_zero=kind == "Difference")
+    sides = [] if metrics == (drawn,) else _sides(data, list(found.values()), cells)
+    dots = _dots(data, {side: cells[side] for side in sides})
+    of_arms = scale_of(list(dots.values()))
+    if kind == "Mean":  # arms and hypotheses share an axis
+        scale = of_arms = (
+            scale_over([scale.low, scale.high, of_arms.low, of_arms.high]) if dots else scale
+        )
+    return Panel(
+        metric=" and ".join(metrics),
+        case=case,
+        conditions=_conditions(
+            metrics, [recorded_interval(one["interval"]) for one in found.values()]
+        ),
+        arms=tuple(_arm_row(name, dot, of_arms) for name, dot in dots.items()),
+        axis=axis(of_arms) if kind == "Difference" else Markup(""),
+        same=coincide({name: dot.at.mean for name, dot in dots.items()}),
+        strips=tuple(
+            _without_metric(Row.of(name, one, bars[name], scale), metrics)
+            for name, one in found.items()
+        ),
+        foot=axis(scale),
+    )
+
+
+def _without_metric(row: Row, metrics: Sequence[str]) -> Row:
+    """The condition without the metric that the panel is titled by."""
+    return replace(row, condition=row.condition.removeprefix(f"{metrics[0]}: "))
+
+
+def _sides(data: Data, found: Sequence[Data], cells: Cells) -> list[Side]:
+    """Arms and their metrics: of a difference its own; beside a lone arm all of its case."""
+    sides = [side for one in found for side in zip(one["arms"], one["metrics"], strict=True)]
+    if all(len(one["arms"]) == 1 for one in found):
+        cases = {arm.rpartition("/")[0] for arm, _ in sides}
+        sides = [
+            (arm, metric)
+            for arm, metric in cells
+            if metric in {m for _, m in sides} and arm.rpartition("/")[0] in cases
+        ]
+        if len(sides) == 1:
+            return []  # the hypothesis itself shows it
+    order = [*data["arms"], *(arm for arm, _ in sides)]
+    known = [side for side in dict.fromkeys(sides) if side in cells]
+    return sorted(known, key=lambda side: order.index(side[0]))[:_ARMS]
+
+
+def _baseline_of(found: Data, cells: Cells) -> float:
+    """Of the metric of a lone arm; a difference has none."""
+    if len(found["arms"]) > 1:
+        return math.nan
+    cell = cells.get((found["arms"][0], found["metrics"][0]))
+    return nan_if_null(cell["baseline"]) if cell else math.nan
+
+
+def _conditions(metrics: Sequence[str], intervals: Sequence[Interval]) -> str:
+    """Unit, n and interval."""
+    units = dict.fromkeys(filter(None, map(unit_of, metrics)))
+    seeds = " or ".join(dict.fromkeys(str(at.n) for at in intervals))
+    return "; ".join([*units, f"mean of n = {seeds} seeds, {levels(intervals)} interval"])
+
+
+def _dots(data: Data, cells: Cells) -> dict[str, Dot]:
+    """Name -> arm, under names without a case that all share."""
+    names = _short_names(list(cells))
+    return {names[side]: _dot(data, names[side], cell) for side, cell in cells.items()}
+
+
+def _arm_row(name: str, dot: Dot, scale: Scale) -> ArmRow:
+    baseline = "" if math.isnan(dot.baseline) else f"baseline {dot.baseline:.3g}"
+    return ArmRow(
+        icon(dot.mark),
+        name,
+        dot_strip(dot, scale),
+        number(dot.at.mean),
+        (ends_text(dot.at), baseline),
+    )
+
+
+def _short_names(sides: Sequence[Side]) -> dict[Side, str]:
+    """Names without a case that all share; with the metric, or that alone, where that differs."""
+    arms, metrics = {arm for arm, _ in sides}, {metric for _, metric in sides}
+    one_case = len({arm.rpartition("/")[0] for arm in arms}) == 1
+    names = {arm: arm.rpartition("/")[2] if one_case else arm for arm in arms}
+    if len(metrics) == 1:
+        return {side: names[side[0]] for side in sides}
+    return {(a, m): m if len(arms) == 1 else f"{names[a]}, {m}" for a, m in sides}
+
+
+def _dot(data: Data, name: str, cell: Data) -> Dot:
+    at, baseline = recorded_interval(cell["interval"]), nan_if_null(cell["baseline"])
+    alt = f"{name}: {interval_text(at)}, {_baseline_text(baseline)}"
+    return Dot(at, baseline, _mark(data, cell["arm"]), alt)
+
+
+def _mark(data: Data, arm: str) -> Mark:
+    """By the order of the claim's arms; the same in every case."""
+    order = list(dict.fromkeys(name.rpartition("/")[2] for name in data["arms"]))
+    name = arm.rpartition("/")[2]
+    return mark(order.index(name) if name in order else len(order))
+
+
+def _baseline_text(baseline: float) -> str:
+    return "no baseline" if math.isnan(baseline) else f"baseline {number(baseline)}"
+
+
+def _skill(data: Data, names: Sequence[str]) -> Skill | None:
+    """Printed scores beside skill, where that is what the claim is about."""
+    cells = _cells_with_skill(data, names)
+    if not cells:
+        return None
+    cases: dict[str, list[Data]] = {}
+    for cell in cells:
+        cases.setdefault(cell["arm"].rpartition("/")[0], []).append(cell)
+    several = len({cell["metric"] for cell in cells}) > 1
+    kept = dict(list(cases.items())[:_CASES])
+    dots = {
+        case: [(_name(cell, several), _dot(data, cell["arm"], cell)) for cell in own[:_ARMS]]
+        for case, own in kept.items()
+    }
+    plain = [dot for own in dots.values() for _, dot in own]
+    skilled = {id(dot): _as_skill(dot) for dot in plain}
+    printed_scale = Scale(min([0.0, *(dot.at.mean for dot in plain)]) - 0.02, PERFECT + 0.02)
+    skill_scale = Scale(
+        min([0.0, *(dot.at.mean for dot in skilled.values())]) - 0.02, PERFECT + 0.02
+    )
+    at = [dot.at for dot in plain]
+    metrics = ", ".join(dict.fromkeys(cell["metric"] for cell in cells))
+    left = len(cases) - len(kept)
+    return Skill(
+        metric=metrics,
+        title=_skill_title([[dot for _, dot in own] for own in dots.values()]),
+        says=(
+            f"Left {metrics}, as printed; right the same as skill: the share of the way from the "
+            "baseline (upright tick: the best constant prediction) to a perfect score of 1. Mean "
+            f"over n = {' or '.join(dict.fromkeys(str(one.n) for one in at))} seeds, "
+            f"{levels(at)} interval.{f' {left} more cases are in the tables.' if left else ''}"
+        ),
+        panels=tuple(
+            SkillPanel(
+                case,
+                tuple(_track_row(name, dot, printed_scale) for name, dot in own),
+                tuple(_track_row(name, skilled[id(dot)], skill_scale) for name, dot in own),
+            )
+            for case, own in dots.items()
+        ),
+        printed_axis=axis(printed_scale),
+        skill_axis=axis(skill_scale),
+    )
+
+
+def _cells_with_skill(data: Data, names: Sequence[str]) -> list[Data]:
+    """Of the first deciding metric that has different baselines for different arms.
+
+    Where no metric has, and the verdict is that numbers come from the metric, of all that decided.
+    """
+    asked = list(dict.fromkeys(m for name in names for m in data["hypotheses"][name]["metrics"]))
+    for metric in filter(is_score, asked):
+        own = [cell for cell in data["table"] if cell["metric"] == metric and _has_skill(cell)]
+        if any(_baselines_differ(own, case) for case in {_case(cell) for cell in own}):
+            return own
+    if data["verdict"] != "metric_artefact":
+        return []
+    sides = {
+        side
+        for name in names
+        for side in zip(
+            data["hypotheses"][name]["arms"], data["hypotheses"][name]["metrics"], strict=True
+        )
+    }
+    return [
+        cell
+        for cell in data["table"]
+        if (cell["arm"], cell["metric"]) in sides and is_score(cell["metric"]) and _has_skill(cell)
+    ]
+
+
+def _case(cell: Data) -> str:
+    return str(cell["arm"].rpartition("/")[0])
+
+
+def _baselines_differ(cells: Sequence[Data], case: str) -> bool:
+    found = [nan_if_null(cell["baseline"]) for cell in cells if _case(cell) == case]
+    return len(found) > 1 and max(found) - min(found) > _SAME
+
+
+def _has_skill(cell: Data) -> bool:
+    """Whether there is a way from the baseline to a perfect score."""
+    mean, baseline = nan_if_null(cell["interval"]["mean"]), nan_if_null(cell["baseline"])
+    return mean <= PERFECT and baseline < PERFECT - _SAME
+
+
+def _as_skill(dot: Dot) -> Dot:
+    """(score - baseline) / (perfect - baseline), the baseline taken as known."""
+    room = PERFECT - dot.baseline
+
+    def scaled(score: float) -> float:
+        return (score - dot.baseline) / room
+
+    at = dot.at
+    skill = Interval(
+        scaled(at.mean), scaled(at.low), scaled(at.high), at.level, at.deviation / room, at.n
+    )
+    alt = f"{dot.alt.partition(':')[0]}: skill {interval_text(skill)}"
+    return Dot(skill, 0.0, dot.mark, alt)
+
+
+def _name(cell: Data, several: bool) -> str:
+    return str(cell["metric"] if several else cell["arm"].rpartition("/")[2])
+
+
+def _track_row(name: str, dot: Dot, scale: Scale) -> ArmRow:
+    return ArmRow(
+        icon(dot.mark), name, track_strip(dot, scale), f"{dot.at.mean:.3f}", (ends_text(dot.at),)
+    )
+
+
+def _skill_title(cases: Sequence[Sequence[Dot]]) -> str:
+    """What the picture shows, of the case whose printed numbers lie farthest apart."""
+    ends = [
+        (min(dots, key=lambda dot: dot.at.mean), max(dots, key=lambda dot: dot.at.mean))
+        for dots in cases
+    ]
+    low, high = max(ends, key=lambda pair: pair[1].at.mean - pair[0].at.mean)
+
+    def said(dot: Dot) -> str:
+        return f"{dot.at.mean:.3f}, is a skill of {_as_skill(dot).at.mean:.2f}"
+
+    if high.at.mean == low.at.mean:
+        return f"The number printed, {said(high)}"
+    return f"The highest number printed, {said(high)}; the lowest, {said(low)}"
+
+
+def _check_row(name: str, check: Data) -> CheckRow:
+    says = check["says"] or name
+    at, target = nan_if_null(check["computed"]), check["stated"]
+    known = _as_number(target)
+    tolerance = nan_if_null(check["tolerance"])
+    low, high = {
+        "greater": (known, math.inf),
+        "less": (-math.inf, known),
+    }.get(check["relation"], (known - tolerance, known + tolerance))
+    seen = [at, *(end for end in (low, high) if math.isfinite(end))]
+    if check["relation"] == "equals" and tolerance:
+        seen += [known - 2.5 * tolerance, known + 2.5 * tolerance]
+    numbers = f"{digits(check['computed'])}, stated {stated(check)}"
+    alt = f"{says}: computed {numbers}; {check['conclusion']}"
+    picture = point_strip(at, low, high, scale_over(seen), alt)
+    return CheckRow(says, picture, numbers, check["conclusion"])
+
+
+def _as_number(stated_value: str | float | None) -> float:
+    """The stated number; NaN for digits that are none."""
+    try:
+        return math.nan if stated_value is None else float(stated_value)
+    except ValueError:
+        return math.nan

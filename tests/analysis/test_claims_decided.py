@@ -1,0 +1,277 @@
+"""The first screen of a claim: one sentence with its number, and the quantity that decided it."""
+
+import re
+
+import pytest
+from markupsafe import escape
+
+from lossheads.analysis.dots import Dot, coincide, dot_strip, scale_of, track_strip
+from lossheads.analysis.forest import Scale, point_strip
+from lossheads.analysis.html import picture
+from lossheads.analysis.palette import mark
+from lossheads.analysis.statistics import Interval
+from lossheads.claims.render.decided import decided
+from lossheads.claims.render.html import claims_page
+from lossheads.claims.render.section import STRIPS
+from lossheads.claims.render.words import decisive, finding, is_score, rule_in_words
+from lossheads.claims.verdict_file import load_verdict, read_verdicts
+
+from .pages import ARM, REFERENCE, VERDICTS, folder_with, section, shown
+
+DECIDED = [data for data in VERDICTS if data["hypotheses"]]
+
+
+def interval(mean, half=0.01, n=5):
+    return {
+        "mean": mean,
+        "low": mean - half,
+        "high": mean + half,
+        "level": 0.95,
+        "deviation": 0.1,
+        "n": n,
+    }
+
+
+def asked(says, conclusion, arms=("bce", "cce"), metric="accuracy_score", mean=0.1, **other):
+    at = interval(mean)
+    return {
+        "conclusion": conclusion,
+        "says": says,
+        "condition": f"{metric}: {' - '.join(arms)} > 0",
+        "relation": "greater",
+        "arms": list(arms),
+        "metrics": [metric] * len(arms),
+        "value": 0.0,
+        "margin": 0.0,
+        "numbers": [],
+        "interval": at,
+        "tested": at,
+        "p": 0.01,
+        "sign_flip_test": {"conclusion": conclusion, "p": 0.01, "smallest_p": 0.01},
+        "more_seeds": None,
+    } | other
+
+
+def cell(arm, metric, mean, baseline):
+    return {"arm": arm, "metric": metric, "interval": interval(mean), "baseline": baseline}
+
+
+def whole(tmp_path, data):
+    """A verdict as it is read back."""
+    folder_with(tmp_path, data)
+    return load_verdict(tmp_path / "some-claim" / "verdict.json")
+
+
+PUZZLE = {
+    "verdict": "metric_artefact",
+    "arms": {"cce": ARM, "bce": ARM},
+    "hypotheses": {
+        "printed": asked("as printed, BCE is far ahead", "holds", metric="keras_2_3_accuracy"),
+        "better": asked("on one metric it is ahead", "fails", mean=-0.0067),
+    },
+    "rule": {"metric_artefact": ["printed", "not better"], "reproduced": ["printed", "better"]},
+    "table": [
+        cell("cce", "keras_2_3_accuracy", 0.86, 0.1),
+        cell("bce", "keras_2_3_accuracy", 0.97, 0.9),
+        cell("cce", "accuracy_score", 0.86, 0.1),
+        cell("bce", "accuracy_score", 0.85, 0.1),
+    ],
+}
+
+
+def test_the_sentence_says_the_verdict_in_the_words_of_the_hypotheses(tmp_path):
+    sentence, conditions = finding(whole(tmp_path, PUZZLE))
+    assert "as printed, BCE is far ahead (0.1000 [0.0900, 0.1100])" in sentence
+    assert "not so that on one metric it is ahead (-0.0067 [-0.0167, 0.0033])" in sentence
+    assert "n = 5 seeds" in conditions
+    assert "95 %" in conditions
+
+
+@pytest.mark.parametrize("data", VERDICTS, ids=lambda data: data["slug"])
+def test_no_sentence_names_a_hypothesis_by_its_identifier(data):
+    said = " ".join([finding(data)[0], *(t for _, n in rule_in_words(data) for t, _ in n)])
+    named = {n.split("/")[0] for n in (*data["hypotheses"], *data["checks"]) if "_" in n}
+    assert said
+    assert not [name for name in named if re.search(rf"\b{re.escape(name)}\b", said)]
+
+
+@pytest.mark.parametrize("data", DECIDED, ids=lambda data: data["slug"])
+def test_the_first_picture_shows_the_quantity_that_decided(data):
+    drawn = decided(data)
+    names = {item.removeprefix("not ") for items in data["rule"].values() for item in items}
+    metrics = {m for n in names & set(data["hypotheses"]) for m in data["hypotheses"][n]["metrics"]}
+    assert drawn.panels or drawn.checks
+    assert all(set(panel.metric.split(" and ")) <= metrics for panel in drawn.panels)
+
+
+def test_temperature_and_ranking_are_drawn_where_they_decide():
+    by_slug = {data["slug"]: decided(data).panels[0].metric for data in DECIDED}
+    data = {data["slug"]: data for data in DECIDED}
+    for slug, metric in by_slug.items():
+        first = next(name for name in decisive(data[slug]) if name in data[slug]["hypotheses"])
+        assert metric == " and ".join(dict.fromkeys(data[slug]["hypotheses"][first]["metrics"]))
+
+
+def test_printed_scores_stand_beside_their_skill_where_baselines_differ(tmp_path):
+    skill = decided(whole(tmp_path, PUZZLE)).skill
+    (panel,) = skill.panels
+    assert [(row.name, row.number) for row in panel.printed] == [("cce", "0.860"), ("bce", "0.970")]
+    # (0.86 - 0.1) / 0.9 = 0.844 and (0.97 - 0.9) / 0.1 = 0.7
+    assert [row.number for row in panel.skill] == ["0.844", "0.700"]
+    assert "0.970" in skill.title
+    assert "0.70" in skill.title
+
+
+def test_a_score_whose_baseline_is_perfect_has_no_skill(tmp_path):
+    table = [cell(arm, "keras_2_3_accuracy", 0.5, b) for arm, b in (("cce", 0.1), ("bce", 1.0))]
+    skill = decided(whole(tmp_path, PUZZLE | {"table": table})).skill
+    assert [row.name for panel in skill.panels for row in panel.skill] == ["cce"]
+    assert decided(whole(tmp_path / "none", PUZZLE | {"table": table[1:]})).skill is None
+
+
+def test_losses_and_temperatures_have_no_skill():
+    assert is_score("keras_2_3_accuracy")
+    assert is_score("outliers/held_out/max_score_auroc_score")
+    for name in (
+        "nll_loss",
+        "fitted_temperature",
+        "logit_separation_score",
+        "max_score_fpr95_error",
+    ):
+        assert not is_score(name)
+
+
+def test_a_lone_arm_is_shown_beside_the_others_with_the_region_of_its_hypothesis(tmp_path):
+    one = asked("its scores are calibrated", "fails", ("focal",), "fitted_temperature", 0.42)
+    data = {
+        "arms": {"bce": ARM, "focal": ARM},
+        "verdict": "refuted",
+        "hypotheses": {"calibrated": one},
+        "rule": {"reproduced": ["calibrated"]},
+        "table": [
+            cell(arm, "fitted_temperature", t, None) for arm, t in (("bce", 1), ("focal", 0.4))
+        ],
+    }
+    (panel,) = decided(whole(tmp_path, data)).panels
+    assert [row.name for row in panel.arms] == ["bce", "focal"]
+    assert "1 is calibrated" in panel.conditions
+    assert 'class="region"' in panel.strips[0].picture
+
+
+def test_an_arm_has_one_mark_in_every_case_and_picture(tmp_path):
+    found = {
+        f"better/{case}": asked("ahead", "holds", (f"{case}/bce", f"{case}/cce")) for case in "xy"
+    }
+    arms = [f"{case}/{arm}" for case in "xy" for arm in ("cce", "bce")]
+    data = {
+        "verdict": "reproduced",
+        "arms": dict.fromkeys(arms, ARM),
+        "hypotheses": found,
+        "rule": {"reproduced": list(found)},
+        "table": [cell(arm, "accuracy_score", 0.8, 0.1) for arm in arms],
+    }
+    panels = decided(whole(tmp_path, data)).panels
+    assert [panel.case for panel in panels] == ["x", "y"]
+    for panel in panels:
+        assert [row.name for row in panel.arms] == ["cce", "bce"]
+        assert [mark(0).css in row.icon for row in panel.arms] == [True, False]
+        assert panel.same == "cce and bce coincide"
+
+
+def test_equal_numbers_are_said_to_coincide():
+    assert coincide({"a": 0.5, "b": 0.50001, "c": 0.6}) == "a and b coincide"
+    assert not coincide({"a": float("nan"), "b": float("nan")})
+
+
+def test_a_far_baseline_is_an_arrow_and_a_near_one_a_tick():
+    at = Interval(0.86, 0.85, 0.87, 0.95, 0.1, 5)
+    far, near = (Dot(at, baseline, mark(0), "words") for baseline in (0.1, 0.84))
+    assert 'class="off"' in dot_strip(far, scale_of([far]))
+    assert 'class="baseline"' in dot_strip(near, scale_of([near]))
+
+
+def test_a_track_goes_from_the_baseline_to_a_perfect_score():
+    at = Interval(0.6, 0.55, 0.65, 0.95, 0.1, 5)
+    svg = track_strip(Dot(at, 0.2, mark(0), "words"), Scale(0.0, 1.0))
+    assert '<rect class="track" x="20.00%" y="8" width="80.00%"' in svg
+    assert '<rect class="filled" x="20.00%" y="8" width="40.00%"' in svg
+
+
+def test_a_computed_number_is_drawn_against_the_stated_one():
+    svg = point_strip(0.5, 0.2, 0.4, Scale(0.0, 1.0), "words")
+    assert 'cx="50.00%"' in svg
+    assert '<rect class="region" x="20.00%"' in svg
+    assert "undefined" in point_strip(float("nan"), 0.2, 0.4, Scale(0.0, 1.0), "words")
+
+
+def test_a_claim_reads_from_its_finding_to_its_numbers_and_the_glossary_is_last():
+    text = claims_page(read_verdicts(REFERENCE))
+    one = text[text.index('<section class="claim" id="claim-bce-97-vs-cce-90"') :]
+    order = [
+        'class="finding"',
+        'class="skill"',
+        ">Why<",
+        ">The evidence<",
+        "<details class=",
+        "<img",
+    ]
+    places = [one.index(part) for part in order]
+    assert places == sorted(places)
+    assert text.index('id="how-to-read"') > text.rindex('class="claim"')
+
+
+def test_pictures_keep_their_room_free():
+    header = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + b"\0\0\x04\xc0" + b"\0\0\x02\x80"
+    known = picture("metrics.png", header, "words")
+    assert (known.width, known.height) == (1216, 640)
+    torn = picture("metrics.png", header[:20], "words")
+    assert (torn.width, torn.height) == (0, 0)
+
+
+def test_ten_thousand_classes_are_counted_where_they_are_not_drawn(tmp_path):
+    names = [f"recall/class {k}" for k in range(10_000)]
+    found = {f"better_{k}": asked("", "holds", metric=name) for k, name in enumerate(names[:500])}
+    data = {
+        "verdict": "reproduced",
+        "arms": {"cce": ARM, "bce": ARM},
+        "hypotheses": found,
+        "rule": {"reproduced": list(found)},
+        "table": [cell(arm, name, 0.5, 0.1) for name in names for arm in ("cce", "bce")],
+    }
+    page = shown(folder_with(tmp_path, data))
+    said = section(page, "some-claim")
+    assert f"{500 - STRIPS} more hypotheses are in the table below" in said
+    assert "494 more decided as well" in said
+    assert "9,000 more rows are not shown" in said
+    assert len(page.all("svg")) < 1000
+
+
+@pytest.mark.parametrize("mean", [None, 1e308, -1e308, 1e-320])
+def test_numbers_at_the_ends_of_floating_point_make_no_traceback(mean, tmp_path):
+    at = interval(0.5) | {"mean": mean, "low": None, "high": 1e308}
+    data = PUZZLE | {
+        "table": [
+            cell(arm, "keras_2_3_accuracy", 0.5, 0.1) | {"interval": at} for arm in ("cce", "bce")
+        ],
+        "hypotheses": {
+            name: one | {"interval": at, "tested": at} for name, one in PUZZLE["hypotheses"].items()
+        },
+    }
+    said = section(shown(folder_with(tmp_path, data)), "some-claim")
+    assert "metric artefact" in said or "verdict.json is damaged" in said
+
+
+def test_names_in_pictures_are_escaped(tmp_path):
+    evil = '"><img src=x onerror=alert(1)>'
+    arms = {f"a{evil}": ARM, f"b{evil}": ARM}
+    data = {
+        "verdict": "reproduced",
+        "arms": arms,
+        "hypotheses": {"h": asked(f"says {evil}", "holds", tuple(arms), f"m{evil}")},
+        "rule": {"reproduced": ["h"]},
+        "table": [cell(arm, f"m{evil}", 0.5, 0.1) for arm in arms],
+    }
+    folder_with(tmp_path, data)
+    text = claims_page(read_verdicts(tmp_path))
+    assert "<img" not in text
+    assert str(escape(evil)) in text

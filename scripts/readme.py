@@ -35,9 +35,9 @@ def puzzle() -> str:
             lines.append(f"| {network} | `{metric}` | {shown} |")
     n = cells[0]["interval"]["n"]
     caption = (
-        f"Test split (10,000 images), mean with its 95 % interval over n = {n} seeds and the draw of the "
-        f"test images; in brackets the baseline, the score of the best constant prediction. Verdict: "
-        f"**{humanize(verdict['verdict'])}**, because {reason(verdict)}."
+        f"Test split (10,000 images), mean with its 95 % interval over n = {n} seeds and the draw of "
+        f"the test images; in brackets the baseline, the score of the best constant prediction. "
+        f"Verdict: **{humanize(verdict['verdict'])}**, because {reason(verdict)}."
     )
     return "\n".join([*lines, "", caption])
 

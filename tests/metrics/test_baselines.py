@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from lossheads.dialects import DIALECTS
-from lossheads.heads import SoftmaxCCE
+from lossheads.heads import SigmoidBCE, SoftmaxCCE
 from lossheads.heads.base import FrameworkLoss
 from lossheads.metrics import (
     SHIPPED,

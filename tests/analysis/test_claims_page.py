@@ -14,7 +14,7 @@ from lossheads.analysis.format import interval_text, number, recorded_interval
 from lossheads.claims.reading import list_claims
 from lossheads.claims.render.html import claims_page
 from lossheads.claims.render.markdown import to_markdown
-from lossheads.claims.render.section import decisive_evidence
+from lossheads.claims.render.section import deciding
 from lossheads.claims.render.words import reason
 from lossheads.claims.schema import region_of
 from lossheads.claims.verdict_file import read_verdicts
@@ -124,7 +124,7 @@ def test_the_evidence_is_what_the_verdict_rests_on():
     for verdict, name in said_of.items():
         word = "mixed" if verdict == "mixed" else "reproduced"
         said = f"{name} > 0: 0.5000 [0.4000, 0.6000], n = 5 seeds, {words_of[name]}"
-        assert decisive_evidence(data | {"rule": {word: needed[verdict]}}) == said
+        assert next(iter(deciding(data | {"rule": {word: needed[verdict]}}))) == said
     checks = {"a": {"conclusion": "holds"}, "b": {"conclusion": "fails"}}
     only_checks = {
         "verdict": "refuted",
@@ -132,7 +132,7 @@ def test_the_evidence_is_what_the_verdict_rests_on():
         "checks": checks,
         "rule": {"reproduced": ["a", "b"]},
     }
-    assert decisive_evidence(only_checks) == "1 of 2 computed numbers are as stated"
+    assert next(iter(deciding(only_checks))) == "1 of 2 computed numbers are as stated"
 
 
 def test_nothing_is_loaded_from_elsewhere(page):

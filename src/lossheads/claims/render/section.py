@@ -238,11 +238,6 @@ def deciding(data: Data) -> list[str]:
     return [*lines, *filter(None, [checks_text(data["checks"])])]
 
 
-def decisive_evidence(data: Data) -> str:
-    """What decided, in one line: a hypothesis the verdict rests on, else how the checks went."""
-    return next(iter(deciding(data)), "")
-
-
 def _further(data: Data) -> str:
     """What more seeds would do for an undecided verdict."""
     if data["verdict"] != "undecided" or not data["hypotheses"]:

@@ -9,15 +9,14 @@ from matplotlib import colors
 
 from lossheads.analysis.figures import (
     BASELINE_OFF_AXIS,
-    COLOURS,
     CUT_LABEL,
     DASHES,
     KEPT_LABEL,
-    MARKERS,
     epochs_figure,
     puzzle_figure,
     save,
 )
+from lossheads.analysis.palette import COLOURS, MARKERS
 from lossheads.errors import UserError
 
 from .making import ARGMAX, CELLS, KERAS, puzzle, run
@@ -257,10 +256,6 @@ def test_a_curve_that_goes_on_after_the_kept_validation_step_says_so():
         first, history=[start, replace(best, test=after.test), replace(after, test=None)]
     )
     assert KEPT_LABEL in legend(epochs_figure({"a": [kept]}, [ARGMAX]))
-
-
-def test_colours_are_as_many_as_markers():
-    assert len(COLOURS) == len(MARKERS) == len(set(COLOURS)) == len(set(MARKERS))
 
 
 @pytest.mark.parametrize("draw", [puzzle_figure, epochs_figure])

@@ -28,6 +28,7 @@ from lossheads.analysis.aggregate import (
     keeps_earlier,
     over_seeds,
 )
+from lossheads.analysis.palette import COLOURS, MARKERS
 from lossheads.analysis.statistics import Interval
 from lossheads.analysis.tables import fold
 from lossheads.errors import UserError
@@ -55,7 +56,7 @@ def puzzle_figure(
     """One row per metric, one mark per arm: mean over seeds, 95 % interval, baselines as ticks.
 
     Args:
-        arms: Arm name -> one result per seed; at most seven.
+        arms: Arm name -> one result per seed; at most eight.
         metrics: From top to bottom; higher must be better.
         highlighted: (arm, metric) pairs whose numbers somebody compared; ringed.
 
@@ -106,7 +107,7 @@ def epochs_figure(
     trained longer.
 
     Args:
-        arms: Arm name -> one result per seed; at most seven.
+        arms: Arm name -> one result per seed; at most eight.
         metrics: At most four (dashes); higher must be better.
 
     Raises:
@@ -285,8 +286,6 @@ def _ring(*at: float, label: str = "_") -> Line2D:
     return ring
 
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 Dash = Literal["-"] | tuple[float, tuple[float, ...]]
 DASHES: tuple[Dash, ...] = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
 DOTS: Dash = (0, (2, 2))

@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 from lossheads.analysis import PUZZLE_METRICS
 from lossheads.analysis.aggregate import Arms, final, is_score_up_to_one, over_seeds, seed_interval
 from lossheads.analysis.arms import arms_of
-from lossheads.analysis.figures import COLOURS, epochs_figure, puzzle_figure
+from lossheads.analysis.figures import epochs_figure, puzzle_figure
 from lossheads.analysis.format import environment_text, number
 from lossheads.analysis.html import Picture, picture, render, write_html
 from lossheads.analysis.page_tables import Cell, PageTable, code_cell, number_cell, text_cell
+from lossheads.analysis.palette import COLOURS
 from lossheads.analysis.tables import caption, table
 from lossheads.analysis.test_sets import SharedTestSet, by_test_set
 from lossheads.errors import UserError

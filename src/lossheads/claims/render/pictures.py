@@ -5,8 +5,9 @@ from pathlib import Path
 
 from lossheads.analysis import PUZZLE_METRICS
 from lossheads.analysis.aggregate import axis_label, is_score_up_to_one
-from lossheads.analysis.figures import COLOURS, epochs_figure, puzzle_figure, save
+from lossheads.analysis.figures import epochs_figure, puzzle_figure, save
 from lossheads.analysis.overview import write_overview
+from lossheads.analysis.palette import COLOURS
 from lossheads.claims.judge import Verdict
 from lossheads.claims.schema import Claim
 from lossheads.claims.verdict_file import STEMS

@@ -5,6 +5,7 @@ content security policy in the page forbids the browser to fetch anything.
 """
 
 import base64
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from lossheads.analysis import palette
 from lossheads.analysis.page_tables import PageTable, markdown_code, markdown_table, markdown_text
 from lossheads.errors import UserError
 from lossheads.whole_files import whole_file
@@ -36,11 +38,35 @@ class Picture:
 
     source: str
     alt: str
+    width: int = 0
+    height: int = 0
 
 
 def picture(name: str, content: bytes, alt: str) -> Picture:
-    """PNG bytes as a data address."""
-    return Picture(f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}", alt)
+    """PNG bytes as a data address, with the size that its header gives.
+
+    A page that knows the size keeps its room free: links land where they point, whatever has
+    been loaded by then. A file without a whole header has the size 0.
+    """
+    sizes = [int.from_bytes(content[at : at + 4], "big") for at in (16, 20)]
+    known = content[12:16] == b"IHDR" and len(content) >= 24 and all(0 < n < 2**16 for n in sizes)
+    source = f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
+    return Picture(source, alt, *(sizes if known else (0, 0)))
+
+
+@dataclass(frozen=True)
+class Script:
+    """A script inside the page, and the digest by which the page's policy allows it alone."""
+
+    text: Markup
+    digest: str
+
+
+def script(name: str) -> Script:
+    """A file beside the templates."""
+    text = (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8")
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return Script(Markup(text), f"sha256-{base64.b64encode(digest).decode('ascii')}")
 
 
 def render(template: str, **parts: Any) -> str:
@@ -63,7 +89,7 @@ def render(template: str, **parts: Any) -> str:
         "fenced": _fenced,
         "markdown": _table,
     }
-    environment.globals["signs"] = SIGNS
+    environment.globals |= {"signs": SIGNS, "script": script, "arm_style": Markup(palette.style())}
     return environment.get_template(template).render(**parts)
 
 

@@ -98,7 +98,9 @@ def arms_table(sweep: Sweep, metrics: Sequence[str], sort: str = "") -> SortTabl
         head.append(("against the best", "", False))
         row.append("")
     spread = max((arm.value.n for arm in arms), default=0)
-    over = "mean ± half of the 95 % interval over n seeds" if spread > 1 else "one seed, no interval"
+    over = (
+        "mean ± half of the 95 % interval over n seeds" if spread > 1 else "one seed, no interval"
+    )
     return SortTable(
         caption=(
             f"Test split; {over}; baseline: the score of the best constant prediction. "
@@ -116,7 +118,9 @@ def _setting(arm: Arm, key: str, with_icon: bool) -> SortCell:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     text = "–" if value is None else setting_text(value)
     return SortCell(
-        text, key=repr(float(value)) if is_number else text, icon=icon(arm.mark) if with_icon else None
+        text,
+        key=repr(float(value)) if is_number else text,
+        icon=icon(arm.mark) if with_icon else None,
     )
 
 

@@ -116,8 +116,13 @@ def _values(runs: Sequence[Result]) -> Values:
 
 
 def _means(values: Values) -> Values:
-    return {name: np.array([seed_interval(column).mean for column in own.T.tolist()])
-            for name, own in values.items()}
+    """Over seeds, those without a value left out."""
+    found = {}
+    for name, own in values.items():
+        known = ~np.isnan(own)
+        sums, counts = np.where(known, own, 0.0).sum(axis=0), known.sum(axis=0)
+        found[name] = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    return found
 
 
 def _gaps(means: Sequence[Values]) -> NDArray[np.float64]:
@@ -138,11 +143,10 @@ def _title(known: Known, means: Mapping[str, Values], names: Sequence[str]) -> s
         return f"{names[worst]} is recalled least: {number(recall[worst])}"
     mean_gap = [float(np.nanmean(means[a.name][PRESENT] - means[a.name][ABSENT])) for a in arms]
     most, least = int(np.argmax(mean_gap)), int(np.argmin(mean_gap))
-    said = (
-        f"Scores lie {number(mean_gap[most])} apart with {arms[most].series}, "
-        f"{number(mean_gap[least])} with {arms[least].series}, averaged over classes"
+    return (
+        f"Present and absent lie {mean_gap[most]:.3f} apart with {arms[most].series}, "
+        f"{mean_gap[least]:.3f} with {arms[least].series}, mean of classes"
     )
-    return said
 
 
 def _interval(values: Values, name: str, at: int) -> Interval:

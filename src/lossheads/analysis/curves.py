@@ -170,8 +170,10 @@ def _plane(
     bands = {arm: _band([compute(run) for run in some]) for arm, some in known.items()}
     low = 0.0
     if not diagonal:
-        lowest = min((float(np.nanmin(m)) for m, _, _ in bands.values() if not np.isnan(m).all()),
-                     default=0.0)
+        lowest = min(
+            (float(np.nanmin(m)) for m, _, _ in bands.values() if not np.isnan(m).all()),
+            default=0.0,
+        )
         low = math.floor(lowest * 5) / 5 if lowest < 1 else 0.8
     parts = [*_frame(low), *([_diagonal()] if diagonal else [])]
     for arm, (mean, bottom, top) in bands.items():
@@ -179,13 +181,14 @@ def _plane(
     arms = list(bands)
     groups = coinciding([bands[arm][0].tolist() for arm in arms], within=1.5 / _SIDE)
     same = "; ".join(
-        f"{' and '.join(arms[at].series for at in group)} coincide within 0.006"
-        for group in groups
+        f"{' and '.join(arms[at].series for at in group)} coincide within 0.006" for group in groups
     )
     alt = f"{title}: {'; '.join(_alt(arm, xs, bands[arm][0]) for arm in arms)}"
-    whole = Markup('<svg class="square" role="img" aria-label="{}" viewBox="0 0 {:g} {:g}">{}</svg>')
+    whole = Markup(
+        '<svg class="square" role="img" aria-label="{}" viewBox="0 0 {:g} {:g}">{}</svg>'
+    )
     return Curve(
-        f"{title}: {finding or same}" if finding or same else title,
+        f"{title}. {finding or same}" if finding or same else title,
         ". ".join(filter(None, (axes, same if finding else ""))) + ".",
         whole.format(alt, _SIDE + _LEFT + 8, _SIDE + _TOP + 20, Markup("").join(parts)),
     )
@@ -206,7 +209,7 @@ def _y(value: float, low: float = 0.0) -> float:
 
 def _frame(low: float) -> list[Markup]:
     parts = []
-    for step in range(0, 6):
+    for step in range(6):
         value = step / 5
         at = low + (1 - low) * value
         parts.append(
@@ -214,7 +217,9 @@ def _frame(low: float) -> list[Markup]:
                 _LEFT, _y(at, low), _LEFT + _SIDE
             )
         )
-        parts.append(letters(f"{_LEFT - 5:g}", _y(at, low) + 4, f"{at:.2f}".rstrip("0").rstrip("."), "end"))
+        parts.append(
+            letters(f"{_LEFT - 5:g}", _y(at, low) + 4, f"{at:.2f}".rstrip("0").rstrip("."), "end")
+        )
         parts.append(letters(f"{_x(value):g}", _TOP + _SIDE + 16, f"{value:g}", "middle"))
     return parts
 
@@ -245,9 +250,9 @@ def _drawn(
     every = 1 if with_marks else 10
     for x, y in points[5 * (not with_marks) :: every]:
         parts.append(
-            Markup('<path class="mark" transform="translate({:.1f} {:.1f}) scale(0.8)" d="{}"/>').format(
-                x, y, arm.mark.path
-            )
+            Markup(
+                '<path class="mark" transform="translate({:.1f} {:.1f}) scale(0.8)" d="{}"/>'
+            ).format(x, y, arm.mark.path)
         )
     return Markup('<g class="{}">{}</g>').format(arm.mark.css, Markup("").join(parts))
 
@@ -268,6 +273,6 @@ def _calibration_words(known: Mapping[Arm, Sequence[KeptRun]], per_group: int) -
         if len(gaps) > 1 and (low > 0 or high < 0):
             name = "over-confident" if low > 0 else "under-confident"
             if per_group == 1:
-                name = "gives too high probabilities" if low > 0 else "gives too low probabilities"
+                name = "probabilities too high" if low > 0 else "probabilities too low"
             words.setdefault(name, []).append(arm.series)
-    return "; ".join(f"{', '.join(names)} {word}" for word, names in words.items())
+    return "; ".join(f"{', '.join(names)}: {word}" for word, names in words.items())

@@ -76,11 +76,15 @@ def disagreements(
     cards = tuple(_card(shown, kept, digest, at, names) for at in chosen)
     examples = len(kept.rows)
     if not cards:
-        return f"No disagreement: at every seed all heads decide all {examples} test examples alike."
+        return (
+            f"No disagreement: at every seed all heads decide all {examples} test examples alike."
+        )
     seeds = count_of(pairs, "pair", "pairs")
     has_images = any(card.image for card in cards)
-    note = "" if has_images else (
-        "No pictures: the test inputs are none, or are not on this disk as they were."
+    note = (
+        ""
+        if has_images
+        else ("No pictures: the test inputs are none, or are not on this disk as they were.")
     )
     left = f" {len(runs) - _HEADS} further heads are not drawn." if len(runs) > _HEADS else ""
     count = min(len(some) for some in runs.values())
@@ -143,7 +147,9 @@ def _apart(runs: Runs) -> tuple[NDArray[np.int64], int]:
 
 def _gap(runs: Runs) -> NDArray[np.float64]:
     """The widest gap between heads' mean probabilities: what breaks ties."""
-    means = np.array([np.mean([run.probabilities for run in some], axis=0) for some in runs.values()])
+    means = np.array(
+        [np.mean([run.probabilities for run in some], axis=0) for some in runs.values()]
+    )
     found: NDArray[np.float64] = np.ptp(means, axis=0).max(axis=1).astype(float)
     return found
 
@@ -171,9 +177,7 @@ def _card(runs: Runs, kept: KeptTest, digest: str, at: int, names: Sequence[str]
         ScoreRow(
             _cut(names[k]),
             bool(first.present[at][k]),
-            tuple(
-                _bars(arm, float(means[arm][k]), sigmoids.get(arm), k, names[k]) for arm in runs
-            ),
+            tuple(_bars(arm, float(means[arm][k]), sigmoids.get(arm), k, names[k]) for arm in runs),
         )
         for k in places
     )

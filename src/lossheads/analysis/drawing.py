@@ -43,9 +43,9 @@ def icon(mark: Mark, hollow: bool = False) -> Markup:
 
 def at_mark(mark: Mark, x: float, y: float, kind: str = "mark", size: float = 1.0) -> Markup:
     """The mark at x per cent and y pixels."""
-    return Markup('<svg class="{}" x="{:.2f}%" y="{:.1f}"><path class="{}" d="{}"{}/></svg>').format(
-        mark.css, x, y, kind, mark.path, _grown(size)
-    )
+    return Markup(
+        '<svg class="{}" x="{:.2f}%" y="{:.1f}"><path class="{}" d="{}"{}/></svg>'
+    ).format(mark.css, x, y, kind, mark.path, _grown(size))
 
 
 def _grown(size: float) -> Markup:
@@ -62,9 +62,9 @@ def line(kind: str, x1: float, y1: float, x2: float, y2: float) -> Markup:
 def rect(kind: str, x1: float, y: float, x2: float, height: float) -> Markup:
     """A box from x1 to x2 per cent."""
     left, right = sorted((x1, x2))
-    return Markup('<rect class="{}" x="{:.2f}%" y="{:.1f}" width="{:.2f}%" height="{:.1f}"/>').format(
-        kind, left, y, right - left, height
-    )
+    return Markup(
+        '<rect class="{}" x="{:.2f}%" y="{:.1f}" width="{:.2f}%" height="{:.1f}"/>'
+    ).format(kind, left, y, right - left, height)
 
 
 def dot(kind: str, x: float, y: float, radius: float) -> Markup:

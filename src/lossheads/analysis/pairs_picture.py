@@ -20,6 +20,7 @@ from lossheads.analysis.drawing import (
 from lossheads.analysis.forest import Scale
 from lossheads.analysis.format import count_of, ends_text, number, percent
 from lossheads.analysis.statistics import Interval
+from lossheads.analysis.summary import Difference
 from lossheads.analysis.sweep import Arm, Asked, Condition, Sweep, difference, sorted_arms
 from lossheads.errors import UserError, near_matches
 
@@ -96,14 +97,20 @@ def pairs_picture(
         title=_title(drawn, first, found, margin, sweep),
         caption=(
             f"{sweep.metric} on test, each arm minus {first.short}, seed by seed: a dot a seed, "
-            f"the mean and its {percent(level)} interval"
-            + (", which hold together at 95 %." if len(others) > 1 else ".")
+            + _over([one.interval.n for one in found], level, len(others))
             + shade
         ),
         rows=rows,
         ruler=ruler(scale),
         note=f"{count_of(left, 'further arm')} left out; the table has all." if left else "",
     )
+
+
+def _over(pairs: Sequence[int], level: float, looks: int) -> str:
+    if max(pairs) < 2:
+        return "one shared seed, no interval."
+    together = ", which hold together at 95 %" if looks > 1 else ""
+    return f"the mean and its {percent(level)} interval{together}."
 
 
 def _reference(condition: Condition, entries: Sequence[Arm], wanted: str) -> Arm | None:
@@ -164,7 +171,9 @@ def _words(at: Interval, margin: float, higher: bool | None) -> str:
     return f"{word}, by more than {margin:g}" if margin and beyond else word
 
 
-def _title(drawn, first, found, margin, sweep) -> str:  # type: ignore[no-untyped-def]
+def _title(
+    drawn: Sequence[Arm], first: Arm, found: Sequence[Difference], margin: float, sweep: Sweep
+) -> str:
     if len(drawn) == 1:
         at = found[0].interval
         said = _words(at, margin, sweep.higher_is_better)

@@ -120,9 +120,7 @@ def runs_page(
     )
 
 
-def sweeps_of(
-    tests: Sequence[SharedTestSet], asked: Asked
-) -> list[tuple[SharedTestSet, Sweep]]:
+def sweeps_of(tests: Sequence[SharedTestSet], asked: Asked) -> list[tuple[SharedTestSet, Sweep]]:
     """The arms of every test set; those that lack the asked metric are left out.
 
     Raises:
@@ -180,7 +178,7 @@ def _part(
         scores=arms_table(sweep, first, asked.sort),
         more_scores=tuple(arms_table(sweep, some, asked.sort) for some in rest),
         runs=_runs(runs, left),
-        environments=tuple(dict.fromkeys(_environment(run) for run in fulls)),
+        environments=tuple(filter(None, map(_environment, fulls))),
     )
 
 
@@ -194,9 +192,7 @@ def _drawn(sweep: Sweep) -> list[Condition]:
     """Conditions with a value; the one with the best arm first."""
     known = [c for c in sweep.conditions if any(arm.value.n for arm in c.arms)]
     sign = -1 if sweep.higher_is_better in (True, None) else 1
-    return sorted(
-        known, key=lambda c: min(sign * arm.value.mean for arm in c.arms if arm.value.n)
-    )
+    return sorted(known, key=lambda c: min(sign * arm.value.mean for arm in c.arms if arm.value.n))
 
 
 def _chosen(condition: Condition) -> list[Arm]:

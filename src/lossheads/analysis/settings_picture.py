@@ -1,8 +1,9 @@
 """Learning rate by head, or any other setting by series: means with intervals, optima marked."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from markupsafe import Markup
 
@@ -136,11 +137,13 @@ def _title(sweep: Sweep, condition: Condition) -> str:
 def _caption(sweep: Sweep, condition: Condition, has_panels: bool) -> str:
     counts = sorted({arm.value.n for arm in condition.arms if arm.value.n})
     seeds = f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}"
-    over = f"mean and 95 % interval over {seeds} seeds" if counts[-1] > 1 else "one seed, no interval"
+    over = (
+        f"mean and 95 % interval over {seeds} seeds" if counts[-1] > 1 else "one seed, no interval"
+    )
     looks = max(1, len(condition.arms) - 1)
     level = f"{100 * (1 - 0.05 / looks):.3g} %"
     text = f"Test split, {over}."
-    if condition.compared:
+    if condition.compared and counts[-1] > 1:
         choice = f" of each {short_key(sweep.series_key)}" if has_panels else ""
         text += f" Ringed: the best on validation{choice}." if has_panels else ""
         text += (
@@ -199,9 +202,14 @@ def _panel(sweep: Sweep, condition: Condition, title: str, arms: Sequence[Arm]) 
     )
 
 
-def _series(points: list[tuple[float, Arm]], y, shift: float, condition: Condition) -> Markup:  # type: ignore[no-untyped-def]
+def _series(
+    points: Sequence[tuple[float, Arm]],
+    y: Callable[[float], float],
+    shift: float,
+    condition: Condition,
+) -> Markup:
     parts = []
-    for (x1, one), (x2, two) in zip(points, points[1:], strict=False):
+    for (x1, one), (x2, two) in pairwise(points):
         parts.append(line("curve", x1, y(one.value.mean), x2, y(two.value.mean)))
     for x, arm in points:
         at = arm.value
@@ -246,13 +254,11 @@ def _labels(ends: Sequence[tuple[Arm, float]]) -> Markup:
     places = spread([y for _, y in ends], 15, 8, max(_HEIGHT, 15 * len(ends)))
     parts = []
     for (arm, y), place in zip(ends, places, strict=True):
+        parts.append(Markup('<path class="leader" d="M0 {:.1f}L10 {:.1f}"/>').format(y, place))
         parts.append(
-            Markup('<path class="leader" d="M0 {:.1f}L10 {:.1f}"/>').format(y, place)
-        )
-        parts.append(
-            Markup('<g transform="translate(18 {:.1f})" class="{}"><path class="mark" d="{}"/></g>').format(
-                place, arm.mark.css, arm.mark.path
-            )
+            Markup(
+                '<g transform="translate(18 {:.1f})" class="{}"><path class="mark" d="{}"/></g>'
+            ).format(place, arm.mark.css, arm.mark.path)
         )
         parts.append(letters("28", place + 4, _cut(arm.series), kind="direct"))
     return svg("labels", max(_HEIGHT + 20, 15 * len(ends)), "", parts)
@@ -283,11 +289,10 @@ def _rows(
             parts.insert(0, line("base", scale.at(sweep.baseline), 2, scale.at(sweep.baseline), 24))
         ended = f"± {number(at.half_width)}" if math.isfinite(at.half_width) else "no interval"
         compared = condition.compared.get(arm.name)
-        setting = "" if arm.across is None else f"{short_key(sweep.across_key)}={setting_text(arm.across)}"
         rows.append(
             Row(
                 icon=icon(arm.mark),
-                name=", ".join(filter(None, (arm.series, setting, arm.panel))),
+                name=", ".join(filter(None, (arm.short, arm.panel))),
                 strip=svg(f"strip {arm.mark.css}", 26, "", parts),
                 number=number(at.mean),
                 conditions=f"{ended}, n = {at.n}",

@@ -209,7 +209,7 @@ def _candidate(
 
 
 def rank(runs: Sequence[Result], metric: str, higher: bool | None) -> tuple[int, float]:
-    """Of a setting, lower is better: settings under which no seed is lost, then the mean on validation."""
+    """Of a setting, lower is better: first seeds lost under it, then the mean on validation."""
     at = final(runs, metric, "val")
     if higher is None:
         return (len(runs) - at.n, 0.0)

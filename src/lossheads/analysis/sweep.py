@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from lossheads.analysis.aggregate import baseline_of, final, metric_info
+from lossheads.analysis.aggregate import baseline_of, metric_info
 from lossheads.analysis.arms import arm_names, choices_of, identities, labelled, short_names
 from lossheads.analysis.palette import Mark, mark, marks
 from lossheads.analysis.statistics import Interval, t_interval
@@ -70,9 +70,16 @@ class Arm:
     mark: Mark = field(default_factory=lambda: mark(0))
 
     @property
+    def setting(self) -> str:
+        """The setting across, as the command line writes it; "" without."""
+        if self.across is None:
+            return ""
+        return f"{short_key(list(self.settings)[1])}={setting_text(self.across)}"
+
+    @property
     def short(self) -> str:
         """The series and the setting across it."""
-        return self.series if self.across is None else f"{self.series}, {setting_text(self.across)}"
+        return " ".join(filter(None, (self.series, self.setting)))
 
 
 @dataclass(frozen=True)
@@ -211,15 +218,15 @@ def _arms(
     panels = labelled(firsts, lambda key: key.split(".")[0] in _TUNED and key not in by)
     rest = labelled(
         firsts,
-        lambda key: key.split(".")[0] not in ("head" if head_at_hand else "", *_TUNED)
-        and not _is_shown(key, by),
+        lambda key: (
+            key.split(".")[0] not in ("head" if head_at_hand else "", *_TUNED)
+            and not _is_shown(key, by)
+        ),
     )
     found = []
     shown = [_values(by, leaf, head) for leaf, head in zip(firsts, heads, strict=True)]
     looks = marks(setting_text(values[by[0]]) for values in shown)
-    for (name, some), values, panel, other in zip(
-        groups.items(), shown, panels, rest, strict=True
-    ):
+    for (name, some), values, panel, other in zip(groups.items(), shown, panels, rest, strict=True):
         own = tuple(runs[at] for at in some)
         by_seed = {
             run.config["seed"]: run.test.metrics.get(metric, math.nan)
@@ -239,13 +246,11 @@ def _arms(
 
 
 def _is_shown(key: str, by: Sequence[str]) -> bool:
-    return key in by or key.rpartition(".")[0] in by and key.endswith("._target_")
+    return key in by or (key.rpartition(".")[0] in by and key.endswith("._target_"))
 
 
 def _values(by: Sequence[str], leaf: Mapping[str, Any], head: str) -> dict[str, Any]:
-    return {
-        key: head if key == "head" else leaf.get(f"choices.{key}", leaf.get(key)) for key in by
-    }
+    return {key: head if key == "head" else leaf.get(f"choices.{key}", leaf.get(key)) for key in by}
 
 
 def setting_text(value: Any) -> str:
@@ -297,9 +302,7 @@ def _compared(arm: Arm, best: Arm, higher: bool, level: float) -> Compared:
         return Compared("tied", "not distinguishable from best")
     is_better = (direction == "higher") == higher
     word = "better on test than the best on validation" if is_better else "worse than best"
-    return Compared(
-        "better" if is_better else "worse", f"{word}, by {least:.2g} to {most:.2g}"
-    )
+    return Compared("better" if is_better else "worse", f"{word}, by {least:.2g} to {most:.2g}")
 
 
 def sorted_arms(sweep: Sweep, arms: Iterable[Arm], sort: str) -> list[Arm]:

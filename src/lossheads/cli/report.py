@@ -136,7 +136,10 @@ def _parser() -> Parser:
         help="rows by a setting of --by; alone, by the metric, best first",
     )
     parser.add_argument(
-        "--reference", default="", metavar="ARM", help="the arm or head that others are held against"
+        "--reference",
+        default="",
+        metavar="ARM",
+        help="the arm or head that others are held against",
     )
     parser.add_argument(
         "--margin",

@@ -1,7 +1,7 @@
 """Kept predictions of runs as the plain arrays that pictures draw; heads read the logits."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from lossheads.analysis.bars import as_pixels
 from lossheads.analysis.format import count_of
 from lossheads.analysis.kept import KeptRun, KeptTest
+from lossheads.datasets.dataset import Dataset
 from lossheads.datasets.fetching import no_fetching
 from lossheads.errors import UserError
 from lossheads.heads.base import Head
 from lossheads.heads.criterion import with_softness
-from lossheads.outcomes import AnyOf
+from lossheads.outcomes import AnyOf, base_rates
 from lossheads.predictions_file import SavedPredictions, read_predictions
 from lossheads.records import Result
 from lossheads.runs.build import build, build_head
@@ -34,17 +35,19 @@ def kept_test(outputs: Path, runs: Sequence[Result], trust: Sequence[str] = ()) 
     Raises:
         UserError: If none of the runs kept its predictions, or theirs are damaged.
     """
-    found, sources, rows = dict[str, KeptRun](), dict[str, Result](), None
-    heads: dict[str, Head] = {}
+    found, rows = dict[str, KeptRun](), None
+    data, heads = _Data(outputs, trust), dict[str, Head]()
     for run in runs:
         path = outputs / "runs" / run.name
         if not (path / "predictions.npz").is_file():
             continue
         saved = read_predictions(path)
         config = {**run.config, "trust": list(trust)}
-        known = json.dumps([config["head"], config["dataset"]], default=str, sort_keys=True)
+        data.sources.setdefault(saved.examples_digest, run)
+        parts = [config["head"], config["dataset"], saved.examples_digest]
+        known = json.dumps(parts, default=str, sort_keys=True)
         if known not in heads:
-            heads[known] = build_head(config)
+            heads[known] = data.ready(build_head(config), saved.examples_digest)
         head = heads[known]
         if saved.logits.shape[1] != head.num_logits:
             raise UserError(
@@ -53,7 +56,6 @@ def kept_test(outputs: Path, runs: Sequence[Result], trust: Sequence[str] = ()) 
             )
         step = -(-len(saved.logits) * int(np.prod(head.outcome.columns)) // _MOST_CELLS)
         found[run.key] = _kept(head, saved, step)
-        sources.setdefault(saved.examples_digest, run)
         rows = saved.example_ids[::step] if rows is None else rows
     if rows is None:
         raise UserError(
@@ -67,8 +69,7 @@ def kept_test(outputs: Path, runs: Sequence[Result], trust: Sequence[str] = ()) 
         notes.append(f"{len(found)} of {count_of(len(runs), 'run')} kept their predictions.")
     if step > 1:
         notes.append(f"Every {step}th test example stands for all.")
-    images = _Images(outputs, sources, trust)
-    return KeptTest(found, rows, per_group, images, tuple(notes))
+    return KeptTest(found, rows, per_group, data.image, tuple(notes))
 
 
 def _kept(head: Head, saved: SavedPredictions, step: int) -> KeptRun:
@@ -91,42 +92,51 @@ def _kept(head: Head, saved: SavedPredictions, step: int) -> KeptRun:
     )
 
 
-class _Images:
-    """Pictures of a test split, read when the first one is asked for."""
+class _Data:
+    """Data sets of runs, as they are on this disk, read when they are first asked for."""
 
-    def __init__(self, outputs: Path, sources: dict[str, Result], trust: Sequence[str]) -> None:
-        self._outputs, self._sources, self._trust = outputs, sources, trust
-        self._inputs: dict[str, NDArray[np.float32] | None] = {}
+    def __init__(self, outputs: Path, trust: Sequence[str]) -> None:
+        self._outputs, self._trust = outputs, trust
+        self._loaded: dict[str, Dataset | None] = {}
+        self.sources: dict[str, Result] = {}
 
-    def __call__(self, digest: str, row: int) -> Image:
-        if digest not in self._inputs:
-            self._inputs[digest] = self._load(digest)
-        inputs = self._inputs[digest]
-        if inputs is None or row >= len(inputs):
-            return None
-        try:
-            return as_pixels(inputs[row])
-        except ValueError:
-            return None
+    def get(self, digest: str) -> Dataset | None:
+        """The data whose test split has this digest; None where it is not at hand."""
+        if digest not in self._loaded:
+            self._loaded[digest] = self._load(digest)
+        return self._loaded[digest]
 
-    def _load(self, digest: str) -> NDArray[np.float32] | None:
-        run = self._sources[digest]
+    def _load(self, digest: str) -> Dataset | None:
+        run = self.sources[digest]
         data_dir = run.config["data_dir"]
         try:
             source = build("dataset", run.config["dataset"], self._trust)
             with no_fetching():  # a report looks at the disk alone
-                data = source.load(Path(data_dir) if data_dir else None, self._outputs / "cache")
+                data: Dataset = source.load(
+                    Path(data_dir) if data_dir else None, self._outputs / "cache"
+                )
         except (UserError, OSError):
             return None
-        if data.test.digest(source.outcome) != digest:
+        return data if data.test.digest(source.outcome) == digest else None
+
+    def image(self, digest: str, row: int) -> Image:
+        """A row of the test split as a picture, if it is one."""
+        data = self.get(digest)
+        if data is None or row >= len(data.test):
             return None
-        found: NDArray[np.float32] = data.test.inputs.numpy()
-        return found
+        try:
+            return as_pixels(data.test.inputs[row].numpy())
+        except ValueError:
+            return None
 
-
-Supply = Callable[[Sequence[Result]], KeptTest]
-
-
-def supply(outputs: Path, trust: Sequence[str] = ()) -> Supply:
-    """`kept_test` of this folder."""
-    return lambda runs: kept_test(outputs, runs, trust)
+    def ready(self, head: Head, digest: str) -> Head:
+        """The head with the base rates of training, where its reading uses them."""
+        try:
+            head.decide(torch.zeros(1, head.num_logits))
+            head.log_probs(torch.zeros(1, head.num_logits))
+        except UserError:
+            data = self.get(digest)
+            if data is None:
+                raise
+            return head.with_base_rates(base_rates(data.outcome, data.train.labels))
+        return head

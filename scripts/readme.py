@@ -35,8 +35,8 @@ def puzzle() -> str:
             lines.append(f"| {network} | `{metric}` | {shown} |")
     n = cells[0]["interval"]["n"]
     caption = (
-        f"Test split (10,000 images), mean with its 95 % interval over n = {n} seeds and the draw of "
-        f"the test images; in brackets the baseline, the score of the best constant prediction. "
+        f"Test split (10,000 images), mean with its 95 % interval over n = {n} seeds and the draw "
+        f"of the test images; in brackets the baseline, the score of the best constant prediction. "
         f"Verdict: **{humanize(verdict['verdict'])}**, because {reason(verdict)}."
     )
     return "\n".join([*lines, "", caption])

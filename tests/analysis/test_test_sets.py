@@ -72,8 +72,8 @@ def test_every_file_has_a_table_of_its_own_with_its_n_and_its_metrics() -> None:
 def test_the_page_has_a_section_for_every_file() -> None:
     page = Page(runs_page(strangers()))
     first, second = words(page.below["data-1"]), words(page.below["data-2"])
-    assert "files, path=a.npz Test split, n = 60 examples; 1 arm." in first
-    assert "files, path=img Test split, n = 36 examples; 1 arm." in second
+    assert "files, path=a.npz 1 arm, 2 runs; test split, n = 60 examples." in first
+    assert "files, path=img 1 arm, 1 run; test split, n = 36 examples." in second
     assert "undefined" not in first + second
 
 

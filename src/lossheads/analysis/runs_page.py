@@ -1,30 +1,51 @@
 """One page over the finished runs of a folder, no claim needed: made from run folders alone."""
 
-import io
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-from matplotlib.figure import Figure
-
-from lossheads.analysis import PUZZLE_METRICS
-from lossheads.analysis.aggregate import Arms, final, is_score_up_to_one, over_seeds, seed_interval
-from lossheads.analysis.arms import arms_of
-from lossheads.analysis.figures import epochs_figure, puzzle_figure
-from lossheads.analysis.format import environment_text, number
-from lossheads.analysis.html import Picture, picture, render, write_html
-from lossheads.analysis.page_tables import Cell, PageTable, code_cell, number_cell, text_cell
-from lossheads.analysis.palette import COLOURS
-from lossheads.analysis.tables import caption, table
+from lossheads.analysis.aggregate import metric_info
+from lossheads.analysis.arms_table import SortTable, arms_table, notable_runs, six
+from lossheads.analysis.classes_picture import ClassesPicture, classes_picture
+from lossheads.analysis.curves import Curves, curves
+from lossheads.analysis.disagreements import Disagreements, disagreements
+from lossheads.analysis.format import count_of, environment_text
+from lossheads.analysis.html import render, write_html
+from lossheads.analysis.kept import KeptTest
+from lossheads.analysis.page_tables import PageTable, code_cell, number_cell, text_cell
+from lossheads.analysis.pairs_picture import (
+    PairsPicture,
+    pairs_picture,
+    refuse_unknown_reference,
+)
+from lossheads.analysis.settings_picture import SettingsPicture, settings_picture
+from lossheads.analysis.slim import slim
+from lossheads.analysis.sweep import Arm, Asked, Condition, Sweep, sweep_of
 from lossheads.analysis.test_sets import SharedTestSet, by_test_set
 from lossheads.errors import UserError
-from lossheads.records import Result, read_results
+from lossheads.records import Result, read_result, read_results
 
-# Mean scores of a class over examples with and without it, where heads differ most.
-_CLASSES = ("score_when_present", "score_when_absent")
-_SHOWN = (*PUZZLE_METRICS, "keras_2_3_accuracy", "keras_3_accuracy")
+_CONDITIONS = 4  # drawn, of each test set
+_TEST_SETS = 12  # drawn
+_DETAILED = 6  # arms whose classes, curves and examples are drawn
+_SEEDS = 20  # of each that are read again for it
+
+Full = Callable[[Result], Result | None]
+Kept = Callable[[Sequence[Result]], KeptTest]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures of one condition; a sentence stands where one cannot be drawn."""
+
+    title: str
+    anchor: str
+    settings: SettingsPicture
+    pairs: PairsPicture | None
+    classes: ClassesPicture | str
+    curves: Curves | None
+    disagreements: Disagreements | str
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -33,138 +54,204 @@ class Part:
 
     title: str
     anchor: str
-    examples: str
-    arms: int
-    scores: PageTable
-    pictures: tuple[Picture, ...]
-    classes: PageTable | None
+    says: str
+    pictures: tuple[Pictures, ...]
+    left_out: str
+    scores: SortTable
+    more_scores: tuple[SortTable, ...]
     runs: PageTable
     environments: tuple[str, ...]
 
 
-def write_runs_page(outputs: Path, page: Path) -> Path:
-    """Write the page over `outputs`/runs.
+def read_runs(outputs: Path) -> list[Result]:
+    """The runs below `outputs`, without what no table shows.
 
     Raises:
-        UserError: If no run is finished, or the page cannot be written.
+        UserError: If no run is finished.
     """
-    results = [result for _, result in read_results(outputs / "runs")]
+    results = list(slim(result for _, result in read_results(outputs / "runs")))
     if not any(result.status == "finished" for result in results):
         raise UserError(
             f"report finds no finished run in {outputs}/runs: train one with lossheads train, or "
             f"name another folder"
         )
-    return write_html(page, runs_page(results))
+    return results
 
 
-def runs_page(results: Sequence[Result]) -> str:
+def write_runs_page(
+    outputs: Path, page: Path, asked: Asked | None = None, kept: Kept | None = None
+) -> Path:
+    """Write the page over `outputs`/runs.
+
+    Args:
+        kept: Reads the predictions that runs kept.
+
+    Raises:
+        UserError: If no run is finished, or the page cannot be written.
+    """
+    results = read_runs(outputs)
+
+    def full(run: Result) -> Result | None:
+        try:
+            return read_result(outputs / "runs" / run.name)
+        except UserError:  # read a moment ago: somebody is at work there
+            return None
+
+    return write_html(page, runs_page(results, asked, full, kept))
+
+
+def runs_page(
+    results: Sequence[Result],
+    asked: Asked | None = None,
+    full: Full = lambda run: run,
+    kept: Kept | None = None,
+) -> str:
     """The page as text; data without a finished run are left out."""
+    asked = asked or Asked()
     finished = [data for data in by_test_set(results) if data.finished]
-    parts = [_part(data, f"data-{index}") for index, data in enumerate(finished, 1)]
-    return render("runs.html", parts_of=parts, runs=len(results))
+    sweeps = sweeps_of(finished, asked)
+    refuse_unknown_reference([sweep for _, sweep in sweeps], asked.reference)
+    parts = [
+        _part(data, sweep, f"data-{index}", asked, full, kept, is_drawn=index <= _TEST_SETS)
+        for index, (data, sweep) in enumerate(sweeps, 1)
+    ]
+    return render(
+        "runs.html", parts_of=parts, title=_title(sweeps), runs=len(results), script_name="runs.js"
+    )
 
 
-def _part(data: SharedTestSet, anchor: str) -> Part:
-    arms = arms_of(data.runs)
+def sweeps_of(tests: Sequence[SharedTestSet], asked: Asked) -> list[tuple[SharedTestSet, Sweep]]:
+    """The arms of every test set; those that lack the asked metric are left out.
+
+    Raises:
+        UserError: If none has it.
+    """
+    known = [data for data in tests if not asked.metric or asked.metric in data.metrics]
+    measured = [data for data in known if data.metrics]
+    if not measured and asked.metric:
+        sweep_of(tests[0].runs, [name for data in tests for name in data.metrics], asked)
+    if not measured:
+        raise UserError("report finds no run with a metric: train with lossheads train")
+    return [(data, sweep_of(data.runs, data.metrics, asked)) for data in measured]
+
+
+def _title(sweeps: Sequence[tuple[SharedTestSet, Sweep]]) -> str:
+    names = [data.title for data, _ in sweeps]
+    shown = names if len(names) <= 3 else [*names[:3], f"{len(names) - 3} more"]
+    return f"Heads on {', '.join(shown)}"
+
+
+def _part(
+    data: SharedTestSet,
+    sweep: Sweep,
+    anchor: str,
+    asked: Asked,
+    full: Full,
+    kept: Kept | None,
+    is_drawn: bool,
+) -> Part:
+    drawn = _drawn(sweep)[: _CONDITIONS if is_drawn else 0]
+    first, *rest = _sixes(six(sweep, data.metrics), data.metrics)
+    runs, left = notable_runs(data.runs)
+    left_out = len(sweep.conditions) - len(drawn)
+    ended = len(data.runs) - len(data.finished)
+    details = [run for condition in drawn[:1] for run in _chosen(condition)[0].runs[:1]]
+    fulls = [found for run in details if (found := full(run)) is not None]
     return Part(
         title=data.title,
         anchor=anchor,
-        examples=data.examples,
-        arms=len(arms),
-        scores=_scores(table(arms, data.metrics)),
-        pictures=tuple(_pictures(arms, data.finished)),
-        classes=_classes(arms),
-        runs=_runs(data.runs),
-        environments=tuple(dict.fromkeys(_environment(run) for run in data.finished)),
+        says=(
+            f"{count_of(len(sweep.arms), 'arm')}, {count_of(len(data.runs), 'run')}"
+            + (f", {ended} of them without a result on test" if ended else "")
+            + f"; test split, {data.examples}. Compared on {sweep.metric}."
+        ),
+        pictures=tuple(
+            _pictures(data, sweep, condition, f"{anchor}-{index}", asked, full, kept)
+            for index, condition in enumerate(drawn, 1)
+        ),
+        left_out=(
+            f"Drawn: {count_of(len(drawn), 'condition')} of {len(sweep.conditions)}, best first; "
+            f"the table has all."
+            if left_out
+            else ""
+        ),
+        scores=arms_table(sweep, first, asked.sort),
+        more_scores=tuple(arms_table(sweep, some, asked.sort) for some in rest),
+        runs=_runs(runs, left),
+        environments=tuple(filter(None, map(_environment, fulls))),
     )
 
 
-def _scores(data: pd.DataFrame) -> PageTable:
-    """Metrics go down, arms across: there are more metrics than arms."""
-    arms = list(data["arm"].unique())
-    rows = []
-    for metric, group in data.groupby("metric", sort=False):
-        at = group.set_index("arm")
-        rows.append((code_cell(str(metric)), *(_score(at.loc[arm]) for arm in arms)))
-    text = caption(data)
-    return PageTable(f"{text[0].upper()}{text[1:]}.", ("metric", *arms), tuple(rows))
+def _sixes(first: Sequence[str], metrics: Sequence[str]) -> list[list[str]]:
+    rest = [name for name in metrics if name not in first]
+    step = len(first)
+    return [list(first), *(rest[at : at + step] for at in range(0, len(rest), step))]
 
 
-def _score(row: "pd.Series[float]") -> Cell:
-    if row["n"] == 0:
-        return number_cell("–", "undefined")
-    ends = "one seed, no interval"
-    if not math.isnan(row["high"]):
-        ends = f"± {number(row['high'] - row['mean'])}"
-    baseline = (
-        "no baseline" if math.isnan(row["baseline"]) else f"baseline {number(row['baseline'])}"
+def _drawn(sweep: Sweep) -> list[Condition]:
+    """Conditions with a value; the one with the best arm first."""
+    known = [c for c in sweep.conditions if any(arm.value.n for arm in c.arms)]
+    sign = -1 if sweep.higher_is_better in (True, None) else 1
+    return sorted(known, key=lambda c: min(sign * arm.value.mean for arm in c.arms if arm.value.n))
+
+
+def _chosen(condition: Condition) -> list[Arm]:
+    """Each series at its best; where there is one series, its settings. In the sweep's order."""
+    optima = list(condition.optima.values())
+    if len(optima) < 2:
+        optima = [arm for arm in condition.arms if arm.value.n]
+    kept = optima[:_DETAILED]
+    return [arm for arm in condition.arms if arm in kept]
+
+
+def _pictures(
+    data: SharedTestSet,
+    sweep: Sweep,
+    condition: Condition,
+    anchor: str,
+    asked: Asked,
+    full: Full,
+    kept: Kept | None,
+) -> Pictures:
+    arms = _chosen(condition)
+    detailed = []
+    for arm in arms:
+        runs = [run for run in map(full, _finished(arm)[:_SEEDS]) if run is not None]
+        detailed.append((arm, runs))
+    test, notes = _kept(arms, kept)
+    names = data.finished[0].class_names
+    info = metric_info(data.finished, sweep.metric)
+    examples: Disagreements | str = ""
+    if test is not None:
+        examples = disagreements(arms, test, names)
+    return Pictures(
+        title=condition.title,
+        anchor=anchor,
+        settings=settings_picture(sweep, condition),
+        pairs=pairs_picture(sweep, condition, asked, in_unit=info.range == (0.0, 1.0)),
+        classes=classes_picture(detailed),
+        curves=None if test is None else curves(arms, test),
+        disagreements=examples,
+        notes=notes,
     )
-    return number_cell(number(row["mean"]), f"{ends}, n = {row['n']:.0f}", baseline)
 
 
-def _pictures(arms: Arms, finished: Sequence[Result]) -> list[Picture]:
-    known = [
-        metric
-        for metric in finished[0].test.metrics
-        if is_score_up_to_one(finished, metric)
-        and all(metric in run.history[0].val.metrics for run in finished)
-    ]
-    shown = [metric for metric in _SHOWN if metric in known] or known[:2]
-    if not shown or len(arms) > len(COLOURS):
-        return []
-    names = f"Arms: {', '.join(arms)}; metrics: {', '.join(shown)}."
-    counts = [final(runs, metric, "test").n for runs in arms.values() for metric in shown]
-    ends_over, curves_over = (over_seeds(counts, kind) for kind in ("interval", "band"))
-    ends = puzzle_figure(arms, shown, title="Every arm at the end of training")
-    curves = epochs_figure(arms, shown[:2], title="Every arm while it trains")
-    return [
-        picture("metrics", _png(ends), f"Test split, {ends_over}, with baselines. {names}"),
-        picture("epochs", _png(curves), f"Validation split by epoch, {curves_over}. {names}"),
-    ]
+def _finished(arm: Arm) -> list[Result]:
+    return [run for run in arm.runs if run.status == "finished"]
 
 
-def _png(figure: Figure) -> bytes:
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=160, metadata={"Software": None}, facecolor="white")
-    return content.getvalue()
+def _kept(arms: Sequence[Arm], kept: Kept | None) -> tuple[KeptTest | None, tuple[str, ...]]:
+    """The kept predictions, or why there are none."""
+    if kept is None:
+        return None, ()
+    try:
+        test = kept([run for arm in arms for run in _finished(arm)[:_SEEDS]])
+    except UserError as error:
+        return None, (f"{str(error)[:1].upper()}{str(error)[1:]}.",)
+    return test, test.notes
 
 
-def _classes(arms: Arms) -> PageTable | None:
-    """Class × arm: the mean score of the class over examples that have it, and that lack it."""
-    ended = {arm: [run for run in runs if run.status == "finished"] for arm, runs in arms.items()}
-    ended = {
-        arm: runs
-        for arm, runs in ended.items()
-        if runs and all(name in run.test.per_class for run in runs for name in _CLASSES)
-    }
-    sizes = {
-        len(run.test.per_class[name]) for r in ended.values() for run in r for name in _CLASSES
-    }
-    if len(sizes) != 1:  # arms whose outcomes differ have no classes in common
-        return None
-    names = next(iter(ended.values()))[0].class_names
-    rows = []
-    for index in range(*sizes):
-        label = names[index] if index < len(names) else str(index)
-        scores = [
-            number_cell(
-                number(seed_interval([run.test.per_class[name][index] for run in runs]).mean)
-            )
-            for runs in ended.values()
-            for name in _CLASSES
-        ]
-        rows.append((text_cell(label), *scores))
-    counts = sorted({len(runs) for runs in ended.values()})
-    over = f"averaged over n = {' or '.join(map(str, counts))} seeds"
-    text = (
-        "Mean score of each class from 0 to 1 over test examples that have it (present) and that "
-        f"lack it (absent), {'one seed' if counts == [1] else over}."
-    )
-    head = [f"{arm}, {kind}" for arm in ended for kind in ("present", "absent")]
-    return PageTable(text, ("class", *head), tuple(rows))
-
-
-def _runs(runs: Sequence[Result]) -> PageTable:
+def _runs(runs: Sequence[Result], left: int) -> PageTable:
     rows = tuple(
         (
             code_cell(run.name),
@@ -175,8 +262,11 @@ def _runs(runs: Sequence[Result]) -> PageTable:
         )
         for run in runs
     )
+    more = f" {left} further runs are left out: lossheads report --csv has all." if left else ""
     return PageTable(
-        "Every run is a folder of this name.", ("run", "status", "seed", "epochs", "notes"), rows
+        f"Every run is a folder of this name.{more}",
+        ("run", "status", "seed", "epochs", "notes"),
+        rows,
     )
 
 

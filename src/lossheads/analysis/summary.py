@@ -141,7 +141,7 @@ def _conditions(runs: Sequence[Result]) -> list[tuple[str, dict[str, dict[str, l
         for config, identity in zip(configs, identities(configs), strict=True)
     ]
     found: dict[str, dict[str, dict[str, list[Result]]]] = {}
-    heads = _heads(leaves)
+    heads = heads_of(leaves)
     settings = labelled(leaves, lambda key: key.split(".")[0] in _TUNED)
     others = labelled(leaves, lambda key: key.split(".")[0] not in ("head", *_TUNED))
     for run, head, setting, other in zip(unique, heads, settings, others, strict=True):
@@ -149,7 +149,7 @@ def _conditions(runs: Sequence[Result]) -> list[tuple[str, dict[str, dict[str, l
     return list(found.items())
 
 
-def _heads(leaves: Sequence[Mapping[str, Any]]) -> list[str]:
+def heads_of(leaves: Sequence[Mapping[str, Any]]) -> list[str]:
     """The head of each run as it was chosen, with options in which runs of one choice differ."""
     names = [str(leaf["choices.head"]) for leaf in leaves]
     words = dict[int, str]()
@@ -164,7 +164,7 @@ def _compare(
     data: SharedTestSet, condition: str, heads: Mapping[str, Mapping[str, list[Result]]]
 ) -> Comparison:
     runs = [run for settings in heads.values() for some in settings.values() for run in some]
-    metric = _monitored(runs, data.metrics)
+    metric = monitored(runs, data.metrics)
     higher = metric_info(runs, metric).higher_is_better
     if len(heads) == 1:  # there is nothing to choose for: its settings are what differs
         ((name, settings),) = heads.items()
@@ -187,7 +187,7 @@ def _compare(
     )
 
 
-def _monitored(runs: Sequence[Result], known: Sequence[str]) -> str:
+def monitored(runs: Sequence[Result], known: Sequence[str]) -> str:
     """The metric that the runs were told to monitor, else the first of their outcome."""
     named = {run.config.get("training", {}).get("monitor") for run in runs}
     return next((name for name in known if {name} == named), known[0])
@@ -196,7 +196,7 @@ def _monitored(runs: Sequence[Result], known: Sequence[str]) -> str:
 def _candidate(
     head: str, settings: Mapping[str, Sequence[Result]], metric: str, higher: bool | None
 ) -> Candidate:
-    best = min(settings, key=lambda name: _rank(settings[name], metric, higher))
+    best = min(settings, key=lambda name: rank(settings[name], metric, higher))
     by_seed = {
         run.config["seed"]: run.test.metrics.get(metric, math.nan)
         for run in settings[best]
@@ -208,8 +208,8 @@ def _candidate(
     return Candidate(head, best, len(settings), value, known, left_out)
 
 
-def _rank(runs: Sequence[Result], metric: str, higher: bool | None) -> tuple[int, float]:
-    """Lower is better: settings under which no seed is lost, then the mean on validation."""
+def rank(runs: Sequence[Result], metric: str, higher: bool | None) -> tuple[int, float]:
+    """Of a setting, lower is better: first seeds lost under it, then the mean on validation."""
     at = final(runs, metric, "val")
     if higher is None:
         return (len(runs) - at.n, 0.0)

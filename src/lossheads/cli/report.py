@@ -3,6 +3,7 @@
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from lossheads.cli.arguments import Parser
 from lossheads.errors import UserError
@@ -25,10 +26,32 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
     elif given.html:
         from lossheads.analysis.runs_page import write_runs_page
 
-        wide_console().print(f"Written: {write_runs_page(outputs, Path(given.html))}")
+        page = write_runs_page(outputs, Path(given.html), _asked(given), _kept(outputs, trust))
+        wide_console().print(f"Written: {page}")
     else:
         _report_runs(outputs, given)
     return 0
+
+
+def _asked(given: Namespace) -> Any:
+    from lossheads.analysis.sweep import Asked
+
+    by = tuple(word for word in map(str.strip, given.by.split(",")) if word)
+    sort = given.metric if given.sort is None else given.sort
+    return Asked(by, given.metric, sort or "", given.reference, given.margin)
+
+
+def _kept(outputs: Path, trust: Sequence[str]) -> Any:
+    """Reads kept predictions; torch is imported where a run has some."""
+
+    def read(runs: Sequence[Any]) -> Any:
+        if not any((outputs / "runs" / run.name / "predictions.npz").is_file() for run in runs):
+            raise UserError("none of these runs kept its predictions")
+        from lossheads.evaluation.kept_tests import kept_test
+
+        return kept_test(outputs, runs, trust)
+
+    return read
 
 
 def _refuse_two_forms(given: Namespace) -> None:
@@ -41,25 +64,35 @@ def _refuse_two_forms(given: Namespace) -> None:
 
 
 def _report_runs(outputs: Path, given: Namespace) -> None:
-    from lossheads.analysis.slim import slim
+    from lossheads.analysis.runs_page import read_runs
     from lossheads.analysis.tables import csv
     from lossheads.analysis.terminal import wide_console
     from lossheads.analysis.tidy import tidy, write_parquet
     from lossheads.cli.console import print_arms
-    from lossheads.records import read_results
 
-    results = list(slim(result for _, result in read_results(outputs / "runs")))
-    if not any(result.status == "finished" for result in results):
-        raise UserError(
-            f"report finds no finished run in {outputs}/runs: train one with lossheads "
-            f"train, or name another folder"
-        )
+    results = read_runs(outputs)
     if given.csv:
         print(csv(tidy(results)), end="")
     elif given.parquet:
         wide_console().print(f"Written: {write_parquet(tidy(results), Path(given.parquet))}")
+    elif given.by or given.metric or given.sort is not None:
+        _print_sweeps(results, _asked(given))
     else:
         print_arms(results, wide_console())
+
+
+def _print_sweeps(results: Sequence[Any], asked: Any) -> None:
+    """An arm a row, under the metric that is compared, sorted."""
+    from lossheads.analysis.arms_table import arms_table, plain_table
+    from lossheads.analysis.page_tables import rich_table
+    from lossheads.analysis.runs_page import sweeps_of
+    from lossheads.analysis.terminal import wide_console
+    from lossheads.analysis.test_sets import by_test_set
+
+    tests = [data for data in by_test_set(results) if data.finished]
+    for data, sweep in sweeps_of(tests, asked):
+        shown = plain_table(arms_table(sweep, [sweep.metric], asked.sort))
+        wide_console().print(rich_table(shown, f"{data.title}, test, {data.examples}"))
 
 
 def _parser() -> Parser:
@@ -85,5 +118,33 @@ def _parser() -> Parser:
         metavar="FILE",
         help="write one HTML page there: of the runs, or with --claims of the verdicts "
         "(by default FOLDER/report.html)",
+    )
+    parser.add_argument(
+        "--by",
+        default="",
+        metavar="KEY,KEY",
+        help="settings to compare by, as head,optimizer.lr: the first by colour, the second across",
+    )
+    parser.add_argument(
+        "--metric", default="", metavar="NAME", help="what is compared; default: the monitored one"
+    )
+    parser.add_argument(
+        "--sort",
+        nargs="?",
+        const="",
+        metavar="KEY",
+        help="rows by a setting of --by; alone, by the metric, best first",
+    )
+    parser.add_argument(
+        "--reference",
+        default="",
+        metavar="ARM",
+        help="the arm or head that others are held against",
+    )
+    parser.add_argument(
+        "--margin",
+        type=float,
+        metavar="NUMBER",
+        help="differences up to it count as none; default: 0.01 for metrics from 0 to 1",
     )
     return parser

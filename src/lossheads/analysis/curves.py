@@ -1,0 +1,278 @@
+"""Reliability, ROC and precision-recall curves of kept predictions: mean and band over seeds."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from lossheads.analysis.drawing import coinciding, icon, letters
+from lossheads.analysis.kept import KeptRun, KeptTest
+from lossheads.analysis.statistics import t_quantile
+from lossheads.analysis.sweep import Arm
+
+Floats = NDArray[np.float64]
+_SIDE, _LEFT, _TOP = 260.0, 34.0, 6.0  # of the plane, and what its labels take
+_BINS = 10
+_GRID = np.linspace(0, 1, 51)
+_CLASSES = 100  # averaged over at most so many
+_FEWEST = 5  # examples that a bin needs before it is drawn
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A plane with a line and a band for each head."""
+
+    title: str
+    says: str
+    drawing: Markup
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The three planes of a sweep, what their lines are, and the conditions."""
+
+    caption: str
+    legend: tuple[tuple[Markup, str], ...]
+    planes: tuple[Curve, ...]
+
+
+def curves(arms: Sequence[Arm], kept: KeptTest) -> Curves | None:
+    """None where no arm kept its predictions."""
+    known = {
+        arm: some
+        for arm in arms
+        if (some := [kept.runs[run.key] for run in arm.runs if run.key in kept.runs])
+    }
+    if not known:
+        return None
+    counts = sorted({len(some) for some in known.values()})
+    n = f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}"
+    over = "one seed, no band" if counts[-1] == 1 else f"mean and 95 % band over {n} seeds"
+    columns = next(iter(known.values()))[0].scores.shape[1]
+    some_classes = f" (the first {_CLASSES})" if columns > _CLASSES else ""
+    what = "top class" if kept.per_group > 1 else "every label"
+    planes = (
+        _plane(
+            "Reliability",
+            f"x: probability of the {what}, in tenths; y: how often it was right",
+            known,
+            lambda run: _reliability(run, kept.per_group),
+            _centres(),
+            diagonal=True,
+            finding=_calibration_words(known, kept.per_group),
+        ),
+        _plane(
+            "ROC",
+            f"x: false positive rate; y: true positive rate; mean of classes{some_classes}",
+            known,
+            _roc,
+            _GRID,
+            diagonal=True,
+        ),
+        _plane(
+            "Precision and recall",
+            f"x: recall; y: precision; mean of classes{some_classes}",
+            known,
+            _precision,
+            _GRID,
+            diagonal=False,
+        ),
+    )
+    examples = len(kept.rows)
+    caption = (
+        f"Test split, {examples} examples, {over}. Reliability is of probabilities as the head "
+        "gives them; ROC and precision–recall are of its scores, one class against the rest."
+    )
+    legend = tuple((icon(arm.mark), arm.short) for arm in known)
+    return Curves(caption, legend, planes)
+
+
+def _centres() -> Floats:
+    return (np.arange(_BINS) + 0.5) / _BINS
+
+
+def _reliability(run: KeptRun, per_group: int) -> Floats:
+    """How often the decided class was right, by its probability; NaN where few are."""
+    sure, right = _sureness(run, per_group)
+    bins = np.minimum((sure * _BINS).astype(int), _BINS - 1)
+    counts = np.bincount(bins, minlength=_BINS)
+    hits = np.bincount(bins, weights=right, minlength=_BINS)
+    found: Floats = np.where(counts >= _FEWEST, hits / np.maximum(counts, 1), np.nan)
+    return found
+
+
+def _sureness(run: KeptRun, per_group: int) -> tuple[Floats, Floats]:
+    if per_group == 1:  # labels: the probability that it is on, and whether it is
+        return run.probabilities.ravel().astype(float), run.present.ravel().astype(float)
+    shape = (-1, per_group)
+    groups, present = run.probabilities.reshape(shape), run.present.reshape(shape)
+    top = groups.argmax(axis=1)
+    row = np.arange(len(groups))
+    return groups[row, top].astype(float), present[row, top].astype(float)
+
+
+def _by_class(run: KeptRun) -> list[tuple[Floats, Floats]]:
+    """For each class that some examples have and some lack: sorted true and false positives."""
+    found = []
+    for at in range(min(run.scores.shape[1], _CLASSES)):
+        has = run.present[:, at]
+        if has.all() or not has.any():
+            continue
+        order = np.argsort(-run.scores[:, at], kind="stable")
+        score, hit = run.scores[order, at], has[order]
+        # Equal scores are one threshold: only the last of them counts.
+        last = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)
+        true, false = np.cumsum(hit)[last].astype(float), np.cumsum(~hit)[last].astype(float)
+        found.append((true, false))
+    return found
+
+
+def _roc(run: KeptRun) -> Floats:
+    rows = []
+    for true, false in _by_class(run):
+        x, y = np.append(0, false / false[-1]), np.append(0, true / true[-1])
+        rows.append(np.interp(_GRID, x, y))
+    return np.mean(rows, axis=0) if rows else np.full(len(_GRID), np.nan)
+
+
+def _precision(run: KeptRun) -> Floats:
+    """At each recall the precision of the first threshold that reaches it."""
+    rows = []
+    for true, false in _by_class(run):
+        recall, precision = true / true[-1], true / (true + false)
+        at = np.minimum(np.searchsorted(recall, _GRID - 1e-12), len(recall) - 1)
+        rows.append(precision[at])
+    return np.mean(rows, axis=0) if rows else np.full(len(_GRID), np.nan)
+
+
+def _band(rows: Sequence[Floats]) -> tuple[Floats, Floats, Floats]:
+    """Mean, low and high over seeds, pointwise; NaN where a seed has none."""
+    values = np.array(rows)
+    mean = values.mean(axis=0)
+    if len(values) < 2:
+        return mean, mean, mean
+    half = t_quantile(len(values) - 1, 0.95) * values.std(axis=0, ddof=1) / math.sqrt(len(values))
+    return mean, mean - half, mean + half
+
+
+def _plane(
+    title: str,
+    axes: str,
+    known: Mapping[Arm, Sequence[KeptRun]],
+    compute: Callable[[KeptRun], Floats],
+    xs: Floats,
+    diagonal: bool,
+    finding: str = "",
+) -> Curve:
+    bands = {arm: _band([compute(run) for run in some]) for arm, some in known.items()}
+    low = 0.0
+    if not diagonal:
+        lowest = min(
+            (float(np.nanmin(m)) for m, _, _ in bands.values() if not np.isnan(m).all()),
+            default=0.0,
+        )
+        low = math.floor(lowest * 5) / 5 if lowest < 1 else 0.8
+    parts = [*_frame(low), *([_diagonal()] if diagonal else [])]
+    for arm, (mean, bottom, top) in bands.items():
+        parts.append(_drawn(arm, xs, mean, bottom, top, low, with_marks=len(xs) <= _BINS))
+    arms = list(bands)
+    groups = coinciding([bands[arm][0].tolist() for arm in arms], within=1.5 / _SIDE)
+    same = "; ".join(
+        f"{' and '.join(arms[at].series for at in group)} coincide within 0.006" for group in groups
+    )
+    alt = f"{title}: {'; '.join(_alt(arm, xs, bands[arm][0]) for arm in arms)}"
+    whole = Markup(
+        '<svg class="square" role="img" aria-label="{}" viewBox="0 0 {:g} {:g}">{}</svg>'
+    )
+    return Curve(
+        f"{title}. {finding or same}" if finding or same else title,
+        ". ".join(filter(None, (axes, same if finding else ""))) + ".",
+        whole.format(alt, _SIDE + _LEFT + 8, _SIDE + _TOP + 20, Markup("").join(parts)),
+    )
+
+
+def _alt(arm: Arm, xs: Floats, mean: Floats) -> str:
+    some = [at for at in range(0, len(xs), max(1, len(xs) // 5)) if not np.isnan(mean[at])]
+    return f"{arm.series} " + ", ".join(f"{mean[at]:.2f} at {xs[at]:.2f}" for at in some)
+
+
+def _x(value: float) -> float:
+    return _LEFT + _SIDE * value
+
+
+def _y(value: float, low: float = 0.0) -> float:
+    return _TOP + _SIDE * (1 - (min(max(value, low), 1.0) - low) / (1 - low))
+
+
+def _frame(low: float) -> list[Markup]:
+    parts = []
+    for step in range(6):
+        value = step / 5
+        at = low + (1 - low) * value
+        parts.append(
+            Markup('<path class="grid" d="M{:.1f} {:.1f}H{:.1f}"/>').format(
+                _LEFT, _y(at, low), _LEFT + _SIDE
+            )
+        )
+        parts.append(
+            letters(f"{_LEFT - 5:g}", _y(at, low) + 4, f"{at:.2f}".rstrip("0").rstrip("."), "end")
+        )
+        parts.append(letters(f"{_x(value):g}", _TOP + _SIDE + 16, f"{value:g}", "middle"))
+    return parts
+
+
+def _diagonal() -> Markup:
+    return Markup('<path class="base" d="M{:g} {:g}L{:g} {:g}"/>').format(
+        _x(0), _y(0), _x(1), _y(1)
+    )
+
+
+def _drawn(
+    arm: Arm,
+    xs: Floats,
+    mean: Floats,
+    bottom: Floats,
+    top: Floats,
+    low: float,
+    with_marks: bool,
+) -> Markup:
+    some = np.flatnonzero(~np.isnan(mean))
+    points = [(_x(float(xs[at])), _y(float(mean[at]), low)) for at in some]
+    upper = [(_x(float(xs[at])), _y(float(top[at]), low)) for at in some]
+    under = [(_x(float(xs[at])), _y(float(bottom[at]), low)) for at in some[::-1]]
+    parts = []
+    if len(points) > 1:
+        parts.append(Markup('<path class="band" d="{}z"/>').format(_path([*upper, *under])))
+        parts.append(Markup('<path class="curve" d="{}"/>').format(_path(points)))
+    every = 1 if with_marks else 10
+    for x, y in points[5 * (not with_marks) :: every]:
+        parts.append(
+            Markup(
+                '<path class="mark" transform="translate({:.1f} {:.1f}) scale(0.8)" d="{}"/>'
+            ).format(x, y, arm.mark.path)
+        )
+    return Markup('<g class="{}">{}</g>').format(arm.mark.css, Markup("").join(parts))
+
+
+def _path(points: Sequence[tuple[float, float]]) -> str:
+    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+
+
+def _calibration_words(known: Mapping[Arm, Sequence[KeptRun]], per_group: int) -> str:
+    """Who is over- and who under-confident, where the seeds agree on it."""
+    words: dict[str, list[str]] = {}
+    for arm, some in known.items():
+        gaps = []
+        for run in some:
+            sure, right = _sureness(run, per_group)
+            gaps.append(np.array([float(sure.mean() - right.mean())]))
+        _, low, high = (float(part[0]) for part in _band(gaps))
+        if len(gaps) > 1 and (low > 0 or high < 0):
+            name = "over-confident" if low > 0 else "under-confident"
+            if per_group == 1:
+                name = "probabilities too high" if low > 0 else "probabilities too low"
+            words.setdefault(name, []).append(arm.series)
+    return "; ".join(f"{', '.join(names)}: {word}" for word, names in words.items())

@@ -1,0 +1,336 @@
+"""The arms of a sweep as pictures place them: head, a setting across, panels for the rest.
+
+Within one condition (data, model, … : what is not tuned) each head's best setting is chosen by its
+mean on validation, and every arm is compared with the best of these, on test, seed by seed.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from lossheads.analysis.aggregate import baseline_of, metric_info
+from lossheads.analysis.arms import arm_names, choices_of, identities, labelled, short_names
+from lossheads.analysis.palette import Mark, mark, marks
+from lossheads.analysis.statistics import Interval, t_interval
+from lossheads.analysis.summary import Difference
+from lossheads.analysis.summary import heads_of as heads_of
+from lossheads.analysis.summary import monitored as monitored
+from lossheads.analysis.summary import rank as rank
+from lossheads.errors import UserError, near_matches
+from lossheads.records import Result
+
+_TUNED = ("optimizer", "schedule", "training")
+Standing = Literal["best", "tied", "worse", "better", "unknown"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asked of a report.
+
+    Attributes:
+        by: Settings that tables show as columns; the first is told by colour, the second across.
+        metric: What is compared; "" for the one that runs monitored.
+        sort: A metric or setting by which tables are sorted; "" for the metric.
+        reference: The arm or head that others are compared with; "" for the first.
+        margin: Differences up to it count as none; None for one point where 1 is perfect.
+    """
+
+    by: tuple[str, ...] = ()
+    metric: str = ""
+    sort: str = ""
+    reference: str = ""
+    margin: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """One arm under one metric.
+
+    Attributes:
+        name: Among all arms of the test set.
+        series: Its value of the first setting of `by`, by default the head.
+        across: Its value of the second one, by default the learning rate; None without.
+        panel, condition: Its other tuned settings, and what is not tuned, in words.
+        value: On test, over seeds, at 95 %.
+        by_seed: Seed -> value on test.
+        settings: Every setting of `by` -> its value.
+    """
+
+    name: str
+    series: str
+    across: Any
+    panel: str
+    condition: str
+    runs: tuple[Result, ...]
+    value: Interval
+    by_seed: Mapping[int, float]
+    settings: Mapping[str, Any]
+    mark: Mark = field(default_factory=lambda: mark(0))
+
+    @property
+    def setting(self) -> str:
+        """The setting across, as the command line writes it; "" without."""
+        if self.across is None:
+            return ""
+        return f"{short_key(list(self.settings)[1])}={setting_text(self.across)}"
+
+    @property
+    def short(self) -> str:
+        """The series and the setting across it."""
+        return " ".join(filter(None, (self.series, self.setting)))
+
+
+@dataclass(frozen=True)
+class Compared:
+    """An arm beside the best one of its condition."""
+
+    standing: Standing
+    words: str
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Arms that share all that is not tuned.
+
+    Attributes:
+        optima: Series -> its arm with the best mean on validation, best first.
+        compared: Arm name -> how it stands to the best.
+    """
+
+    title: str
+    arms: tuple[Arm, ...]
+    optima: Mapping[str, Arm]
+    compared: Mapping[str, Compared]
+
+    @property
+    def best(self) -> Arm | None:
+        """The first of the optima; None where neither direction is better."""
+        return next(iter(self.optima.values()), None)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Runs on one test set under one metric."""
+
+    metric: str
+    higher_is_better: bool | None
+    baseline: float
+    series_key: str
+    across_key: str
+    by: tuple[str, ...]
+    conditions: tuple[Condition, ...]
+
+    @property
+    def arms(self) -> list[Arm]:
+        """All of them."""
+        return [arm for condition in self.conditions for arm in condition.arms]
+
+
+def sweep_of(runs: Sequence[Result], metrics: Sequence[str], asked: Asked) -> Sweep:
+    """The arms of runs on one test set.
+
+    Raises:
+        UserError: For a metric that none of them was measured under, or a setting of `by` that
+            none of them has.
+    """
+    unique = list({run.key: run for run in runs}.values())
+    metric = asked.metric or monitored(unique, metrics)
+    if metric not in metrics:
+        raise UserError(
+            f"report got --metric {metric}: no run was measured under it; "
+            f"{near_matches(metric, metrics)}"
+        )
+    higher = metric_info(unique, metric).higher_is_better
+    configs = [run.config for run in unique]
+    leaves = [
+        {key: value for key, value in identity.items() if key != "seed"} | choices_of(config)
+        for config, identity in zip(configs, identities(configs), strict=True)
+    ]
+    by = tuple(_known_key(word, leaves) for word in asked.by) or _usual(leaves)
+    arms = _arms(unique, leaves, by, metric)
+    conditions = dict[str, list[Arm]]()
+    for arm in arms:
+        conditions.setdefault(arm.condition, []).append(arm)
+    return Sweep(
+        metric=metric,
+        higher_is_better=higher,
+        baseline=baseline_of(unique, metric, "test"),
+        series_key=by[0],
+        across_key=by[1] if len(by) > 1 else "",
+        by=by,
+        conditions=tuple(
+            _condition(title, some, metric, higher) for title, some in conditions.items()
+        ),
+    )
+
+
+def _known_key(word: str, leaves: Sequence[Mapping[str, Any]]) -> str:
+    """The full key of a setting: a group's choice, a dotted key, or its last part."""
+    keys = dict.fromkeys(key for leaf in leaves for key in leaf)
+    if f"choices.{word}" in keys or word in keys:
+        return word
+    ending = [key for key in keys if key.endswith(f".{word}") and not key.startswith("choices.")]
+    if len(ending) == 1:
+        return ending[0]
+    known = {key.removeprefix("choices.") for key in keys}
+    near = f"it may be {' or '.join(ending)}" if ending else near_matches(word, known)
+    raise UserError(f"report got --by {word}: no run has one such setting; {near}")
+
+
+def _usual(leaves: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The head, and the learning rate or else the first number that was varied."""
+    differing = varied(leaves)
+    numbers = [
+        key
+        for key in differing
+        if all(_is_number(leaf[key]) for leaf in leaves if key in leaf)
+        and key.split(".")[0] in _TUNED
+    ]
+    across = next((key for key in ("optimizer.lr", *numbers) if key in differing), "")
+    return ("head", across) if across else ("head",)
+
+
+def varied(leaves: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Settings, choices apart, in which runs differ."""
+    values: dict[str, set[str]] = {}
+    for leaf in leaves:
+        for key, value in leaf.items():
+            values.setdefault(key, set()).add(str(value))
+    return [k for k, some in values.items() if len(some) > 1 and not k.startswith("choices.")]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _arms(
+    runs: Sequence[Result], leaves: Sequence[Mapping[str, Any]], by: Sequence[str], metric: str
+) -> list[Arm]:
+    names = arm_names([run.config for run in runs])
+    groups: dict[str, list[int]] = {}
+    for at, name in enumerate(names):
+        groups.setdefault(name, []).append(at)
+    firsts = [leaves[some[0]] for some in groups.values()]  # one row of settings per arm
+    heads = heads_of(firsts)
+    head_at_hand = "head" in by
+    panels = labelled(firsts, lambda key: key.split(".")[0] in _TUNED and key not in by)
+    rest = labelled(
+        firsts,
+        lambda key: (
+            key.split(".")[0] not in ("head" if head_at_hand else "", *_TUNED)
+            and not _is_shown(key, by)
+        ),
+    )
+    found = []
+    shown = [_values(by, leaf, head) for leaf, head in zip(firsts, heads, strict=True)]
+    looks = marks(setting_text(values[by[0]]) for values in shown)
+    for (name, some), values, panel, other in zip(groups.items(), shown, panels, rest, strict=True):
+        own = tuple(runs[at] for at in some)
+        by_seed = {
+            run.config["seed"]: run.test.metrics.get(metric, math.nan)
+            for run in own
+            if run.status == "finished"
+        }
+        known = {seed: value for seed, value in by_seed.items() if not math.isnan(value)}
+        series = setting_text(values[by[0]])
+        across = values[by[1]] if len(by) > 1 else None
+        value = t_interval(list(known.values()))
+        further = [f"{key.split('.')[-1]}={setting_text(values[key])}" for key in by[2:]]
+        panel = ", ".join(filter(None, (panel, *further)))
+        found.append(
+            Arm(name, series, across, panel, other, own, value, known, values, looks[series])
+        )
+    return found
+
+
+def _is_shown(key: str, by: Sequence[str]) -> bool:
+    return key in by or (key.rpartition(".")[0] in by and key.endswith("._target_"))
+
+
+def _values(by: Sequence[str], leaf: Mapping[str, Any], head: str) -> dict[str, Any]:
+    return {key: head if key == "head" else leaf.get(f"choices.{key}", leaf.get(key)) for key in by}
+
+
+def setting_text(value: Any) -> str:
+    """As the command line writes it."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list | tuple | dict):
+        return json.dumps(value, default=str)
+    return str(value)
+
+
+def _condition(title: str, arms: Sequence[Arm], metric: str, higher: bool | None) -> Condition:
+    by_series: dict[str, list[Arm]] = {}
+    for arm in arms:
+        by_series.setdefault(arm.series, []).append(arm)
+
+    def place(arm: Arm) -> tuple[int, float]:
+        return rank(arm.runs, metric, higher)
+
+    optima = sorted((min(some, key=place) for some in by_series.values()), key=place)
+    optima = [arm for arm in optima if arm.value.n]
+    compared = {}
+    if higher is not None and optima:
+        level = 1 - 0.05 / max(1, len(arms) - 1)
+        compared = {arm.name: _compared(arm, optima[0], higher, level) for arm in arms}
+    return Condition(title, tuple(arms), {arm.series: arm for arm in optima}, compared)
+
+
+def difference(first: Arm, second: Arm, higher: bool | None, level: float) -> Difference:
+    """The second minus the first, over the seeds that both have."""
+    shared = [seed for seed in first.by_seed if seed in second.by_seed]
+    values = [second.by_seed[seed] - first.by_seed[seed] for seed in shared]
+    return Difference(first.name, second.name, t_interval(values, level), higher)
+
+
+def _compared(arm: Arm, best: Arm, higher: bool, level: float) -> Compared:
+    if arm.name == best.name:
+        return Compared("best", "best on validation")
+    if not arm.value.n:
+        return Compared("unknown", "no seed has a value")
+    found = difference(best, arm, higher, level)
+    at, direction = found.interval, found.direction
+    if at.n < 2:
+        return Compared("unknown", "one shared seed or none: not compared with best")
+    least, most = sorted((abs(at.low), abs(at.high)))
+    if direction == "equal":
+        return Compared("tied", "equal to best at every seed")
+    if direction == "undecided":
+        return Compared("tied", "not distinguishable from best")
+    is_better = (direction == "higher") == higher
+    word = "better on test than the best on validation" if is_better else "worse than best"
+    return Compared("better" if is_better else "worse", f"{word}, by {least:.2g} to {most:.2g}")
+
+
+def sorted_arms(sweep: Sweep, arms: Iterable[Arm], sort: str) -> list[Arm]:
+    """By a setting of `by`, numbers as numbers, or else by the metric, best first."""
+    if sort and sort != sweep.metric:
+        key = next((key for key in sweep.by if sort in (key, key.split(".")[-1])), None)
+        if key is None:
+            known = [*sweep.by, sweep.metric]
+            raise UserError(
+                f"report got --sort {sort}: it must be a setting of --by or the metric; "
+                f"{near_matches(sort, known)}"
+            )
+        return sorted(arms, key=lambda arm: _order(arm.settings[key]))
+    sign = -1 if sweep.higher_is_better in (True, None) else 1
+    return sorted(
+        arms, key=lambda a: (math.isnan(a.value.mean), 0 if not a.value.n else sign * a.value.mean)
+    )
+
+
+def _order(value: Any) -> tuple[int, float, str]:
+    return (0, float(value), "") if _is_number(value) else (1, 0.0, str(value))
+
+
+def across_values(arms: Iterable[Arm]) -> list[Any]:
+    """The settings across, numbers in their order."""
+    return sorted({setting_text(arm.across): arm.across for arm in arms}.values(), key=_order)
+
+
+def short_key(key: str) -> str:
+    """optimizer.lr -> lr"""
+    return short_names([key])[key] if "." in key else key

@@ -78,7 +78,8 @@ def test_every_arm_has_every_metric_with_interval_and_the_baseline_stands_once()
     assert "2 arms, 6 runs; test split, n = 1000 examples" in said
     # What Keras printed has another baseline in each arm, so it stands in the cells.
     assert "baseline 0.1000 0.9000 in the cells" in said
-    assert "± 0.0050, baseline 0.9000" in said and "± 0.0248, baseline 0.1000" in said
+    assert "± 0.0050, baseline 0.9000" in said
+    assert "± 0.0248, baseline 0.1000" in said
 
 
 def test_every_class_has_its_score_where_present_and_where_absent():
@@ -198,7 +199,8 @@ def test_nothing_is_loaded_and_anchors_resolve_and_names_are_only_shown():
     page = Page(text)
     assert not page.all("link", "iframe")
     assert len(page.all("script")) == 1  # the page's own, allowed by its digest alone
-    assert "script-src 'sha256-" in text and HOSTILE not in text
+    assert "script-src 'sha256-" in text
+    assert HOSTILE not in text
     assert HOSTILE in page.text
     assert {a["href"][1:] for a in page.all("a")} <= set(page.ids)
     assert len(page.ids) == len(set(page.ids))

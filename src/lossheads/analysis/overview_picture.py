@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lossheads.analysis.aggregate import Arms, final, is_score_up_to_one
-from lossheads.analysis.figures import COLOURS, GREY, INK, puzzle_figure
+from lossheads.analysis.figures import GREY, INK, puzzle_figure
 from lossheads.analysis.format import count_of
+from lossheads.analysis.palette import COLOURS
 from lossheads.analysis.tables import fold
 from lossheads.records import Result
 

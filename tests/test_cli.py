@@ -208,13 +208,16 @@ def test_heads_are_explained_with_numbers(tmp_path: Path) -> None:
     assert "0.3711" in done.stdout
 
 
-def test_a_recorded_sweep_gets_an_overview_of_sentences(tmp_path: Path) -> None:
+def test_a_recorded_sweep_gets_an_overview_of_named_lines(tmp_path: Path) -> None:
     words = [word for word in TINY if not word.startswith("recording")]
     assert lossheads(*words, "-m", "head=softmax_cce,sigmoid_bce", cwd=tmp_path).returncode == 0
-    lines = sorted(path.name for path in (tmp_path / "outputs/_overview/sweep-digits").iterdir())
+    overview = tmp_path / "outputs/_overview/sweep-digits"
+    lines = sorted(path.name for path in (overview / "puzzle").iterdir())
     assert len(lines) == 5
-    assert "best constant prediction" in lines[0]
-    assert any("softmax_cce, by elementwise_accuracy_score" in line for line in lines)
+    assert lines[0] == "baseline"
+    assert "softmax_cce · cells" in lines
+    pages = {path.name for path in overview.iterdir()}
+    assert pages == {"puzzle", "bands", "classes", "confusions", "runs", "overview.png"}
 
 
 def test_help_of_train_lists_groups_and_values(tmp_path: Path) -> None:
@@ -307,3 +310,15 @@ def test_moved_outputs_are_named_where_they_are(tmp_path: Path) -> None:
     assert lossheads(*TINY, "output_dir=a", cwd=tmp_path).returncode == 0
     (tmp_path / "a").rename(tmp_path / "b")
     assert "1 run in b/runs/" in lossheads(*TINY, "output_dir=b", cwd=tmp_path).stdout
+
+
+def test_claim_run_tells_its_verdict_before_its_tables_or_for_programs(tmp_path: Path) -> None:
+    words = ["claim", "run", "softmax-cannot-see-a-shift", "output_dir=o", "--reference", "none"]
+    shown = lossheads(*words, cwd=tmp_path).stdout
+    assert 0 < shown.index("Verdict: reproduced") < shown.index("Stated and computed")
+    told = lossheads(*words, "--quiet", cwd=tmp_path)
+    assert (told.stdout, told.stderr) == ("softmax-cannot-see-a-shift: reproduced\n", "")
+    done = lossheads(*words, "--json", cwd=tmp_path)
+    kept = tmp_path / "o/claims/softmax-cannot-see-a-shift/verdict.json"
+    assert json.loads(done.stdout) == json.loads(kept.read_text())
+    assert "takes no --all" in lossheads(*words, "--all", cwd=tmp_path).stderr

@@ -225,9 +225,10 @@ def test_the_interval_covers_new_seeds_and_new_examples(seeds, n):
     assert hits["seeds"] / repeats < 0.92
 
 
-def test_examples_of_groups_and_of_one_seed():
-    parts = examples_of([np.array([0.1, -0.1])])
-    assert parts.n == 2
+def test_examples_in_groups_and_of_one_seed():
+    parts = examples_of([np.array([0.1, -0.1])], n=60)
+    assert (parts.n, parts.units) == (60, 2)
     assert parts.variance == pytest.approx(0.04)
     assert math.isnan(parts.shared)
-    assert Examples(100, 0.5, 0.1).times(seeds=2) == Examples(100, pytest.approx(0.45), 0.05)
+    found = Examples(100, 50, 0.5, 0.1).times(seeds=2, examples=3)
+    assert found == Examples(300, 150, pytest.approx(0.45 / 3), pytest.approx(0.05 / 3))

@@ -73,9 +73,8 @@ def test_the_setting_that_is_best_on_validation_is_compared_on_test() -> None:
         ("bce", "lr=0.2", 2),
     ]
     (difference,) = found.differences
-    assert difference.interval == t_interval([0.10, 0.11, 0.12]) or (
-        difference.interval.mean == pytest.approx(0.11)
-    )
+    assert difference.interval.mean == pytest.approx(0.11)
+    assert difference.interval.high == pytest.approx(t_interval([0.10, 0.11, 0.12]).high)
     assert difference.direction == "higher"
     assert difference.conclusion.startswith("bce is better, by ")
 
@@ -87,7 +86,8 @@ def test_pairs_are_of_equal_seeds_and_seeds_that_diverged_are_told() -> None:
     (found,) = comparisons(results)
     (difference,) = found.differences
     assert difference.interval.n == 3
-    assert difference.interval.mean == pytest.approx(0.1)
+    assert difference.interval.low == pytest.approx(0.1)  # equal at every seed
+    assert difference.interval.high == pytest.approx(0.1)
     assert found.candidates[1].left_out == 1
     file = io.StringIO()
     with pytest.raises(RunsFailed, match="1 of 8"):
@@ -175,8 +175,8 @@ def test_an_answer_is_short_however_many_heads_and_conditions() -> None:
         for width in range(9)
     ]
     lines = text(results).splitlines()
-    assert len(lines) < 90
-    assert "and 22 more" in "\n".join(lines)
+    assert len(lines) <= 40
+    assert "and 26 more" in "\n".join(lines)
     assert "6 further comparisons left out" in "\n".join(lines)
 
 

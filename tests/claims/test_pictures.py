@@ -35,7 +35,9 @@ def test_arms_are_drawn_under_the_claims_own_names(tmp_path, drawn):
     assert draw(verdict, tmp_path, tmp_path / "page") == ["metrics.png", "epochs.png"]
     assert [(arm, len(runs)) for arm, runs in drawn["a-claim"].items()] == [("a", 4), ("b", 4)]
     assert (tmp_path / "page" / "metrics.png").read_bytes().startswith(PNG)
-    assert len(list((tmp_path / "_overview" / "a-claim").iterdir())) == 3  # two arms, one baseline
+    assert (
+        len(list((tmp_path / "_overview" / "a-claim" / "puzzle").iterdir())) == 3
+    )  # two arms, one baseline
 
 
 @pytest.mark.parametrize(

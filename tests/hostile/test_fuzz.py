@@ -86,7 +86,7 @@ OTHER = [
     "all",
 ]
 OTHER += ["seeds=x", "device=cpu", "seeds=" + "9" * 30, "--claims", "--port", "99999", "/dev/null"]
-OTHER += ["--config-dir", "theirs", "--parquet", "--overview", "outputs"]
+OTHER += ["--config-dir", "theirs", "--parquet", "--sweep", "outputs"]
 other_words = st.tuples(
     st.sampled_from(COMMANDS), st.lists(st.sampled_from(OTHER) | text, max_size=4)
 ).map(lambda both: [*both[0].split(), *both[1]])

@@ -8,15 +8,18 @@ from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 from tensorboard.util import tensor_util
 
 from lossheads import metrics
+from lossheads.analysis.event_files import CONFUSION_COUNTS, DECISION_COUNTS, read_tensors
 from lossheads.loggers import tensorboard
 from lossheads.loggers.base import Logger
 from lossheads.loggers.pictures import accuracies_figure
 from lossheads.loggers.tensorboard import TensorBoardLogger
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf
 from lossheads.predictions import Predictions
+from lossheads.records import MetricInfo
 
 from .making import NAMES, THREE, predictions, read, result, text, validation_steps
 
+THREE_METRICS = ("accuracy_score", "elementwise_accuracy_score", "expected_calibration_error")
 TEN = tuple(f"class {number}" for number in range(10))
 
 
@@ -34,7 +37,7 @@ def points(events, tag):
     return [(event.step, event.value) for event in events.Scalars(tag)]
 
 
-def test_every_metric_has_a_line_and_its_baseline_beside_it(tmp_path):
+def test_every_metric_has_a_line_and_no_baseline_takes_room_beside_it(tmp_path):
     walked = validation_steps()
     events = record(tmp_path, walked)
     lower_is_better = {metric.name for metric in metrics.metrics_for(THREE) if metric.perfect == 0}
@@ -45,17 +48,33 @@ def test_every_metric_has_a_line_and_its_baseline_beside_it(tmp_path):
             for validation in walked
         ]
         assert points(events, f"{section}/{name}") == expected
-        baselines = [
-            (validation.step, pytest.approx(validation.val.baselines[name], abs=1e-6))
-            for validation in walked
-        ]
-        assert points(events, f"baseline/{name}") == baselines
+    assert not [tag for tag in events.Tags()["scalars"] if tag.startswith("baseline/")]
+
+
+def test_the_text_about_a_run_has_every_test_metric_beside_its_baseline_and_skill(tmp_path):
+    walked = validation_steps()
+    said = text(record(tmp_path, walked), "about/run")
+    end = walked[-1].test
+    assert f"n = {end.n}" in said
+    for name, value in end.metrics.items():
+        (row,) = (line for line in said.splitlines() if line.startswith(f"| `{name}` |"))
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        wanted = [value, end.baselines.get(name, math.nan)]
+        assert cells[1:3] == [f"{x:.4f}" if math.isfinite(x) else "–" for x in wanted]
+    # (value - baseline) / (perfect - baseline), by hand
+    known = result(walked, metric_info={"accuracy_score": MetricInfo(True, 1.0)})
+    (row,) = (
+        line
+        for line in tensorboard.about(known).splitlines()
+        if line.startswith("| `accuracy_score` |")
+    )
+    value, baseline = end.metrics["accuracy_score"], end.baselines["accuracy_score"]
+    assert row.split("|")[4].strip() == f"{(value - baseline) / (1 - baseline):.4f}"
 
 
 def test_the_training_loss_starts_after_the_first_step(tmp_path):
     events = record(tmp_path, validation_steps())
     assert points(events, "loss/train") == [(10, 1.0), (20, 0.5)]
-    assert points(events, "training/epoch") == [(0, 0.0), (10, 0.5), (20, 1.0)]
     assert [value for _, value in points(events, "training/learning_rate")] == [
         pytest.approx(1e-3)
     ] * 3
@@ -64,17 +83,55 @@ def test_the_training_loss_starts_after_the_first_step(tmp_path):
 def test_classes_have_their_scores_under_a_name_without_slash(tmp_path):
     walked = validation_steps()
     events = record(tmp_path, walked)
-    for metric in ("score_when_present", "score_when_absent", "precision_score", "recall_score"):
-        drawn = points(events, f"class/T-shirt-top/{metric}")
+    tags = {"recall": "recall_score", "score_when_present": "score_when_present"}
+    tags |= {"score_when_absent": "score_when_absent"}
+    for tag, metric in tags.items():
+        drawn = points(events, f"{tag}/T-shirt-top")
         assert drawn[-1] == (20, pytest.approx(walked[-1].val.per_class[metric][0], abs=1e-6))
     assert not [tag for tag in events.Tags()["scalars"] if "T-shirt/top" in tag]
 
 
-def test_the_test_split_is_written_once_at_the_end(tmp_path):
+def test_three_metrics_of_the_test_split_are_written_once_at_the_end(tmp_path):
     walked = validation_steps()
     events = record(tmp_path, walked)
-    for name, value in walked[-1].test.metrics.items():
+    written = [tag for tag in events.Tags()["scalars"] if tag.startswith("test/")]
+    assert written == [f"test/{name}" for name in THREE_METRICS]
+    for name in THREE_METRICS:
+        value = walked[-1].test.metrics[name]
         assert points(events, f"test/{name}") == [(20, pytest.approx(value, abs=1e-6))]
+
+
+@pytest.mark.parametrize("outcome", [THREE, AnyOf(3)], ids=str)
+def test_the_counts_of_the_picture_can_be_read_again(tmp_path, outcome):
+    said = predictions(outcome)
+    record(tmp_path, validation_steps(outcome=outcome), outcome, said)
+    tag = CONFUSION_COUNTS if outcome is THREE else DECISION_COUNTS
+    counted = read_tensors(tmp_path)[tag]
+    assert counted.sum() == said.labels.numel()
+    if outcome is THREE:
+        by_hand = np.zeros((3, 3))
+        for true, decided in zip(said.labels.tolist(), said.decisions.tolist(), strict=True):
+            by_hand[true, decided] += 1
+        np.testing.assert_array_equal(counted, by_hand)
+    else:
+        np.testing.assert_array_equal(counted[:, :2].sum(axis=1), said.labels.sum(dim=0))
+
+
+def test_the_confusions_of_very_many_classes_are_not_kept(tmp_path):
+    many = OneOf(101)
+    names = tuple(f"class {k}" for k in range(101))
+    walked = validation_steps(outcome=many)
+    record(tmp_path, walked, many, predictions(many, n=202), names)
+    assert CONFUSION_COUNTS not in read_tensors(tmp_path)
+
+
+def test_ten_classes_take_half_a_hundred_lines_and_many_columns_no_more_than_twenty(tmp_path):
+    few = record(tmp_path / "few", validation_steps(outcome=OneOf(10)), OneOf(10), names=TEN)
+    assert len(few.Tags()["scalars"]) <= 53  # 136 before
+    many = OneOf(50)
+    names = tuple(f"class {k}" for k in range(50))
+    some = record(tmp_path / "many", validation_steps(outcome=many), many, names=names)
+    assert len(some.Tags()["scalars"]) <= 85
 
 
 def test_one_run_is_one_event_file(tmp_path):
@@ -120,10 +177,10 @@ def test_a_class_that_never_occurs_has_no_curve_and_is_counted(tmp_path):
     events = record(tmp_path, validation_steps(), said=said)
     assert "pr/bag" in events.Tags()["tensors"]
     assert "pr/coat" not in events.Tags()["tensors"]
-    assert "scores/coat/when_absent" in events.Tags()["histograms"]
-    assert "scores/coat/when_present" not in events.Tags()["histograms"]
+    assert "scores_when_absent/coat" in events.Tags()["histograms"]
+    assert "scores_when_present/coat" not in events.Tags()["histograms"]
     assert "| pr/coat | 1 |" in text(events, "about/undefined")
-    assert "| scores/coat/when_present | 1 |" in text(events, "about/undefined")
+    assert "| scores_when_present/coat | 1 |" in text(events, "about/undefined")
 
 
 def test_histograms_hold_the_counts_of_the_metric(tmp_path):
@@ -132,7 +189,7 @@ def test_histograms_hold_the_counts_of_the_metric(tmp_path):
     spread = metrics.score_histograms(said)
     for k, name in enumerate(("T-shirt-top", "bag", "coat")):
         for when, counts in (("present", spread.present), ("absent", spread.absent)):
-            (event,) = events.Histograms(f"scores/{name}/when_{when}")
+            (event,) = events.Histograms(f"scores_when_{when}/{name}")
             drawn = event.histogram_value
             assert drawn.bucket == counts[k].tolist()
             assert drawn.bucket_limit == spread.edges[1:].tolist()
@@ -172,8 +229,12 @@ def test_hyper_parameters_lie_in_the_same_file_and_name_test_metrics(tmp_path):
         "optimizer.betas": "[0.9, 0.999]",
         "optimizer.nesterov": "False",
     }
-    metrics = content[metadata.EXPERIMENT_TAG].experiment.metric_infos
-    assert [metric.name.tag for metric in metrics] == [f"test/{n}" for n in walked[-1].test.metrics]
+    experiment = content[metadata.EXPERIMENT_TAG].experiment
+    tags = [metric.name.tag for metric in experiment.metric_infos]
+    assert tags == [f"test/{name}" for name in THREE_METRICS]
+    # TensorBoard shows those first that are said to differ between runs.
+    first = {info.name for info in experiment.hparam_infos if info.differs}
+    assert first == {"choices.head", "optimizer.lr", "seed"}
     assert metadata.SESSION_END_INFO_TAG in content
 
 
@@ -233,7 +294,7 @@ def test_sets_of_classes_get_one_name_per_set_and_class(tmp_path):
         for validation in validation_steps()
     ]
     events = record(tmp_path, walked, outcome, said)
-    drawn = points(events, "class/group 1 bag/recall_score")
+    drawn = points(events, "recall/group 1 bag")
     assert drawn[0][1] == pytest.approx(measured.per_class["recall_score"][4])
     assert "pr/group 1 bag" in events.Tags()["tensors"]
     assert events.Images("figure/confusion_matrix")
@@ -264,9 +325,9 @@ def test_classes_without_charts_are_counted(tmp_path):
     many = OneOf(60)
     names = tuple(f"class {k}" for k in range(60))
     events = record(tmp_path / "many", validation_steps(outcome=many), many, names=names)
-    assert "Of 60 classes the first 50 have charts" in text(events, "about/undefined")
-    drawn = {tag.split("/")[1] for tag in events.Tags()["scalars"] if tag.startswith("class/")}
-    assert drawn == set(names[:50])
+    assert "Of 60 classes the first 20 have charts" in text(events, "about/undefined")
+    drawn = {tag.split("/")[1] for tag in events.Tags()["scalars"] if tag.startswith("recall/")}
+    assert drawn == set(names[:20])
     assert "have charts" not in text(
         record(tmp_path / "few", validation_steps()), "about/undefined"
     )

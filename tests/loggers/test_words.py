@@ -3,7 +3,8 @@ import sys
 
 import pytest
 
-from lossheads.loggers.tensorboard import column_names, flat, safe_names, section, table
+from lossheads.analysis.tags import column_names, safe_names
+from lossheads.loggers.tensorboard import flat, section, table
 from lossheads.metrics import metrics_for
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf
 

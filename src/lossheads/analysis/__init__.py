@@ -1,8 +1,8 @@
 """Tables, figures and overview runs, made from run folders alone; nothing here imports torch."""
 
-# Where the runs of a puzzle page lie below the outputs, and the one tag they share.
+# Where the pages of overviews lie below the outputs, and the one picture of each.
 OVERVIEWS = "_overview"
-PUZZLE_TAG = "puzzle/score"
+OVERVIEW_PICTURE = "overview.png"
 
 # The two accuracies that are mistaken for each other; pictures of the puzzle show these.
 PUZZLE_METRICS = ("accuracy_score", "elementwise_accuracy_score")

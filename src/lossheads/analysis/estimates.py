@@ -51,7 +51,8 @@ class Examples:
     """What the draw of one test set does to a mean over the seeds that share it.
 
     Attributes:
-        n: Examples (or groups of them) whose influence is known.
+        n: Examples.
+        units: Of these, or of groups of them, the influence is known.
         variance: Of the mean, by the examples' influence averaged over seeds.
         shared: The part of it that varies with seed and example together, and that the variance
             over seeds shows as well.
@@ -59,6 +60,7 @@ class Examples:
     """
 
     n: int
+    units: int
     variance: float
     shared: float
     edge: float = math.inf
@@ -67,23 +69,27 @@ class Examples:
         """What so many times the seeds and examples would show."""
         own = max(0.0, self.variance - self.shared) / examples
         shared = self.shared / (seeds * examples)
-        n, edge = round(self.n * examples), self.edge * examples
-        return Examples(max(2, n), own + shared, shared, edge)
+        n, units = (max(2, round(count * examples)) for count in (self.n, self.units))
+        return Examples(n, units, own + shared, shared, self.edge * examples)
 
 
-def examples_of(rows: Iterable[Floats], edge: float = math.inf) -> Examples:
-    """From each seed's influences (N,), mean 0, whose sum is what the examples moved its value."""
+def examples_of(rows: Iterable[Floats], edge: float = math.inf, n: int | None = None) -> Examples:
+    """From each seed's influences (units,), mean 0, that its value owes to them.
+
+    Args:
+        n: Examples, where the units are groups of them.
+    """
     total, squares, seeds = np.zeros(1), 0.0, 0
     for row in rows:
         total = total + row
         squares += float(np.square(row, dtype=np.float64).sum())
         seeds += 1
-    n = len(total)
+    units = len(total)
     of_mean = float(np.square(total / seeds, dtype=np.float64).sum())
-    scale = n / (n - 1) if n > 1 else math.nan
+    scale = units / (units - 1) if units > 1 else math.nan
     left = max(0.0, squares - seeds * of_mean)  # rounding alone makes it negative
     shared = left / (seeds * (seeds - 1)) if seeds > 1 else math.nan
-    return Examples(n, scale * of_mean, scale * shared, edge)
+    return Examples(n or units, units, scale * of_mean, scale * shared, edge)
 
 
 @dataclass(frozen=True)
@@ -145,7 +151,7 @@ class Estimate:
         seeds = self.n - 1
         below, most = self._training**2 / seeds, seeds
         for part in self.sample.examples:
-            units = max(1, part.n - 1)
+            units = max(1, part.units - 1)
             below += (part.variance**2 + part.shared**2 / seeds) / units
             most = max(most, units)
         return min(self.variance**2 / below, most) if below else float(most)

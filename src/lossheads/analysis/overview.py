@@ -1,37 +1,70 @@
-"""The runs of a TensorBoard page that shows the puzzle: one tag, one line per arm and metric.
+"""The pages of a dashboard over a sweep or claim: few runs, named by what their lines are.
 
-A tag per metric would put every metric on its own page with its own axis and so hide the puzzle.
-Here all share `puzzle/score`, and the run names are sentences that sort by a leading number.
+outputs/_overview/<name>/
+    puzzle/<arm> · <metric>, puzzle/baseline   one chart, one line per arm and metric
+    bands/<arm>, bands/baseline                means over seeds with their 95 % band
+    classes/<arm>                              recall and scores of every class; precision-recall
+    confusions/all heads                       one picture
+    runs/<arm> s<seed>                         each run's settings that vary, and three metrics
+
+Every page is a log directory of its own: TensorBoard selects no run where there are more than 40,
+and gives a run the same colour as the seventh after it.
 """
 
 import math
 import shutil
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.summary.writer.event_file_writer import EventFileWriter
-
-from lossheads.analysis import OVERVIEWS, PUZZLE_METRICS, PUZZLE_TAG
-from lossheads.analysis.aggregate import Arms, baseline_of, check_shown, curve
+from lossheads.analysis import OVERVIEWS, PUZZLE_METRICS
+from lossheads.analysis.aggregate import (
+    Arms,
+    baseline_of,
+    check_shown,
+    curve,
+    final,
+    metric_info,
+)
 from lossheads.analysis.arms import arms_of
+from lossheads.analysis.event_files import Chart, banded, layout, scalar, write_events
+from lossheads.analysis.format import count_of
+from lossheads.analysis.overview_runs import (
+    Curve,
+    Values,
+    points_of,
+    tensors_of,
+    write_classes,
+    write_confusions,
+    write_sessions,
+)
+from lossheads.analysis.tags import as_folder
 from lossheads.analysis.test_sets import by_test_set
 from lossheads.errors import UserError, refusing_to_write
 from lossheads.records import Result
 
 Line = list[tuple[int, float]]
 
+BASELINE, ALL_BASELINES = "baseline", "baseline of all"  # where an arm is called so
+ARMS_SHOWN = 6  # with the baseline as many as TensorBoard has colours
+# How a metric counts; the word stands at the end of a line's name.
+WORDS = {"accuracy_score": "argmax", "elementwise_accuracy_score": "cells"}
+COUNTED = {
+    "accuracy_score": "of examples (argmax)",
+    "elementwise_accuracy_score": "of target cells",
+}
+CALIBRATION = ("expected_calibration_error", "nll_loss", "brier_sum_loss")
+
 
 def write_overview(outputs: Path, name: str, arms: Arms, metrics: Sequence[str]) -> list[Path]:
-    """Write `outputs/_overview/<name>/<sentence>/`, one run a line; replaces an earlier one.
+    """Write the pages `outputs/_overview/<name>/…`; replaces earlier ones.
 
-    The lines are means over seeds on the validation split, in the order arms × metrics; the first
-    is the score of the best constant prediction under the metric where it is highest.
+    The lines are means over seeds on the validation split. The puzzle's page has a line for each of
+    the metrics, and that of the best constant prediction under the metric where it is highest.
+    Where there are more than six arms, each head is shown by the arm that is best under the
+    first metric.
 
     Returns:
-        The run folders, in the order TensorBoard shows them.
+        The run folders of the puzzle's page, in the order of arms and metrics, the baseline first.
 
     Raises:
         UserError: For a name that is no folder name, without arms or metrics, for a metric that no
@@ -42,12 +75,18 @@ def write_overview(outputs: Path, name: str, arms: Arms, metrics: Sequence[str])
             f"write_overview got the name {name!r}: the name must be one plain folder name"
         )
     check_shown(arms, metrics, "write_overview")
-    lines = overview_lines(arms, metrics)
+    shown = arms_shown(arms, metrics[0])
     folder = outputs / OVERVIEWS / name
     with refusing_to_write(folder, "the overview"):
         # A line left from before would be drawn beside the new ones.
         shutil.rmtree(folder, ignore_errors=True)
-        return [_write(folder / sentence, points) for sentence, points in lines.items()]
+        written = _write_puzzle(folder / "puzzle", shown, metrics)
+        _write_bands(folder / "bands", shown, metrics)
+        tensors = tensors_of(shown, outputs / "runs")
+        write_classes(folder / "classes", shown, tensors)
+        write_confusions(folder / "confusions", name, shown, tensors)
+        write_sessions(folder / "runs", arms)
+    return written
 
 
 def sweep_overviews(results: Sequence[Result], outputs: Path) -> list[str]:
@@ -64,50 +103,127 @@ def sweep_overviews(results: Sequence[Result], outputs: Path) -> list[str]:
         known = [name for name in along if name in data.metrics]
         metrics = [name for name in PUZZLE_METRICS if name in known]
         # The end of a long path says more than its beginning, and folder names have a limit.
-        name = f"sweep-{_as_folder(data.title)[-60:]}"
+        name = f"sweep-{as_folder(data.title)[-60:]}"
         write_overview(outputs, name, arms_of(data.runs), metrics or known[:2])
         names.append(name)
     return names
 
 
-def overview_lines(arms: Arms, metrics: Sequence[str]) -> dict[str, Line]:
-    """Sentence -> (step, mean) points; steps are optimizer steps."""
-    drawn: list[tuple[str, Line]] = []
+def arms_shown(arms: Arms, metric: str) -> Arms:
+    """The arms that have lines: all where TensorBoard has colours for them.
+
+    Else the best arm of each head by the metric, on the validation split at the kept step; of more
+    heads than that the first six.
+    """
+    if len(arms) <= ARMS_SHOWN:
+        return arms
+    higher = metric_info((run for runs in arms.values() for run in runs), metric).higher_is_better
+    best: dict[str, tuple[float, str]] = {}
     for arm, results in arms.items():
-        for index, metric in enumerate(metrics):
-            # The state before training would stretch the axis until the metrics look alike.
-            points = [
-                (validation.step, at.mean)
-                for validation, at in curve(results, metric)
-                if at.n and validation.step
-            ]
-            drawn.append((f"{'the same ' if index else ''}{arm}, by {metric}", points))
-    steps = sorted({step for _, points in drawn for step, _ in points})
-    baselines = [
-        (baseline_of(arms[arm], metric, "val"), metric) for arm in arms for metric in metrics
-    ]
-    known = [(baseline, metric) for baseline, metric in baselines if not math.isnan(baseline)]
-    if known and steps:
-        baseline, metric = max(known)
-        sentence = f"best constant prediction, by {metric}"
-        drawn.insert(0, (sentence, [(step, baseline) for step in (steps[0], steps[-1])]))
-    width = len(str(len(drawn) - 1))
-    return {
-        f"{number:0{width}d} {_as_folder(sentence)}": points
-        for number, (sentence, points) in enumerate(drawn)
-        if points
+        mean = final(results, metric, "val").mean
+        value = -math.inf if math.isnan(mean) else -mean if higher is False else mean
+        head = str(results[0].config.get("choices", {}).get("head", arm))
+        if head not in best or value > best[head][0]:
+            best[head] = (value, arm)
+    chosen = [arm for _, arm in best.values()][:ARMS_SHOWN]
+    return {arm: arms[arm] for arm in chosen}
+
+
+def puzzle_tag(arms: Arms, metrics: Sequence[str]) -> str:
+    """The one tag of the puzzle's page, which is the title of its chart: what it shows."""
+    ends = {
+        COUNTED.get(metric, metric): [
+            points[-1][1].mean for runs in arms.values() if (points := _curve(runs, metric))
+        ]
+        for metric in metrics
     }
+    parts = [f"{word} {_range(values)}" for word, values in ends.items() if values]
+    if (baseline := _highest_baseline(arms, metrics)) is not None:
+        parts[-1:] = [f"{part}; a constant scores {baseline:.2f}" for part in parts[-1:]]
+    several = ", two accuracies" if tuple(metrics) == PUZZLE_METRICS else ""
+    return f"the same predictions{several}: {', '.join(parts)}".replace("/", "-")
 
 
-def _as_folder(sentence: str) -> str:
-    """The sentence without characters that a file system or a run filter interprets."""
-    return "".join("-" if letter in '/\\:*?"<>|' else letter for letter in sentence)
+def _range(values: Sequence[float]) -> str:
+    """0.97, or 0.96–0.97 where two decimals tell the arms apart."""
+    ends = dict.fromkeys(f"{value:.2f}" for value in (min(values), max(values)))
+    return "–".join(ends)
 
 
-def _write(folder: Path, points: Line) -> Path:
-    writer = EventFileWriter(str(folder))
-    for step, value in points:
-        summary = Summary(value=[Summary.Value(tag=PUZZLE_TAG, simple_value=value)])
-        writer.add_event(Event(step=step, wall_time=time.time(), summary=summary))
-    writer.close()
-    return folder
+def _highest_baseline(arms: Arms, metrics: Sequence[str]) -> float | None:
+    baselines = [baseline_of(arms[arm], metric, "val") for arm in arms for metric in metrics]
+    known = [baseline for baseline in baselines if not math.isnan(baseline)]
+    return max(known) if known else None
+
+
+def overview_lines(arms: Arms, metrics: Sequence[str]) -> dict[str, Line]:
+    """Name of a line -> (step, mean) points; steps are optimizer steps."""
+    drawn: dict[str, Line] = {}
+    for arm, results in arms.items():
+        for metric in metrics:
+            line = f"{arm} · {WORDS.get(metric, metric)}"
+            drawn[as_folder(line)] = [(v.step, at.mean) for v, at in _curve(results, metric)]
+    steps = sorted({step for points in drawn.values() for step, _ in points})
+    baseline = _highest_baseline(arms, metrics)
+    if baseline is not None and steps:
+        drawn = {BASELINE: [(step, baseline) for step in (steps[0], steps[-1])], **drawn}
+    return {line: points for line, points in drawn.items() if points}
+
+
+def _write_puzzle(folder: Path, arms: Arms, metrics: Sequence[str]) -> list[Path]:
+    tag = puzzle_tag(arms, metrics)
+    return [
+        write_events(folder / line, [(step, scalar(tag, value)) for step, value in points])
+        for line, points in overview_lines(arms, metrics).items()
+    ]
+
+
+def _write_bands(folder: Path, arms: Arms, metrics: Sequence[str]) -> None:
+    """Means over seeds with their 95 % band, the baseline as a run of its own.
+
+    Custom Scalars calls a run an error that lacks a line which a chart asks for: a metric that an
+    arm or the baseline lacks has no chart.
+    """
+    lines: dict[str, Values] = {}
+    sections: dict[str, list[Chart]] = {}
+    for title, names in {"Puzzle": metrics, "Calibration": CALIBRATION}.items():
+        for name in names:
+            drawn = {
+                as_folder(arm): points_of(name, _curve(runs, name)) for arm, runs in arms.items()
+            }
+            drawn[BASELINE if BASELINE not in drawn else ALL_BASELINES] = _baseline(name, arms)
+            if not all(drawn.values()):
+                continue
+            for line, points in drawn.items():
+                lines.setdefault(line, []).extend(points)
+            sections.setdefault(title, []).append(Chart(_chart_title(name, arms), name))
+    if not lines:
+        return
+    next(iter(lines.values())).append((0, layout(sections)))
+    for line, values in lines.items():
+        write_events(folder / line, values)
+
+
+def _baseline(metric: str, arms: Arms) -> Values:
+    steps = sorted({v.step for runs in arms.values() for v, _ in _curve(runs, metric)})
+    known = [baseline_of(runs, metric, "val") for runs in arms.values()]
+    known = [value for value in known if not math.isnan(value)]
+    if not known or not steps:
+        return []
+    return [
+        (step, value) for step in (steps[0], steps[-1]) for value in banded(metric, *3 * known[:1])
+    ]
+
+
+def _curve(results: Sequence[Result], metric: str) -> Curve:
+    """Without the state before training: it would stretch the axis until the metrics look alike."""
+    return [
+        (validation, at) for validation, at in curve(results, metric) if at.n and validation.step
+    ]
+
+
+def _chart_title(metric: str, arms: Arms) -> str:
+    """The metric's name, how it counts, and over how many seeds the mean goes."""
+    word = f" ({WORDS[metric]})" if metric in WORDS else ""
+    most = max(len(runs) for runs in arms.values())
+    return f"{metric}{word}, {count_of(most, 'seed')}"

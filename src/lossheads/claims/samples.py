@@ -45,7 +45,8 @@ def sample_of_sides(runs: ArmRuns, sides: Sequence[Side]) -> Sample:
         if len(known) < len(rows) or len({len(row.values) for row in known}) > 1:
             return Sample("once", (), low, high)
         edge = min(row.edge for row in known)
-        parts.append(examples_of((row.values for row in known), edge))
+        n = runs.result(shared[0][1], runs.seeds[0]).test.n
+        parts.append(examples_of((row.values for row in known), edge, n))
     return Sample("once", tuple(parts), low, high)
 
 

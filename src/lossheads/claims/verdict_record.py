@@ -47,7 +47,8 @@ class _Part(BaseModel):
 class ExamplesRecord(_Part):
     """What the draw of one test set does to a mean over the seeds that share it."""
 
-    n: Count = Field(description="Test examples, or groups of them.")
+    n: Count = Field(description="Test examples.")
+    units: Count = Field(description="Of these, or of groups of them, the influence is known.")
     variance: Number = Field(ge=0, description="Of the mean over seeds, by the examples.")
     shared: Number = Field(ge=0, description="The part that the seeds show as well.")
     edge: Number = Field(description="Coin flips that tell as much; null: none are needed.")

@@ -1,55 +1,42 @@
-"""TensorBoard for a folder of runs, with links to its overviews."""
+"""TensorBoard for a folder of runs: a short link for every page of every overview."""
 
-import io
-import json
-import re
-import socket
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import redirect_stderr
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote, urlencode
 
-from tensorboard import program
-
-from lossheads.analysis import OVERVIEWS, PUZZLE_TAG
+from lossheads.analysis import OVERVIEWS
 from lossheads.cli.arguments import Parser
-from lossheads.errors import UserError, near_matches
+from lossheads.cli.board_pages import PAGES, Page, Sweep, all_runs_of, sweeps_of
+from lossheads.errors import UserError, near_matches, printable
 
-Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]  # of WSGI
-
-HOST = "127.0.0.1"
 PORT = 6006
-PORTS_TRIED = 100
-RUNS_BY_HEAD = r"regex:([^/]+)-s\d+-[0-9a-f]+$"  # colour by dataset and head, not by seed
+RUNS_SELECTED = 500  # Time Series selects none where there are more
+LINKS_IN_FULL = 3  # sweeps whose links are printed; the others stand on the board's first page
 
 
-def board(outputs: Path, port: int, overview: str | None) -> int:
+def board(outputs: Path, port: int, sweep: str | None) -> int:
     """Print the links, and serve `outputs` on 127.0.0.1 until interrupted.
 
     Args:
         outputs: A folder with event files anywhere below it.
         port: The first port to try; the next free one is taken.
-        overview: Print the link to this overview alone; None prints one for each, and one for
-            all runs.
+        sweep: Print and serve the pages of this sweep or claim alone; None means all, and the runs
+            one by one.
 
     Returns:
         The exit status, 0.
 
     Raises:
-        UserError: If there are no events, or no such overview.
+        UserError: If there are no events, or no such sweep.
     """
-    links = _links(outputs, overview)
+    sweeps, all_runs = _served(outputs, sweep)
+    from lossheads.cli.board_server import HOST, free_port, serve
+
     port = free_port(port)
-    server = program.TensorBoard(server_class=_guarded_server)
-    server.configure(logdir=str(outputs), host=HOST, port=port)
-    # It prints which reader of event files it uses, and no flag silences that.
-    with redirect_stderr(io.StringIO()):
-        server.launch()
-    print(f"TensorBoard for {outputs} runs on http://{HOST}:{port}/ until Ctrl-C")
-    for name in links:
-        print(f"  {name or 'all runs'}: {deep_link(port, name)}", flush=True)
+    serve(sweeps, all_runs, port)
+    address = f"http://{HOST}:{port}/"
+    print(printable(f"TensorBoard for {outputs} runs on {address} until Ctrl-C"))
+    for line in links(sweeps, all_runs, address):
+        print(printable(line), flush=True)
     try:
         threading.Event().wait()
     except KeyboardInterrupt:
@@ -57,98 +44,62 @@ def board(outputs: Path, port: int, overview: str | None) -> int:
     return 0
 
 
-def local_only(app: Application) -> Application:
-    """`app` for requests that name this machine in their Host header.
-
-    A web page elsewhere could let its own name point to 127.0.0.1 and read the board through the
-    reader's browser (DNS rebinding); its requests carry that name.
-    """
-
-    def guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        name = re.fullmatch(r"(.*?)(:\d+)?", str(environ.get("HTTP_HOST", "")))
-        if name and name[1].lower() in (HOST, "localhost", "[::1]"):
-            return app(environ, start_response)
-        start_response("403 Forbidden", [("Content-Type", "text/plain; charset=utf-8")])
-        return [f"lossheads board answers as {HOST} or localhost alone\n".encode()]
-
-    return guarded
+def links(sweeps: list[Sweep], all_runs: Path | None, address: str) -> list[str]:
+    """What is printed of the pages: a line each, those of the latest sweeps in full."""
+    width = max(len(page.label) for page in PAGES)
+    lines = []
+    for sweep in sweeps[:LINKS_IN_FULL]:
+        lines.append(f"  {sweep.name}")
+        lines += [f"    {page.label:{width}}  {address}{path(sweep, page)}" for page in sweep.pages]
+    if others := len(sweeps) - LINKS_IN_FULL:
+        lines += [f"  {others} more on {address}"] if others > 0 else []
+    if all_runs is not None:
+        lines.append(f"  {'all runs':{width + 2}}  {address}runs{_caution(all_runs)}")
+    return lines
 
 
-def _guarded_server(app: Application, flags: Any) -> program.TensorBoardServer:
-    return program.create_port_scanning_werkzeug_server(local_only(app), flags)
+def _caution(runs: Path) -> str:
+    """That TensorBoard shows none of very many runs before they are chosen."""
+    n = sum(1 for entry in runs.iterdir() if entry.is_dir())
+    return f"  ({n} runs: choose some there)" if n > RUNS_SELECTED else ""
 
 
-def deep_link(port: int, overview: str | None = None) -> str:
-    """The address of a page: an overview, or all runs coloured by data set and head.
-
-    Smoothing is 0: TensorBoard's default of 0.6 draws values that were not measured. The page keeps
-    the rest (pinned chart, filters) in its address, so the link can be passed on.
-    """
-    query = {"smoothing": "0"}
-    if overview is None:
-        query["runColorGroup"] = RUNS_BY_HEAD
-    else:
-        query["runFilter"] = f"^{OVERVIEWS}/{re.escape(overview)}/".replace("\\-", "-")
-        query["tagFilter"] = f"^{PUZZLE_TAG}$"
-        query["pinnedCards"] = json.dumps([{"plugin": "scalars", "tag": PUZZLE_TAG}])
-    return f"http://{HOST}:{port}/?{urlencode(query, quote_via=quote)}#timeseries"
+def path(sweep: Sweep, page: Page) -> str:
+    """Where a page is found on the board."""
+    return f"{sweep.slug}/{page.slug}"
 
 
-def free_port(first: int) -> int:
-    """`first`, or the next free port on 127.0.0.1.
-
-    Raises:
-        UserError: If the number is not a port, or a hundred in a row are taken.
-    """
-    if not 1 <= first <= 65535:
-        raise UserError(f"board: port must be between 1 and 65535, got {first}")
-    last = min(first + PORTS_TRIED, 65536)
-    for port in range(first, last):
-        with socket.socket() as probe:
-            # As the server does: a port that was released a moment ago is free.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
-            return port
-    raise UserError(f"board found ports {first} … {last - 1} taken: choose another one with --port")
-
-
-def overviews(outputs: Path) -> list[str]:
-    """Names of the overviews below `outputs`, sorted."""
-    folder = outputs / OVERVIEWS
-    return sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
-
-
-def command(words: list[str], trust: Sequence[str] = ()) -> int:
-    """`lossheads board [OUTPUTS] [--port PORT] [--overview NAME]`."""
-    parser = Parser(
-        prog="lossheads board", description="TensorBoard on 127.0.0.1 for a folder of runs."
-    )
-    parser.add_argument(
-        "outputs", nargs="?", default="outputs", type=Path, help="default: %(default)s"
-    )
-    parser.add_argument(
-        "--port", type=int, default=PORT, help="first port to try; default: %(default)s"
-    )
-    parser.add_argument("--overview", metavar="NAME", help="print the link to this overview alone")
-    given = parser.parse_args(words)
-    return board(given.outputs, given.port, given.overview)
-
-
-def _links(outputs: Path, overview: str | None) -> list[str | None]:
+def _served(outputs: Path, name: str | None) -> tuple[list[Sweep], Path | None]:
     if not outputs.is_dir():
         raise UserError(f"board found no folder {outputs}: train something first, or name another")
-    if next(outputs.rglob("events.out.tfevents.*"), None) is None:
+    sweeps, all_runs = sweeps_of(outputs), all_runs_of(outputs)
+    if name is not None:
+        known = {sweep.name: sweep for sweep in sweeps}
+        if name not in known:
+            hint = near_matches(name, known) if known else "there is none yet"
+            raise UserError(f"board found no sweep {name!r} in {outputs / OVERVIEWS}: {hint}")
+        return [known[name]], None
+    if not sweeps and all_runs is None:
         raise UserError(
             f"board found no TensorBoard events below {outputs}: train something first "
             "(lossheads train), or name another folder"
         )
-    known = overviews(outputs)
-    if overview is None:
-        return [*known, None]
-    if overview not in known:
-        hint = near_matches(overview, known) if known else "there is none yet"
-        raise UserError(f"board found no overview {overview!r} in {outputs}: {hint}")
-    return [overview]
+    return sweeps, all_runs
+
+
+def command(words: list[str], trust: tuple[str, ...] = ()) -> int:
+    """`lossheads board [OUTPUTS] [--sweep NAME] [--port PORT]`."""
+    parser = Parser(
+        prog="lossheads board",
+        description="TensorBoard on 127.0.0.1 for a folder of runs, with a link for every page: "
+        f"{', '.join(page.label for page in PAGES)}.",
+    )
+    parser.add_argument(
+        "outputs", nargs="?", default="outputs", type=Path, help="default: %(default)s"
+    )
+    parser.add_argument("--sweep", metavar="NAME", help="the pages of this sweep or claim alone")
+    parser.add_argument(
+        "--port", type=int, default=PORT, help="first port to try; default: %(default)s"
+    )
+    given = parser.parse_args(words)
+    return board(given.outputs, given.port, given.sweep)

@@ -128,7 +128,8 @@ def _show(
         console.print(f"{claim.slug}: {humanize(verdict.verdict)}")
     elif not view.json:
         print_verdict(verdict, console, history)
-        console.print(f"Written: {page}", soft_wrap=True)
+        # The verdict stands above its tables, which may have moved it off the screen.
+        console.print(f"{claim.slug}: {humanize(verdict.verdict)}. Written: {page}", soft_wrap=True)
     if verdict.chosen and not view.silent:
         console.print(f"Dashboard: lossheads board {outputs}", soft_wrap=True)
     if save and not verdict.failed:

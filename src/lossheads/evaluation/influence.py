@@ -8,8 +8,9 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from lossheads.metrics.probabilistic import BINS
+from lossheads.metrics.probabilistic import BINS, fitted_temperature, label_events
 from lossheads.metrics.stats import PredictionStats
+from lossheads.numerics import softmax
 from lossheads.outcomes import AnyOf
 
 Floats = NDArray[np.float64]
@@ -102,3 +103,17 @@ def calibration(stats: PredictionStats) -> tuple[float, Floats, float]:
     influence = influence / (columns * len(gap))
     folded = influence.reshape(stats.n, -1).sum(dim=1)  # groups of an example share the bins
     return value, folded.numpy() - value / stats.n, bias
+
+
+def temperature(stats: PredictionStats) -> tuple[float, Floats]:
+    """The fitted temperature T; each example's pull on 1 / T, at which the likelihood is flat."""
+    value = float(fitted_temperature.values(stats))
+    if math.isnan(value):
+        return value, np.full(stats.n, np.nan)
+    log_probs = stats.predictions.log_probs.clamp(min=-1e4)
+    weights = softmax(log_probs / value)
+    mean = (weights * log_probs).sum(dim=-1)
+    slopes = (mean - (label_events(stats) * log_probs).sum(dim=-1)).reshape(stats.n, -1)
+    curvature = ((weights * log_probs.square()).sum(dim=-1) - mean.square()).sum()
+    pulls = slopes.sum(dim=1) * value**2 / curvature
+    return value, np.asarray(pulls.double().numpy())

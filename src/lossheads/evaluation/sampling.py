@@ -24,10 +24,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lossheads.evaluation.influence import area, average_precision, calibration, macro
+from lossheads.evaluation.influence import area, average_precision, calibration, macro, temperature
 from lossheads.heads.base import Head
 from lossheads.metrics.base import Metric
-from lossheads.metrics.probabilistic import expected_calibration_error
+from lossheads.metrics.probabilistic import expected_calibration_error, fitted_temperature
 from lossheads.metrics.ranking import macro_roc_auc_score, mean_average_precision_score
 from lossheads.metrics.stats import LabelStats, PredictionStats
 from lossheads.outcomes import AnyOf, Outcome
@@ -394,6 +394,9 @@ def sample_others(sampler: Sampler, predictions: Predictions) -> dict[str, Sampl
         if metric.name in known:
             value, influence = known[metric.name](stats)
             found[metric.name] = sampler.of_influence(metric.name, value, influence, True, edge)
+        elif metric.name == fitted_temperature.name:
+            value, influence = temperature(stats)
+            found[metric.name] = sampler.of_influence(metric.name, value, influence, False, edge)
         elif metric.name == expected_calibration_error.name:
             value, influence, bias = calibration(stats)
             found[metric.name] = sampler.of_influence(

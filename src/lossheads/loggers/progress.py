@@ -52,11 +52,12 @@ class _Line:
 
     @property
     def share(self) -> float:
-        return sum(self.shares.values()) / max(1, len(self.shares))
+        shares = list(self.shares.values())  # copied: other threads add to it
+        return sum(shares) / max(1, len(shares))
 
     @property
     def value(self) -> float:
-        known = [value for value in self.values.values() if not math.isnan(value)]
+        known = [value for value in list(self.values.values()) if not math.isnan(value)]
         return sum(known) / len(known) if known else math.nan
 
     @property
@@ -94,7 +95,7 @@ class Reporter:
         return Live(
             console=self.console,
             get_renderable=lambda: _Lines(self._lines),
-            refresh_per_second=8,
+            refresh_per_second=4,
             transient=True,
             redirect_stdout=sys.stdout.isatty(),
         )

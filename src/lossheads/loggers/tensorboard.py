@@ -1,12 +1,11 @@
 """A member's validation steps and last predictions as one TensorBoard event file.
 
 One event per validation step holds all its scalars: one call per scalar costs 75 µs, and a
-validation step of ten classes has more than a hundred. torch.utils.tensorboard is imported here
+validation step of ten classes has fifty. torch.utils.tensorboard is imported here
 alone, so that programs without a logger start without it.
 """
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,14 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import FileWriter, summary
 
 from lossheads import metrics
+from lossheads.analysis.event_files import (
+    CONFUSION_COUNTS,
+    DECISION_COUNTS,
+    counts,
+    hparams_of_note,
+    session,
+)
+from lossheads.analysis.tags import CLASS_SECTIONS, CLASSES_SHOWN, charted_names
 from lossheads.errors import UserError
 from lossheads.loggers.pictures import (
     Png,
@@ -24,23 +31,26 @@ from lossheads.loggers.pictures import (
     compressed,
     confusion_figure,
 )
-from lossheads.outcomes import AnyOf, Outcome
+from lossheads.outcomes import AnyOf, EachOneOf, Outcome
 from lossheads.predictions import Predictions
-from lossheads.records import NOT_IN_KEY, Measurement, Result, ValidationStep
+from lossheads.records import NOT_IN_KEY, Measurement, Result, ValidationStep, skill
 
-CLASSES_SHOWN = 50  # more columns than this would bury the other charts; metrics still see all
+COUNTS_KEPT = 100  # classes whose confusions an overview draws; of 10,000 they would be 800 MB
+# What tells most runs apart, and so stands first in HPARAMS.
+TELLING = ("choices.head", "optimizer.lr", "seed")
 
 
 class TensorBoardLogger:
     """Writes `events.out.tfevents.…` in a run folder; a `Logger`.
 
     Tags of every validation step, on the validation split: `accuracy/<metric>` (higher is
-    better), `error/<metric>` (lower is better), `other/<metric>`, `baseline/<metric>` and
-    `class/<name>/<metric>`; `loss/train`, in the head's own nats per example and not comparable
-    between heads; `training/learning_rate`, `training/epoch`. At the last one, on the test split:
-    `test/<metric>`, `pr/<name>`, `scores/<name>/when_present` and `…/when_absent`, `figure/…`, and
-    texts under `about/`. Values that are not finite are not written; `about/undefined` counts
-    them.
+    better), `error/<metric>` (lower is better), `other/<metric>`, and for the first 20 classes
+    `recall/<name>`, `score_when_present/<name>` and `score_when_absent/<name>`; `loss/train`, in
+    the head's own nats per example and not comparable between heads; `training/learning_rate`. At
+    the last one, on the test split: `test/<metric>` of the three that HPARAMS shows, `pr/<name>`,
+    `scores_when_present/<name>` and `scores_when_absent/<name>`, `figure/…`, and texts under
+    `about/`: every metric of the test split beside its baseline is in `about/run`. Values that are
+    not finite are not written; `about/undefined` counts them.
 
     Args:
         folder: The run folder, without event files: a second one would be drawn as a zigzag.
@@ -95,7 +105,12 @@ class TensorBoardLogger:
         self._histograms(predictions, class_names)
         if last.test is not None:
             self._image("figure/accuracies", self._accuracies(last.test))
-        self._image("figure/confusion_matrix", _confusion(predictions, class_names))
+        numbers = _confusion_counts(predictions)
+        self._image("figure/confusion_matrix", _confusion(predictions, numbers, class_names))
+        if max(numbers.shape) <= COUNTS_KEPT:
+            each_label = isinstance(predictions.outcome, AnyOf)
+            tag = DECISION_COUNTS if each_label else CONFUSION_COUNTS
+            self._write(Summary(value=[counts(tag, numbers.numpy())]))
 
     def close(self, result: Result) -> None:
         """Hyper-parameters, how the run ended, what was undefined; then the file is closed.
@@ -106,9 +121,9 @@ class TensorBoardLogger:
         self._text("about/run", about(result))
         self._text("about/undefined", undefined_summary(self._unwritten, result, CLASSES_SHOWN))
         end = result.kept.test if result.history else None
-        shown = {f"test/{name}": 0.0 for name in end.metrics} if end else {}
-        for part in summary.hparams(flat(result.config), shown):
-            self._write(part)
+        shown = hparams_of_note(list(end.metrics)) if end else []
+        tags = [f"test/{name}" for name in shown]
+        self._write(Summary(value=session(flat(result.config), tags, TELLING)))
         self._writer.close()
         if not any(_is_whole(path) for path in self._folder.glob("events.out.tfevents.*")):
             raise UserError(
@@ -120,23 +135,21 @@ class TensorBoardLogger:
         if validation.step > 0:  # before the first step there is no training loss
             yield "loss/train", validation.train_loss
         yield "training/learning_rate", validation.learning_rate
-        yield "training/epoch", validation.epoch
         for name, value in validation.val.metrics.items():
             yield f"{self._sections[name]}/{name}", value
-        for name, value in validation.val.baselines.items():
-            yield f"baseline/{name}", value
-        for metric, row in validation.val.per_class.items():
-            names = safe_names(column_names(self._names, len(row)))
-            for name, value in zip(names[:CLASSES_SHOWN], row, strict=False):
-                yield f"class/{name}/{metric}", value
+        for metric, named in CLASS_SECTIONS.items():
+            row = validation.val.per_class.get(metric, [])
+            names = charted_names(self._names, len(row)) if row else []
+            for name, value in zip(names, row, strict=False):
+                yield f"{named}/{name}", value
         if validation.test is not None:
-            for name, value in validation.test.metrics.items():
-                yield f"test/{name}", value
+            measured = validation.test.metrics
+            for name in hparams_of_note(list(measured)):
+                yield f"test/{name}", measured[name]
 
     def _curves(self, predictions: Predictions, class_names: Sequence[str]) -> None:
         curves = metrics.precision_recall_curves(predictions)
-        names = safe_names(column_names(class_names, len(curves.recall)))
-        for k, name in enumerate(names[:CLASSES_SHOWN]):
+        for k, name in enumerate(charted_names(class_names, len(curves.recall))):
             if curves.recall[k].isnan().any():
                 self._unwritten[f"pr/{name}"] += 1
                 continue
@@ -156,19 +169,19 @@ class TensorBoardLogger:
 
     def _histograms(self, predictions: Predictions, class_names: Sequence[str]) -> None:
         spread = metrics.score_histograms(predictions)
-        names = safe_names(column_names(class_names, len(spread.present)))
+        names = charted_names(class_names, len(spread.present))
         middles = (spread.edges[1:] + spread.edges[:-1]) / 2
         for when, rows in (("present", spread.present), ("absent", spread.absent)):
-            for name, counts in zip(names[:CLASSES_SHOWN], rows, strict=False):
-                tag, n = f"scores/{name}/when_{when}", int(counts.sum())
+            for name, binned in zip(names, rows, strict=False):
+                tag, n = f"scores_when_{when}/{name}", int(binned.sum())
                 if n == 0:
                     self._unwritten[tag] += 1
                     continue
-                total, squares = (counts * middles).sum(), (counts * middles**2).sum()
+                total, squares = (binned * middles).sum(), (binned * middles**2).sum()
                 limits = spread.edges[1:].tolist()
                 self._write(
                     summary.histogram_raw(
-                        tag, 0.0, 1.0, n, float(total), float(squares), limits, counts.tolist()
+                        tag, 0.0, 1.0, n, float(total), float(squares), limits, binned.tolist()
                     )
                 )
 
@@ -207,22 +220,27 @@ def _is_whole(events: Path) -> bool:
         return b"brain.Event:" in file.read(100)
 
 
-def _confusion(predictions: Predictions, class_names: Sequence[str]) -> Png:
-    n = len(predictions.labels)
+def _confusion_counts(predictions: Predictions) -> torch.Tensor:
+    """(R, K) on the CPU: true by predicted class, groups pooled; TP, FN, FP, TN of each label."""
     if isinstance(predictions.outcome, AnyOf):
         decided, true = predictions.decisions, predictions.outcome.hard(predictions.labels)
         pairs = ((true, decided), (true, ~decided), (~true, decided), (~true, ~decided))
-        counts = torch.stack([(a & b).sum(dim=0) for a, b in pairs], dim=1).cpu()
+        return torch.stack([(a & b).sum(dim=0) for a, b in pairs], dim=1).cpu()
+    numbers = metrics.confusion_matrix(predictions).cpu()
+    return numbers.sum(dim=0) if numbers.ndim > 2 else numbers
+
+
+def _confusion(predictions: Predictions, numbers: torch.Tensor, class_names: Sequence[str]) -> Png:
+    n, outcome = len(predictions.labels), predictions.outcome
+    if isinstance(outcome, AnyOf):
         columns = ("TP", "FN", "FP", "TN")
         title = f"Decisions per label (test, n = {n})"
-        axes = ("label", "decisions")
-        return compressed(confusion_figure(counts, class_names, columns, title, axes))
-    counts = metrics.confusion_matrix(predictions)
-    title = f"Confusion matrix (test, n = {n})"
-    if counts.ndim > 2:
-        title = f"Confusion matrix, {len(counts)} groups pooled (test, n = {n})"
-        counts = counts.sum(dim=0)
-    return compressed(confusion_figure(counts, class_names, class_names, title))
+        return compressed(
+            confusion_figure(numbers, class_names, columns, title, ("label", "decisions"))
+        )
+    pooled = f", {outcome.groups} groups pooled" if isinstance(outcome, EachOneOf) else ""
+    title = f"Confusion matrix{pooled} (test, n = {n})"
+    return compressed(confusion_figure(numbers, class_names, class_names, title))
 
 
 def _explained(outcome: Outcome, measured: metrics.MetricSet) -> str:
@@ -241,31 +259,6 @@ def _explained(outcome: Outcome, measured: metrics.MetricSet) -> str:
     return "\n".join(lines)
 
 
-def safe_names(names: Sequence[str]) -> list[str]:
-    """Names that can stand inside a tag, all different, in the same order.
-
-    TensorBoard splits a tag at its slashes, so "T-shirt/top" becomes "T-shirt-top"; control
-    characters become spaces, an empty name its number, and a name met before gets its number.
-    """
-    safe: list[str] = []
-    for index, name in enumerate(names):
-        clean = re.sub(r"[\x00-\x1f\x7f]+", " ", re.sub(r"[/\\]+", "-", name)).strip()
-        while not clean or clean in safe:
-            clean = f"{clean} {index}".strip()
-        safe.append(clean)
-    return safe
-
-
-def column_names(class_names: Sequence[str], columns: int) -> list[str]:
-    """A name for each score column: class names, with several groups after the group's number."""
-    if columns == len(class_names):
-        return list(class_names)
-    return [
-        f"group {column // len(class_names)} {class_names[column % len(class_names)]}"
-        for column in range(columns)
-    ]
-
-
 def section(higher_is_better: bool | None) -> str:
     """The dashboard section of a metric: `accuracy` if higher is better, `error` if lower is."""
     if higher_is_better is None:
@@ -278,8 +271,7 @@ def flat(config: Mapping[str, Any], above: str = "") -> dict[str, float | str]:
 
     What does not change a run's outcome (`NOT_IN_KEY`), Hydra's `_partial_` and unset values are
     left out; lists, truth values and numbers that are not finite become words. The names of the
-    chosen group files stay: they say the same as `_target_` in one word, and TensorBoard shows
-    the first five names of the alphabet, which they happen to be.
+    chosen group files stay: they say the same as `_target_` in one word.
     """
     found: dict[str, float | str] = {}
     for key, value in config.items():
@@ -307,7 +299,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def about(result: Result) -> str:
     """How a run ended, in Markdown."""
-    rows: list[tuple[str, object]] = [
+    rows: list[tuple[object, ...]] = [
         ("run", result.name),
         ("key", result.key),
         ("status", result.status),
@@ -317,7 +309,20 @@ def about(result: Result) -> str:
     rows += [(f"first step: {name}", f"{value:.4g}") for name, value in result.first_step.items()]
     rows += [(f"diverged at: {k}", f"{v:.4g}") for k, v in (result.diverged_at or {}).items()]
     rows += [("note", text) for text in result.notes]
-    return table(("", ""), rows)
+    parts = [table(("", ""), rows)]
+    end = result.kept.test if result.history else None
+    if end is not None:
+        rows = [(f"`{name}`", *_measured(result, end, name)) for name in end.metrics]
+        parts += ["", f"Test split, n = {end.n}:", ""]
+        parts.append(table(("metric", "value", "baseline", "skill"), rows))
+    return "\n".join(parts)
+
+
+def _measured(result: Result, end: Measurement, name: str) -> tuple[str, ...]:
+    """A metric's value, its baseline, and its skill; a dash for what is undefined."""
+    value, baseline = end.metrics[name], end.baselines.get(name, math.nan)
+    found = (value, baseline, skill(value, baseline, result.info(name).perfect))
+    return tuple(f"{number:.4f}" if math.isfinite(number) else "–" for number in found)
 
 
 def undefined_summary(unwritten: Mapping[str, int], result: Result, shown: int) -> str:

@@ -27,12 +27,18 @@ def arms_of(results: Iterable[Result]) -> dict[str, list[Result]]:
     return arms
 
 
-def arm_names(configs: Sequence[Config]) -> list[str]:
-    """The name of each run's arm, see `arms_of`."""
+def arm_names(
+    configs: Sequence[Config], known: Sequence[Mapping[str, Any]] | None = None
+) -> list[str]:
+    """The name of each run's arm, see `arms_of`.
+
+    Args:
+        known: The `identities` of these runs, where somebody has them already.
+    """
     numbers: dict[str, int] = {}
     leaves, arm_of_run = [], []
-    for config, identity in zip(configs, identities(configs), strict=True):
-        identity.pop("seed")
+    for config, whole in zip(configs, known or identities(configs), strict=True):
+        identity = {key: value for key, value in whole.items() if key != "seed"}
         arm = json.dumps(identity, sort_keys=True, default=str)
         if arm not in numbers:
             leaves.append(identity | choices_of(config))

@@ -53,11 +53,11 @@ def curves(arms: Sequence[Arm], kept: KeptTest) -> Curves | None:
     over = "one seed, no band" if counts[-1] == 1 else f"mean and 95 % band over {n} seeds"
     columns = next(iter(known.values()))[0].scores.shape[1]
     some_classes = f" (the first {_CLASSES})" if columns > _CLASSES else ""
-    what = "top class" if kept.per_group > 1 else "every label"
+    what = "the top class" if kept.per_group > 1 else "every label"
     planes = (
         _plane(
             "Reliability",
-            f"x: probability of the {what}, in tenths; y: how often it was right",
+            f"x: probability of {what}, in tenths; y: how often it was right",
             known,
             lambda run: _reliability(run, kept.per_group),
             _centres(),

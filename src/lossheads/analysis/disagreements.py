@@ -21,6 +21,7 @@ _CARDS = 24
 _HEADS = 4
 _SHOWN = 5  # classes of a card, besides the label's
 _PIXELS = 96
+_GROUPS = 3  # told of each example
 _NAME = 24  # letters of a class
 
 
@@ -93,6 +94,9 @@ def disagreements(
         False: "Solid: probability of each label",
     }[kept.per_group == len(names)]
     if 1 < kept.per_group < len(names):
+        left += (
+            f" Of each example the {_GROUPS} groups that heads decide most differently are told."
+        )
         sums = "Solid: probabilities, which sum to 1 in each group"
     return Disagreements(
         title=(
@@ -156,7 +160,8 @@ def _gap(runs: Runs) -> NDArray[np.float64]:
 
 def _card(runs: Runs, kept: KeptTest, digest: str, at: int, names: Sequence[str]) -> Card:
     first = next(iter(runs.values()))[0]
-    label = _named(first.present[at], names)
+    groups = _differing_groups(runs, at, kept.per_group)
+    label = _named(first.present[at], names, groups)
     row = int(kept.rows[at])
     means = {
         arm: np.mean([run.probabilities[at] for run in some], axis=0) for arm, some in runs.items()
@@ -168,10 +173,12 @@ def _card(runs: Runs, kept: KeptTest, digest: str, at: int, names: Sequence[str]
     }
     # Where heads differ, and what was decided or is the label: each of those is asked about.
     decided = np.any([run.decided[at] for some in runs.values() for run in some], axis=0)
-    differs = decided & ~np.all([run.decided[at] for some in runs.values() for run in some], axis=0)
+    always = np.all([run.decided[at] for some in runs.values() for run in some], axis=0)
+    differs = decided & ~always & groups
     most = np.max(list(means.values()), axis=0)
-    rank = np.lexsort((-most, ~first.present[at], ~differs))
-    needed = int((differs | first.present[at]).sum())
+    present = first.present[at] & groups
+    rank = np.lexsort((-most, ~groups, ~(differs | present)))
+    needed = int((differs | present).sum())
     places = sorted(rank[: max(_SHOWN, min(needed, 2 * _SHOWN))].tolist())
     rows = tuple(
         ScoreRow(
@@ -186,7 +193,8 @@ def _card(runs: Runs, kept: KeptTest, digest: str, at: int, names: Sequence[str]
         title=f"Test example {row}: {label}",
         image=None if pixels is None else _png(pixels, f"test example {row}, label {label}"),
         says=tuple(
-            (icon(arm.mark), arm.series, _decisions(some, at, names)) for arm, some in runs.items()
+            (icon(arm.mark), arm.series, _decisions(some, at, names, groups))
+            for arm, some in runs.items()
         ),
         rows=rows,
     )
@@ -204,9 +212,27 @@ def _bars(
     return svg(f"score {arm.mark.css}", 17, told, parts)
 
 
-def _decisions(some: Sequence[KeptRun], at: int, names: Sequence[str]) -> str:
-    counted = Counter(_named(run.decided[at], names) for run in some).most_common()
-    right = sum(bool((run.decided[at] == run.present[at]).all()) for run in some)
+def _differing_groups(runs: Runs, at: int, per_group: int) -> NDArray[np.bool_]:
+    """Columns of the groups of classes that are told: up to three of those that heads decide apart.
+
+    Everything where classes are one group, or labels that stand alone.
+    """
+    decided = np.array([run.decided[at] for some in runs.values() for run in some])
+    if per_group in (1, decided.shape[1]):
+        return np.ones(decided.shape[1], dtype=bool)
+    means = np.array([np.mean([r.decided[at] for r in some], axis=0) for some in runs.values()])
+    apart = np.ptp(means, axis=0).reshape(-1, per_group).max(axis=1)
+    told = np.argsort(-apart, kind="stable")[:_GROUPS]
+    found = np.zeros(len(apart), dtype=bool)
+    found[told[apart[told] > 0]] = True
+    return np.repeat(found if found.any() else ~found, per_group)
+
+
+def _decisions(
+    some: Sequence[KeptRun], at: int, names: Sequence[str], groups: NDArray[np.bool_]
+) -> str:
+    counted = Counter(_named(run.decided[at], names, groups) for run in some).most_common()
+    right = sum(bool((run.decided[at] == run.present[at])[groups].all()) for run in some)
     if len(some) == 1:
         return f"{counted[0][0]}, {'right' if right else 'wrong'}"
     told = ", ".join(f"{what} ×{times}" for what, times in counted[:3])
@@ -214,8 +240,8 @@ def _decisions(some: Sequence[KeptRun], at: int, names: Sequence[str]) -> str:
     return f"{told}{more}; right in {right} of {len(some)}"
 
 
-def _named(columns: NDArray[np.bool_], names: Sequence[str]) -> str:
-    on = [names[int(k)] for k in np.flatnonzero(columns)]
+def _named(columns: NDArray[np.bool_], names: Sequence[str], groups: NDArray[np.bool_]) -> str:
+    on = [names[int(k)] for k in np.flatnonzero(columns & groups)]
     shown = " + ".join(on[:9]) + (" …" if len(on) > 9 else "")
     return shown or "none"
 

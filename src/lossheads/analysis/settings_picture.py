@@ -141,7 +141,7 @@ def _caption(sweep: Sweep, condition: Condition, has_panels: bool) -> str:
         f"mean and 95 % interval over {seeds} seeds" if counts[-1] > 1 else "one seed, no interval"
     )
     looks = max(1, len(condition.arms) - 1)
-    level = f"{100 * (1 - 0.05 / looks):.3g} %"
+    level = f"{100 * (1 - 0.05 / looks):.{3 if looks < 50 else 5}g} %"
     text = f"Test split, {over}."
     if condition.compared and counts[-1] > 1:
         choice = f" of each {short_key(sweep.series_key)}" if has_panels else ""
@@ -157,7 +157,7 @@ def _caption(sweep: Sweep, condition: Condition, has_panels: bool) -> str:
 
 def _panel(sweep: Sweep, condition: Condition, title: str, arms: Sequence[Arm]) -> Panel:
     values = across_values(condition.arms)
-    places = _places(values)
+    places, texts = _places(values), [setting_text(value) for value in values]
     heights = _heights(arms, sweep)
     by_series: dict[str, list[Arm]] = {}
     for arm in sorted(arms, key=lambda arm: values.index(arm.across)):
@@ -177,9 +177,9 @@ def _panel(sweep: Sweep, condition: Condition, title: str, arms: Sequence[Arm]) 
         shift = 7 * (index - middle) if len(by_series) <= 8 else 0
         points = [(places[values.index(arm.across)], arm) for arm in some]
         parts.append(_series(points, y, shift, condition))
-    for value, place in zip(values, places, strict=True):
-        anchor = "middle"
-        parts.append(letters(place, _HEIGHT + 14, setting_text(value), anchor))
+    parts += [
+        letters(places[at], _HEIGHT + 14, texts[at], "middle") for at in _named(texts, places)
+    ]
     groups = coinciding(
         [[y(arm.value.mean) for arm in some] for some in by_series.values()], within=1.5
     )
@@ -227,6 +227,16 @@ def _series(
     return Markup('<g class="{}" transform="translate({:g} 0)">{}</g>').format(
         points[0][1].mark.css, shift, JOIN.join(parts)
     )
+
+
+def _named(texts: Sequence[str], places: Sequence[float]) -> list[int]:
+    """Which settings have their name below the axis: those with room for it on a narrow page."""
+    found: list[int] = []
+    for at, place in enumerate(places):
+        room = 2.0 * (len(texts[at]) + 2)  # per cent, of letters in a plane of 300 pixels
+        if not found or place - places[found[-1]] >= room:
+            found.append(at)
+    return found
 
 
 def _places(values: Sequence[object]) -> list[float]:

@@ -144,12 +144,14 @@ def sweep_of(runs: Sequence[Result], metrics: Sequence[str], asked: Asked) -> Sw
         )
     higher = metric_info(unique, metric).higher_is_better
     configs = [run.config for run in unique]
+    known = identities(configs)
+    names = arm_names(configs, known)
     leaves = [
         {key: value for key, value in identity.items() if key != "seed"} | choices_of(config)
-        for config, identity in zip(configs, identities(configs), strict=True)
+        for config, identity in zip(configs, known, strict=True)
     ]
     by = tuple(_known_key(word, leaves) for word in asked.by) or _usual(leaves)
-    arms = _arms(unique, leaves, by, metric)
+    arms = _arms(unique, names, leaves, by, metric)
     conditions = dict[str, list[Arm]]()
     for arm in arms:
         conditions.setdefault(arm.condition, []).append(arm)
@@ -206,9 +208,12 @@ def _is_number(value: Any) -> bool:
 
 
 def _arms(
-    runs: Sequence[Result], leaves: Sequence[Mapping[str, Any]], by: Sequence[str], metric: str
+    runs: Sequence[Result],
+    names: Sequence[str],
+    leaves: Sequence[Mapping[str, Any]],
+    by: Sequence[str],
+    metric: str,
 ) -> list[Arm]:
-    names = arm_names([run.config for run in runs])
     groups: dict[str, list[int]] = {}
     for at, name in enumerate(names):
         groups.setdefault(name, []).append(at)

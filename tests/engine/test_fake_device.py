@@ -129,7 +129,8 @@ def test_a_lap_measures_all_members_with_one_transfer(
     monkeypatch.setattr(measuring, "to_floats", transferred)
     # Whole labels are compared once per split, whoever is measured on it and how often.
     share = torch.empty((), dtype=torch.float64, device=CARD)
-    monkeypatch.setattr(LabelStats, "most_frequent_share", share)
+    for once in ("most_frequent_share", "best_worst_recall", "least_excess_coverage"):
+        monkeypatch.setattr(LabelStats, once, share)
     labels = labels_of(head)
     truth = torch.empty(ROWS, *head.outcome.columns, dtype=torch.float64, device=CARD)
     said = predict_cohort(head, torch.empty(4, ROWS, head.num_logits, device=CARD), labels, truth)

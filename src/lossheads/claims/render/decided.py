@@ -278,7 +278,7 @@ def _skill(data: Data, names: Sequence[str]) -> Skill | None:
     left = len(cases) - len(kept)
     return Skill(
         metric=metrics,
-        title=_skill_title([[dot for _, dot in own] for own in dots.values()]),
+        title=_skill_title({case: [dot for _, dot in own] for case, own in dots.items()}),
         says=(
             f"Left {metrics}, as printed; right the same as skill: the share of the way from the "
             "baseline (upright tick: the best constant prediction) to a perfect score of 1. Mean "
@@ -364,20 +364,21 @@ def _track_row(name: str, dot: Dot, scale: Scale) -> ArmRow:
     )
 
 
-def _skill_title(cases: Sequence[Sequence[Dot]]) -> str:
+def _skill_title(cases: Mapping[str, Sequence[Dot]]) -> str:
     """What the picture shows, of the case whose printed numbers lie farthest apart."""
-    ends = [
-        (min(dots, key=lambda dot: dot.at.mean), max(dots, key=lambda dot: dot.at.mean))
-        for dots in cases
-    ]
-    low, high = max(ends, key=lambda pair: pair[1].at.mean - pair[0].at.mean)
+    ends = {
+        case: (min(dots, key=lambda dot: dot.at.mean), max(dots, key=lambda dot: dot.at.mean))
+        for case, dots in cases.items()
+    }
+    case, (low, high) = max(ends.items(), key=lambda item: item[1][1].at.mean - item[1][0].at.mean)
 
     def said(dot: Dot) -> str:
         return f"{dot.at.mean:.3f}, is a skill of {_as_skill(dot).at.mean:.2f}"
 
+    where = f" of {case}" if len(cases) > 1 else ""
     if high.at.mean == low.at.mean:
-        return f"The number printed, {said(high)}"
-    return f"The highest number printed, {said(high)}; the lowest, {said(low)}"
+        return f"The number printed{where}, {said(high)}"
+    return f"The highest number printed{where}, {said(high)}; the lowest, {said(low)}"
 
 
 def _check_row(name: str, check: Data) -> CheckRow:

@@ -34,8 +34,8 @@ def results(cwd: Path) -> dict[str, Any]:
 
 
 def tables(stdout: str) -> str:
-    """What is printed from the first table on."""
-    return stdout[stdout.index("digits, test") :]
+    """The answer of the sweep, and what follows it."""
+    return stdout[stdout.index("digits: accuracy_score on test") :]
 
 
 def jobs(cwd: Path) -> Path:

@@ -8,6 +8,7 @@ import pytest
 
 from lossheads.analysis.classes import class_labels
 from lossheads.analysis.drawing import coinciding, spread
+from lossheads.analysis.format import percent
 from lossheads.analysis.kept import KeptRun, KeptTest
 from lossheads.analysis.runs_page import runs_page, write_runs_page
 from lossheads.analysis.sweep import Asked, sorted_arms, sweep_of
@@ -311,3 +312,44 @@ def test_a_folder_without_finished_runs_and_two_forms_at_once_are_refused(tmp_pa
     for more in (["--html", "x.html"], ["--claims"]):
         with pytest.raises(UserError, match="report got --csv and"):
             report_command([str(tmp_path), "--csv", *more])
+
+
+def test_a_condition_of_which_every_run_diverged_stands_beside_a_good_one():
+    lost = [
+        replace(
+            run(seed, [{ARGMAX: 0.1}], head="a", status="diverged"),
+            key=f"lost{seed}",
+            config=sweep({"a": {0.01: 0.9}})[0].config | {"seed": seed, "model": {"width": 7}},
+        )
+        for seed in range(2)
+    ]
+    good = [replace(one, config=one.config | {"model": {"width": 3}}) for one in sweep(TUNED)]
+    said = section_of([*good, *lost])
+    assert "no seed has a value" in said
+    assert "worse than best" in said
+
+
+def test_where_neither_direction_is_better_nothing_is_chosen():
+    runs = [
+        replace(
+            one,
+            metric_info=one.metric_info
+            | {ARGMAX: replace(one.metric_info[ARGMAX], higher_is_better=None)},
+        )
+        for one in sweep(TUNED)
+    ]
+    found = sweep_of(runs, [ARGMAX], Asked())
+    assert [condition.optima for condition in found.conditions] == [{}]
+    assert not found.conditions[0].compared
+    assert "best on validation" not in section_of(runs)
+
+
+def test_a_level_below_one_never_reads_as_all():
+    assert [percent(level) for level in (0.95, 0.9875, 0.99975, 0.9998, 0.999999, 1.0)] == [
+        "95 %",
+        "98.8 %",
+        "99.98 %",
+        "99.98 %",
+        "99.9999 %",
+        "100 %",
+    ]

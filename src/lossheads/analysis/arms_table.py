@@ -10,7 +10,7 @@ from lossheads.analysis.aggregate import baseline_of, final, metric_info
 from lossheads.analysis.drawing import icon
 from lossheads.analysis.format import number
 from lossheads.analysis.page_tables import Cell, PageTable, number_cell, text_cell
-from lossheads.analysis.sweep import Arm, Sweep, setting_text, short_key, sorted_arms
+from lossheads.analysis.sweep import NOT_COMPARED, Arm, Sweep, setting_text, short_key, sorted_arms
 from lossheads.records import Result
 
 # What tells most at a glance, of those that the runs were measured under.
@@ -82,7 +82,7 @@ def arms_table(sweep: Sweep, metrics: Sequence[str], sort: str = "") -> SortTabl
         cells.append(SortCell(str(arm.value.n), _lost(arm), str(arm.value.n), True))
         cells += [_metric(arm, metric, metric not in shared) for metric in metrics]
         if shows_standing:
-            cells.append(SortCell(compared[arm.name].words))
+            cells.append(SortCell(compared.get(arm.name, NOT_COMPARED).words))
         rows.append(tuple(cells))
     head = [(short_key(key), "", False) for key in keys]
     if others:
@@ -102,10 +102,7 @@ def arms_table(sweep: Sweep, metrics: Sequence[str], sort: str = "") -> SortTabl
         "mean ± half of the 95 % interval over n seeds" if spread > 1 else "one seed, no interval"
     )
     return SortTable(
-        caption=(
-            f"Test split; {over}; baseline: the score of the best constant prediction. "
-            f"Losses are in nats per example."
-        ),
+        caption=(f"Test split; {over}; baseline: the score of the best constant prediction."),
         head=tuple(head),
         baselines=tuple(row),
         rows=tuple(rows),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lossheads.analysis.aggregate import seed_interval
 from lossheads.analysis.classes import class_labels
-from lossheads.analysis.drawing import at_mark, icon, line, ruler, scale_of, svg, whisker
+from lossheads.analysis.drawing import at_mark, icon, line, number_line, scale_of, svg, whisker
 from lossheads.analysis.forest import Scale
 from lossheads.analysis.format import count_of, number
 from lossheads.analysis.page_tables import PageTable, number_cell, text_cell
@@ -42,8 +42,8 @@ class ClassesPicture:
     caption: str
     legend: tuple[tuple[Markup, str], ...]
     rows: tuple[ClassRow, ...]
-    ruler: Markup
-    recall_ruler: Markup
+    number_line: Markup
+    recall_number_line: Markup
     table: PageTable
 
 
@@ -92,8 +92,8 @@ def classes_picture(arms: Sequence[tuple[Arm, Sequence[Result]]]) -> ClassesPict
         ),
         legend=tuple((icon(arm.mark), arm.short) for arm, _, _ in known),
         rows=rows,
-        ruler=ruler(Scale(-0.02, 1.02)),
-        recall_ruler=ruler(recall_scale) if recalls else Markup(""),
+        number_line=number_line(Scale(-0.02, 1.02)),
+        recall_number_line=number_line(recall_scale) if recalls else Markup(""),
         table=_table(known, means, gaps, names, over),
     )
 

@@ -89,8 +89,9 @@ def whisker(scale: Scale, at: Interval, y: float, kind: str = "whisker") -> Mark
     return line(kind, scale.at(at.low), y, scale.at(at.high), y)
 
 
-def ruler(scale: Scale, top: float = 0.5) -> Markup:
+def number_line(scale: Scale) -> Markup:
     """The number line below rows."""
+    top = 0.5
     parts = [line("axis", 0, top, 100, top)]
     for index, tick in enumerate(scale.ticks):
         at = scale.at(tick)
@@ -99,7 +100,7 @@ def ruler(scale: Scale, top: float = 0.5) -> Markup:
             line("axis", at, top, at, top + 4),
             letters(at, top + 17, tick_text(tick, scale), "middle", kind),
         ]
-    return svg("ruler", top + 22, "", parts)
+    return svg("number-line", 22.5, "", parts)
 
 
 def tick_text(tick: float, scale: Scale) -> str:

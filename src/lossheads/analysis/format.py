@@ -50,8 +50,9 @@ def interval_text(interval: Interval) -> str:
 
 
 def percent(level: float) -> str:
-    """A confidence level: 0.9875 -> 98.8 %."""
-    return f"{100 * level:.3g} %"
+    """A confidence level: 0.9875 -> 98.8 %; one below 1 never reads 100 %."""
+    digits = next((n for n in range(3, 16) if float(f"{100 * level:.{n}g}") < 100), 3)
+    return f"{100 * level:.{digits}g} %"
 
 
 def count_of(n: int, one: str, several: str = "") -> str:

@@ -22,7 +22,6 @@ from lossheads.analysis.aggregate import (
     baseline_of,
     check_shown,
     curve,
-    final,
     metric_info,
 )
 from lossheads.analysis.arms import arms_of
@@ -37,6 +36,7 @@ from lossheads.analysis.overview_runs import (
     write_confusions,
     write_sessions,
 )
+from lossheads.analysis.summary import rank
 from lossheads.analysis.tags import as_folder
 from lossheads.analysis.test_sets import by_test_set
 from lossheads.errors import UserError, refusing_to_write
@@ -112,21 +112,18 @@ def sweep_overviews(results: Sequence[Result], outputs: Path) -> list[str]:
 def arms_shown(arms: Arms, metric: str) -> Arms:
     """The arms that have lines: all where TensorBoard has colours for them.
 
-    Else the best arm of each head by the metric, on the validation split at the kept step; of more
-    heads than that the first six.
+    Else the best arm of each head, chosen as the answer of a sweep chooses it; of more heads than
+    that the first six.
     """
     if len(arms) <= ARMS_SHOWN:
         return arms
     higher = metric_info((run for runs in arms.values() for run in runs), metric).higher_is_better
-    best: dict[str, tuple[float, str]] = {}
+    of_head: dict[str, list[str]] = {}
     for arm, results in arms.items():
-        mean = final(results, metric, "val").mean
-        value = -math.inf if math.isnan(mean) else -mean if higher is False else mean
         head = str(results[0].config.get("choices", {}).get("head", arm))
-        if head not in best or value > best[head][0]:
-            best[head] = (value, arm)
-    chosen = [arm for _, arm in best.values()][:ARMS_SHOWN]
-    return {arm: arms[arm] for arm in chosen}
+        of_head.setdefault(head, []).append(arm)
+    best = [min(own, key=lambda arm: rank(arms[arm], metric, higher)) for own in of_head.values()]
+    return {arm: arms[arm] for arm in best[:ARMS_SHOWN]}
 
 
 def puzzle_tag(arms: Arms, metrics: Sequence[str]) -> str:

@@ -11,8 +11,8 @@ from lossheads.analysis.drawing import (
     dot,
     icon,
     line,
+    number_line,
     rect,
-    ruler,
     scale_of,
     svg,
     whisker,
@@ -20,7 +20,7 @@ from lossheads.analysis.drawing import (
 from lossheads.analysis.forest import Scale
 from lossheads.analysis.format import count_of, ends_text, number, percent
 from lossheads.analysis.statistics import Interval
-from lossheads.analysis.summary import Difference
+from lossheads.analysis.summary import Difference, together
 from lossheads.analysis.sweep import Arm, Asked, Condition, Sweep, difference, sorted_arms
 from lossheads.errors import UserError, near_matches
 
@@ -47,7 +47,7 @@ class PairsPicture:
     title: str
     caption: str
     rows: tuple[PairRow, ...]
-    ruler: Markup
+    number_line: Markup
     note: str
 
 
@@ -69,7 +69,7 @@ def pairs_picture(
     others = sorted_arms(sweep, [arm for arm in entries if arm is not first], "")
     if not others:
         return None
-    level = 1 - 0.05 / len(others)
+    level = together(len(others))
     margin = asked.margin if asked.margin is not None else 0.01 if in_unit else 0.0
     drawn = others[:_ROWS]
     found = [difference(first, arm, sweep.higher_is_better, level) for arm in drawn]
@@ -101,7 +101,7 @@ def pairs_picture(
             + shade
         ),
         rows=rows,
-        ruler=ruler(scale),
+        number_line=number_line(scale),
         note=f"{count_of(left, 'further arm')} left out; the table has all." if left else "",
     )
 

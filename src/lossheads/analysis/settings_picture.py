@@ -14,7 +14,7 @@ from lossheads.analysis.drawing import (
     icon,
     letters,
     line,
-    ruler,
+    number_line,
     scale_of,
     spread,
     svg,
@@ -22,7 +22,8 @@ from lossheads.analysis.drawing import (
     whisker,
 )
 from lossheads.analysis.forest import Scale
-from lossheads.analysis.format import number
+from lossheads.analysis.format import number, percent
+from lossheads.analysis.summary import together
 from lossheads.analysis.sweep import (
     Arm,
     Condition,
@@ -78,7 +79,7 @@ class SettingsPicture:
     caption: str
     panels: tuple[Panel, ...]
     rows: tuple[Row, ...]
-    ruler: Markup
+    number_line: Markup
     left_out: str
 
 
@@ -108,7 +109,7 @@ def settings_picture(sweep: Sweep, condition: Condition) -> SettingsPicture:
         caption=_caption(sweep, condition, bool(panels)),
         panels=tuple(panels),
         rows=rows,
-        ruler=axis,
+        number_line=axis,
         left_out="; ".join(left) + "; the table has all." if left else "",
     )
 
@@ -141,7 +142,7 @@ def _caption(sweep: Sweep, condition: Condition, has_panels: bool) -> str:
         f"mean and 95 % interval over {seeds} seeds" if counts[-1] > 1 else "one seed, no interval"
     )
     looks = max(1, len(condition.arms) - 1)
-    level = f"{100 * (1 - 0.05 / looks):.{3 if looks < 50 else 5}g} %"
+    level = percent(together(looks))
     text = f"Test split, {over}."
     if condition.compared and counts[-1] > 1:
         choice = f" of each {short_key(sweep.series_key)}" if has_panels else ""
@@ -310,4 +311,4 @@ def _rows(
                 words=compared.words if compared else "",
             )
         )
-    return tuple(rows), ruler(scale)
+    return tuple(rows), number_line(scale)

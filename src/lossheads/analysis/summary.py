@@ -14,11 +14,11 @@ from typing import Any, Literal
 from lossheads.analysis.aggregate import baseline_of, final, metric_info
 from lossheads.analysis.arms import choices_of, identities, labelled
 from lossheads.analysis.format import count_of, ends_text, number, percent
-from lossheads.analysis.statistics import Interval, Region, t_interval
+from lossheads.analysis.statistics import MIN_EQUAL, Interval, Region, t_interval
 from lossheads.analysis.test_sets import SharedTestSet, by_test_set
 from lossheads.records import Result
 
-_TUNED = ("optimizer", "schedule", "training")
+TUNED = ("optimizer", "schedule", "training")
 
 Direction = Literal["higher", "lower", "equal", "undecided"]
 
@@ -65,7 +65,7 @@ class Difference:
         if Region(-math.inf, 0.0, open=True).conclude(self.interval) == "holds":
             return "lower"
         same = self.interval.low == self.interval.high == 0
-        return "equal" if same and self.interval.n >= 3 else "undecided"
+        return "equal" if same and self.interval.n >= MIN_EQUAL else "undecided"
 
     @property
     def numbers(self) -> str:
@@ -142,8 +142,8 @@ def _conditions(runs: Sequence[Result]) -> list[tuple[str, dict[str, dict[str, l
     ]
     found: dict[str, dict[str, dict[str, list[Result]]]] = {}
     heads = heads_of(leaves)
-    settings = labelled(leaves, lambda key: key.split(".")[0] in _TUNED)
-    others = labelled(leaves, lambda key: key.split(".")[0] not in ("head", *_TUNED))
+    settings = labelled(leaves, lambda key: key.split(".")[0] in TUNED)
+    others = labelled(leaves, lambda key: key.split(".")[0] not in ("head", *TUNED))
     for run, head, setting, other in zip(unique, heads, settings, others, strict=True):
         found.setdefault(other, {}).setdefault(head, {}).setdefault(setting, []).append(run)
     return list(found.items())
@@ -175,7 +175,7 @@ def _compare(
     else:
         candidates = [_candidate(name, some, metric, higher) for name, some in heads.items()]
     compared = candidates if len(heads) > 1 else candidates[:1]
-    level = 1 - 0.05 / max(1, len(compared) - 1)
+    level = together(len(compared) - 1)
     return Comparison(
         title=", ".join(filter(None, (data.title, condition))),
         metric=metric,
@@ -183,7 +183,12 @@ def _compare(
         examples=data.examples,
         baseline=baseline_of(runs, metric, "test"),
         candidates=candidates,
-        differences=[_difference(compared[0], other, higher, level) for other in compared[1:]],
+        differences=[
+            paired(
+                (compared[0].head, compared[0].by_seed), (other.head, other.by_seed), higher, level
+            )
+            for other in compared[1:]
+        ],
     )
 
 
@@ -217,10 +222,21 @@ def rank(runs: Sequence[Result], metric: str, higher: bool | None) -> tuple[int,
     return (len(runs) - at.n, math.inf if math.isnan(worth) else worth)
 
 
-def _difference(first: Candidate, second: Candidate, higher: bool | None, level: float) -> Any:
-    shared = [seed for seed in first.by_seed if seed in second.by_seed]
-    values = [second.by_seed[seed] - first.by_seed[seed] for seed in shared]
-    return Difference(first.head, second.head, t_interval(values, level), higher)
+def together(differences: int) -> float:
+    """The level of each of several intervals that hold at 95 % together, after Bonferroni."""
+    return 1 - 0.05 / max(1, differences)
+
+
+def paired(
+    first: tuple[str, Mapping[int, float]],
+    second: tuple[str, Mapping[int, float]],
+    higher: bool | None,
+    level: float,
+) -> Difference:
+    """The second minus the first, each a name and its value by seed, over the seeds of both."""
+    (name, values), (other, others) = first, second
+    numbers = [others[seed] - values[seed] for seed in values if seed in others]
+    return Difference(name, other, t_interval(numbers, level), higher)
 
 
 def summary_json(results: Sequence[Result], runs: str) -> dict[str, Any]:

@@ -14,14 +14,18 @@ from lossheads.analysis.aggregate import baseline_of, metric_info
 from lossheads.analysis.arms import arm_names, choices_of, identities, labelled, short_names
 from lossheads.analysis.palette import Mark, mark, marks
 from lossheads.analysis.statistics import Interval, t_interval
-from lossheads.analysis.summary import Difference
-from lossheads.analysis.summary import heads_of as heads_of
-from lossheads.analysis.summary import monitored as monitored
-from lossheads.analysis.summary import rank as rank
+from lossheads.analysis.summary import (
+    TUNED,
+    Difference,
+    heads_of,
+    monitored,
+    paired,
+    rank,
+    together,
+)
 from lossheads.errors import UserError, near_matches
 from lossheads.records import Result
 
-_TUNED = ("optimizer", "schedule", "training")
 Standing = Literal["best", "tied", "worse", "better", "unknown"]
 
 
@@ -88,6 +92,10 @@ class Compared:
 
     standing: Standing
     words: str
+
+
+# Of an arm whose seeds all diverged, and of those beside it where no other has a value.
+NOT_COMPARED = Compared("unknown", "no seed has a value")
 
 
 @dataclass(frozen=True)
@@ -188,7 +196,7 @@ def _usual(leaves: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
         key
         for key in differing
         if all(_is_number(leaf[key]) for leaf in leaves if key in leaf)
-        and key.split(".")[0] in _TUNED
+        and key.split(".")[0] in TUNED
     ]
     across = next((key for key in ("optimizer.lr", *numbers) if key in differing), "")
     return ("head", across) if across else ("head",)
@@ -220,11 +228,11 @@ def _arms(
     firsts = [leaves[some[0]] for some in groups.values()]  # one row of settings per arm
     heads = heads_of(firsts)
     head_at_hand = "head" in by
-    panels = labelled(firsts, lambda key: key.split(".")[0] in _TUNED and key not in by)
+    panels = labelled(firsts, lambda key: key.split(".")[0] in TUNED and key not in by)
     rest = labelled(
         firsts,
         lambda key: (
-            key.split(".")[0] not in ("head" if head_at_hand else "", *_TUNED)
+            key.split(".")[0] not in ("head" if head_at_hand else "", *TUNED)
             and not _is_shown(key, by)
         ),
     )
@@ -276,26 +284,25 @@ def _condition(title: str, arms: Sequence[Arm], metric: str, higher: bool | None
         return rank(arm.runs, metric, higher)
 
     optima = sorted((min(some, key=place) for some in by_series.values()), key=place)
-    optima = [arm for arm in optima if arm.value.n]
+    # Where neither direction is better, nothing can be chosen.
+    optima = [arm for arm in optima if arm.value.n and higher is not None]
     compared = {}
-    if higher is not None and optima:
-        level = 1 - 0.05 / max(1, len(arms) - 1)
+    if optima and higher is not None:
+        level = together(len(arms) - 1)
         compared = {arm.name: _compared(arm, optima[0], higher, level) for arm in arms}
     return Condition(title, tuple(arms), {arm.series: arm for arm in optima}, compared)
 
 
 def difference(first: Arm, second: Arm, higher: bool | None, level: float) -> Difference:
     """The second minus the first, over the seeds that both have."""
-    shared = [seed for seed in first.by_seed if seed in second.by_seed]
-    values = [second.by_seed[seed] - first.by_seed[seed] for seed in shared]
-    return Difference(first.name, second.name, t_interval(values, level), higher)
+    return paired((first.name, first.by_seed), (second.name, second.by_seed), higher, level)
 
 
 def _compared(arm: Arm, best: Arm, higher: bool, level: float) -> Compared:
     if arm.name == best.name:
         return Compared("best", "best on validation")
     if not arm.value.n:
-        return Compared("unknown", "no seed has a value")
+        return NOT_COMPARED
     found = difference(best, arm, higher, level)
     at, direction = found.interval, found.direction
     if at.n < 2:

@@ -29,7 +29,7 @@ from lossheads.claims.verdict_file import read_verdict
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "outputs" / "reference"
 # Keys by their first names.
-RENAMED = {"predictions": "hypotheses", "ruler": "metric"}
+RENAMED = {"predictions": "hypotheses", "ruler": "metric", True: "on"}
 # What a version may change without changing what is tested.
 WORDS = ("source", "says", "statement", "explanation", "would_change", "show")
 KINDS = ("hypothesis", "check")
@@ -104,6 +104,7 @@ def tested(claim: Any) -> dict[str, Any]:
         if key in ("hypotheses", "checks"):
             kind = "hypothesis" if key == "hypotheses" else "check"
             for name, entry in value.items():
+                # YAML 1.1 reads the key `on` as true.
                 asked = {RENAMED.get(k, k): v for k, v in entry.items() if k != "says"}
                 flat[f"{kind} {name}"] = asked
         elif key in ("shared", "cases", "arms"):

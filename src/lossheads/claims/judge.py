@@ -132,9 +132,9 @@ def _finding(
     region, tested = hypothesis.region, found.interval(level)
     sample = samples.get(hypothesis.name, UNKNOWN)
     conclusion, diagnosis = conclude(numbers, region, level, lambda _, at: found.interval(at))
-    # Taken back only if the stricter interval crosses a border: then that is the one to narrow.
     moved = conclusion != region.conclude(tested)
-    asked = stricter(level) if moved else level
+    # Flagged numbers decide only where the stricter interval does too: that is the one to narrow.
+    asked = level if diagnosis is None else stricter(level)
     more_seeds = more_examples = None
     if conclusion == "undecided":
         more_seeds = found.further_seeds(region, asked)
@@ -344,12 +344,17 @@ class Verdict:
 
     @property
     def further_seeds(self) -> int | None:
-        """What an undecided verdict asks for: the largest need among its open hypotheses.
+        """What an undecided verdict asks for: the largest need of what it waits for.
 
         None when nothing is open, or when more seeds would not decide.
         """
+        conclusions = {found.hypothesis.name: found.conclusion for found in self.findings}
+        conclusions |= {row.check.name: row.conclusion for row in self.checks}
+        _, names = rests_on(self.claim.verdict, conclusions)
         needs = [
-            finding.more_seeds for finding in self.findings if finding.conclusion == "undecided"
+            finding.more_seeds
+            for finding in self.findings
+            if finding.conclusion == "undecided" and finding.hypothesis.name in names
         ]
         known = [need for need in needs if need is not None]
         return max(known) if known and len(known) == len(needs) else None

@@ -158,7 +158,8 @@ def _training_alone(runs: ArmRuns, table: Sequence[ArmMetric]) -> str:
         return ""
     pairs = {(cell.arm, seed) for cell in left for seed in runs.seeds}
     old = sum(not runs.influences(arm, seed) for arm, seed in pairs)
-    why = f"{old} runs kept no predictions; force=true trains them again" if old else ""
+    again = "where they kept none, force=true trains them again"
+    why = f"{old} runs kept no predictions that could be used; {again}" if old else ""
     names = ", ".join(dict.fromkeys(cell.metric for cell in left))
     return (
         f"intervals of {names} cover training alone, not the draw of the test examples: "

@@ -32,8 +32,9 @@ def influences(
 ) -> dict[str, Influence]:
     """Of these metrics of a run, by name; those are left out of which it is not known.
 
-    None where the run kept no predictions, or they are not of the examples it was measured on:
-    what is not sure to belong to a number is not used for it.
+    Empty where the run kept no predictions, they are not of the examples it was measured on, or
+    the head reads logits with base rates of training that are not kept: what is not sure to belong
+    to a number is not used for it.
     """
     try:
         saved = read_predictions(run_path(placed(config)))
@@ -43,9 +44,11 @@ def influences(
     if correct is None or saved.examples_digest != correct.examples_digest:
         return {}
     head: Any = build_head(config)  # hashable, as its cohort takes it to be
-    predictions = predict(
-        head, torch.from_numpy(saved.logits), torch.from_numpy(np.array(saved.labels))
-    )
+    logits, labels = torch.from_numpy(saved.logits), torch.from_numpy(np.array(saved.labels))
+    try:
+        predictions = predict(head, logits, labels)
+    except UserError:
+        return {}
     metrics = build_metrics(config).scalar_for(head.outcome)
     asked = tuple(m for m in metrics if m.name in names and m.is_defined_for(predictions))
     forms = _forms(head, asked)

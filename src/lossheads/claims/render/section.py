@@ -244,9 +244,10 @@ def _further(data: Data) -> str:
         return ""
     more = data["further_seeds"]
     if more is None:
+        waited_for = [found for name, found in data["hypotheses"].items() if name in decisive(data)]
         examples = [
             found["more_examples"]
-            for found in data["hypotheses"].values()
+            for found in waited_for
             if found["conclusion"] == "undecided" and found.get("more_examples")
         ]
         if not examples:

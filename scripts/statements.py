@@ -37,9 +37,9 @@ HEAD = """\
 Each statement in our words, not the documents', what tests it, and the word that came of it. A
 check or hypothesis *holds* or *fails*; a whole claim has its verdict (see the
 [glossary](glossary.md)). A statement with several checks holds when all hold, fails when all fail,
-and is *mixed* otherwise; "the opposite of" turns a word around. *Not testable* are opinions, wishes
-and explanations of words, each with the reason. *Not run yet*: the claim is newer than its
-reference."""
+is *not run yet* or *undecided* when one is, and *mixed* otherwise; "the opposite of" turns a word
+around. *Not testable* are opinions, wishes and explanations of words, each with the reason. *Not
+run yet*: the claim is newer than its reference."""
 
 
 def documents() -> list[dict[str, Any]]:

@@ -31,7 +31,7 @@ def test_per_seed_gives_every_seed_data_of_its_own_and_both_arms_the_same(tmp_pa
     assert len(engine.asked) == 8
     text = coverage_text(to_json(verdict))
     assert "Each seed draws its own data" in text
-    assert "the intervals cover the sampling of the data and training randomness" in text
+    assert "the intervals cover that draw and training randomness" in text
     assert (
         "lossheads train dataset=digits head=softmax_cce dataset.seed=0 seed=0"
         in section_of(to_json(verdict)).commands[2]

@@ -40,7 +40,9 @@ def number(value: float | None) -> str:
 
 
 def ends_text(interval: Interval) -> str:
-    """[0.8790, 0.8812]"""
+    """[0.8790, 0.8812]; of numbers that do not vary, that they do not."""
+    if interval.low == interval.high and interval.n > 1:
+        return "at every seed"
     return f"[{number(interval.low)}, {number(interval.high)}]"
 
 

@@ -90,11 +90,9 @@ def _nothing_said_of_known(known: Tensor, outliers: Tensor) -> float:
 # Whether a model says "nothing is here": no per-class score above 1/2. The baselines are the best
 # constants: always, never.
 _NOTHING_METRICS = {
-    "nothing_said_score": _OODMetric(
-        _nothing_said, 1.0, MetricInfo(higher_is_better=True, perfect=1.0)
-    ),
+    "nothing_said_score": _OODMetric(_nothing_said, 1.0, MetricInfo(True, 1.0, *SHARE)),
     "nothing_said_of_known_error": _OODMetric(
-        _nothing_said_of_known, 0.0, MetricInfo(higher_is_better=False, perfect=0.0)
+        _nothing_said_of_known, 0.0, MetricInfo(False, 0.0, *SHARE)
     ),
 }
 

@@ -358,8 +358,9 @@ def coverage_text(data: Data) -> str:
     if not redrawn:
         return f"All seeds share one data set: the intervals cover {training}, {left}."
     both = (
-        "Each seed draws its own data, the same for all arms of a case: the intervals cover the "
-        "sampling of the data and training randomness (initialisation, batch order)"
+        "Each seed draws its own data, the same for all arms of a case (of published pictures "
+        "which of them, or how they are composed, and no others): the intervals cover that draw "
+        "and training randomness (initialisation, batch order)"
     )
     if not fixed:
         return f"{both}."

@@ -1,7 +1,7 @@
 """Write docs/statistics.md: what intervals cover, by simulation on drawn data of known truth.
 
-python scripts/interval_coverage.py       rewrite the page (some four minutes on one core)
-python scripts/interval_coverage.py 2000  more repetitions than the page has
+python scripts/interval_coverage.py       rewrite the page (three CPU minutes)
+python scripts/interval_coverage.py 5000  more repetitions than the page has
 
 Nothing here is trained: bits and scores of seeds × examples are drawn with effects of the seed,
 of the example, and of both together, so that the true accuracy, AUROC and F1 are known.
@@ -35,7 +35,7 @@ REFERENCE = ROOT / "outputs" / "reference"
 Array = NDArray[Any]
 SEEDS, SIZES = (5, 20, 25), (500, 10_000)
 LEVELS = (0.95, 0.9875)  # one hypothesis, and the first of four by Holm's procedure
-REPEATS, LESS = 400, 5  # of the large test set so many times less
+REPEATS, LESS = 1000, 5  # of the large test set so many times less
 SHARE, GAP = {"low": 0.0, "high": 1.0}, {"low": -1.0, "high": 1.0}
 
 

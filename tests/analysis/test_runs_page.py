@@ -1,11 +1,14 @@
 """The page over finished runs: complete, self-contained, safe."""
 
+import io
 import math
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from lossheads.analysis.arms_table import arms_table
 from lossheads.analysis.classes import class_labels
 from lossheads.analysis.drawing import coinciding, spread
 from lossheads.analysis.format import percent
@@ -20,6 +23,7 @@ from .making import ARGMAX, CELLS, puzzle, run
 from .pages import Page, words
 
 HOSTILE = "<script>alert(1)</script>"
+STANDING = "against the best"
 
 
 def recorded(name="toy"):
@@ -312,6 +316,60 @@ def test_a_folder_without_finished_runs_and_two_forms_at_once_are_refused(tmp_pa
     for more in (["--html", "x.html"], ["--claims"]):
         with pytest.raises(UserError, match="report got --csv and"):
             report_command([str(tmp_path), "--csv", *more])
+
+
+def folder_of(runs, tmp_path):
+    for result in runs:
+        folder = tmp_path / "runs" / result.key
+        folder.mkdir(parents=True)
+        write_result(folder, result)
+    return str(tmp_path)
+
+
+def test_the_rows_of_one_metric_are_written_where_it_is_named(tmp_path, capsys):
+    outputs = folder_of(recorded(), tmp_path)
+    assert report_command([outputs, "--csv", "--metric", CELLS]) == 0
+    rows = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert len(rows) == len(recorded())
+    assert set(rows["metric"]) == {CELLS}
+    with pytest.raises(UserError, match=f"--metric keras: .*{CELLS}"):
+        report_command([outputs, "--csv", "--metric", "keras"])
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (["--csv", "--by", "head"], "--by and --csv"),
+        (["--csv", "--sort"], "--sort and --csv"),
+        (["--parquet", "x.parquet", "--reference", "a"], "--reference and --parquet"),
+        (["--claims", "--metric", ARGMAX], "--metric and --claims"),
+        (["--margin", "0"], "--margin: .*--html"),
+        (["--by", "head", "--reference", "a"], "--reference: .*--html"),
+    ],
+)
+def test_a_flag_that_the_chosen_form_does_not_use_is_refused(flags, named, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=f"report got {named}"):
+        report_command([folder_of(recorded(), tmp_path), *flags])
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+
+
+def test_a_list_of_numbers_asked_for_stands_in_its_column_alone():
+    runs = [
+        replace(
+            one,
+            key=f"{one.key}{place}",
+            config=one.config | {"optimizer": {"lr": 1, "betas": some}},
+        )
+        for place, some in enumerate(([0.9, 0.999], [0.5, 0.9]))
+        for one in sweep({"a": {1: 0.9}, "b": {1: 0.8}})
+    ]
+    found = sweep_of(runs, [ARGMAX], Asked(by=("head", "lr", "betas")))
+    table = arms_table(found, [ARGMAX])
+    assert [name for name, _, _ in table.head] == ["head", "lr", "betas", "n", ARGMAX, STANDING]
+    assert {row[2].text for row in table.rows} == {"[0.9, 0.999]", "[0.5, 0.9]"}
+    assert all(panel.startswith("betas=[") for panel in (arm.panel for arm in found.arms))
 
 
 def test_a_condition_of_which_every_run_diverged_stands_beside_a_good_one():

@@ -66,7 +66,7 @@ def arms_table(sweep: Sweep, metrics: Sequence[str], sort: str = "") -> SortTabl
     arms = sorted_arms(sweep, sweep.arms, sort)
     runs = [run for arm in arms for run in arm.runs]
     keys = sweep.by
-    others = any(_others(arm, keys) for arm in arms)
+    others = any(arm.others for arm in arms)
     compared = {n: c for condition in sweep.conditions for n, c in condition.compared.items()}
     shows_standing = sweep.metric in metrics and bool(compared)
     baselines = {
@@ -78,7 +78,7 @@ def arms_table(sweep: Sweep, metrics: Sequence[str], sort: str = "") -> SortTabl
     for arm in arms:
         cells = [_setting(arm, key, at == 0) for at, key in enumerate(keys)]
         if others:
-            cells.append(SortCell(_others(arm, keys)))
+            cells.append(SortCell(arm.others))
         cells.append(SortCell(str(arm.value.n), _lost(arm), str(arm.value.n), True))
         cells += [_metric(arm, metric, metric not in shared) for metric in metrics]
         if shows_standing:
@@ -119,13 +119,6 @@ def _setting(arm: Arm, key: str, with_icon: bool) -> SortCell:
         key=repr(float(value)) if is_number else text,
         icon=icon(arm.mark) if with_icon else None,
     )
-
-
-def _others(arm: Arm, keys: Sequence[str]) -> str:
-    # Settings beyond the second of `by` are in the panel as well, for the picture.
-    shown = {f"{key.split('.')[-1]}={setting_text(arm.settings[key])}" for key in keys[2:]}
-    words = [word for word in arm.panel.split(", ") if word and word not in shown]
-    return ", ".join(filter(None, (*words, arm.condition)))
 
 
 def _lost(arm: Arm) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from lossheads.analysis.aggregate import seed_interval
+from lossheads.analysis.aggregate import over_seeds, seed_interval
 from lossheads.analysis.classes import class_labels
 from lossheads.analysis.drawing import at_mark, icon, line, number_line, scale_of, svg, whisker
 from lossheads.analysis.forest import Scale
@@ -78,8 +78,7 @@ def classes_picture(arms: Sequence[tuple[Arm, Sequence[Result]]]) -> ClassesPict
         for at in chosen
     )
     seeds = sorted({len(values[PRESENT]) for _, values, _ in known})
-    n = f"n = {seeds[0]}" if len(seeds) == 1 else f"n = {seeds[0]} to {seeds[-1]}"
-    over = "one seed, no interval" if seeds == [1] else f"mean and 95 % interval over {n} seeds"
+    over = over_seeds(seeds, "interval")
     some = f" The {len(chosen)} of {len(names)} classes in which heads differ most."
     left = f" {len(arms) - _HEADS} further heads are left out." if len(arms) > _HEADS else ""
     return ClassesPicture(

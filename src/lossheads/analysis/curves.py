@@ -8,6 +8,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from lossheads.analysis.aggregate import over_seeds
 from lossheads.analysis.drawing import coinciding, icon, letters
 from lossheads.analysis.kept import KeptRun, KeptTest
 from lossheads.analysis.statistics import t_quantile
@@ -49,8 +50,7 @@ def curves(arms: Sequence[Arm], kept: KeptTest) -> Curves | None:
     if not known:
         return None
     counts = sorted({len(some) for some in known.values()})
-    n = f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}"
-    over = "one seed, no band" if counts[-1] == 1 else f"mean and 95 % band over {n} seeds"
+    over = over_seeds(counts, "band")
     columns = next(iter(known.values()))[0].scores.shape[1]
     some_classes = f" (the first {_CLASSES})" if columns > _CLASSES else ""
     what = "the top class" if kept.per_group > 1 else "every label"

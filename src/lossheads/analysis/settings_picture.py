@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
+from lossheads.analysis.aggregate import over_seeds
 from lossheads.analysis.drawing import (
     JOIN,
     at_mark,
@@ -137,10 +138,7 @@ def _title(sweep: Sweep, condition: Condition) -> str:
 
 def _caption(sweep: Sweep, condition: Condition, has_panels: bool) -> str:
     counts = sorted({arm.value.n for arm in condition.arms if arm.value.n})
-    seeds = f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}"
-    over = (
-        f"mean and 95 % interval over {seeds} seeds" if counts[-1] > 1 else "one seed, no interval"
-    )
+    over = over_seeds(counts, "interval")
     looks = max(1, len(condition.arms) - 1)
     level = percent(together(looks))
     text = f"Test split, {over}."

@@ -21,6 +21,7 @@ from lossheads.records import Result
 TUNED = ("optimizer", "schedule", "training")
 
 Direction = Literal["higher", "lower", "equal", "undecided"]
+Standing = Literal["best", "tied", "worse", "better", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,15 @@ class Difference:
             return "lower"
         same = self.interval.low == self.interval.high == 0
         return "equal" if same and self.interval.n >= MIN_EQUAL else "undecided"
+
+    @property
+    def standing(self) -> Standing:
+        """How the second head stands to the first, the best; where nothing is decided, tied."""
+        if self.interval.n < 2 or self.higher_is_better is None:
+            return "unknown"
+        if self.direction in ("equal", "undecided"):
+            return "tied"
+        return "better" if (self.direction == "higher") == self.higher_is_better else "worse"
 
     @property
     def numbers(self) -> str:
@@ -222,9 +232,9 @@ def rank(runs: Sequence[Result], metric: str, higher: bool | None) -> tuple[int,
     return (len(runs) - at.n, math.inf if math.isnan(worth) else worth)
 
 
-def together(differences: int) -> float:
-    """The level of each of several intervals that hold at 95 % together, after Bonferroni."""
-    return 1 - 0.05 / max(1, differences)
+def together(differences: int, alpha: float = 0.05) -> float:
+    """The level of each of several intervals that hold at 1 - alpha together, after Bonferroni."""
+    return 1 - alpha / max(1, differences)
 
 
 def paired(

@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from lossheads.analysis.aggregate import baseline_of, metric_info
 from lossheads.analysis.arms import arm_names, choices_of, identities, labelled, short_names
@@ -17,6 +17,7 @@ from lossheads.analysis.statistics import Interval, t_interval
 from lossheads.analysis.summary import (
     TUNED,
     Difference,
+    Standing,
     heads_of,
     monitored,
     paired,
@@ -25,8 +26,6 @@ from lossheads.analysis.summary import (
 )
 from lossheads.errors import UserError, near_matches
 from lossheads.records import Result
-
-Standing = Literal["best", "tied", "worse", "better", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,7 @@ class Arm:
         series: Its value of the first setting of `by`, by default the head.
         across: Its value of the second one, by default the learning rate; None without.
         panel, condition: Its other tuned settings, and what is not tuned, in words.
+        others: Both, without the settings of `by`, in words.
         value: On test, over seeds, at 95 %.
         by_seed: Seed -> value on test.
         settings: Every setting of `by` -> its value.
@@ -67,6 +67,7 @@ class Arm:
     across: Any
     panel: str
     condition: str
+    others: str
     runs: tuple[Result, ...]
     value: Interval
     by_seed: Mapping[int, float]
@@ -250,10 +251,13 @@ def _arms(
         series = setting_text(values[by[0]])
         across = values[by[1]] if len(by) > 1 else None
         value = t_interval(list(known.values()))
+        others = ", ".join(filter(None, (panel, other)))
         further = [f"{key.split('.')[-1]}={setting_text(values[key])}" for key in by[2:]]
         panel = ", ".join(filter(None, (panel, *further)))
         found.append(
-            Arm(name, series, across, panel, other, own, value, known, values, looks[series])
+            Arm(
+                name, series, across, panel, other, others, own, value, known, values, looks[series]
+            )
         )
     return found
 
@@ -304,17 +308,17 @@ def _compared(arm: Arm, best: Arm, higher: bool, level: float) -> Compared:
     if not arm.value.n:
         return NOT_COMPARED
     found = difference(best, arm, higher, level)
-    at, direction = found.interval, found.direction
-    if at.n < 2:
-        return Compared("unknown", "one shared seed or none: not compared with best")
-    least, most = sorted((abs(at.low), abs(at.high)))
-    if direction == "equal":
-        return Compared("tied", "equal to best at every seed")
-    if direction == "undecided":
-        return Compared("tied", "not distinguishable from best")
-    is_better = (direction == "higher") == higher
+    standing = found.standing
+    if standing == "unknown":
+        return Compared(standing, "one shared seed or none: not compared with best")
+    if standing == "tied":
+        equal = found.direction == "equal"
+        words = "equal to best at every seed" if equal else "not distinguishable from best"
+        return Compared(standing, words)
+    is_better = standing == "better"
     word = "better on test than the best on validation" if is_better else "worse than best"
-    return Compared("better" if is_better else "worse", f"{word}, by {least:.2g} to {most:.2g}")
+    least, most = sorted((abs(found.interval.low), abs(found.interval.high)))
+    return Compared(standing, f"{word}, by {least:.2g} to {most:.2g}")
 
 
 def sorted_arms(sweep: Sweep, arms: Iterable[Arm], sort: str) -> list[Arm]:

@@ -3,16 +3,28 @@
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lossheads.cli.arguments import Parser
-from lossheads.errors import UserError
+from lossheads.errors import UserError, near_matches
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lossheads.analysis.kept import KeptTest
+    from lossheads.analysis.runs_page import Kept
+    from lossheads.analysis.sweep import Asked
+    from lossheads.records import Result
+
+# Flags that choose what is shown, each as it is where it was left out; --sort alone is "".
+_CHOOSING = {"by": "", "metric": "", "sort": None, "reference": "", "margin": None}
 
 
 def command(words: list[str], trust: Sequence[str] = ()) -> int:
     """`lossheads report`; returns the exit status."""
     given = _parser().parse_args(words)
     _refuse_two_forms(given)
+    _refuse_idle(given)
 
     from lossheads.analysis.terminal import wide_console
 
@@ -33,7 +45,7 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
     return 0
 
 
-def _asked(given: Namespace) -> Any:
+def _asked(given: Namespace) -> "Asked":
     from lossheads.analysis.sweep import Asked
 
     by = tuple(word for word in map(str.strip, given.by.split(",")) if word)
@@ -41,10 +53,10 @@ def _asked(given: Namespace) -> Any:
     return Asked(by, given.metric, sort or "", given.reference, given.margin)
 
 
-def _kept(outputs: Path, trust: Sequence[str]) -> Any:
+def _kept(outputs: Path, trust: Sequence[str]) -> "Kept":
     """Reads kept predictions; torch is imported where a run has some."""
 
-    def read(runs: Sequence[Any]) -> Any:
+    def read(runs: "Sequence[Result]") -> "KeptTest":
         if not any((outputs / "runs" / run.name / "predictions.npz").is_file() for run in runs):
             raise UserError("none of these runs kept its predictions")
         from lossheads.evaluation.kept_tests import kept_test
@@ -63,6 +75,21 @@ def _refuse_two_forms(given: Namespace) -> None:
         raise UserError(f"report got {' and '.join(f'--{form}' for form in forms)}: choose one")
 
 
+def _refuse_idle(given: Namespace) -> None:
+    """Refuse what the chosen form would pass over in silence."""
+    takes, form, why = ["by", "metric", "sort"], "", "the page alone shows it; add --html FILE"
+    if given.claims is not None:
+        takes, form, why = [], " and --claims", "verdicts have metrics of their own; leave it out"
+    elif given.csv or given.parquet:
+        takes, form = ["metric"], " and --csv" if given.csv else " and --parquet"
+        why = "its rows are chosen by --metric alone; leave the other out"
+    elif given.html:
+        return
+    for name, unset in _CHOOSING.items():
+        if name not in takes and getattr(given, name) != unset:
+            raise UserError(f"report got --{name}{form}: {why}")
+
+
 def _report_runs(outputs: Path, given: Namespace) -> None:
     from lossheads.analysis.runs_page import read_runs
     from lossheads.analysis.tables import csv
@@ -72,16 +99,30 @@ def _report_runs(outputs: Path, given: Namespace) -> None:
 
     results = read_runs(outputs)
     if given.csv:
-        print(csv(tidy(results)), end="")
+        print(csv(_under(given.metric, tidy(results))), end="")
     elif given.parquet:
-        wide_console().print(f"Written: {write_parquet(tidy(results), Path(given.parquet))}")
+        path = Path(given.parquet)
+        wide_console().print(f"Written: {write_parquet(_under(given.metric, tidy(results)), path)}")
     elif given.by or given.metric or given.sort is not None:
         _print_sweeps(results, _asked(given))
     else:
         print_arms(results, wide_console())
 
 
-def _print_sweeps(results: Sequence[Any], asked: Any) -> None:
+def _under(metric: str, rows: "pd.DataFrame") -> "pd.DataFrame":
+    """The rows of one metric; all without a name."""
+    if not metric:
+        return rows
+    known = rows["metric"].unique().tolist()
+    if metric not in known:
+        raise UserError(
+            f"report got --metric {metric}: no run was measured under it; "
+            f"{near_matches(metric, known)}"
+        )
+    return rows[rows["metric"] == metric]
+
+
+def _print_sweeps(results: "Sequence[Result]", asked: "Asked") -> None:
     """An arm a row, under the metric that is compared, sorted."""
     from lossheads.analysis.arms_table import arms_table, plain_table
     from lossheads.analysis.page_tables import rich_table
@@ -126,7 +167,10 @@ def _parser() -> Parser:
         help="settings to compare by, as head,optimizer.lr: the first by colour, the second across",
     )
     parser.add_argument(
-        "--metric", default="", metavar="NAME", help="what is compared; default: the monitored one"
+        "--metric",
+        default="",
+        metavar="NAME",
+        help="what is compared, default: the monitored one; with --csv or --parquet its rows alone",
     )
     parser.add_argument(
         "--sort",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lossheads.analysis.html import humanize
-from lossheads.claims.render.words import found_in_words, reason
+from lossheads.claims.render.words import finding, found_in_words
 from lossheads.claims.verdict_file import load_verdict
 
 ROOT = Path(__file__).parents[1]
@@ -37,7 +37,7 @@ def puzzle() -> str:
     caption = (
         f"Test split (10,000 images), mean with its 95 % interval over n = {n} seeds and the draw "
         f"of the test images; in brackets the baseline, the score of the best constant prediction. "
-        f"Verdict: **{humanize(verdict['verdict'])}**, because {reason(verdict)}."
+        f"Verdict: **{humanize(verdict['verdict'])}**. {finding(verdict)[0]}"
     )
     return "\n".join([*lines, "", caption])
 

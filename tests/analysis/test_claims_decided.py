@@ -13,10 +13,10 @@ from lossheads.analysis.statistics import Interval
 from lossheads.claims.render.decided import decided
 from lossheads.claims.render.html import claims_page
 from lossheads.claims.render.section import STRIPS
-from lossheads.claims.render.words import decisive, finding, is_score, rule_in_words
+from lossheads.claims.render.words import decisive, finding, rule_in_words
 from lossheads.claims.verdict_file import load_verdict, read_verdicts
 
-from .pages import ARM, REFERENCE, VERDICTS, folder_with, section, shown
+from .pages import ARM, CHECK, REFERENCE, VERDICTS, folder_with, section, shown
 
 DECIDED = [data for data in VERDICTS if data["hypotheses"]]
 
@@ -76,13 +76,17 @@ PUZZLE = {
         cell("cce", "accuracy_score", 0.86, 0.1),
         cell("bce", "accuracy_score", 0.85, 0.1),
     ],
+    "metrics": {
+        name: {"higher_is_better": True, "perfect": 1.0, "low": 0.0, "high": 1.0}
+        for name in ("keras_2_3_accuracy", "accuracy_score")
+    },
 }
 
 
 def test_the_sentence_says_the_verdict_in_the_words_of_the_hypotheses(tmp_path):
     sentence, conditions = finding(whole(tmp_path, PUZZLE))
     assert "as printed, BCE is far ahead (0.1000 [0.0900, 0.1100])" in sentence
-    assert "not so that on one metric it is ahead (-0.0067 [-0.0167, 0.0033])" in sentence
+    assert "but “on one metric it is ahead” fails (-0.0067 [-0.0167, 0.0033])" in sentence
     assert "n = 5 seeds" in conditions
     assert "95 %" in conditions
 
@@ -129,16 +133,90 @@ def test_a_score_whose_baseline_is_perfect_has_no_skill(tmp_path):
     assert decided(whole(tmp_path / "none", PUZZLE | {"table": table[1:]})).skill is None
 
 
-def test_losses_and_temperatures_have_no_skill():
-    assert is_score("keras_2_3_accuracy")
-    assert is_score("outliers/held_out/max_score_auroc_score")
-    for name in (
-        "nll_loss",
-        "fitted_temperature",
-        "logit_separation_score",
-        "max_score_fpr95_error",
-    ):
-        assert not is_score(name)
+@pytest.mark.parametrize(
+    ("higher", "perfect", "has_skill"),
+    [(True, 1.0, True), (False, 0.0, False), (None, 1.0, False), (True, None, False)],
+)
+def test_skill_is_of_metrics_whose_record_says_that_higher_is_better_up_to_a_perfect_value(
+    higher, perfect, has_skill, tmp_path
+):
+    metrics = {"keras_2_3_accuracy": {"higher_is_better": higher, "perfect": perfect}}
+    assert bool(decided(whole(tmp_path, PUZZLE | {"metrics": metrics})).skill) == has_skill
+
+
+def test_a_perfect_value_other_than_one_scales_the_skill(tmp_path):
+    metrics = {"keras_2_3_accuracy": {"higher_is_better": True, "perfect": 2.0}}
+    skill = decided(whole(tmp_path, PUZZLE | {"metrics": metrics})).skill
+    # (0.86 - 0.1) / 1.9 = 0.400 and (0.97 - 0.9) / 1.1 = 0.064
+    assert [row.number for row in skill.panels[0].skill] == ["0.400", "0.064"]
+    assert "a perfect 2." in skill.says
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({"higher_is_better": True, "perfect": 1, "low": 0, "high": 1}, "from 0 to 1, higher is"),
+        ({"higher_is_better": False, "perfect": 0, "low": 0}, "lower is better"),
+        ({"higher_is_better": None, "perfect": None}, "mean of n = 5 seeds"),
+    ],
+)
+def test_pictures_say_range_and_direction_as_the_record_has_them(facts, words, tmp_path):
+    # A metric whose name would say the opposite.
+    data = {
+        "verdict": "reproduced",
+        "arms": {"cce": ARM, "bce": ARM},
+        "hypotheses": {"better": asked("ahead", "holds", metric="odd_loss_score")},
+        "rule": {"reproduced": ["better"]},
+        "table": [cell(arm, "odd_loss_score", 0.5, 0.1) for arm in ("cce", "bce")],
+        "metrics": {"odd_loss_score": facts},
+    }
+    (panel,) = decided(whole(tmp_path, data)).panels
+    assert panel.conditions.startswith(words)
+
+
+def test_a_verdict_without_facts_on_its_metrics_makes_a_page_without_skill(tmp_path):
+    data = {name: value for name, value in PUZZLE.items() if name != "metrics"}
+    assert decided(whole(tmp_path, data)).skill is None
+    said = section(shown(tmp_path), "some-claim")
+    assert "metric artefact" in said
+    assert "higher is better" not in said
+
+
+def test_one_hypothesis_that_comes_out_differently_in_two_cases_is_said_once(tmp_path):
+    cases = {"easy": "holds", "hard": "fails"}
+    data = {
+        "verdict": "mixed",
+        "arms": {f"{case}/{arm}": ARM for case in cases for arm in ("cce", "bce")},
+        "hypotheses": {
+            f"better/{case}": asked("it is ahead", word, (f"{case}/bce", f"{case}/cce"))
+            for case, word in cases.items()
+        },
+        "rule": {"mixed": ["better/easy", "not better/hard"]},
+    }
+    sentence, _ = finding(whole(tmp_path, data))
+    assert sentence == (
+        "In part: it is ahead (easy: 0.1000 [0.0900, 0.1100]), but in hard this fails "
+        "(0.1000 [0.0900, 0.1100])."
+    )
+
+
+def test_two_hypotheses_that_fail_share_a_verb(tmp_path):
+    found = {name: asked(f"{name} is ahead", "fails") for name in ("one", "two")}
+    data = {"verdict": "refuted", "hypotheses": found, "rule": {"reproduced": list(found)}}
+    sentence, _ = finding(whole(tmp_path, data | {"arms": {"cce": ARM, "bce": ARM}}))
+    numbers = "(0.1000 [0.0900, 0.1100])"
+    assert sentence == f"Refuted: “one is ahead” {numbers} and “two is ahead” {numbers} fail."
+
+
+@pytest.mark.parametrize(
+    ("relation", "words"), [("equals", "not 0.5"), ("less", "not below 0.5"), ("greater", "above")]
+)
+def test_a_computed_number_is_held_against_what_was_asked_of_it(relation, words, tmp_path):
+    check = CHECK | {"relation": relation, "stated": 0.5, "computed": 10.0, "says": "the sum"}
+    sentence, _ = finding(whole(tmp_path, {"checks": {"c": check}}))
+    assert "0 of 1 computed number are" in sentence
+    assert "“the sum” is 10, " in sentence
+    assert words in sentence
 
 
 def test_a_lone_arm_is_shown_beside_the_others_with_the_region_of_its_hypothesis(tmp_path):

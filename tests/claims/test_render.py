@@ -58,7 +58,7 @@ def test_the_page_says_what_was_said_run_found_and_how_to_repeat(verdict, tmp_pa
     for part in (
         "A is better than B.",
         "d.txt, <https://example.org/1>, 2019-11; Keras 2.3",
-        "| `a` | 0.8500<br>[0.8471, 0.8529]<br>baseline 0.1000 |",
+        "| `a` | ★ 0.8500<br>[0.8471, 0.8529]<br>baseline 0.1000 |",
         "| `b` | 0.8000<br>at every seed<br>baseline 0.1000 |",
         "accuracy_score: a - b > 0.01",
         "0.0500<br>[0.0471, 0.0529]",

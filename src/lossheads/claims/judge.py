@@ -21,8 +21,9 @@ from lossheads.analysis.statistics import (
     holm_levels,
     sign_flip_test,
 )
+from lossheads.analysis.summary import Standing
 from lossheads.claims.schema import Check, Claim, Hypothesis, Word, needs
-from lossheads.records import Result
+from lossheads.records import MetricInfo, Result
 
 # arm and metric -> seed -> number on the test split; NaN where a run failed or it is undefined.
 Measured = Mapping[tuple[str, str], Mapping[int, float]]
@@ -281,6 +282,7 @@ class ArmMetric:
         over_seeds: What the seeds alone show, at the level of `interval`.
         sample: The test examples; with the values all that the intervals are made of.
         values, baselines: One per seed; NaN where the run failed or the number is undefined.
+        standing: To the best of the arms that it competes with, see `standings`.
     """
 
     arm: str
@@ -291,6 +293,7 @@ class ArmMetric:
     baseline: float
     values: tuple[float, ...]
     baselines: tuple[float, ...]
+    standing: Standing = "unknown"
 
 
 @dataclass(frozen=True)
@@ -319,6 +322,7 @@ class Verdict:
     """A claim with its verdict and all evidence; what `verdict_file` writes.
 
     Attributes:
+        metrics: What a reader has to know of the metrics of `cells` and hypotheses.
         environment: Everything known about where the first run was made.
         environments: The distinct ones, most runs first.
         chosen: Arm -> its run at each seed, as judged; for figures, not for the pages.
@@ -330,6 +334,7 @@ class Verdict:
     findings: tuple[Finding, ...]
     checks: tuple[CheckRow, ...]
     cells: tuple[ArmMetric, ...]
+    metrics: Mapping[str, MetricInfo]
     arms: tuple[ArmSummary, ...]
     seeds: tuple[int, ...]
     alpha: float

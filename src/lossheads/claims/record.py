@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lossheads.analysis.aggregate import curve
+from lossheads.analysis.aggregate import curve, metric_info
 from lossheads.analysis.estimates import estimate
 from lossheads.analysis.statistics import Discordance, mcnemar
 from lossheads.claims.arm_runs import FIRST_STEP, ArmRuns, Config, first_step
@@ -14,7 +14,7 @@ from lossheads.claims.judge import ArmMetric, ArmSummary, EnvironmentCount, Mode
 from lossheads.claims.samples import correct_examples, sample_of_sides
 from lossheads.claims.schema import Hypothesis
 from lossheads.errors import UserError
-from lossheads.records import Result
+from lossheads.records import MetricInfo, Result
 
 # Both raise UserError: when the configuration cannot be built, when its outcome has no such metric.
 AllowArm = Callable[[Config], object]
@@ -99,6 +99,12 @@ def cells(runs: ArmRuns, level: float = 0.95) -> tuple[ArmMetric, ...]:
             alone = estimate(values, sample.of_these_examples()).interval(level)
             found.append(ArmMetric(arm, metric, interval, alone, sample, mean, values, baselines))
     return tuple(found)
+
+
+def metrics(runs: ArmRuns) -> Mapping[str, MetricInfo]:
+    """What a reader has to know of each metric of the claim, as its runs tell it."""
+    results = runs.all()
+    return {metric: metric_info(results, metric) for metric in runs.claim.metrics}
 
 
 def arm_summaries(runs: ArmRuns) -> tuple[ArmSummary, ...]:

@@ -17,6 +17,7 @@ from lossheads.claims.judge import CheckRow, Finding, Verdict, decide, judge
 from lossheads.claims.record import AllowArm, AllowMetric
 from lossheads.claims.samples import sample_of
 from lossheads.claims.schema import Claim, Word
+from lossheads.claims.standings import with_standings
 from lossheads.errors import UserError
 
 ALPHA = 0.05
@@ -91,7 +92,7 @@ def _verdict(
     """What was found, with all evidence."""
     claim, alpha = runs.claim, _alpha(looks)
     verdict, why = _decided(claim, checks, findings)
-    cells = record.cells(runs, 1 - alpha)
+    cells = with_standings(runs, record.cells(runs, 1 - alpha), alpha)
     return Verdict(
         claim=claim,
         verdict=verdict,
@@ -99,6 +100,7 @@ def _verdict(
         findings=findings,
         checks=checks,
         cells=cells,
+        metrics=record.metrics(runs),
         arms=record.arm_summaries(runs),
         seeds=runs.seeds,
         alpha=alpha,

@@ -67,6 +67,7 @@ def _record(verdict: Verdict) -> VerdictRecord:
         models={name: _model_record(test) for test in verdict.models for name in test.hypotheses},
         checks={row.check.name: _check_record(row) for row in verdict.checks},
         table=tuple(_cell_record(cell) for cell in verdict.cells),
+        metrics=dict(verdict.metrics),
         arms={
             arm.name: ArmRecord(
                 overrides=dict(claim.arms[arm.name].overrides),

@@ -13,8 +13,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, mode
 
 from lossheads.analysis.estimates import Covers, Drawn
 from lossheads.analysis.statistics import Conclusion, Discordance, Interval, SignFlipTest
+from lossheads.analysis.summary import Standing
 from lossheads.claims.judge import EnvironmentCount, Reading, decide
 from lossheads.claims.schema import About, Relation, Source, Value, Word, needs
+from lossheads.records import MetricInfo
 
 SCHEMA_VERSION = 1
 
@@ -125,6 +127,7 @@ class CellRecord(_Part):
     covers: Covers = Field("training", description="What interval covers.")
     over_seeds: SeedInterval | None = Field(None, description="By the seeds alone, at 1 - alpha.")
     sample: SampleRecord | None = None
+    standing: Standing = Field("unknown", description="To the best arm; unknown: not compared.")
 
 
 class ArmRecord(_Part):
@@ -165,6 +168,7 @@ class VerdictRecord(_Part):
     models: dict[str, ModelTestRecord]
     checks: dict[str, CheckRecord]
     table: tuple[CellRecord, ...]
+    metrics: dict[str, MetricInfo] = Field({}, description="Empty: made before it was recorded.")
     arms: dict[str, ArmRecord]
     failed: tuple[str, ...]
     notes: tuple[str, ...]

@@ -24,12 +24,12 @@ from lossheads.analysis.format import (
 from lossheads.analysis.palette import Mark, mark
 from lossheads.analysis.statistics import Interval
 from lossheads.claims.render.tables import Data, Row, bar_of, digits, stated, unit_kind
-from lossheads.claims.render.words import decisive, is_score, unit_of
+from lossheads.claims.render.words import decisive, facts_of, unit_of
+from lossheads.claims.standings import SAME_BASELINE
+from lossheads.records import skill
 
-PERFECT = 1.0
 # More are counted in words.
 _PANELS, _PANELS_BELOW_SKILL, _STRIPS, _ARMS, _CHECKS, _CASES = 6, 4, 6, 16, 16, 8
-_SAME = 1e-3  # baselines that differ by less are those of other draws of the data
 
 
 @dataclass(frozen=True)
@@ -103,14 +103,14 @@ def decided(data: Data) -> Decided:
     names = [name for name in decisive(data) if name in data["hypotheses"]]
     asked = [name for name in decisive(data) if name in data["checks"]]
     groups = _groups(data["hypotheses"], names)
-    skill = _skill(data, names)
-    chosen = _first_of_each(groups, _PANELS_BELOW_SKILL if skill else _PANELS)
+    as_skill = _skill(data, names)
+    chosen = _first_of_each(groups, _PANELS_BELOW_SKILL if as_skill else _PANELS)
     drawn = sum(len(groups[key][:_STRIPS]) for key in chosen) + len(asked[:_CHECKS])
     left = len(names) + len(asked) - drawn
-    above = skill.metric if skill else ""
+    above = as_skill.metric if as_skill else ""
     cells = {(cell["arm"], cell["metric"]): cell for cell in data["table"]}
     return Decided(
-        skill=skill,
+        skill=as_skill,
         panels=tuple(_panel(data, cells, key, groups[key][:_STRIPS], above) for key in chosen),
         checks=tuple(_check_row(name, data["checks"][name]) for name in asked[:_CHECKS]),
         more=f"{left} more decided as well; all are listed below." if left else "",
@@ -159,7 +159,7 @@ def _panel(data: Data, cells: Cells, key: Key, names: Sequence[str], drawn: str)
         metric=" and ".join(metrics),
         case=case,
         conditions=_conditions(
-            metrics, [recorded_interval(one["interval"]) for one in found.values()]
+            data, metrics, [recorded_interval(one["interval"]) for one in found.values()]
         ),
         arms=tuple(_arm_row(name, dot, of_arms) for name, dot in dots.items()),
         axis=axis(of_arms) if kind == "Difference" else Markup(""),
@@ -202,9 +202,9 @@ def _baseline_of(found: Data, cells: Cells) -> float:
     return nan_if_null(cell["baseline"]) if cell else math.nan
 
 
-def _conditions(metrics: Sequence[str], intervals: Sequence[Interval]) -> str:
+def _conditions(data: Data, metrics: Sequence[str], intervals: Sequence[Interval]) -> str:
     """Unit, n and interval."""
-    units = dict.fromkeys(filter(None, map(unit_of, metrics)))
+    units = dict.fromkeys(filter(None, (unit_of(data, metric) for metric in metrics)))
     seeds = " or ".join(dict.fromkeys(str(at.n) for at in intervals))
     return "; ".join([*units, f"mean of n = {seeds} seeds, {levels(intervals)} interval"])
 
@@ -268,27 +268,26 @@ def _skill(data: Data, names: Sequence[str]) -> Skill | None:
         for case, own in kept.items()
     }
     plain = [dot for own in dots.values() for _, dot in own]
-    skilled = {id(dot): _as_skill(dot) for dot in plain}
-    printed_scale = Scale(min([0.0, *(dot.at.mean for dot in plain)]) - 0.02, PERFECT + 0.02)
-    skill_scale = Scale(
-        min([0.0, *(dot.at.mean for dot in skilled.values())]) - 0.02, PERFECT + 0.02
-    )
+    perfect = facts_of(data, cells[0]["metric"]).perfect
+    skilled = {id(dot): _as_skill(dot, perfect) for dot in plain}
+    printed_scale = _up_to(perfect, [dot.at.mean for dot in plain])
+    skill_scale = _up_to(1.0, [dot.at.mean for dot in skilled.values()])
     at = [dot.at for dot in plain]
     metrics = ", ".join(dict.fromkeys(cell["metric"] for cell in cells))
     left = len(cases) - len(kept)
     return Skill(
         metric=metrics,
-        title=_skill_title({case: [dot for _, dot in own] for case, own in dots.items()}),
+        title=_skill_title({case: [dot for _, dot in own] for case, own in dots.items()}, skilled),
         says=(
             f"Left {metrics}, as printed; right the same as skill: the share of the way from the "
-            "baseline (upright tick: the best constant prediction) to a perfect score of 1. Mean "
-            f"over n = {' or '.join(dict.fromkeys(str(one.n) for one in at))} seeds, "
+            f"baseline (upright tick: the best constant prediction) to a perfect {perfect:g}. "
+            f"Mean over n = {' or '.join(dict.fromkeys(str(one.n) for one in at))} seeds, "
             f"{levels(at)} interval.{f' {left} more cases are in the tables.' if left else ''}"
         ),
         panels=tuple(
             SkillPanel(
                 case,
-                tuple(_track_row(name, dot, printed_scale) for name, dot in own),
+                tuple(_track_row(name, dot, printed_scale, perfect) for name, dot in own),
                 tuple(_track_row(name, skilled[id(dot)], skill_scale) for name, dot in own),
             )
             for case, own in dots.items()
@@ -298,14 +297,23 @@ def _skill(data: Data, names: Sequence[str]) -> Skill | None:
     )
 
 
+def _up_to(perfect: float, means: Sequence[float]) -> Scale:
+    """From zero, or the lowest mean below it, to a perfect score, with room for marks."""
+    low = min(0.0, *means)
+    room = 0.02 * (perfect - low) or 0.02
+    return Scale(low - room, perfect + room)
+
+
 def _cells_with_skill(data: Data, names: Sequence[str]) -> list[Data]:
     """Of the first deciding metric that has different baselines for different arms.
 
     Where no metric has, and the verdict is that numbers come from the metric, of all that decided.
     """
     asked = list(dict.fromkeys(m for name in names for m in data["hypotheses"][name]["metrics"]))
-    for metric in filter(is_score, asked):
-        own = [cell for cell in data["table"] if cell["metric"] == metric and _has_skill(cell)]
+    for metric in asked:
+        own = [
+            cell for cell in data["table"] if cell["metric"] == metric and _has_skill(data, cell)
+        ]
         if any(_baselines_differ(own, case) for case in {_case(cell) for cell in own}):
             return own
     if data["verdict"] != "metric_artefact":
@@ -317,11 +325,13 @@ def _cells_with_skill(data: Data, names: Sequence[str]) -> list[Data]:
             data["hypotheses"][name]["arms"], data["hypotheses"][name]["metrics"], strict=True
         )
     }
-    return [
+    found = [
         cell
         for cell in data["table"]
-        if (cell["arm"], cell["metric"]) in sides and is_score(cell["metric"]) and _has_skill(cell)
+        if (cell["arm"], cell["metric"]) in sides and _has_skill(data, cell)
     ]
+    perfect = [facts_of(data, cell["metric"]).perfect for cell in found]
+    return [cell for cell, one in zip(found, perfect, strict=True) if one == perfect[0]]
 
 
 def _case(cell: Data) -> str:
@@ -330,41 +340,37 @@ def _case(cell: Data) -> str:
 
 def _baselines_differ(cells: Sequence[Data], case: str) -> bool:
     found = [nan_if_null(cell["baseline"]) for cell in cells if _case(cell) == case]
-    return len(found) > 1 and max(found) - min(found) > _SAME
+    return len(found) > 1 and max(found) - min(found) > SAME_BASELINE
 
 
-def _has_skill(cell: Data) -> bool:
-    """Whether there is a way from the baseline to a perfect score."""
+def _has_skill(data: Data, cell: Data) -> bool:
+    """Whether there is a way up from the baseline to a perfect score."""
+    facts = facts_of(data, cell["metric"])
     mean, baseline = nan_if_null(cell["interval"]["mean"]), nan_if_null(cell["baseline"])
-    return mean <= PERFECT and baseline < PERFECT - _SAME
+    is_known = facts.higher_is_better is True and mean <= facts.perfect
+    return is_known and baseline < facts.perfect - SAME_BASELINE
 
 
-def _as_skill(dot: Dot) -> Dot:
-    """(score - baseline) / (perfect - baseline), the baseline taken as known."""
-    room = PERFECT - dot.baseline
-
-    def scaled(score: float) -> float:
-        return (score - dot.baseline) / room
-
+def _as_skill(dot: Dot, perfect: float) -> Dot:
+    """The baseline is taken as known."""
     at = dot.at
-    skill = Interval(
-        scaled(at.mean), scaled(at.low), scaled(at.high), at.level, at.deviation / room, at.n
-    )
-    alt = f"{dot.alt.partition(':')[0]}: skill {interval_text(skill)}"
-    return Dot(skill, 0.0, dot.mark, alt)
+    mean, low, high = (skill(end, dot.baseline, perfect) for end in (at.mean, at.low, at.high))
+    deviation = at.deviation / (perfect - dot.baseline)
+    gained = Interval(mean, low, high, at.level, deviation, at.n)
+    alt = f"{dot.alt.partition(':')[0]}: skill {interval_text(gained)}"
+    return Dot(gained, 0.0, dot.mark, alt)
 
 
 def _name(cell: Data, several: bool) -> str:
     return str(cell["metric"] if several else cell["arm"].rpartition("/")[2])
 
 
-def _track_row(name: str, dot: Dot, scale: Scale) -> ArmRow:
-    return ArmRow(
-        icon(dot.mark), name, track_strip(dot, scale), f"{dot.at.mean:.3f}", (ends_text(dot.at),)
-    )
+def _track_row(name: str, dot: Dot, scale: Scale, perfect: float = 1.0) -> ArmRow:
+    track = track_strip(dot, scale, perfect)
+    return ArmRow(icon(dot.mark), name, track, f"{dot.at.mean:.3f}", (ends_text(dot.at),))
 
 
-def _skill_title(cases: Mapping[str, Sequence[Dot]]) -> str:
+def _skill_title(cases: Mapping[str, Sequence[Dot]], skilled: Mapping[int, Dot]) -> str:
     """What the picture shows, of the case whose printed numbers lie farthest apart."""
     ends = {
         case: (min(dots, key=lambda dot: dot.at.mean), max(dots, key=lambda dot: dot.at.mean))
@@ -373,7 +379,7 @@ def _skill_title(cases: Mapping[str, Sequence[Dot]]) -> str:
     case, (low, high) = max(ends.items(), key=lambda item: item[1][1].at.mean - item[1][0].at.mean)
 
     def said(dot: Dot) -> str:
-        return f"{dot.at.mean:.3f}, is a skill of {_as_skill(dot).at.mean:.2f}"
+        return f"{dot.at.mean:.3f}, is a skill of {skilled[id(dot)].at.mean:.2f}"
 
     where = f" of {case}" if len(cases) > 1 else ""
     if high.at.mean == low.at.mean:

@@ -271,20 +271,32 @@ def scores_table(cells: Sequence[Data]) -> PageTable | None:
         head = ("metric", *arms)
         rows = [(code_cell(r), *(at.get((a, r), none) for a in arms)) for r in metrics]
     seeds = sorted({str(cell["interval"]["n"]) for cell in cells})
+    marked = any(cell["standing"] in MARKS for cell in cells)
     level = levels(recorded_interval(cell["interval"]) for cell in cells)
     caption = (
         f"Test split: mean over n = {' or '.join(seeds)} seeds, its {level} interval, and the "
         "baseline, the score of the best constant prediction. A dash: not measured."
+        f"{f' {MARKS_SAY}' if marked else ''}"
     )
     return PageTable(caption, head, tuple(rows))
+
+
+MARKS = {"best": "★", "tied": "☆", "better": "☆"}
+MARKS_SAY = (
+    "★: best on validation, of the arms of a case on the same test examples; ☆: on test not "
+    "distinguishably worse, by intervals of the paired differences that hold at 95 % together for "
+    "a metric. No marks where no side is better, where validation lacks the metric, and where "
+    "baselines differ: there one name stands for several quantities."
+)
 
 
 def _cell(cell: Data, mixed: bool) -> Cell:
     interval = recorded_interval(cell["interval"])
     baseline = nan_if_null(cell["baseline"])
     alone = _COVERS["training"] if mixed and cell["covers"] == "training" else ""
+    mark = MARKS.get(cell["standing"], "")
     return number_cell(
-        number(interval.mean),
+        f"{mark}\N{NO-BREAK SPACE}{number(interval.mean)}" if mark else number(interval.mean),
         ends_text(interval),
         alone,
         "no baseline" if math.isnan(baseline) else f"baseline {number(baseline)}",

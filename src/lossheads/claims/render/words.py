@@ -1,5 +1,6 @@
 """A verdict in the words of its hypotheses, made from its JSON alone."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from lossheads.analysis.format import (
 from lossheads.analysis.statistics import Conclusion
 from lossheads.claims.judge import rests_on
 from lossheads.claims.schema import needs
+from lossheads.records import MetricInfo
 
 Data = Mapping[str, Any]
 _VERBS: dict[Conclusion, tuple[str, str]] = {
@@ -135,9 +137,9 @@ _OPENERS = {
     "metric_artefact": "It is the metric",
     "mixed": "In part",
     "refuted": "Refuted",
-    "undecided": "Not decided",
+    "undecided": "Undecided",
 }
-_ASSERTED = {"holds": "", "fails": "it is not so that ", "undecided": "it is open whether "}
+_OUTSIDE = {"equals": "", "less": "below ", "greater": "above "}
 Group = Sequence[str]  # names of one hypothesis in the cases that came out alike
 
 
@@ -152,14 +154,11 @@ def finding(data: Data) -> tuple[str, str]:
     if not groups:
         return (f"{opener}: {_checks_found(data['checks'])}." if data["checks"] else ""), ""
     first, second = groups[0], _second(hypotheses, groups)
-    text = f"{opener}: {_found(hypotheses, first)}"
-    intervals = [recorded_interval(hypotheses[name]["interval"]) for name in first]
-    if second:
-        other = hypotheses[first[0]]["conclusion"] != hypotheses[second[0]]["conclusion"]
-        text += f"{', but' if other else ';'} {_found(hypotheses, second)}"
-        intervals += [recorded_interval(hypotheses[name]["interval"]) for name in second]
-    seeds = " or ".join(dict.fromkeys(str(at.n) for at in intervals))
-    return f"{text}.", f"Means over n = {seeds} seeds, {levels(intervals)} intervals."
+    told = [group for group in (first, second) if group]
+    ends = [recorded_interval(hypotheses[name]["interval"]) for group in told for name in group]
+    seeds = " or ".join(dict.fromkeys(str(at.n) for at in ends))
+    conditions = f"Means over n = {seeds} seeds, {levels(ends)} intervals."
+    return f"{opener}: {_told(hypotheses, first, second)}.", conditions
 
 
 def rule_in_words(data: Data) -> tuple[tuple[str, tuple[tuple[str, Conclusion], ...]], ...]:
@@ -186,24 +185,26 @@ def rule_in_words(data: Data) -> tuple[tuple[str, tuple[tuple[str, Conclusion], 
     return tuple(found)
 
 
-def is_score(metric: str) -> bool:
-    """Whether a metric is better when higher and perfect at 1, by the names that metrics have."""
-    name = metric.rpartition("/")[2]
-    if name == "logit_separation_score":  # a difference of logits, neither end of which is better
-        return False
-    return name.endswith("_score") or "accuracy" in name or name.startswith("printed_")
+_UNITS = {
+    "nll_loss": "nats per example",
+    "posterior_kl_loss": "nats per example",
+    "fitted_temperature": "1 is calibrated, above 1 over-confident, below 1 under-confident",
+}
+_BETTER = {True: "higher is better", False: "lower is better", None: ""}
 
 
-def unit_of(metric: str) -> str:
-    """Unit and direction of a metric in words; empty where its name says neither."""
-    name = metric.rpartition("/")[2]
-    if is_score(metric):
-        return "from 0 to 1, higher is better"
-    if name == "fitted_temperature":
-        return "1 is calibrated, above 1 over-confident, below 1 under-confident"
-    if name in ("nll_loss", "posterior_kl_loss"):
-        return "nats per example, lower is better"
-    return "lower is better" if name.endswith(("_loss", "_error")) else ""
+def facts_of(data: Data, metric: str) -> MetricInfo:
+    """What the verdict records of a metric; of one that it does not, nothing is known."""
+    known = data["metrics"].get(metric)
+    return MetricInfo(**known) if known else MetricInfo(None, math.nan)
+
+
+def unit_of(data: Data, metric: str) -> str:
+    """Range, unit and direction of a metric in words; empty where none is known."""
+    facts = facts_of(data, metric)
+    low, high = facts.range
+    ends = f"from {low:g} to {high:g}" if math.isfinite(low) and math.isfinite(high) else ""
+    return ", ".join(filter(None, (ends, _UNITS.get(metric, ""), _BETTER[facts.higher_is_better])))
 
 
 def _alike(data: Data, names: Sequence[str]) -> list[list[str]]:
@@ -237,20 +238,55 @@ def _second(hypotheses: Mapping[str, Data], groups: Sequence[Group]) -> Group:
     return others[0] if others else ()
 
 
-def _found(hypotheses: Mapping[str, Data], group: Group) -> str:
-    """`binary cross-entropy is far ahead (0.1127 [0.1085, 0.1169])`."""
+def _told(hypotheses: Mapping[str, Data], first: Group, second: Group) -> str:
+    """`A (…); B (…)`, `“A” (…) and “B” (…) fail` or `A (…), but “B” fails (…)`."""
+    word, said = (hypotheses[first[0]][key] for key in ("conclusion", "says"))
+    if not second:
+        return _clause(hypotheses, first)
+    other = hypotheses[second[0]]
+    if word != other["conclusion"]:
+        cases = [name.partition("/")[2] for name in second]
+        if said and said == other["says"] and all(cases):
+            but = f"but in {_listed(cases)} this {_VERBS[other['conclusion']][0]}"
+            return f"{_clause(hypotheses, first)}, {but} ({_means(hypotheses, second)})"
+        return f"{_clause(hypotheses, first)}, but {_clause(hypotheses, second)}"
+    if word == "holds":
+        return f"{_clause(hypotheses, first)}; {_clause(hypotheses, second)}"
+    quoted = [f"“{_said(hypotheses, g)}” ({_numbered(hypotheses, g)})" for g in (first, second)]
+    return f"{_listed(quoted)} {_VERBS[word][1]}"
+
+
+def _clause(hypotheses: Mapping[str, Data], group: Group) -> str:
+    """`binary cross-entropy is ahead (0.1127 [0.1085, 0.1169])`, `“…” fails (…)`.
+
+    What fails is quoted, for a clause of a claim file cannot be negated without being understood.
+    """
+    word, said = hypotheses[group[0]]["conclusion"], _said(hypotheses, group)
+    told = said if word == "holds" else f"“{said}” {_VERBS[word][0]}"
+    return f"{told} ({_numbered(hypotheses, group)})"
+
+
+def _said(hypotheses: Mapping[str, Data], group: Group) -> str:
     found = hypotheses[group[0]]
-    says = str(found["says"] or found["condition"])
+    said = str(found["says"] or found["condition"])
     for word in ("and ", "but ", "or "):  # it may continue a sentence of the claim file
-        says = says.removeprefix(word)
+        said = said.removeprefix(word)
+    return said
+
+
+def _numbered(hypotheses: Mapping[str, Data], group: Group) -> str:
+    """`simple: 0.1127 [0.1085, 0.1169]` of one case, `0.0850 to 0.1088 in 2 cases` of several."""
+    case = group[0].partition("/")[2] if hypotheses[group[0]]["says"] and len(group) == 1 else ""
+    return f"{f'{case}: ' if case else ''}{_means(hypotheses, group)}"
+
+
+def _means(hypotheses: Mapping[str, Data], group: Group) -> str:
     intervals = [recorded_interval(hypotheses[name]["interval"]) for name in group]
-    if len(intervals) == 1:
-        numbers = interval_text(intervals[0])
-    else:
+    if len(intervals) > 1:
         means = sorted(at.mean for at in intervals)
-        numbers = f"{number(means[0])} to {number(means[-1])} in {len(means)} cases"
-    case = group[0].partition("/")[2] if len(group) == 1 and found["says"] else ""
-    return f"{_ASSERTED[found['conclusion']]}{says} ({f'{case}: ' if case else ''}{numbers})"
+        ends = dict.fromkeys((number(means[0]), number(means[-1])))
+        return f"{' to '.join(ends)} in {len(means)} cases"
+    return interval_text(intervals[0])
 
 
 def _quoted(hypotheses: Mapping[str, Data], group: Group) -> str:
@@ -266,14 +302,18 @@ def _checks_found(checks: Mapping[str, Data]) -> str:
     """How many computed numbers are as stated, and the first that is not."""
     wrong = [name for name, check in checks.items() if check["conclusion"] != "holds"]
     if not wrong:
-        return (
-            f"all {count_of(len(checks), 'computed number')} are as stated"
-            if len(checks) > 1
-            else "the computed number is as stated"
-        )
+        every = {1: "the", 2: "both"}.get(len(checks), f"all {len(checks)}")
+        plural = len(checks) > 1
+        return f"{every} computed number{'s are' if plural else ' is'} as stated"
     first = checks[wrong[0]]
+    right = len(checks) - len(wrong)
     return (
-        f"{len(checks) - len(wrong)} of {count_of(len(checks), 'computed number')} are as stated; "
-        f"“{first['says'] or wrong[0]}” is {number(nan_if_null(first['computed']))}, "
-        f"not {first['stated']}"
+        f"{right} of {count_of(len(checks), 'computed number')} {'is' if right == 1 else 'are'} as "
+        f"stated; “{first['says'] or wrong[0]}” is {nan_if_null(first['computed']):.4g}, "
+        f"not {_OUTSIDE[first['relation']]}{_as_stated(first['stated'])}"
     )
+
+
+def _as_stated(value: str | float) -> str:
+    """Digits as a source printed them, or a number."""
+    return value if isinstance(value, str) else f"{nan_if_null(value):.10g}"

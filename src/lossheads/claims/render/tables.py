@@ -283,10 +283,10 @@ def scores_table(cells: Sequence[Data]) -> PageTable | None:
 
 MARKS = {"best": "★", "tied": "☆", "better": "☆"}
 MARKS_SAY = (
-    "★: best on validation, of the arms of a case on the same test examples; ☆: on test not "
-    "distinguishably worse, by intervals of the paired differences that hold at 95 % together for "
-    "a metric. No marks where no side is better, where validation lacks the metric, and where "
-    "baselines differ: there one name stands for several quantities."
+    "★: best on validation, among the arms of a case with the same classes and test examples; ☆: "
+    "not distinguishably worse on test, by paired intervals that hold at 95 % together. Without "
+    "marks: metrics with no better side or none on validation, or with other baselines for other "
+    "arms."
 )
 
 

@@ -1,5 +1,6 @@
 """The first screen of a claim: one sentence with its number, and the quantity that decided it."""
 
+import math
 import re
 
 import pytest
@@ -337,6 +338,30 @@ def test_numbers_at_the_ends_of_floating_point_make_no_traceback(mean, tmp_path)
     }
     said = section(shown(folder_with(tmp_path, data)), "some-claim")
     assert "metric artefact" in said or "verdict.json is damaged" in said
+
+
+@pytest.mark.parametrize("perfect", [None, math.inf, -math.inf, 1e308, -1e308, 0.9011, 0.0])
+def test_a_stranger_s_perfect_value_makes_no_traceback(perfect, tmp_path):
+    facts = {"higher_is_better": True, "perfect": perfect, "low": -math.inf, "high": 1e308}
+    data = PUZZLE | {"metrics": dict.fromkeys(PUZZLE["metrics"], facts)}
+    said = section(shown(folder_with(tmp_path, data)), "some-claim")
+    assert "metric artefact" in said or "verdict.json is damaged" in said
+    assert "nan" not in said.split()
+
+
+@pytest.mark.parametrize(
+    ("facts", "named"),
+    [
+        ({"perfect": 1.0}, "higher_is_better"),
+        ({"higher_is_better": "purple", "perfect": 1.0}, "higher_is_better"),
+        ({"higher_is_better": True, "perfect": "high"}, "perfect"),
+        ({"higher_is_better": True, "perfect": 1.0, "colour": "red"}, "colour"),
+    ],
+)
+def test_facts_on_a_metric_that_are_none_are_refused_by_key(facts, named, tmp_path):
+    data = PUZZLE | {"metrics": {"accuracy_score": facts}}
+    said = section(shown(folder_with(tmp_path, data)), "some-claim")
+    assert f"metrics.accuracy_score.{named}" in said
 
 
 def test_names_in_pictures_are_escaped(tmp_path):

@@ -347,8 +347,8 @@ def _has_skill(data: Data, cell: Data) -> bool:
     """Whether there is a way up from the baseline to a perfect score."""
     facts = facts_of(data, cell["metric"])
     mean, baseline = nan_if_null(cell["interval"]["mean"]), nan_if_null(cell["baseline"])
-    is_known = facts.higher_is_better is True and mean <= facts.perfect
-    return is_known and baseline < facts.perfect - SAME_BASELINE
+    is_known = facts.higher_is_better is True and math.isfinite(facts.perfect)
+    return is_known and mean <= facts.perfect and baseline < facts.perfect - SAME_BASELINE
 
 
 def _as_skill(dot: Dot, perfect: float) -> Dot:

@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 import traceback
+import weakref
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
@@ -230,6 +231,11 @@ def _serve() -> None:
     """
     for name in [*project(), *LOADED]:
         import_module(name)
+    config = import_module("lossheads.runs.config")
+    config.parse_override("a.b=[1,'${c.d}',{e:2.5}]")  # Hydra's parser learns a grammar as it reads
+    # What libraries would take down at the end, a tenth of a second a call, the copies leave alone.
+    for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]
+        finalizer.atexit = False
     gc.freeze()  # nothing of this is looked through, and so copied, in every call
     if Path("/proc/self/task").exists():
         assert len(os.listdir("/proc/self/task")) == 1, "a thread would be missing in the copies"

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
-from heads.pairings import pairings
+from heads.pairings import kinds_of_pairings
 from lossheads.engine.augmentation import Augmentation
 from lossheads.engine.batches import batch_stream
 from lossheads.engine.cohort import StackedCohort, build_cohort
@@ -27,8 +27,8 @@ from lossheads.outcomes import AnyOf
 from lossheads.predictions import predict_cohort
 
 CARD = torch.device("cuda", 0)
-ROWS, SHAPE = 100, (1, 16, 16)
-PAIRS = pairings()
+ROWS, BATCH, SHAPE = 40, 32, (1, 16, 16)
+PAIRS = kinds_of_pairings()
 each_pair = pytest.mark.parametrize("head", PAIRS)
 A_HEAD: Head = PAIRS[0].values[0]
 
@@ -70,8 +70,8 @@ def moved(
 ) -> None:
     cohort = cohort_of(head, backbone, learning_rates, **options)
     inputs = torch.empty(ROWS, *SHAPE, device=CARD)
-    batches = batch_stream(ROWS, 32, seeds, CARD, how)
-    for _ in range(5):  # the last partial batch of a pass included
+    batches = batch_stream(ROWS, BATCH, seeds, CARD, how)
+    for _ in range(3):  # a whole batch, the partial one that ends a pass, the next pass
         losses = cohort.step(inputs, next(batches))
         assert losses.shape == (len(learning_rates),)
         assert losses.device == CARD

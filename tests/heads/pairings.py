@@ -1,7 +1,8 @@
 """Every head in configs/head with every outcome it serves, and examples to put through them."""
 
-from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,11 @@ OUTCOMES: list[Outcome] = [
 
 def config(name: str) -> dict[str, Any]:
     """The options that configs/head/<name>.yaml gives, and its target."""
+    return dict(_read(name))
+
+
+@cache
+def _read(name: str) -> dict[str, Any]:
     return yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
 
 
@@ -52,13 +58,25 @@ def pairings() -> list[Any]:
     return [pytest.param(head, id=f"{name}-{head.outcome}") for name, head in _fitting()]
 
 
-def _fitting() -> Iterator[tuple[str, Head]]:
+def kinds_of_pairings() -> list[Any]:
+    """One pytest parameter per head and kind of outcome: that of most classes, where sizes differ.
+
+    For what no number of classes changes, such as where a tensor lies.
+    """
+    largest = {(name, type(head.outcome), head.outcome.soft): head for name, head in _fitting()}
+    return [
+        pytest.param(head, id=f"{name}-{head.outcome}") for (name, *_), head in largest.items()
+    ]
+
+
+@cache
+def _fitting() -> list[tuple[str, Head]]:
+    found = []
     for name in NAMES:
         for outcome in OUTCOMES:
-            try:
-                yield name, build(name, outcome)
-            except HeadMismatch:
-                continue
+            with suppress(HeadMismatch):
+                found.append((name, build(name, outcome)))
+    return found
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -1,88 +1,32 @@
-"""Ctrl-C, SIGTERM, kill: folders say so, no process is left behind, the next call goes on."""
+"""Ctrl-C, SIGTERM: folders say so, no process is left behind, the next call goes on.
 
-import json
+What happens to processes that train when only their parent is told, or one is killed, is tried by
+tests/faults/test_workers.py.
+"""
+
 import os
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from calling import Call, lossheads
+from calling import lossheads
+from interrupting import APART, LONG, at_work, check_interrupted, states
 from lossheads.cli import main
 
-LONG = ["train", "dataset=digits", "recording.tensorboard=false", "training.steps=2000000"]
-# Runs that cannot be stacked, and so train in processes.
-APART = [*LONG, "model.hidden=[16]", "optimizer.fused=false", "-m", "seed=0,1"]
 
-
-@contextmanager
-def at_work(words: list[str], cwd: Path, runs: int = 2) -> Iterator[Call]:
-    """A call whose runs are at work."""
-    with Call("lossheads", *words, cwd=cwd, seconds=300) as call:
-        deadline = time.monotonic() + 240
-        while len(states(cwd)) < runs and time.monotonic() < deadline and not call.ended():
-            time.sleep(0.1)
-        time.sleep(0.5)
-        yield call
-
-
-def states(cwd: Path) -> list[str]:
-    """What the run folders say of themselves."""
-    found = (cwd / "outputs" / "runs").glob("*/status.json")
-    return [json.loads(path.read_text())["status"] for path in found]
-
-
-@pytest.mark.parametrize(
-    ("number", "whole_group", "status"),
-    # A terminal sends Ctrl-C to every process of a call, kill and batch systems to the parent.
-    [(signal.SIGINT, True, 130), (signal.SIGINT, False, 130), (signal.SIGTERM, False, 143)],
-    ids=["Ctrl-C", "SIGINT to the parent", "SIGTERM to the parent"],
-)
-def test_workers_end_with_their_parent(
-    number: int, whole_group: bool, status: int, tmp_path: Path
-) -> None:
+def test_ctrl_c_ends_a_call_and_its_workers(tmp_path: Path) -> None:
+    """A terminal sends it to every process of a call."""
     with at_work(APART, tmp_path) as call:
-        call.send(number, whole_group)
-        check_interrupted(call.result(), status)
+        call.send(signal.SIGINT, group=True)
+        check_interrupted(call.result(), 130)
         assert call.left_behind() == {}
     assert states(tmp_path) == ["interrupted", "interrupted"]
     assert not list((tmp_path / "outputs").glob("runs/*/result.json"))
-
-
-def test_workers_end_soon_after_a_parent_that_was_killed(tmp_path: Path) -> None:
-    """Nobody tells them; their folders are left to be trained again."""
-    with at_work(APART, tmp_path) as call:
-        call.send(signal.SIGKILL)
-        assert call.result().returncode == -signal.SIGKILL
-        assert call.left_behind() == {}
-    assert states(tmp_path) == ["interrupted", "interrupted"]
-    short = [*APART, "training.steps=3"]
-    assert lossheads(*short, cwd=tmp_path).returncode == 0
-
-
-def test_a_worker_that_is_killed_is_one_sentence(tmp_path: Path) -> None:
-    """As the system does where memory is short; the other workers are stopped."""
-    with at_work(APART, tmp_path) as call:
-        workers = [pid for pid, words in call.processes().items() if "spawn_main" in words]
-        os.kill(workers[0], signal.SIGKILL)
-        ended = call.result()
-        assert call.left_behind() == {}
-    assert ended.returncode == 2, ended.stderr
-    assert "memory" in ended.stderr.splitlines()[-1]
-    assert "Traceback" not in ended.stderr
-
-
-def check_interrupted(ended: subprocess.CompletedProcess[str], status: int) -> None:
-    assert ended.returncode == status, ended.stderr
-    assert ended.stderr.splitlines()[-1].startswith("lossheads: interrupted")
-    assert "Traceback" not in ended.stderr
 
 
 @pytest.mark.parametrize(

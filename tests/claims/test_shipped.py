@@ -1,4 +1,4 @@
-"""Every shipped contest, resolved by the real configuration: keys, heads, metrics, differences.
+"""Every shipped claim, resolved by the real configuration: keys, heads, metrics, differences.
 
 One seed and no training: what the command line would refuse before a run is refused here.
 """
@@ -11,9 +11,9 @@ import pytest
 from lossheads.claims.arm_runs import ArmRuns
 from lossheads.claims.reading import list_claims
 from lossheads.claims.record import refuse_metrics
-from lossheads.claims.schema import DATA_SEED, as_arguments
+from lossheads.claims.schema import as_arguments
 from lossheads.runs.build import build_head, build_metrics
-from lossheads.runs.config import compose
+from lossheads.runs.composer import own_composer
 
 CONFIGS = Path(__file__).parents[2] / "claims"
 CLAIMS_WITH_ARMS = [claim for claim in list_claims(CONFIGS) if claim.arms]
@@ -21,18 +21,8 @@ CLAIMS_WITH_ARMS = [claim for claim in list_claims(CONFIGS) if claim.arms]
 
 @pytest.fixture(scope="module")
 def composed():
-    """Composes each set of overrides once for the whole module, seeds aside."""
-    known = {}
-
-    def compose_once(words):
-        *overrides, seed = (word for word in words if not word.startswith(DATA_SEED))
-        key = tuple(sorted(overrides))
-        if key not in known:
-            known[key] = compose(overrides)
-        number = int(seed.removeprefix("seed="))
-        return known[key] | {"seed": number, "data_seed": number}
-
-    return compose_once
+    """As the command line does: Hydra composes each choice of groups once for all claims."""
+    return own_composer()
 
 
 @pytest.mark.parametrize("claim", CLAIMS_WITH_ARMS, ids=lambda claim: claim.slug)
@@ -46,7 +36,7 @@ def test_arms_resolve_differ_and_have_their_metrics(claim, composed):
     )
 
 
-def test_contests_that_ask_the_same_share_their_runs(composed):
+def test_claims_that_ask_the_same_share_their_runs():
     # The puzzle's runs serve the claim about every project, and so on: a key more is hours more.
     def configurations(slug):
         (claim,) = [claim for claim in CLAIMS_WITH_ARMS if claim.slug == slug]

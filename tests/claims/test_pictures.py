@@ -1,6 +1,7 @@
 """Which runs are drawn, under which names, and in how many pictures."""
 
 import pytest
+from matplotlib.figure import Figure
 
 from lossheads.analysis import PUZZLE_METRICS
 from lossheads.claims.render import pictures
@@ -18,26 +19,31 @@ def scored(config):
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """Arms of every metrics picture, by title, while the pictures are drawn for real."""
+    """Arms of every metrics picture, by title; the pictures themselves are empty."""
     seen = {}
-    really = pictures.puzzle_figure
 
-    def watched(arms, metrics, **words):
-        seen[words.get("title", "")] = {arm: list(runs) for arm, runs in arms.items()}
-        return really(arms, metrics, **words)
+    def noted(arms, metrics, title=""):
+        seen[title] = {arm: list(runs) for arm, runs in arms.items()}
+        return Figure((1, 1))
 
-    monkeypatch.setattr(pictures, "puzzle_figure", watched)
+    monkeypatch.setattr(pictures, "puzzle_figure", noted)
+    monkeypatch.setattr(pictures, "epochs_figure", lambda *_, **__: Figure((1, 1)))
     return seen
 
 
-def test_arms_are_drawn_under_the_claims_own_names(tmp_path, drawn):
+def test_pictures_and_the_overview_are_written(tmp_path):
     verdict = run_claim(claim(tmp_path), compose, Engine(scored))
     assert draw(verdict, tmp_path, tmp_path / "page") == ["metrics.png", "epochs.png"]
-    assert [(arm, len(runs)) for arm, runs in drawn["a-claim"].items()] == [("a", 4), ("b", 4)]
-    assert (tmp_path / "page" / "metrics.png").read_bytes().startswith(PNG)
+    for name in ("metrics.png", "epochs.png"):
+        assert (tmp_path / "page" / name).read_bytes().startswith(PNG)
     assert (
         len(list((tmp_path / "_overview" / "a-claim" / "puzzle").iterdir())) == 3
     )  # two arms, one baseline
+
+
+def test_arms_are_drawn_under_the_claims_own_names(tmp_path, drawn):
+    draw(run_claim(claim(tmp_path), compose, Engine(scored)), tmp_path, tmp_path / "page")
+    assert [(arm, len(runs)) for arm, runs in drawn["a-claim"].items()] == [("a", 4), ("b", 4)]
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,11 @@ from torch import Tensor
 
 from benchmarks.card import checks, cli, ways
 from benchmarks.card.work import Clock, Row, Work
+from calling import python
 from lossheads.engine.cuda_graph import CUDAGraphStep
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "card.sh"
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "benchmarks" / "card.sh"
 CPU = torch.device("cpu")
 WITHOUT_STREAMS = [name for name in ways.CANDIDATES if name != "streams"]  # they need a card
 
@@ -42,9 +44,20 @@ def test_without_a_card_nothing_is_measured(variables, named, tmp_path):
 
 @pytest.mark.slow
 def test_a_dry_run_writes_every_part(tmp_path):
-    outcome = run(tmp_path, LOSSHEADS_CARD="cpu")
+    # What the script starts is noted, then called where torch is loaded already.
+    recorder = tmp_path / "python"
+    recorder.write_text('#!/usr/bin/env bash\nprintf "%s\\n" "$*" | tee -a "$0.asked"\n')
+    recorder.chmod(0o755)
+    outcome = run(tmp_path, PYTHON=str(recorder), LOSSHEADS_CARD="cpu")
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
-    assert "passed" in (text := (tmp_path / "test_cuda.txt").read_text()) or "skipped" in text
+    tests, measurement = Path(f"{recorder}.asked").read_text().splitlines()
+    assert (tmp_path / "test_cuda.txt").read_text() == f"{tests}\n"
+    assert tests == "-m pytest -q -m cuda tests/engine/test_cuda.py"
+    assert "pytestmark = [\n    pytest.mark.cuda," in (ROOT / tests.split()[-1]).read_text()
+    option, *call = measurement.split()
+    assert option == "-m"
+    done = python(*call, cwd=ROOT, seconds=600)
+    assert done.returncode == 0, done.stdout + done.stderr
     written = json.loads((tmp_path / "card.json").read_text())
     assert not any(row["note"] for row in written["rows"])
     measured = {(row["net"], row["way"], row["members"]) for row in written["rows"]}

@@ -111,7 +111,7 @@ def test_an_arm_that_lost_a_seed_is_left_out_of_the_comparison(tmp_path):
 def test_arms_of_two_cases_have_a_best_each(tmp_path):
     cases = (
         "shared: {dataset: digits}\n",
-        "shared: {}\ncases:\n  x: {dataset: digits}\n  y: {dataset: mnist}\n",
+        "shared: {dataset: digits}\ncases:\n  x: {model: linear}\n  y: {model: mlp}\n",
     )
     test = {"softmax_cce": 0.8, "sigmoid_bce": 0.7}
     found = run_claim(claim(tmp_path, cases), compose, engine(test, test))

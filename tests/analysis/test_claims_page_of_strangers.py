@@ -16,14 +16,18 @@ HOSTILE = """<script>alert(1)</script><img src=x onerror=alert(1)>"'{{ 7 * 7 }}<
 
 
 # Words that are ours: a verdict with others in their place is refused.
-OURS = ("verdict", "conclusion", "reading", "relation", "about", "covers", "drawn", "claim_sha256")
+OURS = (
+    *("verdict", "conclusion", "reading", "relation", "about", "covers", "drawn", "standing"),
+    "claim_sha256",
+)
+NAMED = ("hypotheses", "checks", "arms", "models", "metrics")  # their keys are free words
 
 
 def poisoned(value, key=""):
     if isinstance(value, str):
         return value if key in OURS else value + HOSTILE
     if isinstance(value, dict):
-        named = key in ("hypotheses", "checks", "arms", "models", "environment", "overrides")
+        named = key in (*NAMED, "environment", "overrides")
         return {f"{k}{HOSTILE}" if named else k: poisoned(v, k) for k, v in value.items()}
     return [poisoned(entry) for entry in value] if isinstance(value, list) else value
 
@@ -217,7 +221,7 @@ def in_markdown(value, key=""):
     if isinstance(value, str):
         return value if key in OURS else value + EVIL
     if isinstance(value, dict):
-        named = key in ("hypotheses", "checks", "arms", "models")
+        named = key in NAMED
         return {f"{k}{EVIL}" if named else k: in_markdown(v, k) for k, v in value.items()}
     return [in_markdown(entry) for entry in value] if isinstance(value, list) else value
 

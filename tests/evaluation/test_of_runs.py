@@ -1,5 +1,6 @@
 """What test examples move the metrics of a run: from its predictions, and only if they are its."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from lossheads.evaluation.of_runs import influences
 from lossheads.metrics.evaluate import measure
 from lossheads.predictions import predict
 from lossheads.predictions_file import read_predictions, write_predictions
-from lossheads.records import Result
+from lossheads.records import Result, run_key
 from lossheads.runs.config import compose
 from lossheads.runs.executors.settings import placed
 from lossheads.runs.folder import run_path
@@ -98,6 +99,15 @@ def test_predictions_that_are_not_the_runs_are_not_used(trained, tmp_path):
     without = replace(run.kept, test=replace(run.test, correct=None))
     old: Result = replace(run, history=[*run.history[:-1], without])
     assert influences(config, old, NAMES) == {}
+
+
+def test_a_run_with_a_class_of_the_users_own_is_found_by_its_own_key(trained, tmp_path):
+    """Its key holds a digest of the class's file, which a claim's configuration does not know."""
+    config, run = trained
+    own = {**run.config, "content": {"head": "0123456789abcdef"}}
+    shutil.copytree(folder_of(config), tmp_path / "runs" / f"digits-mine-s0-{run_key(own)}")
+    found = influences({**config, "output_dir": str(tmp_path)}, replace(run, config=own), NAMES)
+    assert sorted(found) == sorted(NAMES)
 
 
 CLAIM = """\

@@ -23,7 +23,6 @@ from lossheads.predictions import predict
 from lossheads.predictions_file import read_predictions
 from lossheads.records import Result
 from lossheads.runs.build import build_head, build_metrics
-from lossheads.runs.executors.settings import placed
 from lossheads.runs.folder import run_path
 
 
@@ -37,7 +36,9 @@ def influences(
     to a number is not used for it.
     """
     try:
-        saved = read_predictions(run_path(placed(config)))
+        # The run's own configuration names its folder: it holds the digests of the user's code and
+        # files, which are part of the key and which `config` need not have.
+        saved = read_predictions(run_path({**run.config, "output_dir": config["output_dir"]}))
     except UserError:
         return {}
     correct = run.test.correct

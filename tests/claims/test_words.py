@@ -6,7 +6,7 @@ from rich.console import Console
 from lossheads.claims.render.console import print_verdict
 from lossheads.claims.render.html import claims_page
 from lossheads.claims.render.markdown import to_markdown, write_verdict
-from lossheads.claims.render.words import doubts, found_in_words, reason
+from lossheads.claims.render.words import beside, doubts, found_in_words, reason
 from lossheads.claims.runner import run_claim
 from lossheads.claims.verdict_file import exit_status, load_verdict, read_verdicts, to_json
 
@@ -80,6 +80,39 @@ def test_the_evidence_in_words_is_what_the_verdict_rests_on():
     assert found_in_words(data({"reproduced": ["c"]}, checks={"c": check("fails")})) == (
         "0 of 1 computed numbers are as stated"
     )
+
+
+def test_a_refuted_claim_tells_what_of_it_holds():
+    rule = {"reproduced": ["x", "y"], "mixed": ["x", "z"]}
+    found = {
+        "x": hypothesis("fails", "A leads"),
+        "y": hypothesis("holds", "B leads"),
+        "z": hypothesis("undecided", "C leads"),
+    }
+    told = beside(data(rule, found))
+    assert told.startswith("Of what else the rule asks, “B leads” (0.5000 [0.4000, 0.6000]) holds")
+    assert "“C leads” (0.5000 [0.4000, 0.6000]) is not decided" in told
+    assert "can no longer be given" not in told  # a verdict is given
+    assert "“B leads” (0.5000" not in reason(data(rule, found))
+    short = found_in_words(data(rule, found))
+    assert short.index("A leads") < short.index(
+        "B leads: 0.5000 [0.4000, 0.6000], n = 20 seeds, holds"
+    )
+
+
+def test_an_undecided_claim_tells_which_verdicts_are_ruled_out():
+    found = {"x": hypothesis("fails", "A leads"), "y": hypothesis("undecided", "B leads")}
+    told = beside(data({"metric_artefact": ["x"], "mixed": ["y", "not x"]}, found))
+    assert "“A leads” (0.5000 [0.4000, 0.6000]) fails" in told
+    assert told.endswith("So “metric artefact” can no longer be given.")
+    assert beside(data({"reproduced": ["y"]}, found)) == ""
+
+
+def test_a_verdict_that_holds_is_told_by_what_it_rests_on_alone():
+    found = {"x": hypothesis("holds", "A leads"), "y": hypothesis("fails", "B leads")}
+    rule = {"reproduced": ["x"], "mixed": ["x", "y"]}
+    assert "B leads" in beside(data(rule, found))
+    assert "B leads" not in found_in_words(data(rule, found))
 
 
 TWO_PARTS = (

@@ -65,8 +65,13 @@ CLAIM = Keys(
             "each has one decided against it, else undecided",
             f"{', '.join(VERDICTS)}, each a list; mixed needs one of each kind",
         ),
-        Key("explanation", True, "text", "the author's explanation, which is not tested"),
-        Key("would_change", True, "text", "what would change the author's mind"),
+        Key(
+            "explanation",
+            True,
+            "text",
+            "how the writer of this file explains it, beyond what is tested",
+        ),
+        Key("would_change", True, "text", "what would change that writer's mind"),
         Key(
             "arms",
             False,

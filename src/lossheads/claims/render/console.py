@@ -44,7 +44,7 @@ def print_verdict(verdict: Verdict, console: Console, history: Sequence[Version]
             f", because {printable(section.why)}.",
         )
     )
-    for line in filter(None, (*section.evidence, *section.doubts, section.further)):
+    for line in filter(None, (section.beside, *section.evidence, *section.doubts, section.further)):
         console.print(f"  {line}")
     for line in section.failed:
         console.print(f"Failed: {line}")
@@ -59,7 +59,7 @@ def print_verdict(verdict: Verdict, console: Console, history: Sequence[Version]
         console.print(rich_table(section.checks, "Stated and computed"))
     for line in filter(None, (section.history.says, *section.history.changes)):
         console.print(line)
-    console.print("The author's explanation (not tested here):", section.explanation)
+    console.print("Our reading:", section.explanation)
 
 
 def _model_text(hypotheses: list[str], test: Mapping[str, Any]) -> str:

@@ -33,6 +33,7 @@ from lossheads.claims.render.tables import (
     shared_by,
 )
 from lossheads.claims.render.words import (
+    beside,
     checks_text,
     decisive,
     doubts,
@@ -88,6 +89,7 @@ class Section:
     decided: Decided | None = None
     found: str = ""
     why: str = ""
+    beside: str = ""
     further: str = ""
     says: str = ""
     statement: str = ""
@@ -182,6 +184,7 @@ def section_of(data: Data, history: Sequence[Version] = ()) -> Section:
         decided=decided(data),
         found=found_in_words(data),
         why=reason(data),
+        beside=beside(data),
         further=_further(data),
         says=data["says"],
         statement=data["statement"],
@@ -358,9 +361,9 @@ def coverage_text(data: Data) -> str:
     if not redrawn:
         return f"All seeds share one data set: the intervals cover {training}, {left}."
     both = (
-        "Each seed draws its own data, the same for all arms of a case (of published pictures "
-        "which of them, or how they are composed, and no others): the intervals cover that draw "
-        "and training randomness (initialisation, batch order)"
+        "Each seed draws its own data, the same for all arms of a case (from published pictures it "
+        "draws some, or composes them, and sees no others): the intervals cover that draw and "
+        "training randomness (initialisation, batch order)"
     )
     if not fixed:
         return f"{both}."

@@ -139,12 +139,17 @@ def _finding_row(name: str, found: Data) -> tuple[Cell, ...]:
         code_cell(name),
         text_cell(found["condition"]),
         number_cell(number(plain.mean), ends_text(plain)),
-        number_cell(ends_text(tested), f"at {percent(tested.level)}, p = {number(found['p'])}"),
+        number_cell(ends_text(tested), f"at {percent(tested.level)}{_p(found['p'])}"),
         text_cell(*_covers(found)),
         conclusion_cell(found["conclusion"], _needed(found)),
         _sign_flip_cell(found["sign_flip_test"], tested.level, plain.n),
         number_cell(str(plain.n)),
     )
+
+
+def _p(value: float) -> str:
+    """Of numbers that are equal at every seed it is 0, which says nothing."""
+    return f", p = {number(value)}" if value else ""
 
 
 def _needed(found: Data) -> str:

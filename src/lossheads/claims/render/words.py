@@ -12,6 +12,7 @@ from lossheads.analysis.format import (
     number,
     recorded_interval,
 )
+from lossheads.analysis.html import humanize
 from lossheads.analysis.statistics import Conclusion
 from lossheads.claims.judge import rests_on
 from lossheads.claims.schema import needs
@@ -28,24 +29,13 @@ _CHECKS = 3  # more are counted, not listed
 
 def decisive(data: Data) -> dict[str, Conclusion]:
     """The hypotheses and checks that the verdict rests on, with their conclusions."""
-    judged = {
-        name: found["conclusion"]
-        for name, found in {**data["checks"], **data["hypotheses"]}.items()
-    }
-    _, names = rests_on(data["rule"], judged)
-    return {name: judged[name] for name in names}
+    _, names = rests_on(data["rule"], _judged(data))
+    return {name: _conclusion(data, name) for name in names}
 
 
 def reason(data: Data) -> str:
     """`“A is ahead” (0.0853 [0.0841, 0.0865]) holds and “B is ahead” (…) fails`, with its n."""
-    parts = []
     asked = decisive(data)
-    for conclusion, verbs in _VERBS.items():
-        names = [name for name, found in asked.items() if found == conclusion]
-        clauses = [*_hypotheses(data["hypotheses"], names), *_checks(data["checks"], names)]
-        if clauses:
-            many = len(clauses) > 1 or clauses[0][:1].isdecimal()
-            parts.append(f"{_listed(clauses)} {verbs[many]}")
     intervals = [
         recorded_interval(data["hypotheses"][name]["interval"])
         for name in asked
@@ -55,7 +45,46 @@ def reason(data: Data) -> str:
     if intervals:
         n = " or ".join(sorted({str(at.n) for at in intervals}))
         conditions = f" (means over n = {n} seeds with {levels(intervals)} intervals)"
-    return f"{' and '.join(parts)}{conditions}"
+    return f"{_concluded(data, asked)}{conditions}"
+
+
+def beside(data: Data) -> str:
+    """What else the rule asks, and which verdicts that rules out while the claim is undecided.
+
+    Empty where the verdict rests on all that its rule asks.
+    """
+    others = _others(data)
+    if not others:
+        return ""
+    told = f"Of what else the rule asks, {_concluded(data, others)}."
+    judged = _judged(data)
+    if rests_on(data["rule"], judged)[0] != "undecided":
+        return told
+    out = [
+        humanize(verdict)
+        for verdict, items in data["rule"].items()
+        if any(judged[name] not in (want, "undecided") for name, want in map(needs, items))
+    ]
+    return f"{told} So “{_listed(out)}” can no longer be given." if out else told
+
+
+def _others(data: Data) -> dict[str, Conclusion]:
+    """What the rule names and the verdict does not rest on, with how it came out."""
+    rests = decisive(data)
+    asked = (name for items in data["rule"].values() for name, _ in map(needs, items))
+    return {name: _conclusion(data, name) for name in asked if name not in rests}
+
+
+def _concluded(data: Data, judged: Mapping[str, Conclusion]) -> str:
+    """`“A” (…) and “B” (…) hold and “C” (…) fails`."""
+    parts = []
+    for conclusion, verbs in _VERBS.items():
+        names = [name for name, found in judged.items() if found == conclusion]
+        clauses = [*_hypotheses(data["hypotheses"], names), *_checks(data["checks"], names)]
+        if clauses:
+            many = len(clauses) > 1 or clauses[0][:1].isdecimal()
+            parts.append(f"{_listed(clauses)} {verbs[many]}")
+    return " and ".join(parts)
 
 
 def in_words(name: str, found: Data) -> str:
@@ -65,15 +94,25 @@ def in_words(name: str, found: Data) -> str:
 
 
 def found_in_words(data: Data) -> str:
-    """The first hypothesis that the verdict rests on, of each conclusion, else of the checks."""
+    """The first hypothesis of each conclusion among those `_telling` gives, else the checks."""
     said: dict[Conclusion, str] = {}
-    for name, conclusion in decisive(data).items():
+    for name, conclusion in _telling(data).items():
         if name in data["hypotheses"] and conclusion not in said:
             found = data["hypotheses"][name]
             at = recorded_interval(found["interval"])
             numbers = f"{interval_text(at)}, n = {at.n} seeds"
             said[conclusion] = f"{in_words(name, found)}: {numbers}, {conclusion}"
     return "; ".join(said.values()) or checks_text(data["checks"])
+
+
+def _telling(data: Data) -> dict[str, Conclusion]:
+    """What a short account draws on, in order: what the verdict rests on comes first.
+
+    A claim that is refuted or undecided may be right in part: the rest of its rule is told too.
+    """
+    rests = decisive(data)
+    word, _ = rests_on(data["rule"], _judged(data))
+    return {**rests, **_others(data)} if word in ("refuted", "undecided") else rests
 
 
 def checks_text(checks: Mapping[str, Data]) -> str:
@@ -146,11 +185,11 @@ Group = Sequence[str]  # names of one hypothesis in the cases that came out alik
 def finding(data: Data) -> tuple[str, str]:
     """The verdict as one sentence with its numbers, and their n and interval.
 
-    Of what it rests on it names the first hypothesis and one more: the first that came out
-    otherwise or is on another metric, else the next.
+    It names the first hypothesis that it rests on and one more (`_telling`): the first that came
+    out otherwise or is on another metric, else the next.
     """
     hypotheses, opener = data["hypotheses"], _OPENERS.get(data["verdict"], data["verdict"])
-    groups = _alike(data, [name for name in decisive(data) if name in hypotheses])
+    groups = _alike(data, [name for name in _telling(data) if name in hypotheses])
     if not groups:
         return (f"{opener}: {_checks_found(data['checks'])}." if data["checks"] else ""), ""
     first, second = groups[0], _second(hypotheses, groups)
@@ -215,6 +254,11 @@ def _alike(data: Data, names: Sequence[str]) -> list[list[str]]:
         key = (name.partition("/")[0] if says else name, says, _conclusion(data, name))
         groups.setdefault(key, []).append(name)
     return list(groups.values())
+
+
+def _judged(data: Data) -> dict[str, Conclusion]:
+    judged = {**data["checks"], **data["hypotheses"]}
+    return {name: found["conclusion"] for name, found in judged.items()}
 
 
 def _conclusion(data: Data, name: str) -> Conclusion:

@@ -64,9 +64,7 @@ def kinds_of_pairings() -> list[Any]:
     For what no number of classes changes, such as where a tensor lies.
     """
     largest = {(name, type(head.outcome), head.outcome.soft): head for name, head in _fitting()}
-    return [
-        pytest.param(head, id=f"{name}-{head.outcome}") for (name, *_), head in largest.items()
-    ]
+    return [pytest.param(head, id=f"{name}-{head.outcome}") for (name, *_), head in largest.items()]
 
 
 @cache

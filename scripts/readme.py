@@ -37,7 +37,7 @@ def puzzle() -> str:
     caption = (
         f"Test split (10,000 images), mean with its 95 % interval over n = {n} seeds and the draw "
         f"of the test images; in brackets the baseline, the score of the best constant prediction. "
-        f"Verdict: **{humanize(verdict['verdict'])}**. {finding(verdict)[0]}"
+        f"Verdict: **{humanize(verdict['verdict'])}**: {finding(verdict)[0].partition(': ')[2]}"
     )
     return "\n".join([*lines, "", caption])
 

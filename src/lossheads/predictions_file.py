@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +65,7 @@ def read_predictions(folder: Path) -> SavedPredictions:
     path = folder / NAME
     try:
         with path.open("rb") as source:
+            _refuse_large(source)
             arrays = _arrays(np.load(source, allow_pickle=False))
     except FileNotFoundError:
         raise UserError(
@@ -92,6 +93,15 @@ def read_predictions(folder: Path) -> SavedPredictions:
         raise _damaged(path, fault)
     digest = str(arrays.pop("examples_digest"))
     return SavedPredictions(**arrays, examples_digest=digest)
+
+
+def _refuse_large(source: BinaryIO) -> None:
+    """Sizes are looked at before anything is unpacked."""
+    with zipfile.ZipFile(source) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+    if size > MAX_BYTES + 4096:  # headers
+        raise ValueError(f"it would unpack to {size / 1e9:.1f} GB")
+    source.seek(0)
 
 
 def _arrays(loaded: Any) -> dict[str, NDArray[Any]]:

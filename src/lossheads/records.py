@@ -46,6 +46,9 @@ Status = Literal["running", "finished", "interrupted", "diverged", "failed"]
 # Of result.json. A reader knows one version and refuses every other: nothing is guessed.
 SCHEMA_VERSION: Literal[1] = 1
 
+# Of result.json: a validation step at ten classes takes 6 kB.
+MAX_BYTES = 1 << 29
+
 # The key covers what a run computes, not where it is written, what is logged, on which machine
 # or in which cohort it trains.
 NOT_IN_KEY = (
@@ -346,6 +349,8 @@ def read_result(folder: Path) -> Result | None:
     try:
         if not path.is_file():
             return None
+        if path.stat().st_size > MAX_BYTES:
+            raise _damaged(path, f"it has over {MAX_BYTES / 1e6:.0f} MB, as no run writes")
         text = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read: {reason(error)}; change its rights") from error

@@ -11,7 +11,7 @@ import pytest
 import lossheads as lh
 from calling import lossheads, python, refusal
 from lossheads.analysis.bars import Bars, as_pixels, blocks, resized
-from lossheads.evaluation import explaining_image
+from lossheads.datasets.digits import Digits
 from lossheads.evaluation.explaining_image import explain_image
 from lossheads.predictions_file import read_predictions
 
@@ -151,14 +151,14 @@ def test_an_image_under_trained_heads(outputs: Path) -> None:
 def test_data_that_have_changed_are_not_drawn(
     outputs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = explaining_image._dataset
+    real = Digits.load
 
     def changed(*words):
         dataset = real(*words)
         dataset.test.inputs[0] += 1
         return dataset
 
-    monkeypatch.setattr(explaining_image, "_dataset", changed)
+    monkeypatch.setattr(Digits, "load", changed)
     found = explain_image([outputs], 123)
     assert found.whole is None
     assert "changed" in found.notes[0]

@@ -6,6 +6,7 @@ content security policy in the page forbids the browser to fetch anything.
 
 import base64
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,11 @@ from lossheads.analysis import palette
 from lossheads.analysis.page_tables import PageTable, markdown_code, markdown_table, markdown_text
 from lossheads.errors import UserError
 from lossheads.whole_files import whole_file
+
+# Orders to terminals, and signs that turn the direction of what follows: names may hold them.
+_UNPRINTABLE = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 # A sign beside each verdict and conclusion, so that they differ in a grey print as well.
 SIGNS = {
@@ -90,7 +96,8 @@ def render(template: str, **parts: Any) -> str:
         "markdown": _table,
     }
     environment.globals |= {"signs": SIGNS, "script": script, "arm_style": Markup(palette.style())}
-    return environment.get_template(template).render(**parts)
+    text = environment.get_template(template).render(**parts)
+    return _UNPRINTABLE.sub(" ", text) if is_html else text
 
 
 def _in_markdown(value: object) -> str:

@@ -1,7 +1,7 @@
 """One page over the finished runs of a folder, no claim needed: made from run folders alone."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lossheads.analysis.aggregate import metric_info
@@ -69,7 +69,9 @@ def read_runs(outputs: Path) -> list[Result]:
     Raises:
         UserError: If no run is finished.
     """
-    results = list(slim(result for _, result in read_results(outputs / "runs")))
+    # The folder names a run: what its file calls itself could be a path to somewhere else.
+    read = read_results(outputs / "runs")
+    results = list(slim(replace(run, name=folder.name) for folder, run in read))
     if not any(result.status == "finished" for result in results):
         raise UserError(
             f"report finds no finished run in {outputs}/runs: train one with lossheads train, or "

@@ -65,6 +65,16 @@ class Parser(argparse.ArgumentParser):
         for name, text in VIEW_HELP.items():
             self.add_argument(f"--{name}", action="store_true", help=text)
 
+    def add_data(self) -> None:
+        """Folders in which files are read that runs name: they may be a stranger's."""
+        self.add_argument(
+            "--data",
+            action="append",
+            default=[],
+            metavar="FOLDER",
+            help="read data files that runs name there, too; by default in the current folder",
+        )
+
     def error(self, message: str) -> NoReturn:
         command = self.prog.removeprefix("lossheads ")
         raise UserError(f"{command}: {message}; see {self.prog} --help")

@@ -166,10 +166,8 @@ def _head(
     """The head of a YAML file, shipped or of one's own, with options of the command line."""
     import yaml
 
-    from lossheads.bounded_yaml import read_text
-    from lossheads.runs.build import build
+    from lossheads.runs.build import head_builder
     from lossheads.runs.config import config_folder
-    from lossheads.runs.config_files import plain_data
 
     files = [
         file for folder in (*folders, config_folder()) for file in (folder / "head").glob("*.yaml")
@@ -177,17 +175,15 @@ def _head(
     known = {file.stem: file for file in reversed(files)}
     if name not in known:
         raise UserError(f"explain knows no head {name!r}; {near_matches(name, known)}")
-    file = known[name]
-    node = dict(plain_data(read_text(file, str(file), "a head's file"), str(file)))
+    given: dict[str, Any] = {}
     for key, value in options.items():
         if key.startswith("_"):
             raise UserError(f"explain got head.{key}: choose another head with head=NAME")
         try:
-            node[key] = yaml.safe_load(value)
+            given[key] = yaml.safe_load(value)
         except yaml.YAMLError:
             raise UserError(f"explain: head.{key} must be a plain value, got {value!r}") from None
-    made: Head = build("head", node, trust)(outcome)
-    return made
+    return head_builder(known[name], trust, given)(outcome)
 
 
 def _show(found: "Explanation", given: Namespace) -> None:
@@ -231,7 +227,8 @@ def _explain_image(asked: _Asked, given: Namespace, trust: Sequence[str]) -> Non
     from lossheads.analysis.terminal import wide_console
     from lossheads.evaluation.explaining_image import explain_image
 
-    found = explain_image([Path(path) for path in asked.runs], int(text), trust)
+    paths, data = [Path(path) for path in asked.runs], [Path(folder) for folder in given.data]
+    found = explain_image(paths, int(text), trust, data)
     written = write_html(Path(given.html), found.html()) if given.html else None
     if given.json:
         print(json.dumps(found.to_dict(), indent=1, ensure_ascii=False, allow_nan=False))
@@ -275,4 +272,5 @@ def _parser() -> Parser:
         metavar="FOLDER",
         help="YAML of your own, FOLDER/head/NAME.yaml; its package needs --trust",
     )
+    parser.add_data()
     return parser

@@ -59,14 +59,7 @@ def _print(examples: "Sequence[HeadExample]") -> None:
     console = wide_console()
     for outcome in dict.fromkeys(example.outcome for example in examples):
         shown = Table(title=outcome, title_justify="left", show_lines=True)
-        for column in (
-            "head",
-            "logits → scores",
-            "label",
-            "loss, nats",
-            "decision",
-            "what it does",
-        ):
+        for column in ("head", "logits → scores", "label", "loss", "decision", "what it does"):
             shown.add_column(column, overflow="fold")
         for example in examples:
             if example.outcome == outcome:
@@ -74,7 +67,7 @@ def _print(examples: "Sequence[HeadExample]") -> None:
                     example.name,
                     f"{_format(example.logits)}\n→ {_format(example.scores)}",
                     _format(example.labels),
-                    f"{example.loss:.4f}",
+                    f"{example.loss:.4f} {example.unit}",
                     _format(example.decision),
                     example.explanation,
                 )

@@ -38,7 +38,9 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
     elif given.html:
         from lossheads.analysis.runs_page import write_runs_page
 
-        page = write_runs_page(outputs, Path(given.html), _asked(given), _kept(outputs, trust))
+        page = write_runs_page(
+            outputs, Path(given.html), _asked(given), _kept(outputs, given, trust)
+        )
         wide_console().print(f"Written: {page}")
     else:
         _report_runs(outputs, given)
@@ -53,7 +55,7 @@ def _asked(given: Namespace) -> "Asked":
     return Asked(by, given.metric, sort or "", given.reference, given.margin)
 
 
-def _kept(outputs: Path, trust: Sequence[str]) -> "Kept":
+def _kept(outputs: Path, given: Namespace, trust: Sequence[str]) -> "Kept":
     """Reads kept predictions; torch is imported where a run has some."""
 
     def read(runs: "Sequence[Result]") -> "KeptTest":
@@ -61,7 +63,7 @@ def _kept(outputs: Path, trust: Sequence[str]) -> "Kept":
             raise UserError("none of these runs kept its predictions")
         from lossheads.evaluation.kept_tests import kept_test
 
-        return kept_test(outputs, runs, trust)
+        return kept_test(outputs, runs, trust, [Path(folder) for folder in given.data])
 
     return read
 
@@ -191,4 +193,5 @@ def _parser() -> Parser:
         metavar="NUMBER",
         help="differences up to it count as none; default: 0.01 for metrics from 0 to 1",
     )
+    parser.add_data()
     return parser

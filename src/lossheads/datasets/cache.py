@@ -14,6 +14,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
+from lossheads.datasets.reading_only import is_reading_only, refuse_large_file
 from lossheads.errors import UserError
 
 Bytes = NDArray[np.uint8]
@@ -35,6 +36,8 @@ def cached_array(cache: Path, name: str, decode: Callable[[], Bytes]) -> Bytes:
     array = _find(cache, name)
     if array is not None:
         return array
+    if is_reading_only():
+        return decode()
     with _locked(cache, name):
         # Another process may have written it while this one waited.
         array = _find(cache, name)
@@ -59,8 +62,9 @@ def cached_array_if_possible(
     array = _find(cache, name, state)
     if array is None:
         array = decode()
-        with suppress(UserError), _locked(cache, name):
-            _write(cache, name, array, state)
+        if not is_reading_only():
+            with suppress(UserError), _locked(cache, name):
+                _write(cache, name, array, state)
     return array
 
 
@@ -98,9 +102,12 @@ def _copies(cache: Path, name: str, state: str) -> list[Path]:
 
 def _find(cache: Path, name: str, state: str = "") -> Bytes | None:
     for path in _copies(cache, name, state):
+        if not path.is_file():  # a pipe may have no end
+            continue
         try:
+            refuse_large_file(path)
             array: Bytes = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+        except (UserError, OSError, ValueError, EOFError, MemoryError):
             continue
         if path.stem.endswith(_checksum(array)):
             return array

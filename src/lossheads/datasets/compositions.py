@@ -14,6 +14,7 @@ from lossheads.datasets.dataset import Dataset, Provenance, Split
 from lossheads.datasets.drawing import drawn_provenance, random_stream
 from lossheads.datasets.garments import Garments, read_garments
 from lossheads.datasets.published import pixels
+from lossheads.datasets.reading_only import refuse_large
 from lossheads.errors import UserError
 from lossheads.outcomes import AnyOf, EachOneOf
 
@@ -59,6 +60,8 @@ class Canvas:
                 f"canvas: most must be at most {cells} for size={self.size}, got {self.most}: more "
                 f"garments of {SIDE} pixels would overlap; enlarge size or lower most"
             )
+        pictures = self.train + self.val + self.test
+        refuse_large("canvas", pictures * (self.size**2 + cells) // 2)  # pixels take 4 bytes
 
     @property
     def outcome(self) -> AnyOf:
@@ -142,6 +145,8 @@ class Quadrants:
         check_integer_choice("quadrants", (28, 14, 7), tile=self.tile)
         check_number("quadrants", 0.001, 0.999, background=self.background)
         check_number("quadrants", 1, 10_000, imbalance=self.imbalance)
+        pictures = self.train + self.val + self.test
+        refuse_large("quadrants", pictures * self.rows * self.columns * self.tile**2 // 2)
 
     @property
     def outcome(self) -> EachOneOf:

@@ -8,10 +8,10 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from pathlib import Path
+
+from lossheads.datasets.reading_only import is_reading_only
 
 PACKAGE = "dataset-fashion-mnist"
 SECONDS = 600  # 30 MB at 50 kB/s; CIFAR's 170 MB at 300 kB/s
@@ -22,19 +22,6 @@ socket.setdefaulttimeout(15)
 import torchvision.datasets
 getattr(torchvision.datasets, sys.argv[2])(sys.argv[1], download=True)
 """
-
-
-_is_off = ContextVar("fetching is off", default=False)
-
-
-@contextmanager
-def no_fetching() -> Iterator[None]:
-    """Within it nothing is downloaded: what is not on the disk is missing."""
-    before = _is_off.set(True)
-    try:
-        yield
-    finally:
-        _is_off.reset(before)
 
 
 class FetchFailed(Exception):
@@ -84,7 +71,7 @@ def _apt(options: list[str], folder: Path, *words: str) -> None:
 
 
 def _run(command: list[str], folder: Path) -> None:
-    if _is_off.get():
+    if is_reading_only():
         raise FetchFailed("nothing is fetched here")
     # Into a file, not a pipe: a grandchild that holds the pipe would outlive the time limit.
     log = folder / "log"

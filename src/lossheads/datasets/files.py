@@ -20,6 +20,7 @@ from lossheads.datasets.checks import (
 )
 from lossheads.datasets.dataset import Dataset, Provenance, Split
 from lossheads.datasets.images import Pixels
+from lossheads.datasets.reading_only import refuse_large_file
 from lossheads.datasets.tables import Kind, Table, read_csv, read_folder, read_npz
 from lossheads.errors import UserError
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf, Outcome
@@ -162,6 +163,7 @@ class Files:
             return read_folder(path, names, self.channels, self.resize)
         if not path.is_file():
             raise UserError(f"files found nothing at {path}: path names {READS}")
+        refuse_large_file(path)
         if path.suffix == ".npz":
             return read_npz(path, self.kind, names)
         if path.suffix == ".csv":

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lossheads.datasets.reading_only import refuse_large
 from lossheads.errors import UserError, reason
 
 Pixels = NDArray[np.uint8]
@@ -24,6 +25,8 @@ def pixels(
     pictures: list[Pixels] = []
     for file, place in zip(files, places, strict=True):
         pictures.append(_image(file, place, channels, resize))
+        if len(pictures) == 1:
+            refuse_large("files", len(files) * pictures[0].size // 4)  # pixels take 1 and 4 bytes
         if pictures[-1].shape != pictures[0].shape:
             (height, width), (first_height, first_width) = (
                 picture.shape[:2] for picture in (pictures[-1], pictures[0])

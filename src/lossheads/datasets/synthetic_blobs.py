@@ -18,6 +18,7 @@ from lossheads.datasets.drawing import (
     posterior,
     random_stream,
 )
+from lossheads.datasets.reading_only import refuse_large
 from lossheads.errors import UserError
 from lossheads.outcomes import OneOf
 
@@ -58,6 +59,8 @@ class SyntheticBlobs:
                 f"{name}: dimensions must be at least {self.classes} for {self.classes} classes, "
                 f"one direction per class, got {self.dimensions}"
             )
+        rows = self.train + self.val + self.test
+        refuse_large(name, rows * (self.dimensions + self.classes) + 10 * self.dimensions**2)
         class_shares(name, self.shares, self.classes)
 
     @property

@@ -19,6 +19,7 @@ from lossheads.datasets.drawing import (
     orthogonal,
     random_stream,
 )
+from lossheads.datasets.reading_only import refuse_large
 from lossheads.outcomes import EachOneOf
 
 NAME = "synthetic_groups"
@@ -68,6 +69,9 @@ class SyntheticGroups:
         check_number(NAME, 0.01, 40, separation=self.separation)
         check_number(NAME, 0, 1, smoothing=self.smoothing)
         check_choice(NAME, ("hard", "smoothed", "soft"), labels=self.labels)
+        rows = self.train + self.val + self.test
+        turns = 10 * (self.groups**2 + self.classes**2)
+        refuse_large(NAME, 2 * rows * self.groups * self.classes + turns)
         class_shares(NAME, self.shares, self.classes)
 
     @property

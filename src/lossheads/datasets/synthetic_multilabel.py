@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lossheads.datasets.checks import check_choice, check_integer, check_number
 from lossheads.datasets.dataset import Dataset, Split
 from lossheads.datasets.drawing import Floats, drawn_provenance, random_stream
+from lossheads.datasets.reading_only import refuse_large
 from lossheads.errors import UserError
 from lossheads.outcomes import AnyOf
 
@@ -70,6 +71,8 @@ class SyntheticMultilabel:
         if self.noise != 0:
             check_number(NAME, 0.01, 10, noise=self.noise)
         check_choice(NAME, ("hard", "soft"), training_labels=self.training_labels)
+        rows = self.train + self.val + self.test
+        refuse_large(NAME, (rows + self.labels) * (self.dimensions + self.labels))
         self.prevalences()
 
     @property

@@ -18,6 +18,7 @@ from lossheads.datasets.drawing import (
     tree_bayes,
     tree_means,
 )
+from lossheads.datasets.reading_only import refuse_large
 from lossheads.datasets.synthetic_blobs import mixture_split
 from lossheads.errors import UserError
 from lossheads.outcomes import OneOf
@@ -75,6 +76,8 @@ class SyntheticTree:
                 f"{NAME}: branching ** depth must be at most {MAX_CLASSES:,} classes, got "
                 f"{self.branching} ** {self.depth} = {self.classes:,}; lower one of them"
             )
+        rows = self.train + self.val + self.test
+        refuse_large(NAME, 3 * rows * self.classes)  # a tree has less than twice as many nodes
 
     @property
     def classes(self) -> int:

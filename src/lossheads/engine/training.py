@@ -85,7 +85,6 @@ class MemberHistory:
 
 
 States = Callable[[], "dict[int, MemberState]"]
-OnStep = Callable[[int, States], None]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from lossheads.analysis.html import render
 from lossheads.analysis.page_tables import Cell, PageTable, text_cell
 from lossheads.errors import UserError
 from lossheads.evaluation.inputs import HeadLike, as_tensor, checked, resolve_head
-from lossheads.heads.base import Head
+from lossheads.heads.base import Head, loss_unit
 from lossheads.heads.formulas import Part, formula, terms
 from lossheads.outcomes import AnyOf, EachOneOf, Outcome
 
@@ -46,10 +46,12 @@ class HeadSteps:
     Attributes:
         head: Its name, as on the command line, or its class.
         description: The first line of what its class says of itself.
+        unit: Of the loss.
     """
 
     head: str
     description: str
+    unit: str
     steps: tuple[Step, ...]
 
     def __getitem__(self, name: str) -> Any:
@@ -85,7 +87,7 @@ class Explanation:
             for name, words in _ROW.items()
             if name in names
         )
-        caption = f"{self.outcome}, target {shown(self.target)}. Losses in nats, of one example."
+        caption = f"{self.outcome}, target {shown(self.target)}. Losses are of one example."
         return PageTable(caption, ("", *(head.head for head in self.heads)), rows)
 
     def html(self) -> str:
@@ -162,7 +164,8 @@ def explain_heads(
         if base_rates is not None:
             head = head.with_base_rates(_rates(head, base_rates))
         called = name or (given if isinstance(given, str) else type(head).__name__)
-        found.append(HeadSteps(called, _description(head), tuple(_steps(head, rows, labels))))
+        steps = tuple(_steps(head, rows, labels))
+        found.append(HeadSteps(called, _description(head), loss_unit(head), steps))
         kinds[str(head.outcome)] = labels[0].tolist()
     if len(kinds) > 1:
         raise UserError(f"{WHO} got heads for different outcomes: {' and '.join(kinds)}")
@@ -247,6 +250,8 @@ def _cell(head: HeadSteps, name: str) -> Cell:
     told = shown(steps[name].values)
     if name == "loss" and "terms" in steps:
         told = f"{' + '.join(map(shown, _flat(steps['terms'].values)))} = {told}"
+    if name == "loss":
+        told = f"{told} {head.unit}"
     return Cell(tuple(filter(None, (told, steps[name].formula))))
 
 

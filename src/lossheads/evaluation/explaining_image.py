@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,18 +14,17 @@ from PIL import Image
 from torch import Tensor
 
 from lossheads.analysis.arms import arm_names
-from lossheads.analysis.bars import Bars, as_pixels, resized
+from lossheads.analysis.bars import Bars, resized
+from lossheads.analysis.classes import class_labels
 from lossheads.analysis.format import count_of, number
 from lossheads.analysis.html import Picture, picture, render
 from lossheads.analysis.page_tables import Cell, PageTable, code_cell, number_cell, text_cell
-from lossheads.datasets.dataset import Dataset
 from lossheads.errors import UserError
+from lossheads.evaluation.run_parts import RunParts
 from lossheads.heads.base import Head
-from lossheads.heads.criterion import with_softness
 from lossheads.outcomes import AnyOf, EachOneOf, Outcome
 from lossheads.predictions_file import NAME, SavedPredictions, read_predictions
 from lossheads.records import Result, read_result
-from lossheads.runs.build import build, build_head
 
 WHO = "explain"
 _PIXELS = 32  # a side, at most, on a terminal
@@ -159,42 +158,47 @@ class ImageExplanation:
 
 
 def explain_image(
-    paths: Sequence[Path], number: int, trust: Sequence[str] = ()
+    paths: Sequence[Path], number: int, trust: Sequence[str] = (), data: Sequence[Path] = ()
 ) -> ImageExplanation:
     """What the runs below `paths` say about row `number` of their test split.
 
     Args:
         paths: Run folders, or folders of them such as outputs or outputs/runs.
         trust: Packages whose heads and data sets these runs may name.
+        data: Folders, beside the current one, in which files that these runs name are read.
 
     Raises:
         UserError: If none of the runs kept its predictions, they are about different examples, or
             there is no such row.
     """
-    kept = _kept(paths)
-    runs = [result for result, _, _ in kept]
+    kept, parts = _kept(paths), RunParts(trust, data)
     _refuse_different(kept)
-    heads = [build_head({**run.config, "trust": list(trust)}) for run in runs]
+    runs = [result for result, _, _ in kept]
+    read = [parts.read(run, saved, folder.absolute().parent.parent) for run, saved, folder in kept]
+    outcome, names = read[0][0].outcome, runs[0].class_names
     arms: dict[str, list[Answer]] = {}
-    for name, head, (result, saved, _) in zip(
-        arm_names([run.config for run in runs]), heads, kept, strict=True
+    for name, (head, labels), (run, saved, folder) in zip(
+        arm_names([run.config for run in runs]), read, kept, strict=True
     ):
-        arms.setdefault(name, []).append(_answer(head, result, saved, number))
-    outcome, names = heads[0].outcome, list(runs[0].class_names)
-    hard = _label(heads[0], kept[0][1], number)[1]
+        if head.outcome != outcome:
+            raise UserError(f"{WHO} got runs for {outcome} and for {head.outcome}: name one kind")
+        at = _place(saved, number)
+        logits = torch.from_numpy(saved.logits[at]).double()
+        answer = _answer(head, logits, labels[at], run, folder.absolute().name)
+        arms.setdefault(name, []).append(answer)
+    hard = read[0][1][_place(kept[0][1], number)]
     label = _words(outcome, hard[0], names)
-    present = replace(outcome, soft=False).indicators(hard)[0].flatten()
-    whole, notes = _pixels(kept[0], outcome, number, trust)
-    dataset = runs[0].config["choices"]["dataset"]
+    whole, why_not = parts.picture(kept[0][1].examples_digest, number)
+    present = outcome.indicators(hard)[0].flatten()
     return ImageExplanation(
-        title=f"{dataset}, test example {number}: {label}",
+        title=f"{runs[0].config['choices']['dataset']}, test example {number}: {label}",
         label=label,
-        class_names=_columns(outcome, names),
+        class_names=class_labels(names, len(present)),
         true=present.nonzero().flatten().tolist(),
         arms=[ArmAnswers(name, answers) for name, answers in arms.items()],
         pixels=None if whole is None else resized(whole, _PIXELS),
         whole=whole,
-        notes=notes,
+        notes=[f"No picture: {why_not}."] if why_not else [],
     )
 
 
@@ -242,35 +246,26 @@ def _refuse_different(kept: Sequence[Kept]) -> None:
             )
 
 
-def _label(head: Head, saved: SavedPredictions, number: int) -> tuple[Tensor, Tensor]:
-    """The example's logits and its hard label, one row each."""
+def _place(saved: SavedPredictions, number: int) -> slice:
+    """Where the example stands among those that were kept."""
     at = np.flatnonzero(saved.example_ids == number)
     if not len(at):
         raise UserError(
             f"{WHO}: image must be a row of the test split, 0 … {len(saved.logits) - 1}, "
             f"got {number}"
         )
-    logits = torch.from_numpy(saved.logits[at[:1]]).double()
-    labels = torch.from_numpy(saved.labels[at[:1]])
-    if logits.shape[1] != head.num_logits:
-        raise UserError(
-            f"{WHO}: {NAME} holds {logits.shape[1]} logits a row, but its head has "
-            f"{head.num_logits}: train the run again with force=true"
-        )
-    return logits, head.outcome.hard(labels)
+    return slice(int(at[0]), int(at[0]) + 1)
 
 
-def _answer(head: Head, result: Result, saved: SavedPredictions, number: int) -> Answer:
-    logits, label = _label(head, saved, number)
-    hard = with_softness(head, False) if head.outcome.soft else head
-    decision = hard.decide(logits)
-    log_probs = hard.log_probs(logits)
+def _answer(head: Head, logits: Tensor, label: Tensor, run: Result, name: str) -> Answer:
+    decision = head.decide(logits)
+    log_probs = head.log_probs(logits)
     index = label.long().unsqueeze(-1)
     return Answer(
-        run=result.name,
-        seed=result.config["seed"],
-        scores=hard.scores(logits)[0].flatten().tolist(),
-        decision=_words(head.outcome, decision[0], result.class_names),
+        run=name,
+        seed=run.config["seed"],
+        scores=head.scores(logits)[0].flatten().tolist(),
+        decision=_words(head.outcome, decision[0], run.class_names),
         right=bool((decision == label).all()),
         log_loss=-float(log_probs.gather(-1, index).sum()),
     )
@@ -283,35 +278,3 @@ def _words(outcome: Outcome, label: Tensor, names: Sequence[str]) -> str:
     if isinstance(outcome, EachOneOf):
         return " | ".join(names[at] for at in label.tolist())
     return names[int(label)]
-
-
-def _columns(outcome: Outcome, names: Sequence[str]) -> list[str]:
-    """One name per score."""
-    if isinstance(outcome, EachOneOf):
-        return [f"{group}/{name}" for group in range(outcome.groups) for name in names]
-    return list(names)
-
-
-def _pixels(
-    kept: Kept, outcome: Outcome, number: int, trust: Sequence[str]
-) -> tuple[NDArray[np.uint8] | None, list[str]]:
-    """The example's picture, if the data are at hand and have not changed since."""
-    result, saved, folder = kept
-    try:
-        dataset = _dataset(result, folder, trust)
-    except UserError as error:
-        return None, [f"No picture: {error}."]
-    if dataset.test.digest(outcome) != saved.examples_digest:
-        return None, ["No picture: the data have changed since these runs were trained."]
-    try:
-        return as_pixels(dataset.test.inputs[number].numpy()), []
-    except ValueError:
-        shape = tuple(dataset.test.inputs.shape[1:])
-        return None, [f"No picture: its inputs, {shape}, are none."]
-
-
-def _dataset(result: Result, folder: Path, trust: Sequence[str]) -> Dataset:
-    source = build("dataset", result.config["dataset"], trust)
-    data_dir = result.config["data_dir"]
-    found: Dataset = source.load(Path(data_dir) if data_dir else None, folder.parents[1] / "cache")
-    return found

@@ -26,7 +26,6 @@ from lossheads.metrics.evaluate import SHIPPED
 
 Conclusion = Literal["better", "worse", "within", "undecided"]
 MAX_MORE = 10_000_000
-_SHOWN_IDS = 10
 
 
 @dataclass(frozen=True)

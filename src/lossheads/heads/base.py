@@ -47,7 +47,7 @@ class Head(Protocol):
         """Labels -> target, first dimension N: what `loss` eats."""
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """(N, U), target -> (N,): nats per example, never reduced over examples."""
+        """(N, U), target -> (N,): never reduced over examples; its unit is `loss_unit(head)`."""
 
     def framework_outputs(self, logits: Tensor) -> Tensor:
         """(N, U) -> (N, U) in [0, 1]: what a framework's last layer returns (sigmoid or "
@@ -72,6 +72,11 @@ class Head(Protocol):
 def head_mismatch(head: object, outcome: Outcome, rule: str, instead: str) -> HeadMismatch:
     """The error for a head and an outcome that do not fit; the caller raises it."""
     return HeadMismatch(f"{type(head).__name__} does not support {outcome}: {rule}; {instead}")
+
+
+def loss_unit(head: object) -> str:
+    """Of its loss, per example: nats, unless a class attribute `loss_unit` says another."""
+    return str(getattr(head, "loss_unit", "nats"))
 
 
 def check_numbers(head: object, **options: object) -> None:

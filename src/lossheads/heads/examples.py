@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from lossheads.errors import HeadMismatch
-from lossheads.heads.base import Head, inherited_reading
+from lossheads.heads.base import Head, inherited_reading, loss_unit
 from lossheads.heads.binary import SingleLogitBCE, SingleLogitSoftmaxCCE, TwoLogitCCE
 from lossheads.heads.grouped import (
     GroupedBalancedCCE,
@@ -45,7 +45,7 @@ class HeadExample:
         outcome: What the label can be, as text.
         labels: The example's label: a class, a list of bools, or a class per group.
         logits: U numbers.
-        loss: Nats.
+        loss: In `unit`.
         scores: Per class, label, or group and class; in [0, 1].
         decision: Shaped like `labels`.
         explanation: One line.
@@ -56,6 +56,7 @@ class HeadExample:
     labels: Any
     logits: list[float]
     loss: float
+    unit: str
     scores: Any
     decision: Any
     explanation: str
@@ -113,6 +114,7 @@ def _example(name: str, head: Head, logits: list[float], explanation: str) -> He
         labels=labels[0].tolist(),
         logits=logits,
         loss=head.loss(row, head.encode(labels)).item() + 0.0,  # a loss of -0.0 prints badly
+        unit=loss_unit(head),
         scores=head.scores(row)[0].tolist(),
         decision=head.decide(row)[0].tolist(),
         explanation=explanation,
@@ -190,7 +192,7 @@ def _other_multiclass() -> list[HeadExample]:
             "linear_squared_error",
             LinearSquaredError(_THREE),
             _THREE_LOGITS,
-            "squares (not nats): output 1 wanted for the true class and 0 for the others",
+            "no likelihood: output 1 wanted for the true class and 0 for the others",
         ),
     ]
 

@@ -3,7 +3,7 @@
 A formula belongs to the class that defines a method, so that heads which share a link share its
 formulas. A head of one's own says its own in a class attribute,
 `formulas: ClassVar[Mapping[str, str]] = {"loss": "L = …"}`; where nothing is said, the method is
-named. z are logits, t the target, s scores, L the loss of one example in nats.
+named. z are logits, t the target, s scores, L the loss of one example.
 """
 
 import math
@@ -79,12 +79,16 @@ def _sigmoid_gradient(head: Any) -> str:
 
 def _focal(head: Any) -> str:
     present, absent = _focal_weights(head)
-    first, second = ("" if w == 1 else f"{w:g} " for w in (present, absent))
+    first, second = _factor(present), _factor(absent)
     power = f"^{head.gamma:g}"
     return (
         f"L = {_over_classes(head)} [-{first}t_k (1 - s_k){power} ln s_k "
         f"- {second}(1 - t_k) s_k{power} ln(1 - s_k)]"
     )
+
+
+def _factor(weight: float) -> str:
+    return "" if weight == 1 else f"{weight:g} "
 
 
 def _focal_weights(head: Any) -> tuple[float, float]:
@@ -178,7 +182,7 @@ _FORMULAS: Mapping[str, Formula] = {
         else _CROSS_ENTROPY
     ),
     "LinearSquaredError.loss": lambda h: (
-        f"L = {h.scale:g} {_over_classes(h)} [{h.kappa:g} t_k (z_k - {h.target:g})^2 "
+        f"L = {_factor(h.scale)}{_over_classes(h)} [{_factor(h.kappa)}t_k (z_k - {h.target:g})^2 "
         f"+ (1 - t_k) z_k^2]"
     ),
     # --- probabilities

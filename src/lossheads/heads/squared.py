@@ -49,6 +49,7 @@ class LinearSquaredError(Link):
     class_reduction: ClassReduction = "mean"
 
     framework_loss: ClassVar[FrameworkLoss] = "other"
+    loss_unit: ClassVar[str] = "squares"
 
     def __post_init__(self) -> None:
         refuse_unless_one_of(self, self.outcome)

@@ -67,13 +67,12 @@ def build_parts(config: Mapping[str, Any]) -> Parts:
             not support the outcome of the data.
     """
     trust = config["trust"]
-    made = {role: build(role, config[role], trust) for role in ROLES}
-    source: DatasetSource = made["dataset"]
-    check_source(source)
+    source = build_source(config)
+    made = {role: build(role, config[role], trust) for role in ROLES if role != "dataset"}
     optimizer, kwargs = _split_optimizer(made["optimizer"])
     schedule = made["schedule"]
     _check_schedule(schedule)
-    head = _build_for(made["head"], source)
+    head = build_for(made["head"], source.outcome)
     metrics = build_metrics(config)
     check_own_metrics(metrics, SHIPPED, head)
     return Parts(source, head, made["model"], optimizer, kwargs, schedule, metrics)
@@ -124,20 +123,27 @@ def content_of(config: Mapping[str, Any], source: DatasetSource) -> dict[str, st
 
 def build_head(config: Mapping[str, Any]) -> Head:
     """The head alone, without reading any data."""
-    return _build_for(
-        build("head", config["head"], config["trust"]),
-        build("dataset", config["dataset"], config["trust"]),
-    )
+    made = build("head", config["head"], config["trust"])
+    return build_for(made, build_source(config).outcome)
 
 
-def head_builder(file: Path, trust: Sequence[str]) -> Callable[[Outcome], Head]:
-    """What makes the head of a YAML file for an outcome.
+def build_source(config: Mapping[str, Any]) -> DatasetSource:
+    """What describes the data, without reading any."""
+    source: DatasetSource = build("dataset", config["dataset"], config["trust"])
+    check_source(source)
+    return source
+
+
+def head_builder(
+    file: Path, trust: Sequence[str], options: Mapping[str, Any] | None = None
+) -> Callable[[Outcome], Head]:
+    """What makes the head of a YAML file, some of its options changed, for an outcome.
 
     Raises:
         UserError: If the file names a class that is not trusted, or is no YAML of a head.
     """
     node = plain_data(read_text(file, str(file), "a head's file"), str(file))
-    made: Callable[[Outcome], Head] = build("head", node, trust)
+    made: Callable[[Outcome], Head] = build("head", {**node, **(options or {})}, trust)
     return made
 
 
@@ -159,10 +165,13 @@ def build(role: str, node: Mapping[str, Any], trust: Sequence[str]) -> Any:
         return partial(target, **options)
     try:
         return target(**options)
-    except (TypeError, ValueError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # whatever a class makes of a stranger's options
         later = "" if role == "dataset" else f" (the file of a {role} needs _partial_: true)"
         raise UserError(
-            f"{role} {_name(target)} refuses {_describe_options(options)}: {error}{later}"
+            f"{role} {_name(target)} refuses {_describe_options(options)}: {_first_line(error)}"
+            f"{later}"
         ) from error
 
 
@@ -178,6 +187,10 @@ def _admit(role: str, path: str, trust: Sequence[str]) -> Callable[..., Any]:
     home = getattr(target, "__module__", None) or ""
     if not callable(target) or not any(f"{home}.".startswith(f"{pkg}.") for pkg in allowed):
         raise UserError(f"{role}._target_ must be defined in {' or '.join(allowed)}, got {path}")
+    # Beside its sources the package of the data has readers of files and downloads.
+    is_shipped = home.split(".")[0] == "lossheads"
+    if role in ("dataset", "head") and is_shipped and not inspect.isclass(target):
+        raise UserError(f"{role}._target_ must name a class, got {path}")
     return target  # type: ignore[no-any-return]
 
 
@@ -214,8 +227,12 @@ def _refuse_unknown(role: str, target: Callable[..., Any], options: Mapping[str,
             )
 
 
-def _build_for(head: Callable[..., Head], source: DatasetSource) -> Head:
-    outcome = source.outcome
+def build_for(head: Callable[..., Head], outcome: Outcome) -> Head:
+    """What `build` made of a head's YAML, for an outcome.
+
+    Raises:
+        UserError: If it is no head, or does not support the outcome.
+    """
     try:
         made = head(outcome=outcome)
     except UserError:

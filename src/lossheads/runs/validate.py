@@ -1,5 +1,6 @@
 """Checks of a configuration and its parts, before anything is read or written."""
 
+import inspect
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -241,7 +242,9 @@ def check_source(source: Any) -> None:
     Raises:
         UserError: Naming what it lacks.
     """
-    if not hasattr(source, "outcome") or not callable(getattr(source, "load", None)):
+    # Statically: a source may read the user's files to know its outcome.
+    outcome = inspect.getattr_static(source, "outcome", None)
+    if outcome is None or not callable(getattr(source, "load", None)):
         raise UserError(
             f"dataset {type(source).__name__} must have a property outcome and a method "
             f"load(data_dir, cache), see lossheads.datasets.DatasetSource"

@@ -1,24 +1,20 @@
 """`report` and `explain image=` on folders of runs that a stranger made: see `run_folders`."""
 
+import json
 import os
-import resource
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from calling import Call, lossheads
+from calling import lossheads, python
 
-from .making import state
 from .run_folders import ATTACKS, MARKUP, SECRET, read, runs, write
 
 TRAIN = ["dataset=digits", "model=linear", "training.steps=3", "recording.tensorboard=false"]
 TRAIN += ["-m", "head=softmax_cce,sigmoid_bce", "recording.predictions=true"]
-CALLS = {
-    "report": ["report", "--html", "page.html"],
-    "explain": ["explain", "image=0", "runs=outputs", "--html", "page.html"],
-}
 SECONDS, MEGABYTES = 60, 1_500  # of a call; half a gigabyte is torch
 # What is said where it is not enough that nothing happens: on the page, or in the refusal.
 SAID = {
@@ -41,19 +37,48 @@ SAID = {
 }
 
 
-def limited(path: str) -> None:
-    """Called in a copy before its program: four gigabytes more, and its largest size kept."""
-    import atexit
+def marks(folder: Path) -> dict[str, tuple[int, int]]:
+    """Every name below the folder, with its size and time; links are not followed."""
+    return {
+        str(path.relative_to(folder)): (path.lstat().st_size, path.lstat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if "__pycache__" not in path.parts
+    }
 
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-    most = pages * resource.getpagesize() + (4 << 30)
-    resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
 
-    def keep() -> None:
-        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-        Path(path).write_text(str(used), encoding="ascii")
+@dataclass(frozen=True)
+class Shown:
+    """What one command wrote and said."""
 
-    atexit.register(keep)
+    status: int
+    stderr: list[str]
+    page: str
+
+    @property
+    def text(self) -> str:
+        return " ".join([*self.stderr, self.page.replace("<wbr>", "")])
+
+
+def both(work: Path, *flags: str) -> dict[str, Shown]:
+    """`report` and `explain image=0`, in one process that is short of memory; nothing is written.
+
+    On standard output there are no orders to the terminal, and no secret anywhere.
+    """
+    before = marks(work)
+    script = str(Path(__file__).parent / "both_commands.py")
+    done = python(script, *flags, cwd=work, seconds=SECONDS)
+    assert done.returncode == 0, done.stderr
+    assert marks(work) == before
+    found, used = json.loads(done.stdout.splitlines()[-1])
+    assert used < MEGABYTES
+    assert "Traceback" not in done.stderr
+    assert not set("\x1b\x07\x9b") & set(done.stdout + done.stderr)
+    assert SECRET not in done.stdout + done.stderr
+    shown = {}
+    for part, (status, page) in zip(done.stderr.split("== ")[1:], found, strict=True):
+        name, *lines = part.splitlines()
+        shown[name] = Shown(status, [one for one in lines if "skipped" not in one], page)
+    return shown
 
 
 @pytest.fixture(scope="module")
@@ -85,39 +110,25 @@ def work(honest: Path, tmp_path: Path) -> Path:
     return work
 
 
-@pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_a_strangers_runs_do_no_harm(attack: str, call: str, work: Path, tmp_path: Path) -> None:
+def test_a_strangers_runs_do_no_harm(attack: str, work: Path) -> None:
     ATTACKS[attack](work / "outputs")
-    before, used = state(work), tmp_path / "used"
-    prepare = (__file__, "limited", {"path": str(used)})
-    with Call("lossheads", *CALLS[call], cwd=work, seconds=SECONDS, prepare=prepare) as called:
-        done = called.result()
-    after = state(work)
-    page = after.pop("page.html", b"").decode("utf-8")
-    assert after == before
-    assert done.returncode in (0, 2), done.stderr
-    assert (done.returncode == 0) == bool(page)
-    assert "Traceback" not in done.stderr
-    said = [line for line in done.stderr.splitlines() if " skipped" not in f" {line}"]
-    assert len(said) == (done.returncode == 2), done.stderr
-    shown = done.stdout + done.stderr + page
-    assert not set("\x1b\x07\x9b") & set(shown)
-    assert MARKUP not in page
-    assert SECRET not in shown
-    assert int(used.read_text(encoding="ascii")) < MEGABYTES
-    assert SAID.get((attack, call), "") in shown.replace("<wbr>", "")
+    for name, shown in both(work).items():
+        assert shown.status in (0, 2), (name, shown.stderr)
+        assert len(shown.stderr) == (shown.status == 2), (name, shown.stderr)
+        assert bool(shown.page) == (shown.status == 0), name
+        assert not set("\x1b\x07\x9b") & set(shown.page)
+        assert MARKUP not in shown.page
+        assert SAID.get((attack, name), "") in shown.text
 
 
 def test_honest_runs_are_shown_with_their_predictions(work: Path) -> None:
-    assert lossheads(*CALLS["report"], cwd=work).returncode == 0
-    page = (work / "page.html").read_text(encoding="utf-8")
-    assert "Heads disagree on" in page
-    assert "Reliability" in page
-    assert "data:image/png" in page
-    done = lossheads(*CALLS["explain"], cwd=work)
-    assert done.returncode == 0, done.stderr
-    assert "data:image/png" in (work / "page.html").read_text(encoding="utf-8")
+    shown = both(work)
+    assert "Heads disagree on" in shown["report"].page
+    assert "Reliability" in shown["report"].page
+    for each in shown.values():
+        assert each.status == 0
+        assert "data:image/png" in each.page
 
 
 @pytest.mark.parametrize("named", ["inside", "outside", "allowed", "data_dir"])
@@ -139,10 +150,11 @@ def test_files_that_runs_name_are_read_where_the_user_lets_them(
             content["config"] |= {"data_dir": str(place), "dataset": content["config"]["dataset"]}
             write(folder, content)
     allowed = ["--data", str(place)] if named == "allowed" else []
-    done = lossheads(*CALLS["explain"], *allowed, cwd=work)
-    shown = named in ("inside", "allowed")
-    assert done.returncode == (0 if shown else 2)
-    assert ("--data" in done.stderr) == (not shown)
-    assert lossheads(*CALLS["report"], *allowed, cwd=work).returncode == 0
-    page = (work / "page.html").read_text(encoding="utf-8")
-    assert ("data:image/png" in page) == shown
+    may = named in ("inside", "allowed")
+    shown = both(work, *allowed)
+    assert shown["report"].status == 0
+    assert shown["explain"].status == (0 if may else 2)
+    for each in shown.values():
+        assert ("--data" in each.text) == (not may)
+    assert ("Reliability" in shown["report"].page) == may
+    assert ("data:image/png" in shown["explain"].page) == may

@@ -156,5 +156,5 @@ def test_files_that_runs_name_are_read_where_the_user_lets_them(
     assert shown["explain"].status == (0 if may else 2)
     for each in shown.values():
         assert ("--data" in each.text) == (not may)
-    assert ("Reliability" in shown["report"].page) == may
+    assert ("Reliability is of probabilities" in shown["report"].page) == may
     assert ("data:image/png" in shown["explain"].page) == may

@@ -60,7 +60,7 @@ def kept_test(
             "none of these runs kept its predictions: train with recording.predictions=true, and "
             "with force=true where a run is finished"
         )
-    notes = [f"{str(error)[:1].upper()}{str(error)[1:]}." for error in refused[:1]]
+    notes = [f"Left out: {error}." for error in refused[:1]]
     if len(found) < len(runs):
         notes.append(f"{len(found)} of {count_of(len(runs), 'run')} kept predictions to be read.")
     if step > 1:

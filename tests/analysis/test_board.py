@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import signal
 import socket
@@ -8,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from html.parser import HTMLParser
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -308,3 +310,31 @@ def wait_for_runs(address, seconds=60.0):
                 return runs
         time.sleep(0.2)
     return []
+
+
+def test_a_link_in_the_place_of_the_picture_is_not_served(tmp_path):
+    write_overview(tmp_path, "toy", puzzle(), [ARGMAX, CELLS])
+    (tmp_path / "private.png").write_bytes(b"a picture of the user's")
+    picture = tmp_path / "_overview/toy/overview.png"
+    picture.unlink()
+    picture.symlink_to(tmp_path / "private.png")
+    assert served(Board(sweeps_of(tmp_path), None), "/toy/overview.png")[0].startswith("404")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
+@pytest.mark.parametrize("place", ["_overview/toy/classes", "runs/one"])
+def test_events_that_are_no_files_are_refused_by_name(tmp_path, place, make):
+    write_overview(tmp_path, "toy", puzzle(), [ARGMAX, CELLS])
+    (tmp_path / place).mkdir(parents=True, exist_ok=True)
+    make(tmp_path / place / "events.out.tfevents.1.theirs")
+    with pytest.raises(UserError, match=rf"{place}/events.out.tfevents.1.theirs.*no file"):
+        board(tmp_path, 6006, None)
+
+
+def test_a_file_of_holes_is_not_read_whole(tmp_path):
+    write_overview(tmp_path, "toy", puzzle(), [ARGMAX, CELLS])
+    path = tmp_path / "_overview/toy/classes/events.out.tfevents.1.theirs"
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    os.truncate(path, 1 << 40)
+    assert "puzzle" in [one.slug for one in sweeps_of(tmp_path)[0].pages]

@@ -5,7 +5,14 @@ from pathlib import Path
 
 from lossheads.analysis import OVERVIEWS
 from lossheads.cli.arguments import Parser
-from lossheads.cli.board_pages import PAGES, Page, Sweep, all_runs_of, sweeps_of
+from lossheads.cli.board_pages import (
+    PAGES,
+    Page,
+    Sweep,
+    all_runs_of,
+    refuse_endless,
+    sweeps_of,
+)
 from lossheads.errors import UserError, near_matches, printable
 
 PORT = 6006
@@ -72,6 +79,7 @@ def path(sweep: Sweep, page: Page) -> str:
 def _served(outputs: Path, name: str | None) -> tuple[list[Sweep], Path | None]:
     if not outputs.is_dir():
         raise UserError(f"board found no folder {outputs}: train something first, or name another")
+    refuse_endless(outputs)
     sweeps, all_runs = sweeps_of(outputs), all_runs_of(outputs)
     if name is not None:
         known = {sweep.name: sweep for sweep in sweeps}

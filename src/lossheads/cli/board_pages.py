@@ -9,11 +9,13 @@ from pathlib import Path
 from urllib.parse import quote, urlencode
 
 from lossheads.analysis import OVERVIEW_PICTURE, OVERVIEWS
+from lossheads.errors import UserError
 
 RUNS_BY_HEAD = r"regex:([^/]+)-s\d+-[0-9a-f]+$"  # colour by dataset and head, not by seed
 LINES_BY_ARM = r"regex:^(.+?)(?: · .+)?$"  # where there are more lines than colours
 COLOURS = 7
 EVENTS = "events.out.tfevents.*"
+LARGEST = 64 << 20  # of an overview's file: more of it is not looked through
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,9 @@ class Sweep:
 
     @property
     def picture(self) -> Path | None:
-        """The one picture, where it was drawn."""
+        """The one picture, where it was drawn; a link is none, for its target would be shown."""
         path = self.folder / OVERVIEW_PICTURE
-        return path if path.is_file() else None
+        return path if path.is_file() and not path.is_symlink() else None
 
     @cached_property
     def pages(self) -> list[Page]:
@@ -79,9 +81,11 @@ class Sweep:
     @property
     def _has_curves(self) -> bool:
         """Whether precision-recall curves were pooled: runs without events have none."""
-        return any(
-            b"pr_curves" in path.read_bytes() for path in (self.folder / "classes").rglob(EVENTS)
-        )
+        for path in (self.folder / "classes").rglob(EVENTS):
+            with path.open("rb") as file:
+                if b"pr_curves" in file.read(LARGEST):
+                    return True
+        return False
 
 
 def sweeps_of(outputs: Path) -> list[Sweep]:
@@ -106,6 +110,17 @@ def all_runs_of(outputs: Path) -> Path | None:
         return runs
     others = (path for path in outputs.rglob(EVENTS) if OVERVIEWS not in path.parts)
     return outputs if next(others, None) is not None else None
+
+
+def refuse_endless(outputs: Path) -> None:
+    """Refuse events that are no files, before TensorBoard waits for the end of a pipe or device.
+
+    Raises:
+        UserError: Naming the first one.
+    """
+    for path in outputs.rglob(EVENTS):
+        if not path.is_file():
+            raise UserError(f"board found {path}, which is no file: delete it, and begin again")
 
 
 def has_events(folder: Path) -> bool:

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,26 @@ SETTINGS = ["head=softmax_cce", "logits=1,2,3"]
         ([*SETTINGS, "logits=1,2,3", "target=0"], "2 logits= for 1 head="),
         ([*SETTINGS, "head=softmax_cce", "target=0"], "twice"),
         ([*SETTINGS], "target="),
+        ([*SETTINGS, "target=3"], "0 … 2, got 3"),
+        ([*SETTINGS, "target=-1"], "0 … 2, got -1"),
+        ([*SETTINGS, f"target={10**20}"], f"'{10**20}'"),
+        ([*SETTINGS, "target=nan,0,1", "outcome=one_of"], "'nan,0,1'"),
+        ([*SETTINGS, "target=0.2,0.3,1.5", "outcome=one_of"], r"in \[0, 1\]"),
+        (["head=single_logit_bce", "logits=1", "target=0.3", "outcome=one_of"], "0.3,0.7, got 0.3"),
+        (
+            ["head=single_logit_bce", "logits=1,2", "target=0"],
+            "2 logits: Single.* needs 1",
+        ),
+        (["head=two_logit_cce", "logits=1", "target=0"], "1 logits: TwoLogitCCE .* needs 2"),
+        (["head=softmax_cce", "logits=1,1e400", "target=0"], "1 infinite"),
+        (["head=softmax_cce", f"logits={','.join('1' * 65)}", "target=0"], "65 logits"),
+        (["head=softmax_weighted_cce", "logits=1,2", "target=0"], "base_rates=P,P"),
+        (["head=softmax_weighted_cce", "logits=1,2", "target=0", "base_rates=1,1"], "sum to 1"),
+        (["head=softmax_weighted_cce", "logits=1,2", "target=0", "base_rates=nan,1"], "base rates"),
+        (["head=dice", "logits=1,2", "target=0"], "Dice"),
+        (["head.gamma=1", "head=focal", "logits=1,2", "target=0"], "before any head="),
+        (["image=-1", "runs=."], "got '-1'"),
+        (["image=3", "runs=.", "--data", "nowhere"], "--data must name a folder"),
         (["image=3"], "runs=PATH"),
         (["image=x", "runs=."], "image must be a row"),
         (["image=3", "runs=nowhere"], "no folder nowhere"),
@@ -169,12 +190,38 @@ def test_an_image_that_is_not_there_and_runs_on_other_data_are_refused(
 ) -> None:
     with pytest.raises(lh.UserError, match=r"0 … 354"):
         explain_image([outputs], 355)
+    with pytest.raises(lh.UserError, match=r"0 … 354"):
+        explain_image([outputs], 99_999_999)
     words = ["train", "dataset=synthetic_blobs", "training.steps=1", *TRAIN[2:4]]
     words.append("recording.predictions=true")
     done = lossheads(*words, f"output_dir={tmp_path}/other", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     with pytest.raises(lh.UserError, match="different test examples"):
         explain_image([outputs, tmp_path / "other"], 0)
+
+
+def test_runs_without_predictions_are_counted_or_refused(outputs: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "outputs"
+    shutil.copytree(outputs, copy)
+    files = sorted(copy.glob("runs/*/predictions.npz"))
+    files[0].unlink()
+    assert explain_image([copy], 0).notes == ["Left out: 1 run without predictions."]
+    for file in files[1:]:
+        file.unlink()
+    with pytest.raises(lh.UserError, match=r"4 runs without.*recording.predictions=true"):
+        explain_image([copy], 0)
+
+
+def test_every_loss_is_shown_with_its_unit(tmp_path: Path) -> None:
+    heads = ["softmax_cce", "linear_squared_error"]
+    found = lh.explain(Z, 0, head=heads)
+    units = {steps.head: steps.unit for steps in found.heads}
+    assert units == {"softmax_cce": "nats", "linear_squared_error": "squares"}
+    assert re.search(r"= 0\.2417 nats", str(found))
+    assert re.search(r"= 0\.4867 squares", str(found))
+    shown = lossheads("heads", *heads, cwd=tmp_path).stdout
+    assert re.search(r"\d squares", shown)
+    assert re.search(r"\d nats", shown)
 
 
 def test_a_picture_is_blocks_of_two_pixels() -> None:

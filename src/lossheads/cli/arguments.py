@@ -4,6 +4,7 @@ import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
 from lossheads.errors import UserError
@@ -78,6 +79,18 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         command = self.prog.removeprefix("lossheads ")
         raise UserError(f"{command}: {message}; see {self.prog} --help")
+
+
+def data_folders(given: argparse.Namespace) -> list[Path]:
+    """What `--data` names.
+
+    Raises:
+        UserError: If one is no folder.
+    """
+    for folder in given.data:
+        if not Path(folder).is_dir():
+            raise UserError(f"--data must name a folder that holds data of runs, got {folder}")
+    return [Path(folder) for folder in given.data]
 
 
 def take_trust(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from lossheads.cli.arguments import Parser
+from lossheads.absent_losses import why_absent
+from lossheads.cli.arguments import Parser, data_folders
 from lossheads.errors import UserError, near_matches
 
 if TYPE_CHECKING:
@@ -64,7 +65,9 @@ def _asked(settings: Sequence[str]) -> _Asked:
             raise UserError(f"explain got {word!r}: settings are KEY=VALUE")
         if key == "head":
             asked.heads.append((value, {}))
-        elif key.startswith("head.") and asked.heads:
+        elif key.startswith("head.") and not asked.heads:
+            raise UserError(f"explain got {word} before any head=NAME: it sets an option of one")
+        elif key.startswith("head."):
             asked.heads[-1][1][key.removeprefix("head.")] = value
         elif key == "logits":
             asked.logits.append(value)
@@ -77,6 +80,12 @@ def _asked(settings: Sequence[str]) -> _Asked:
         else:
             asked.one[key] = value
     return asked
+
+
+def _whole(text: str) -> int:
+    if len(text) > 9:
+        raise ValueError("no class has such a number")
+    return int(text)
 
 
 def _numbers(key: str, text: str, number: Callable[[str], Any] = float) -> list[Any]:
@@ -98,7 +107,7 @@ def _target(text: str, outcome: str | None, logits: Sequence[Any]) -> tuple[Any,
         raise UserError(f"explain knows no outcome {outcome!r}; {near_matches(outcome, _OUTCOMES)}")
     grouped = isinstance(logits[0], list)
     soft = "." in text or "e" in text
-    value = _numbers("target", text, float if soft else int)
+    value = _numbers("target", text, float if soft else _whole)
     if outcome is None:
         if grouped:
             outcome = "each_one_of"
@@ -121,6 +130,11 @@ def _target(text: str, outcome: str | None, logits: Sequence[Any]) -> tuple[Any,
         if len(value) != 1 or isinstance(value[0], list):
             raise UserError(f"explain: with outcome=one_of the target is one class, got {text}")
         return value[0], outcome
+    if outcome == "one_of" and len(value) < 2:
+        raise UserError(
+            f"explain: with outcome=one_of a target that is a distribution has a share for each "
+            f"class, as in target=0.3,0.7, got {text}"
+        )
     return value, outcome
 
 
@@ -174,7 +188,8 @@ def _head(
     ]
     known = {file.stem: file for file in reversed(files)}
     if name not in known:
-        raise UserError(f"explain knows no head {name!r}; {near_matches(name, known)}")
+        rest = why_absent(name) or near_matches(name, known)
+        raise UserError(f"explain knows no head {name!r}; {rest}")
     given: dict[str, Any] = {}
     for key, value in options.items():
         if key.startswith("_"):
@@ -227,7 +242,7 @@ def _explain_image(asked: _Asked, given: Namespace, trust: Sequence[str]) -> Non
     from lossheads.analysis.terminal import wide_console
     from lossheads.evaluation.explaining_image import explain_image
 
-    paths, data = [Path(path) for path in asked.runs], [Path(folder) for folder in given.data]
+    paths, data = [Path(path) for path in asked.runs], data_folders(given)
     found = explain_image(paths, int(text), trust, data)
     written = write_html(Path(given.html), found.html()) if given.html else None
     if given.json:

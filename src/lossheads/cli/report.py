@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lossheads.cli.arguments import Parser
+from lossheads.cli.arguments import Parser, data_folders
 from lossheads.errors import UserError, near_matches
 
 if TYPE_CHECKING:
@@ -57,13 +57,14 @@ def _asked(given: Namespace) -> "Asked":
 
 def _kept(outputs: Path, given: Namespace, trust: Sequence[str]) -> "Kept":
     """Reads kept predictions; torch is imported where a run has some."""
+    data = data_folders(given)
 
     def read(runs: "Sequence[Result]") -> "KeptTest":
         if not any((outputs / "runs" / run.name / "predictions.npz").is_file() for run in runs):
             raise UserError("none of these runs kept its predictions")
         from lossheads.evaluation.kept_tests import kept_test
 
-        return kept_test(outputs, runs, trust, [Path(folder) for folder in given.data])
+        return kept_test(outputs, runs, trust, data)
 
     return read
 

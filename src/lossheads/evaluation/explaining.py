@@ -156,11 +156,8 @@ def explain_heads(
         labels = as_tensor(target, "a target", WHO)
         rows, labels = rows.double().unsqueeze(0), labels.unsqueeze(0)
         head = resolve_head(given, outcome, rows, labels, WHO)
+        _refuse_misfit(head, rows, labels)
         head, rows, labels = checked(head, rows, labels, WHO)
-        if rows.shape[1] > _MOST:
-            raise UserError(
-                f"{WHO} got {rows.shape[1]} logits: it writes each number down, for at most {_MOST}"
-            )
         if base_rates is not None:
             head = head.with_base_rates(_rates(head, base_rates))
         called = name or (given if isinstance(given, str) else type(head).__name__)
@@ -171,6 +168,29 @@ def explain_heads(
         raise UserError(f"{WHO} got heads for different outcomes: {' and '.join(kinds)}")
     ((kind, label),) = kinds.items()
     return Explanation(kind, label, tuple(found))
+
+
+def _refuse_misfit(head: Head, logits: Tensor, label: Tensor) -> None:
+    """What `checked` would say of the rows of a table, in the words of one example."""
+    count, name = logits[0].numel(), type(head).__name__
+    if count > _MOST:
+        raise UserError(
+            f"{WHO} got {count} logits: it writes each number down, for at most {_MOST}"
+        )
+    if count != head.num_logits:
+        raise UserError(
+            f"{WHO} got {count} logits: {name} for {head.outcome} needs {head.num_logits}"
+        )
+    nan, infinite = int(logits.isnan().sum()), int(logits.isinf().sum())
+    if nan or infinite:
+        raise UserError(
+            f"{WHO}: logits must be finite, got {nan} NaN and {infinite} infinite ones of {count}"
+        )
+    n, hard = head.outcome.n, not label.is_floating_point()
+    if hard and not isinstance(head.outcome, AnyOf) and bool(((label < 0) | (label >= n)).any()):
+        raise UserError(
+            f"{WHO}: target must be a class of 0 … {n - 1}, got {shown(label[0].tolist())}"
+        )
 
 
 def _rates(head: Head, given: Any) -> Tensor:

@@ -171,7 +171,7 @@ def explain_image(
         UserError: If none of the runs kept its predictions, they are about different examples, or
             there is no such row.
     """
-    kept, parts = _kept(paths), RunParts(trust, data)
+    (kept, without), parts = _kept(paths), RunParts(trust, data)
     _refuse_different(kept)
     runs = [result for result, _, _ in kept]
     read = [parts.read(run, saved, folder.absolute().parent.parent) for run, saved, folder in kept]
@@ -198,15 +198,21 @@ def explain_image(
         arms=[ArmAnswers(name, answers) for name, answers in arms.items()],
         pixels=None if whole is None else resized(whole, _PIXELS),
         whole=whole,
-        notes=[f"No picture: {why_not}."] if why_not else [],
+        notes=[
+            *([f"No picture: {why_not}."] if why_not else []),
+            *([f"Left out: {count_of(without, 'run')} without predictions."] if without else []),
+        ],
     )
 
 
 Kept = tuple[Result, SavedPredictions, Path]
 
 
-def _kept(paths: Sequence[Path]) -> list[Kept]:
-    """Results, predictions and folders of all finished runs that kept their predictions."""
+def _kept(paths: Sequence[Path]) -> tuple[list[Kept], int]:
+    """Results, predictions and folders of all finished runs that kept their predictions.
+
+    And how many runs did not keep theirs.
+    """
     found, without = [], 0
     for folder in dict.fromkeys(folder for path in paths for folder in _run_folders(path)):
         if not (folder / NAME).is_file():
@@ -221,7 +227,7 @@ def _kept(paths: Sequence[Path]) -> list[Kept]:
             f"{WHO} finds no kept predictions in {where} ({count_of(without, 'run')} without): "
             f"train with recording.predictions=true, and with force=true where a run is finished"
         )
-    return found
+    return found, without
 
 
 def _run_folders(path: Path) -> Iterator[Path]:

@@ -219,6 +219,11 @@ def test_every_loss_is_shown_with_its_unit(tmp_path: Path) -> None:
     assert units == {"softmax_cce": "nats", "linear_squared_error": "squares"}
     assert re.search(r"= 0\.2417 nats", str(found))
     assert re.search(r"= 0\.4867 squares", str(found))
+    page = found.html()
+    assert "gradient, nats per logit" in page
+    assert "gradient, squares per logit" in page
+    # Each unit has a scale of its own: the largest of either reaches the end, 27 % from the middle.
+    assert page.count('width="27.000%"') == 2
     shown = lossheads("heads", *heads, cwd=tmp_path).stdout
     assert re.search(r"\d squares", shown)
     assert re.search(r"\d nats", shown)

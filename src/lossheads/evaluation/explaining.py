@@ -99,14 +99,14 @@ class Explanation:
             f"loss, gradient and decision.",
             notes=[f"{head.head}: {head.description}" for head in self.heads],
             image=None,
-            drawings=[(head.head, _drawing(head, self._reach)) for head in self.heads],
+            drawings=[(head.head, _drawing(head, self._reach(head.unit))) for head in self.heads],
             table=self.table(),
         )
 
-    @property
-    def _reach(self) -> float:
-        """The largest gradient of any head, for one scale."""
-        return max(abs(value) for head in self.heads for value in _flat(head["gradient"]))
+    def _reach(self, unit: str) -> float:
+        """The largest gradient of the heads whose losses share a unit: they share a scale."""
+        alike = [head for head in self.heads if head.unit == unit]
+        return max(abs(value) for head in alike for value in _flat(head["gradient"]))
 
     def __str__(self) -> str:
         lines = [self.table().caption]
@@ -283,7 +283,10 @@ def _drawing(head: HeadSteps, reach: float) -> list[Bars]:
         Bars("score", _names(len(scores)), scores, target if len(target) == len(scores) else [])
     ]
     gradient = _flat(head["gradient"])
-    return [*bars, Bars("gradient of the loss", _names(len(gradient)), gradient, (), reach)]
+    return [
+        *bars,
+        Bars(f"gradient, {head.unit} per logit", _names(len(gradient)), gradient, (), reach),
+    ]
 
 
 def _names(count: int) -> list[str]:

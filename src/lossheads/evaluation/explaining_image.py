@@ -136,7 +136,7 @@ class ImageExplanation:
             for arm in self.arms
             for answer in arm.answers
         ]
-        head = ("head", "seed", "decision", "log loss, nats")
+        head = ("head", "seed", "decision", "log loss")
         return render(
             "explain.html",
             title=self.title,
@@ -145,7 +145,7 @@ class ImageExplanation:
             image=self._picture(),
             drawings=[(arm.arm, [self.bars(arm)]) for arm in self.arms],
             table=PageTable(
-                "Every run; log loss is -ln of the label's probability.", head, tuple(rows)
+                "Every run; log loss is -ln of the label's probability, in nats.", head, tuple(rows)
             ),
         )
 

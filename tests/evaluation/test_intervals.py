@@ -70,13 +70,13 @@ def test_no_metric_that_has_a_form_is_left_to_the_jackknife(head: lh.Head) -> No
 
 @pytest.mark.parametrize("head", HEADS[:3], ids=str)
 def test_standard_errors_are_those_of_the_bootstrap(head: lh.Head) -> None:
-    """400 resamples leave the bootstrap's own error of about 4 %, at 400 examples some bias."""
+    """200 resamples leave the bootstrap's own error of about 5 %, at 400 examples some bias."""
     predictions = draw(head, 400)
     found = sampled(head, predictions)
     random, values = np.random.default_rng(0), dict[str, list[float]]()
     given = {k: v for k, v in vars(predictions).items() if isinstance(v, torch.Tensor)}
     rest = {k: v for k, v in vars(predictions).items() if k not in given}
-    for _ in range(400):
+    for _ in range(200):
         rows = torch.from_numpy(random.integers(400, size=400))
         again = Predictions(**{k: v[rows] for k, v in given.items()}, **rest)
         for name, value in measure(again, full=True).metrics.items():
@@ -158,8 +158,8 @@ def test_intervals_hold_the_truth_as_often_as_they_say(head: lh.Head) -> None:
 
 def test_where_nearly_all_are_right_the_bootstrap_fails_and_this_does_not() -> None:
     """50 examples, accuracy 0.9937: nobody wrong in most samples, so in most resamples."""
-    truth = (draw(ONE, 400_000, 99, 4.0).decisions == draw(ONE, 400_000, 99, 4.0).labels).double()
-    share, random = float(truth.mean()), np.random.default_rng(0)
+    many, random = draw(ONE, 400_000, 99, 4.0), np.random.default_rng(0)
+    share = float((many.decisions == many.labels).double().mean())
     ours, bootstrap = [], []
     forms = forms_of(ONE, [m for m in metrics_for(ONE.outcome) if m.name == "accuracy_score"])
     for seed in range(300):

@@ -14,7 +14,7 @@ from lossheads.analysis.statistics import Interval
 from lossheads.claims.render.decided import decided
 from lossheads.claims.render.html import claims_page
 from lossheads.claims.render.section import STRIPS
-from lossheads.claims.render.words import decisive, finding, rule_in_words
+from lossheads.claims.render.words import finding, rule_in_words
 from lossheads.claims.verdict_file import load_verdict, read_verdicts
 
 from .pages import ARM, CHECK, REFERENCE, VERDICTS, folder_with, section, shown
@@ -109,12 +109,26 @@ def test_the_first_picture_shows_the_quantity_that_decided(data):
     assert all(set(panel.metric.split(" and ")) <= metrics for panel in drawn.panels)
 
 
-def test_temperature_and_ranking_are_drawn_where_they_decide():
-    by_slug = {data["slug"]: decided(data).panels[0].metric for data in DECIDED}
-    data = {data["slug"]: data for data in DECIDED}
-    for slug, metric in by_slug.items():
-        first = next(name for name in decisive(data[slug]) if name in data[slug]["hypotheses"])
-        assert metric == " and ".join(dict.fromkeys(data[slug]["hypotheses"][first]["metrics"]))
+@pytest.mark.parametrize("metric", ["fitted_temperature", "macro_roc_auc_score"])
+def test_temperature_and_ranking_are_drawn_where_they_decide(metric, tmp_path):
+    data = {
+        "verdict": "refuted",
+        "arms": {"cce": ARM, "bce": ARM},
+        "hypotheses": {
+            "more_recall": asked("it finds more", "holds", metric="macro_recall_score"),
+            "better": asked("it is better", "fails", metric=metric, mean=-0.1),
+        },
+        "rule": {"reproduced": ["better"], "refuted": ["not better"]},
+        "table": [
+            cell(arm, name, value, 0.1)
+            for name in ("macro_recall_score", metric)
+            for arm, value in (("cce", 0.8), ("bce", 0.7))
+        ],
+    }
+    assert [panel.metric for panel in decided(whole(tmp_path, data)).panels] == [metric]
+    data |= {"verdict": "mixed", "rule": {"mixed": ["more_recall", "not better"]}}
+    both = decided(whole(tmp_path / "mixed", data)).panels
+    assert [panel.metric for panel in both] == ["macro_recall_score", metric]
 
 
 def test_printed_scores_stand_beside_their_skill_where_baselines_differ(tmp_path):

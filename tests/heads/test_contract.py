@@ -220,9 +220,9 @@ def test_a_hard_label_costs_less_once_it_is_decided(head):
     hard = draw_labels(plain, 8)
     target = head.encode(plain.indicators(hard) if head.outcome.soft else hard)
     logits, _ = draw(head, n=8)
-    for _ in range(80):
+    for _ in range(40):
         _, gradient = loss_and_gradient(head, logits, target)
-        logits = logits - gradient.sign() * 0.25
+        logits = logits - gradient.sign() * 0.5
     assert torch.equal(head.decide(logits), hard)
 
 

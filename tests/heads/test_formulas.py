@@ -30,26 +30,32 @@ def test_every_shipped_head_has_its_formulas(head: Head) -> None:
     assert formula(head, "loss").startswith("L = ")
 
 
-def summed(head: Head) -> bool:
-    logits, target = numbers(head)
-    return terms(head, logits[:1], target[:1]) is not None
+# By name, so that none is left out because the code under test knows nothing of it.
+WITHOUT_TERMS = {"SingleLogitSoftmaxCCE", "SoftmaxFocal", "SoftmaxWeightedCCE"}
+WITHOUT_TERMS |= {"SoftmaxLogitNormCCE", "SoftmaxLogitPenaltyCCE", "GroupedBalancedCCE"}
+WITHOUT_TERMS |= {"GroupedKLExcess", "GroupedLogitAdjustedCCE", "GroupedPairwiseCCE"}
+WITH_GRADIENT = {"SoftmaxCCE", "SigmoidBCE", "SigmoidOffsetBCE", "SingleLogitBCE", "TwoLogitCCE"}
+WITH_GRADIENT |= {"GroupedCCE", "SingleLogitSoftmaxCCE"}
 
 
-@pytest.mark.parametrize("head", [each for each in pairings() if summed(each.values[0])])
+@pytest.mark.parametrize("head", pairings())
 def test_the_terms_sum_to_the_loss(head: Head) -> None:
     logits, target = numbers(head)
     for row in range(len(logits)):
         found = terms(head, logits[row : row + 1], target[row : row + 1])
-        assert found is not None
+        assert (found is None) == (type(head).__name__ in WITHOUT_TERMS)
+        if found is None:
+            continue
         loss = head.loss(logits[row : row + 1], target[row : row + 1])
         torch.testing.assert_close(found.sum(), loss[0], rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "head", [each for each in pairings() if "=" in formula(each.values[0], "gradient")]
-)
+@pytest.mark.parametrize("head", pairings())
 def test_a_gradient_that_has_a_formula_follows_it(head: Head) -> None:
     shown = formula(head, "gradient")
+    assert ("=" in shown) == (type(head).__name__ in WITH_GRADIENT)
+    if "=" not in shown:
+        return
     logits, target = numbers(head)
     _, gradient = loss_and_gradient(head, logits, target)
     scores = head.scores(logits).flatten(1)

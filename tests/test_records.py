@@ -120,7 +120,7 @@ def test_a_metrics_direction_and_best_value_come_back(tmp_path):
     assert found.info("never_measured").higher_is_better is None
 
 
-def test_the_kept_lap_is_the_one_measured_on_test_wherever_it_stands():
+def test_the_kept_validation_is_the_one_measured_on_test_wherever_it_stands():
     result = finished(None)
     (measured,) = result.history
     val = Measurement({"accuracy_score": 0.5}, {}, {}, {}, 1)

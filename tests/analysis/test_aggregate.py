@@ -73,7 +73,7 @@ def test_a_curve_keeps_the_steps_that_every_run_reached():
     ]
 
 
-def test_a_curve_runs_forwards_when_the_kept_lap_stands_last():
+def test_a_curve_runs_forwards_when_the_kept_validation_stands_last():
     history = [{ARGMAX: 0.1}, {ARGMAX: 0.5}, {ARGMAX: 0.8}]
     points = curve([run(0, history, steps=[1, 16, 8])], ARGMAX)
     assert [validation.step for validation, _ in points] == [1, 8, 16]

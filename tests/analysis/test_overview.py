@@ -113,7 +113,7 @@ def test_an_arms_name_cannot_leave_its_folder(tmp_path):
     assert {path.parent.parent for path in root.rglob("events.*")} <= set(root.iterdir())
 
 
-def test_an_arm_without_laps_has_no_line(tmp_path):
+def test_an_arm_without_validations_has_no_line(tmp_path):
     arms = {"cce": puzzle()["cce"], "lost": [run(0, [], status="failed")]}
     assert len(overview_lines(arms, [ARGMAX])) == 2
     write_overview(tmp_path, "toy", arms, [ARGMAX])

@@ -117,7 +117,7 @@ def test_so_do_cropped_and_mirrored_rows(seeds: list[int]) -> None:
 
 @each_pair
 @pytest.mark.usefixtures("made_up")
-def test_a_lap_measures_all_members_with_one_transfer(
+def test_a_validation_measures_all_members_with_one_transfer(
     head: Head, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     transfers: list[torch.device] = []

@@ -120,7 +120,7 @@ def test_a_digest_tells_examples_their_order_and_labels_apart(digits: Dataset) -
     assert soft.digest(OneOf(10, soft=True)) == test.digest(TEN)
 
 
-def test_own_loss_is_the_mean_since_the_last_lap(digits: Dataset) -> None:
+def test_own_loss_is_the_mean_since_the_last_validation(digits: Dataset) -> None:
     fine, _, _ = run(digits, [SigmoidBCE(TEN)], validate_at=frozenset(range(41)))
     coarse, _, _ = run(digits, [SigmoidBCE(TEN)])
     steps = [validation.train_loss for validation in fine[0].validations[1:]]
@@ -204,7 +204,7 @@ def test_early_stopping_ignores_values_that_are_not_better_than_nothing() -> Non
         assert not stopping.should_stop
 
 
-def test_early_stopping_keeps_the_best_lap(digits: Dataset) -> None:
+def test_early_stopping_keeps_the_best_validation(digits: Dataset) -> None:
     """A rate so large that validation wobbles: the kept step is the best one, not the last."""
     plan = {"steps": 400, "validate_at": frozenset(range(0, 401, 2)), "patience": 5}
     (history,), _, cohort = run(digits, [SoftmaxCCE(TEN)], lr=0.3, **plan)
@@ -249,7 +249,7 @@ def test_early_stopping_on_a_loss_looks_for_the_smallest(digits: Dataset) -> Non
     assert losses[history.kept_index] == min(losses) < losses[0]
 
 
-def test_the_best_of_all_laps_is_kept_even_if_patience_was_left(digits: Dataset) -> None:
+def test_the_best_of_all_validations_is_kept_even_if_patience_was_left(digits: Dataset) -> None:
     plan = {"steps": 30, "validate_at": frozenset(range(0, 31, 2)), "patience": 100}
     (history,), _, _ = run(digits, [SoftmaxCCE(TEN)], lr=0.3, **plan)
     scores = [validation.val.metrics["accuracy_score"] for validation in history.validations]

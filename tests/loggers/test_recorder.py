@@ -141,14 +141,14 @@ def test_one_run_is_one_event_file(tmp_path):
     assert files[0].name.startswith("events.out.tfevents.")
 
 
-def test_a_lap_is_on_disk_before_the_run_is_closed(tmp_path):
+def test_a_validation_is_on_disk_before_the_run_is_closed(tmp_path):
     logger = TensorBoardLogger(tmp_path, NAMES, THREE)
     logger.log_validation(validation_steps()[0])
     assert points(read(tmp_path), "accuracy/accuracy_score")
     logger.close(result(validation_steps()))
 
 
-def test_a_lap_that_comes_again_adds_only_what_is_new(tmp_path):
+def test_a_validation_that_comes_again_adds_only_what_is_new(tmp_path):
     walked = validation_steps(4)
     kept = replace(walked[1], test=walked[-1].test)
     events = record(tmp_path, [*walked[:3], kept])
@@ -256,7 +256,7 @@ def test_the_text_says_how_the_run_ended(tmp_path):
         assert row in said
 
 
-def test_a_run_without_laps_can_be_closed(tmp_path):
+def test_a_run_without_validations_can_be_closed(tmp_path):
     logger = TensorBoardLogger(tmp_path, NAMES, THREE)
     logger.close(result([], status="failed"))
     assert "| validation steps | 0 |" in text(read(tmp_path), "about/run")
@@ -300,7 +300,7 @@ def test_sets_of_classes_get_one_name_per_set_and_class(tmp_path):
     assert events.Images("figure/confusion_matrix")
 
 
-def test_the_picture_of_accuracies_shows_what_the_last_lap_measured_of_these_decisions(
+def test_the_picture_of_accuracies_shows_what_the_last_validation_measured_of_these_decisions(
     tmp_path, monkeypatch
 ):
     drawn = []

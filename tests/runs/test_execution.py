@@ -175,7 +175,7 @@ def test_data_seed_follows_the_seed_unless_it_is_given(tiny: Composer) -> None:
         ("training.validations_per_epoch=2 training.steps=0", [0]),
     ],
 )
-def test_laps_are_counted_by_the_epoch(tiny: Composer, words: str, steps: list[int]) -> None:
+def test_validations_are_counted_by_the_epoch(tiny: Composer, words: str, steps: list[int]) -> None:
     (result,) = execute([tiny("training.steps=null", "training.epochs=2", *words.split())])
     assert [validation.step for validation in result.history] == steps
 

@@ -1,5 +1,6 @@
 """Shared by all tests: lossheads first, so that torch's threads are told to sleep, not spin."""
 
+import gc
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,10 @@ from pathlib import Path
 import pytest
 
 import lossheads  # noqa: F401
+
+# What importing torch and collecting make lives as long as the tests: nobody looks through it for
+# what could be freed.
+gc.disable()
 
 # Files that take longest, most of it in processes of their own. Begun first, none of them is what
 # one worker still has to do when the others are done.
@@ -40,3 +45,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()

@@ -28,6 +28,8 @@ from lossheads.predictions import predict_cohort
 
 CARD = torch.device("cuda", 0)
 ROWS, BATCH, SHAPE = 40, 32, (1, 16, 16)
+SHARED, OWN = [0, 0, 0], [0, 1, 2]  # orders of batches, by their seeds
+ONE_RATE, RATES = [0.1, 0.1, 0.1], [0.1, 0.2, 0.3]
 PAIRS = kinds_of_pairings()
 each_pair = pytest.mark.parametrize("head", PAIRS)
 A_HEAD: Head = PAIRS[0].values[0]
@@ -83,7 +85,7 @@ def moved(
 @each_pair
 @pytest.mark.usefixtures("made_up")
 def test_a_step_of_every_head_stays_on_the_card_and_asks_it_for_nothing(head: Head) -> None:
-    moved(head, partial(mlp, hidden=[8]), seeds=[0, 1, 2], learning_rates=[0.1] * 3)
+    moved(head, partial(mlp, hidden=[8]), seeds=OWN, learning_rates=ONE_RATE)
 
 
 @pytest.mark.parametrize(
@@ -96,11 +98,17 @@ def test_a_step_of_every_head_stays_on_the_card_and_asks_it_for_nothing(head: He
     ],
     ids=["linear", "mlp", "cnn", "resnet9"],
 )
-@pytest.mark.parametrize("seeds", [[0, 0, 0], [0, 1, 2]], ids=["shared order", "own orders"])
+# Every two of them meet, if not all three.
 @pytest.mark.parametrize(
-    "learning_rates", [[0.1, 0.1, 0.1], [0.1, 0.2, 0.3]], ids=["one rate", "learning_rates"]
+    ("seeds", "learning_rates", "compute_dtype"),
+    [
+        (SHARED, ONE_RATE, torch.float32),
+        (SHARED, RATES, torch.bfloat16),
+        (OWN, ONE_RATE, torch.bfloat16),
+        (OWN, RATES, torch.float32),
+    ],
+    ids=str,
 )
-@pytest.mark.parametrize("compute_dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.usefixtures("made_up")
 def test_so_does_every_kind_of_cohort(
     backbone: Any, seeds: list[int], learning_rates: list[float], compute_dtype: torch.dtype
@@ -108,11 +116,11 @@ def test_so_does_every_kind_of_cohort(
     moved(A_HEAD, backbone, seeds, learning_rates, compute_dtype=compute_dtype)
 
 
-@pytest.mark.parametrize("seeds", [[0, 0, 0], [0, 1, 2]], ids=["shared order", "own orders"])
+@pytest.mark.parametrize("seeds", [SHARED, OWN], ids=["shared order", "own orders"])
 @pytest.mark.usefixtures("made_up")
 def test_so_do_cropped_and_mirrored_rows(seeds: list[int]) -> None:
     how = Augmentation(crop=1, flip=True)
-    moved(A_HEAD, partial(mlp, hidden=[8]), seeds, [0.1] * 3, how)
+    moved(A_HEAD, partial(mlp, hidden=[8]), seeds, ONE_RATE, how)
 
 
 @each_pair

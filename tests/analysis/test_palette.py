@@ -1,6 +1,7 @@
-"""One colour and one marker an arm: apart for every reader, on light and on dark paper."""
+"""One colour a head on every page, apart for every reader, on light and on dark paper."""
 
 import re
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -8,8 +9,18 @@ import numpy as np
 import pytest
 
 from lossheads.analysis import palette
-from lossheads.analysis.palette import COLOURS, DARK_COLOURS, MARKERS, mark, marks
+from lossheads.analysis.palette import (
+    COLOURS,
+    DARK_COLOURS,
+    HEADS,
+    MARKERS,
+    SHADES,
+    mark,
+    marks,
+    marks_by_name,
+)
 
+ROOT = Path(__file__).parents[2]
 STYLE = Path(palette.__file__).parent / "templates" / "style.css"
 # Linear RGB as seen with one kind of cone missing: Machado, Oliveira and Fernandes (2009), "A
 # Physiologically-based Model for Simulation of Color Vision Deficiency", severity 1.
@@ -79,21 +90,88 @@ def test_no_two_colours_look_alike(colours, seen):
     assert min(float(np.linalg.norm(a - b)) for a, b in combinations(places, 2)) > 9
 
 
-@pytest.mark.parametrize(("colours", "paper"), [(COLOURS, 0), (DARK_COLOURS, 1)])
-def test_every_colour_is_seen_on_its_paper(colours, paper):
-    assert min(contrast(colour, papers()[paper]) for colour in colours) >= 3
+PLACES = 64
 
 
-def test_arms_have_marks_by_their_order_and_sixty_four_differ():
-    found = marks(f"arm {index}" for index in range(64))
-    assert len({(one.colour, one.marker) for one in found.values()}) == 64
-    assert [one.colour for one in found.values()][: len(COLOURS)] == list(COLOURS)
-    assert list(marks(["b", "a", "b"])) == ["b", "a"]
-    assert marks(["b", "a"])["b"] == mark(0)
+@pytest.mark.parametrize(("name", "paper"), [("colour", 0), ("dark", 1)])
+def test_every_colour_and_shade_is_seen_on_its_paper(name, paper):
+    looks = [mark(place, shade) for place in range(8) for shade in range(SHADES)]
+    assert min(contrast(getattr(look, name), papers()[paper]) for look in looks) >= 3
 
 
-def test_the_ninth_arm_has_the_first_colour_and_another_marker():
-    first, ninth = mark(0), mark(len(COLOURS))
+def test_a_terminal_of_either_colour_shows_every_name():
+    named = [mark(place).on_terminal for place in range(8)]
+    assert sum(colour == "" for colour in named) == 1  # the terminal's own
+    for colour in filter(None, named):
+        assert min(contrast(colour, "#000000"), contrast(colour, "#ffffff")) >= 3
+
+
+@pytest.mark.parametrize("name", ["colour", "dark"])
+def test_shades_of_a_colour_go_one_way(name):
+    for place in range(8):
+        light = [lab(linear(getattr(mark(place, shade), name)))[0] for shade in range(SHADES)]
+        assert min(abs(np.diff(light))) > 2
+        assert len(set(np.sign(np.diff(light)))) == 1
+
+
+def test_sixty_four_marks_differ_and_the_ninth_has_the_first_colour():
+    found = [mark(place) for place in range(PLACES)]
+    assert len({(one.colour, one.marker) for one in found}) == PLACES
+    assert [one.colour for one in found[: len(COLOURS)]] == list(COLOURS)
+    first, ninth = found[0], found[len(COLOURS)]
     assert (first.colour, first.css) == (ninth.colour, ninth.css)
     assert (first.marker, first.path) != (ninth.marker, ninth.path)
     assert len(MARKERS) == len(COLOURS) == len(DARK_COLOURS)
+    assert mark(PLACES) == replace(mark(0), place=PLACES)
+
+
+def test_every_shipped_head_has_a_place_of_its_own():
+    shipped = sorted(path.stem for path in (ROOT / "configs" / "head").glob("*.yaml"))
+    assert sorted(filter(None, HEADS)) == shipped
+    assert len(HEADS) <= PLACES
+
+
+def test_a_head_looks_the_same_whatever_stands_beside_it():
+    alone = marks({"x": {"head": "sigmoid_bce"}})["x"]
+    beside = marks(
+        {"a": {"head": "focal"}, "b": {"head": "own.Head"}, "x": {"head": "sigmoid_bce"}}
+    )
+    assert beside["x"] == alone == mark(HEADS.index("sigmoid_bce"))
+    assert marks({"x": {"head": "sigmoid_bce"}, "b": {"head": "focal"}})["x"] == alone
+
+
+def test_a_head_that_is_not_shipped_takes_a_colour_that_is_free():
+    found = marks({"own": {"head": "own.Head"}, "x": {"head": "softmax_cce"}, "other": {}})
+    assert len({look.colour for look in found.values()}) == 3
+    assert found["x"] == mark(0)
+
+
+def test_arms_of_one_head_that_differ_by_the_rate_alone_are_told_by_lightness():
+    rates = {0.1: 4, 0.001: 0, 0.01: 2}
+    found = marks({str(rate): {"head": "softmax_bce", "optimizer.lr": rate} for rate in rates})
+    place = HEADS.index("softmax_bce")
+    assert found == {
+        str(rate): mark(place, shade) for rate, shade in rates.items()
+    }
+
+
+def test_other_settings_of_one_head_have_its_colour_and_another_marker():
+    settings = {"a": {"head": "focal", "gamma": 1}, "b": {"head": "focal", "gamma": 2}}
+    beside = marks({**settings, "x": {"head": "softmax_cce"}})
+    assert beside["a"].place % 8 == beside["b"].place % 8 != beside["x"].place % 8
+    assert len({(look.marker) for look in beside.values()}) == 3
+    assert beside["a"].colour != beside["b"].colour  # by lightness: lines have no markers
+    alone = marks(settings)  # nothing else needs the other colours
+    assert alone["a"] == beside["a"]
+    assert alone["b"].place % 8 != alone["a"].place % 8
+
+
+def test_names_of_a_sweep_are_read_as_heads_and_rates():
+    names = ("softmax_cce, lr=0.001", "softmax_cce, lr=0.01", "sigmoid_bce, lr=0.01", "own, lr=x")
+    found = marks_by_name(names)
+    assert [found[name].place for name in names[:3]] == [0, 0, HEADS.index("sigmoid_bce")]
+    assert found[names[0]].css != found[names[1]].css
+
+
+def test_hundreds_of_arms_have_marks():
+    assert len(marks({str(at): {"head": "focal", "gamma": at} for at in range(300)})) == 300

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from lossheads.analysis.palette import RATE, Mark, marks
 from lossheads.records import NOT_IN_KEY, Result
 
 Config = Mapping[str, Any]
@@ -25,6 +26,20 @@ def arms_of(results: Iterable[Result]) -> dict[str, list[Result]]:
     for result, name in zip(unique, arm_names([run.config for run in unique]), strict=True):
         arms.setdefault(name, []).append(result)
     return arms
+
+
+def marks_of(arms: Mapping[str, Sequence[Result]]) -> dict[str, Mark]:
+    """Arm -> mark: by the head of its runs and by the settings in which the arms differ."""
+    configs = [results[0].config for results in arms.values()]
+    leaves = identities(configs)
+    differing = [key for key in _differing(leaves) if key not in ("seed", "head._target_")]
+    return marks(
+        {
+            arm: {key: leaf[key] for key in differing if key in leaf}
+            | {"head": config.get("choices", {}).get("head", ""), RATE: leaf.get(RATE)}
+            for arm, config, leaf in zip(arms, configs, leaves, strict=True)
+        }
+    )
 
 
 def arm_names(

@@ -117,7 +117,7 @@ def _setting(arm: Arm, key: str, with_icon: bool) -> SortCell:
     return SortCell(
         text,
         key=repr(float(value)) if is_number else text,
-        icon=icon(arm.mark) if with_icon else None,
+        icon=icon(arm.at_rate) if with_icon else None,
     )
 
 

@@ -28,7 +28,8 @@ from lossheads.analysis.aggregate import (
     keeps_earlier,
     over_seeds,
 )
-from lossheads.analysis.palette import COLOURS, MARKERS
+from lossheads.analysis.arms import marks_of
+from lossheads.analysis.palette import COLOURS, Mark
 from lossheads.analysis.statistics import Interval
 from lossheads.analysis.tables import fold
 from lossheads.errors import UserError
@@ -74,7 +75,8 @@ def puzzle_figure(
     heights = _heights(list(arms), metrics)
     baselines = {(a, r): baseline_of(arms[a], r, split) for r in metrics for a in arms}
     _draw_baselines(axes, baselines, heights)
-    _draw_marks(axes, intervals, heights, highlighted)
+    looks = marks_of(arms)
+    _draw_marks(axes, intervals, heights, highlighted, looks)
     names = [f"{metric}\n{_baseline_text(arms, metric, baselines)}" for metric in metrics]
     axes.set_yticks(range(len(metrics)), names)
     axes.set_ylim(len(metrics) - 0.5, -0.5)
@@ -82,7 +84,7 @@ def puzzle_figure(
     axes.grid(axis="x", color=PALE, linewidth=0.6)
     over = over_seeds([at.n for at in intervals.values()], "interval")
     axes.set_xlabel(f"{SPLIT_NAMES[split]} split, {over}")
-    keys = [_mark(marker, colour, arm) for arm, marker, colour in _styled(arms)]
+    keys = [_mark(look.marker, look.colour, arm) for arm, look in looks.items()]
     tick = Line2D([], [], color=INK, linestyle="", marker="|", ms=11, mew=2.2, label=BASELINE_LABEL)
     keys.append(tick)
     if any(baseline < left for baseline in baselines.values()):
@@ -127,14 +129,15 @@ def epochs_figure(
         ]
         for arm, metric in pairs
     }
-    _draw_bands(axes, curves)
+    looks = marks_of(arms)
+    _draw_bands(axes, curves, looks)
     _label_epochs(axes, curves)
     baselines = {(arm, metric): baseline_of(arms[arm], metric, "val") for arm, metric in pairs}
-    keys = [Line2D([], [], color=colour, label=arm) for arm, _, colour in _styled(arms)]
+    keys = [Line2D([], [], color=look.colour, label=arm) for arm, look in looks.items()]
     for dash, metric in zip(DASHES, metrics, strict=False):
         label = f"{metric}, {_baseline_text(arms, metric, baselines)}"
         keys.append(Line2D([], [], color=GREY, linestyle=dash, label=label))
-    keys += _early_ends(axes, arms, curves)
+    keys += _early_ends(axes, arms, curves, looks)
     lines = [
         axes.axhline(baseline, color=INK, lw=1.0, ls=DOTS)
         for baseline in _known(baselines.values())
@@ -159,10 +162,6 @@ def _check_drawable(arms: Arms, metrics: Sequence[str], who: str) -> None:
             )
 
 
-def _styled(arms: Arms) -> list[tuple[str, str, str]]:
-    return list(zip(arms, MARKERS, COLOURS, strict=False))
-
-
 def _heights(arms: Sequence[str], metrics: Sequence[str]) -> dict[Pair, float]:
     """The height of each mark: metrics one apart, arms spread over 0.7 of a row."""
     middle = (len(arms) - 1) / 2
@@ -178,24 +177,24 @@ def _draw_marks(
     intervals: Mapping[Pair, Interval],
     heights: Mapping[Pair, float],
     highlighted: Sequence[Pair],
+    looks: Mapping[str, Mark],
 ) -> None:
-    order = list(dict.fromkeys(arm for arm, _ in intervals))
     for (arm, metric), at in intervals.items():
         if not at.n:
             continue
-        y, index = heights[arm, metric], order.index(arm)
+        y, look = heights[arm, metric], looks[arm]
         axes.errorbar(
             at.mean,
             y,
             xerr=None if math.isnan(at.half_width) else at.half_width,
-            fmt=MARKERS[index],
-            color=COLOURS[index],
+            fmt=look.marker,
+            color=look.colour,
             markersize=5,
             capsize=2.5,
             linewidth=1.2,
         )
         right = axes.get_yaxis_transform()
-        annotate(axes, f"{at.mean:.3f}", (1.0, y), frame=right, ha="right", color=COLOURS[index])
+        annotate(axes, f"{at.mean:.3f}", (1.0, y), frame=right, ha="right", color=look.colour)
         if (arm, metric) in highlighted:
             axes.add_line(_ring(at.mean, y))
 
@@ -234,24 +233,23 @@ def _known(baselines: Iterable[float]) -> list[float]:
     return list(dict.fromkeys(baseline for baseline in baselines if not math.isnan(baseline)))
 
 
-def _draw_bands(axes: Axes, curves: Curves) -> None:
-    arms = list(dict.fromkeys(arm for arm, _ in curves))
+def _draw_bands(axes: Axes, curves: Curves, looks: Mapping[str, Mark]) -> None:
     metrics = list(dict.fromkeys(metric for _, metric in curves))
     for (arm, metric), points in curves.items():
-        colour, dash = COLOURS[arms.index(arm)], DASHES[metrics.index(metric)]
+        colour, dash = looks[arm].colour, DASHES[metrics.index(metric)]
         epochs = [epoch for epoch, _ in points]
         axes.plot(epochs, [at.mean for _, at in points], color=colour, linestyle=dash, lw=1.6)
         low, high = [at.low for _, at in points], [at.high for _, at in points]
         axes.fill_between(epochs, low, high, color=colour, alpha=0.2, linewidth=0)
 
 
-def _early_ends(axes: Axes, arms: Arms, curves: Curves) -> list[Line2D]:
+def _early_ends(axes: Axes, arms: Arms, curves: Curves, looks: Mapping[str, Mark]) -> list[Line2D]:
     """A bar where a curve ends although some of its seeds trained longer; the legend entries."""
     cut = [arm for arm, runs in arms.items() if is_cut(runs)]
     for (arm, _), points in curves.items():
         if arm in cut and points:
             epoch, at = points[-1]
-            axes.add_line(_bar(COLOURS[list(arms).index(arm)], epoch, at.mean))
+            axes.add_line(_bar(looks[arm].colour, epoch, at.mean))
     keys = [_bar(GREY, label=CUT_LABEL)] if cut else []
     if any(keeps_earlier(runs) for runs in arms.values()):
         keys.append(Line2D([], [], linestyle="", label=KEPT_LABEL))

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lossheads.analysis.aggregate import Arms, final, is_score_up_to_one
+from lossheads.analysis.arms import marks_of
 from lossheads.analysis.figures import GREY, INK, puzzle_figure
 from lossheads.analysis.format import count_of
-from lossheads.analysis.palette import COLOURS
 from lossheads.analysis.tables import fold
 from lossheads.records import Result
 
@@ -110,9 +110,10 @@ def _confusion_figure(arms: Arms, tables: Sequence[Table]) -> Figure:
     figure = Figure(figsize=(WIDTH, rows * 3.4), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     grid = list(figure.subplots(rows, columns, squeeze=False).flat)
+    looks = marks_of(arms)
     for axes, table in zip(grid, tables, strict=False):
         names = [_short(name) for name in arms[table.arm][0].class_names]
-        _draw_confusion(axes, table, names, COLOURS[list(arms).index(table.arm)])
+        _draw_confusion(axes, table, names, looks[table.arm].colour)
     for axes in grid[len(tables) :]:
         axes.set_axis_off()
     return figure

@@ -1,13 +1,22 @@
-"""Colour and marker of every arm, chosen once for a sweep or a claim and shared by all pictures.
+"""Colour and marker of every arm: one rule for all pages, figures and the terminal.
+
+Colour is the head: each shipped head has a place of its own in `HEADS`, the same on every page,
+whatever stands beside it. Lightness is the learning rate, where arms differ by that alone. Other
+settings of a head have its colour and another marker; where all arms have one head, other colours.
+A head that is not shipped takes the first place that is free.
 
 Eight colours, each with a marker of its own, so that a grey print and a colour-blind reader tell
-arms apart; a ninth arm has the first colour with another marker. The colours keep a contrast of
-three to one to their paper, light or dark, and stay apart under simulated protanopia,
+arms apart; from the ninth place on they come back with another marker. The colours keep a
+contrast of three to one to their paper, light or dark, and stay apart under simulated protanopia,
 deuteranopia and tritanopia. Labels stand beside marks in any case: no meaning is in colour alone.
 """
 
-from collections.abc import Iterable
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 # On white paper, after Okabe and Ito (2008), "Color Universal Design", with orange, sky blue and
 # vermilion darkened for contrast and a purple added.
@@ -46,6 +55,50 @@ _PATHS = (
 )
 
 
+# The places of shipped heads, eight to a row: heads that are compared with each other have other
+# colours. New ones take a free place, which is "": no head moves.
+HEADS = (
+    # one true class of several
+    "softmax_cce",
+    "softmax_bce",
+    "sigmoid_bce",
+    "sigmoid_bce_mean",
+    "linear_squared_error",
+    "softmax_poly1_cce",
+    "softmax_focal",
+    "softmax_logit_norm_cce",
+    # groups of classes
+    "grouped_cce",
+    "grouped_logsum_cce",
+    "grouped_pairwise_cce",
+    "grouped_centred_cce",
+    "grouped_logit_adjusted_cce",
+    "grouped_balanced_cce",
+    "grouped_kl_excess",
+    "softmax_weighted_cce",
+    # several labels, two classes
+    "multilabel_cce",
+    "softmax_multihot",
+    "single_logit_bce",
+    "two_logit_cce",
+    "focal",
+    "asymmetric",
+    "per_label_cce",
+    "sigmoid_offset_bce",
+    "single_logit_softmax_cce",
+    "",
+    "",
+    "",
+    "",
+    "softmax_logit_penalty_cce",
+)
+PLACES = len(COLOURS) * len(MARKERS)
+SHADES = 5  # of each colour
+_SHADED, _PALED = 0.5, 0.4  # of the way from the paper, and towards it, at the last
+_FAR = 0.78  # of the way between black and white
+RATE = "optimizer.lr"
+
+
 @dataclass(frozen=True)
 class Mark:
     """How one arm looks, in every picture.
@@ -55,6 +108,8 @@ class Mark:
         marker: As matplotlib names it.
         path: The marker as an SVG path around the origin, within 5.4 pixels of it.
         css: The class that gives an element of a page this arm's colour, as the variable --arm.
+        place: Among all marks, from 0.
+        on_terminal: As rich names it; three to one on black and on white, "" for the default.
     """
 
     colour: str
@@ -62,26 +117,114 @@ class Mark:
     marker: str
     path: str
     css: str
+    place: int
+    on_terminal: str
 
 
-def marks(arms: Iterable[str]) -> dict[str, Mark]:
-    """Arm -> mark, by the order in which the sweep or claim names its arms."""
-    return {arm: mark(index) for index, arm in enumerate(dict.fromkeys(arms))}
+def marks(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, Mark]:
+    """Arm -> mark.
+
+    Args:
+        arms: Each with the settings that make it one: `head` by the name of its configuration,
+            `optimizer.lr`, and whatever else differs. Their order decides only where a head is
+            not shipped or is there more than once.
+    """
+    families: dict[str, dict[str, list[str]]] = {}
+    for arm, settings in arms.items():
+        rest = {key: value for key, value in settings.items() if key not in ("head", RATE)}
+        family = families.setdefault(str(settings.get("head") or arm), {})
+        family.setdefault(json.dumps(rest, sort_keys=True, default=str), []).append(arm)
+    taken = Counter(HEADS.index(head) for head in families if head in HEADS)
+    found: dict[str, Mark] = {}
+    for head, settings_of in families.items():
+        first = HEADS.index(head) if head in HEADS else _free(taken)
+        for at, some in enumerate(settings_of.values()):
+            place, shade = first, 0
+            if at and len(families) == 1:
+                place = _free(taken)
+            elif at:
+                place, shade = _free(taken, first % len(COLOURS)), at % SHADES
+            taken[place] += 1
+            rates = [arms[arm].get(RATE) for arm in some]
+            shades = shades_of(rates) if len(some) > 1 else [shade]
+            found |= {arm: mark(place, own) for arm, own in zip(some, shades, strict=True)}
+    return {arm: found[arm] for arm in arms}
 
 
-def mark(index: int) -> Mark:
-    """The mark of the arm at this place, from 0: 64 differ, then they repeat."""
-    lap, colour = divmod(index, len(COLOURS))
-    shape = (colour + lap) % len(MARKERS)
-    return Mark(
-        COLOURS[colour], DARK_COLOURS[colour], MARKERS[shape], _PATHS[shape], f"arm-{colour}"
+@lru_cache(maxsize=32)
+def marks_by_name(names: Sequence[str]) -> dict[str, Mark]:
+    """Of arms that are named as sweeps name them: `head, lr=0.1, key=value`."""
+    return marks({name: _settings_in(name) for name in names})
+
+
+def _settings_in(name: str) -> dict[str, Any]:
+    head, *words = name.split(", ")
+    settings: dict[str, Any] = {"head": head}
+    for key, _, value in (word.partition("=") for word in words):
+        try:
+            settings |= {RATE: float(value)} if key == "lr" else {key: value}
+        except ValueError:  # a rate is a number; whatever else is called so is a setting
+            settings[key] = value
+    return settings
+
+
+def _free(taken: Counter[int], colour: int | None = None) -> int:
+    """The first place that is free, of the colour or of one that is used least."""
+    uses = Counter[int]()
+    for place, times in taken.items():
+        uses[place % len(COLOURS)] += times
+    places = [at for at in range(PLACES) if colour is None or at % len(COLOURS) == colour]
+    # Beyond 64 they come back.
+    return min(places, key=lambda at: (taken[at], uses[at % len(COLOURS)], at))
+
+
+def shades_of(values: Sequence[Any]) -> list[int]:
+    """The shade of each value: the least is the plain colour, the greatest the last shade."""
+    order = sorted(set(values), key=lambda value: (value is not None, value or 0))
+    last = max(1, len(order) - 1)
+    return [round((SHADES - 1) * order.index(value) / last) for value in values]
+
+
+def mark(place: int, shade: int = 0) -> Mark:
+    """The mark of a place, from 0: 64 differ, then they repeat; and of a shade of its colour."""
+    row, colour = divmod(place, len(COLOURS))
+    shape = (colour + row) % len(MARKERS)
+    light, dark = shaded(COLOURS[colour], shade, "#ffffff"), shaded(DARK_COLOURS[colour], shade)
+    css = f"arm-{colour}-{shade}" if shade else f"arm-{colour}"
+    return Mark(light, dark, MARKERS[shape], _PATHS[shape], css, place, _ON_TERMINAL[colour])
+
+
+# Black would be lost on a black terminal, and the dark purple.
+_ON_TERMINAL = (*COLOURS[:6], "", DARK_COLOURS[7])
+
+
+def shaded(colour: str, shade: int, paper: str = "#000000") -> str:
+    """A colour, moved away from its paper; one that is nearly as far as can be, towards it."""
+    is_far = _lightness_apart(colour, paper) > _FAR
+    ink = "#000000" if paper == "#ffffff" else "#ffffff"
+    towards, most = (paper, _PALED) if is_far else (ink, _SHADED)
+    share = most * shade / (SHADES - 1)
+    return "#" + "".join(
+        f"{round(a + (b - a) * share):02X}"
+        for a, b in zip(_rgb(colour), _rgb(towards), strict=True)
     )
+
+
+def _rgb(colour: str) -> list[int]:
+    return [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
+
+
+def _lightness_apart(one: str, other: str) -> float:
+    weights = (0.2126, 0.7152, 0.0722)
+    first, second = (
+        sum(w * c for w, c in zip(weights, _rgb(colour), strict=True)) for colour in (one, other)
+    )
+    return abs(first - second) / 255
 
 
 def style() -> str:
     """CSS: the classes of `Mark.css`, in the light or dark theme; print is light."""
-    light, dark = (
-        "".join(f".arm-{index}{{--arm:{colour}}}" for index, colour in enumerate(colours))
-        for colours in (COLOURS, DARK_COLOURS)
-    )
+    looks = [mark(colour, shade) for colour in range(len(COLOURS)) for shade in range(SHADES)]
+    light = "".join(f".{one.css}{{--arm:{one.colour}}}" for one in looks)
+    dark = "".join(f".{one.css}{{--arm:{one.dark}}}" for one in looks)
     return f"{light}\n@media screen and (prefers-color-scheme: dark){{{dark}}}"

@@ -157,7 +157,7 @@ def _caption(sweep: Sweep, condition: Condition, has_panels: bool) -> str:
 def _panel(sweep: Sweep, condition: Condition, title: str, arms: Sequence[Arm]) -> Panel:
     values = across_values(condition.arms)
     places, texts = _places(values), [setting_text(value) for value in values]
-    heights = _heights(arms, sweep)
+    heights = _heights(arms)
     by_series: dict[str, list[Arm]] = {}
     for arm in sorted(arms, key=lambda arm: values.index(arm.across)):
         by_series.setdefault(arm.series, []).append(arm)
@@ -222,7 +222,7 @@ def _series(
                     best, x, y(at.mean)
                 )
             )
-        parts.append(at_mark(arm.mark, x, y(at.mean)))
+        parts.append(at_mark(arm.at_rate, x, y(at.mean)))
     return Markup('<g class="{}" transform="translate({:g} 0)">{}</g>').format(
         points[0][1].mark.css, shift, JOIN.join(parts)
     )
@@ -250,7 +250,7 @@ def _places(values: Sequence[object]) -> list[float]:
     return [10 + 80 * at / max(1, len(values) - 1) for at in range(len(values))]
 
 
-def _heights(arms: Sequence[Arm], sweep: Sweep) -> Scale:
+def _heights(arms: Sequence[Arm]) -> Scale:
     """What the means need and, up to twice that, their intervals."""
     means = [arm.value.mean for arm in arms]
     room = (max(means) - min(means)) or abs(means[0]) / 50 or 0.01

@@ -12,7 +12,7 @@ from typing import Any
 
 from lossheads.analysis.aggregate import baseline_of, metric_info
 from lossheads.analysis.arms import arm_names, choices_of, identities, labelled, short_names
-from lossheads.analysis.palette import Mark, mark, marks
+from lossheads.analysis.palette import RATE, Mark, mark, marks, shades_of
 from lossheads.analysis.statistics import Interval, t_interval
 from lossheads.analysis.summary import (
     TUNED,
@@ -60,6 +60,8 @@ class Arm:
         value: On test, over seeds, at 95 %.
         by_seed: Seed -> value on test.
         settings: Every setting of `by` -> its value.
+        mark: Of its series.
+        at_rate: The same in the lightness of its learning rate.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Arm:
     by_seed: Mapping[int, float]
     settings: Mapping[str, Any]
     mark: Mark = field(default_factory=lambda: mark(0))
+    at_rate: Mark = field(default_factory=lambda: mark(0))
 
     @property
     def setting(self) -> str:
@@ -239,8 +242,10 @@ def _arms(
     )
     found = []
     shown = [_values(by, leaf, head) for leaf, head in zip(firsts, heads, strict=True)]
-    looks = marks(setting_text(values[by[0]]) for values in shown)
-    for (name, some), values, panel, other in zip(groups.items(), shown, panels, rest, strict=True):
+    looks = _looks(firsts, shown, by)
+    for (name, some), values, panel, other, look in zip(
+        groups.items(), shown, panels, rest, looks, strict=True
+    ):
         own = tuple(runs[at] for at in some)
         by_seed = {
             run.config["seed"]: run.test.metrics.get(metric, math.nan)
@@ -255,10 +260,37 @@ def _arms(
         further = [f"{key.split('.')[-1]}={setting_text(values[key])}" for key in by[2:]]
         panel = ", ".join(filter(None, (panel, *further)))
         found.append(
-            Arm(
-                name, series, across, panel, other, others, own, value, known, values, looks[series]
-            )
+            Arm(name, series, across, panel, other, others, own, value, known, values, *look)
         )
+    return found
+
+
+def _looks(
+    leaves: Sequence[Mapping[str, Any]], shown: Sequence[Mapping[str, Any]], by: Sequence[str]
+) -> list[tuple[Mark, Mark]]:
+    """Of each arm its series' mark, and the same at its learning rate; with one series the latter.
+
+    A series of a head has the head's place; one of rates is told by lightness.
+    """
+    texts = [setting_text(values[by[0]]) for values in shown]
+    heads = {str(leaf["choices.head"]) for leaf in leaves}
+    settings: dict[str, dict[str, Any]] = {}
+    for text, values, leaf in zip(texts, shown, leaves, strict=True):
+        if by[0] == "head":
+            settings[text] = {"head": leaf["choices.head"], "text": text}
+        elif by[0] == RATE and _is_number(values[RATE]):
+            settings[text] = {"head": min(heads) if len(heads) == 1 else RATE, RATE: values[RATE]}
+        else:
+            settings[text] = {"head": text}
+    series = marks(settings)
+    across = [values.get(RATE) for values in shown]
+    across = [value if _is_number(value) else None for value in across]
+    shades = shades_of(across) if len(set(across)) > 1 else [0] * len(across)
+    found = []
+    for text, shade in zip(texts, shades, strict=True):
+        plain = series[text]
+        at_rate = mark(plain.place, shade) if shade else plain
+        found.append((at_rate if len(series) == 1 else plain, at_rate))
     return found
 
 

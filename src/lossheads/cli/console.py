@@ -12,6 +12,7 @@ from rich.text import Text
 from lossheads.analysis.aggregate import perfect, skill
 from lossheads.analysis.arms import arms_of
 from lossheads.analysis.format import count_of
+from lossheads.analysis.palette import marks_by_name
 from lossheads.analysis.statistics import Interval
 from lossheads.analysis.summary import Candidate, Comparison, comparisons, summary_json
 from lossheads.analysis.tables import FoldedName, rich_tables, table
@@ -86,14 +87,20 @@ def _print_answer(comparison: Comparison, console: Console, most: int) -> None:
     )
     shown = comparison.candidates[:most]
     grid = Table.grid(padding=(0, 2, 0, 0))
-    for candidate in shown:
-        name = f"  {candidate.head} (n = {candidate.value.n})"
+    looks = marks_by_name(tuple(one.head for one in comparison.candidates))
+    names = [
+        Text.assemble(
+            "  ", (printable(one.head), looks[one.head].on_terminal), f" (n = {one.value.n})"
+        )
+        for one in shown
+    ]
+    for name, candidate in zip(names, shown, strict=True):
         grid.add_row(name, _mean(candidate.value), _chosen(candidate))
     unlimited = console.options.update(max_width=10_000)
     if console.measure(grid, options=unlimited).maximum > console.width:
         grid = Table.grid()  # what does not fit side by side stands one below the other
-        for candidate in shown:
-            grid.add_row(f"  {candidate.head} (n = {candidate.value.n}): {_mean(candidate.value)}")
+        for name, candidate in zip(names, shown, strict=True):
+            grid.add_row(Text.assemble(name, f": {_mean(candidate.value)}"))
             if chosen := _chosen(candidate):
                 grid.add_row(f"    {chosen}")
     console.print(grid)

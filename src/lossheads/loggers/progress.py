@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lossheads.analysis.format import number
+from lossheads.analysis.palette import marks_by_name
 from lossheads.analysis.terminal import PlainConsole
 from lossheads.errors import printable
 
@@ -252,7 +253,7 @@ class _Lines:
         if monitors and width >= _WITH_VALUE and room > 2:
             metric = monitors.pop() if len(monitors) == 1 else "each its own metric"
             yield _dim(f"{metric} on validation, mean over seeds", width)
-        yield _grid(shown, width)
+        yield _grid(shown, width, tuple(lines))
         if hidden := [line for name, line in lines.items() if name not in shown]:
             done = sum(line.share >= 1 for line in hidden)
             yield _dim(f"… {len(hidden)} more: {done} done, {len(hidden) - done} to do", width)
@@ -270,8 +271,13 @@ def _most_alive(lines: Mapping[str, _Line], room: int) -> dict[str, _Line]:
     return {name: line for name, line in lines.items() if name in kept}
 
 
-def _grid(lines: Mapping[str, _Line], width: int) -> Table:
-    """Name, bar, per cent, value, time left; a narrow screen has the first and the third alone."""
+def _grid(lines: Mapping[str, _Line], width: int, arms: tuple[str, ...]) -> Table:
+    """Name, bar, per cent, value, time left; a narrow screen has the first and the third alone.
+
+    Args:
+        arms: All of them, for the colour of a name is chosen among all.
+    """
+    looks = marks_by_name(arms)
     names = [" ".join(printable(name).split()) for name in lines]
     values = [line.note or number(line.value).replace("–", "") for line in lines.values()]
     left = [line.left for line in lines.values()]
@@ -282,8 +288,9 @@ def _grid(lines: Mapping[str, _Line], width: int) -> Table:
     name_width = min(max(map(cell_len, names)), max(1, spare))
     bar = min(_BAR[1], _BAR[0] + spare - name_width)
     grid = Table.grid(padding=(0, 2, 0, 0))
-    for at, (name, line) in enumerate(zip(names, lines.values(), strict=True)):
-        cells: list[RenderableType] = [_shortened(name, name_width)]
+    for at, (arm, line) in enumerate(lines.items()):
+        name = Text(_shortened(names[at], name_width), looks[arm].on_terminal)
+        cells: list[RenderableType] = [name]
         cells += [ProgressBar(1.0, line.share, width=bar)] if with_bar else []
         cells += [f"{100 * line.share:3.0f}%"]
         cells += [f"{values[at]:>{value_width}}"] if with_value else []

@@ -21,7 +21,7 @@ from lossheads.analysis.format import (
     number,
     recorded_interval,
 )
-from lossheads.analysis.palette import Mark, mark
+from lossheads.analysis.palette import Mark, marks
 from lossheads.analysis.statistics import Interval
 from lossheads.claims.render.tables import Data, Row, bar_of, digits, stated, unit_kind
 from lossheads.claims.render.words import decisive, facts_of, unit_of
@@ -120,6 +120,7 @@ def decided(data: Data) -> Decided:
 Key = tuple[tuple[str, ...], str, str]  # metrics, case, mean or difference
 Side = tuple[str, str]  # arm, metric
 Cells = Mapping[Side, Data]
+Looks = Mapping[str, Mark]  # of an arm without its case
 
 
 def _groups(hypotheses: Mapping[str, Data], names: Sequence[str]) -> dict[Key, list[str]]:
@@ -149,7 +150,7 @@ def _panel(data: Data, cells: Cells, key: Key, names: Sequence[str], drawn: str)
     bars = {name: bar_of(name, one, _baseline_of(one, cells)) for name, one in found.items()}
     scale = scale_for(list(bars.values()), with_zero=kind == "Difference")
     sides = [] if metrics == (drawn,) else _sides(data, list(found.values()), cells)
-    dots = _dots(data, {side: cells[side] for side in sides})
+    dots = _dots(_looks(data), {side: cells[side] for side in sides})
     of_arms = scale_of(list(dots.values()))
     if kind == "Mean":  # arms and hypotheses share an axis
         scale = of_arms = (
@@ -209,10 +210,10 @@ def _conditions(data: Data, metrics: Sequence[str], intervals: Sequence[Interval
     return "; ".join([*units, f"mean of n = {seeds} seeds, {levels(intervals)} interval"])
 
 
-def _dots(data: Data, cells: Cells) -> dict[str, Dot]:
+def _dots(looks: Looks, cells: Cells) -> dict[str, Dot]:
     """Name -> arm, under names without a case that all share."""
     names = _short_names(list(cells))
-    return {names[side]: _dot(data, names[side], cell) for side, cell in cells.items()}
+    return {names[side]: _dot(looks, names[side], cell) for side, cell in cells.items()}
 
 
 def _arm_row(name: str, dot: Dot, scale: Scale) -> ArmRow:
@@ -236,17 +237,23 @@ def _short_names(sides: Sequence[Side]) -> dict[Side, str]:
     return {(a, m): m if len(arms) == 1 else f"{names[a]}, {m}" for a, m in sides}
 
 
-def _dot(data: Data, name: str, cell: Data) -> Dot:
+def _dot(looks: Looks, name: str, cell: Data) -> Dot:
     at, baseline = recorded_interval(cell["interval"]), nan_if_null(cell["baseline"])
     alt = f"{name}: {interval_text(at)}, {_baseline_text(baseline)}"
-    return Dot(at, baseline, _mark(data, cell["arm"]), alt)
+    return Dot(at, baseline, _mark(looks, cell["arm"]), alt)
 
 
-def _mark(data: Data, arm: str) -> Mark:
-    """By the order of the claim's arms; the same in every case."""
-    order = list(dict.fromkeys(name.rpartition("/")[2] for name in data["arms"]))
-    name = arm.rpartition("/")[2]
-    return mark(order.index(name) if name in order else len(order))
+def _mark(looks: Looks, arm: str) -> Mark:
+    """By the name without its case: the same in every case."""
+    return looks.get(arm.rpartition("/")[2]) or next(iter(marks({arm: {}}).values()))
+
+
+def _looks(data: Data) -> Looks:
+    """Of each arm without its case: by the head and settings it has in the first one."""
+    settings: dict[str, Data] = {}
+    for arm, described in data["arms"].items():
+        settings.setdefault(arm.rpartition("/")[2], described.get("overrides", {}))
+    return marks(settings)
 
 
 def _baseline_text(baseline: float) -> str:
@@ -263,8 +270,9 @@ def _skill(data: Data, names: Sequence[str]) -> Skill | None:
         cases.setdefault(cell["arm"].rpartition("/")[0], []).append(cell)
     several = len({cell["metric"] for cell in cells}) > 1
     kept = dict(list(cases.items())[:_CASES])
+    looks = _looks(data)
     dots = {
-        case: [(_name(cell, several), _dot(data, cell["arm"], cell)) for cell in own[:_ARMS]]
+        case: [(_name(cell, several), _dot(looks, cell["arm"], cell)) for cell in own[:_ARMS]]
         for case, own in kept.items()
     }
     plain = [dot for own in dots.values() for _, dot in own]

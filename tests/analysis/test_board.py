@@ -41,14 +41,13 @@ def page(slug):
     return found
 
 
-def address(tmp_path, slug="puzzle", arms=None):
-    write_overview(tmp_path, "toy", arms or puzzle(), [ARGMAX, CELLS])
-    return address_of(page(slug), tmp_path / "_overview/toy" / page(slug).folder)
+def address(slug="puzzle"):
+    return address_of(page(slug))
 
 
 @pytest.mark.parametrize("slug", [one.slug for one in PAGES])
-def test_every_page_is_opened_unsmoothed(tmp_path, slug):
-    link = address(tmp_path, slug)
+def test_every_page_is_opened_unsmoothed(slug):
+    link = address(slug)
     assert asked(link)["smoothing"] == "0"
     view, *rest = urlsplit(link).fragment.split("&")
     assert view in ("timeseries", "custom_scalars", "images", "pr_curves", "hparams")
@@ -56,20 +55,20 @@ def test_every_page_is_opened_unsmoothed(tmp_path, slug):
     assert rest == (["_smoothingWeight=0"] if view == "custom_scalars" else [])
 
 
-def test_no_room_is_kept_for_pinned_charts(tmp_path):
-    assert re.search(asked(address(tmp_path))["tagFilter"], "the same predictions")
+def test_no_room_is_kept_for_pinned_charts():
+    assert re.search(asked(address())["tagFilter"], "same predictions")
 
 
-def test_where_lines_outnumber_colours_each_arm_has_one_and_the_baseline_its_own(tmp_path):
-    assert "runColorGroup" not in asked(address(tmp_path))
+def test_each_arm_has_one_colour_and_the_baseline_its_own(tmp_path):
     arms = {f"arm, lr={number}": puzzle()["cce"] for number in range(4)}
-    kind, _, pattern = asked(address(tmp_path, arms=arms))["runColorGroup"].partition(":")
+    write_overview(tmp_path, "toy", arms, [ARGMAX, CELLS])
+    kind, _, pattern = asked(address())["runColorGroup"].partition(":")
     assert kind == "regex"
     names = [path.name for path in (tmp_path / "_overview/toy/puzzle").iterdir()]
     groups = [re.search(pattern, name).group(1) for name in names]
     assert len(names) == 9
-    assert sorted(set(groups)) == sorted([*arms, "baseline"])
-    assert groups.count("baseline") == 1
+    assert sorted(set(groups)) == sorted([*arms, "baseline of cells"])
+    assert groups.count("baseline of cells") == 1
 
 
 def test_all_runs_take_their_colour_from_data_set_and_head():
@@ -277,7 +276,7 @@ def test_the_board_serves_the_overview_until_interrupted(tmp_path):
             running.kill()
     assert lines[2].split() == ["Puzzle", f"{address}toy/puzzle"]
     assert sorted(runs) == [
-        "baseline",
+        "baseline of cells",
         "bce · argmax",
         "bce · cells",
         "cce · argmax",

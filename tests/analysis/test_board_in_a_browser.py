@@ -24,7 +24,7 @@ from .test_overview import sweep_of_rates, with_classes
 pytestmark = pytest.mark.slow  # a browser takes seconds to start, a page to load
 
 HEADS = {"cce": "softmax_cce", "bce": "softmax_bce"}
-LINES = ["baseline", "bce · argmax", "bce · cells", "cce · argmax", "cce · cells"]
+LINES = ["baseline of cells", "bce · argmax", "bce · cells", "cce · argmax", "cce · cells"]
 ERRORS = ".error-content, .collapsible-list-title iron-icon, .no-data-warning"
 
 
@@ -108,7 +108,7 @@ def test_the_puzzle_stands_in_one_wide_chart_with_its_finding_above(window, addr
     values = dict(
         re.fullmatch(r"(.+?) ([\d.]+) 200 .*", row).groups() for row in window.texts(rows)
     )
-    shown = {"baseline": 0.9, "bce · argmax": 0.88, "bce · cells": 0.976}
+    shown = {"baseline of cells": 0.9, "bce · argmax": 0.88, "bce · cells": 0.976}
     shown |= {"cce · argmax": 0.88, "cce · cells": 0.976}
     assert {name: float(value) for name, value in values.items()} == pytest.approx(shown)
     # Lines are drawn on a canvas: three are apart, those of one metric lie on each other.
@@ -118,7 +118,7 @@ def test_the_puzzle_stands_in_one_wide_chart_with_its_finding_above(window, addr
     assert window.errors() == []
 
 
-def test_the_legend_is_whole_with_a_colour_a_line_and_the_settings_are_closed(window, address):
+def test_the_legend_is_whole_with_a_colour_an_arm_and_the_settings_are_closed(window, address):
     window.open(f"{address}/toy/puzzle")
     rows = "runs-data-table tb-data-table-content-row"
     window.wait(lambda: window.texts(rows) == LINES, "five names of lines")
@@ -126,7 +126,10 @@ def test_the_legend_is_whole_with_a_colour_a_line_and_the_settings_are_closed(wi
     assert window.shown("metrics-main-view")
     assert window.shown("metrics-dashboard-settings") == []
     assert window.shown("metrics-pinned-view") == []
-    assert len(run_colours(window)) == len(set(run_colours(window))) == 5
+    colours = run_colours(window)
+    assert len(colours) == 5
+    assert colours[1] == colours[2] != colours[3] == colours[4]  # one of each arm
+    assert len(set(colours)) == 3
     assert "smoothing=0" in window.address
 
 
@@ -216,7 +219,7 @@ def test_a_sweep_of_more_than_forty_runs_does_not_open_empty(window, address):
     names = [
         text.split(" ·")[0] for text in window.texts("runs-data-table tb-data-table-content-row")
     ]
-    assert [name.split(",")[0] for name in names] == ["baseline", "bce", "cce"]
+    assert [name.split(",")[0] for name in names] == ["baseline of argmax", "bce", "cce"]
 
 
 def test_a_telephone_shows_the_chart_beside_nothing(window, address):

@@ -315,9 +315,9 @@ def test_a_claim_reads_from_its_finding_to_its_numbers_and_the_glossary_is_last(
 
 def test_pictures_keep_their_room_free():
     header = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + b"\0\0\x04\xc0" + b"\0\0\x02\x80"
-    known = picture("metrics.png", header, "words")
+    known = picture(header, "words")
     assert (known.width, known.height) == (1216, 640)
-    torn = picture("metrics.png", header[:20], "words")
+    torn = picture(header[:20], "words")
     assert (torn.width, torn.height) == (0, 0)
 
 

@@ -65,7 +65,7 @@ def with_classes(arms, columns=10):
 def test_one_run_per_arm_and_metric_named_by_both(tmp_path):
     folders = write_overview(tmp_path, "toy", puzzle(), [ARGMAX, CELLS])
     assert [folder.name for folder in folders] == [
-        "baseline",
+        "baseline of cells",
         "cce · argmax",
         "cce · cells",
         "bce · argmax",
@@ -78,19 +78,37 @@ def test_one_run_per_arm_and_metric_named_by_both(tmp_path):
     assert points(folders[2]) == [(100, 0.94), (200, 0.976)]
 
 
+def apart_by(step):
+    """The puzzle's arms, the second a little worse, so that ranges are told."""
+    cce = [run(0, [{ARGMAX: 0.1, CELLS: 0.9}, {ARGMAX: 0.88, CELLS: 0.976}])]
+    bce = [run(0, [{ARGMAX: 0.1, CELLS: 0.9}, {ARGMAX: 0.86 - step, CELLS: 0.96 - step}])]
+    return {"cce": cce, "bce": bce}
+
+
 def test_the_title_of_the_chart_says_what_it_shows(tmp_path):
     tag = puzzle_tag(puzzle(), [ARGMAX, CELLS])
-    assert "(argmax) 0.88, of target cells 0.98; a constant scores 0.90" in tag
+    assert "0.88 of examples right (argmax)" in tag
+    assert "0.98 of yes-no answers (cells; a constant: 0.90)" in tag
+    counted = puzzle_tag(with_classes(apart_by(0.001), 10), [ARGMAX, CELLS])
+    assert "of their 10 yes-no answers" in counted
+    assert len(counted) <= 120  # TensorBoard cuts what is longer
     apart = puzzle() | {"worse": [run(0, [{ARGMAX: 0.1, CELLS: 0.9}, {ARGMAX: 0.5, CELLS: 0.9}])]}
-    assert "(argmax) 0.50–0.88, of target cells 0.90–0.98" in puzzle_tag(apart, [ARGMAX, CELLS])
+    tag_apart = puzzle_tag(apart, [ARGMAX, CELLS])
+    assert "0.50–0.88 of examples" in tag_apart
+    assert "0.90–0.98 of yes-no answers" in tag_apart
     (folder, *_) = write_overview(tmp_path, "toy", puzzle(), [ARGMAX, CELLS])
     assert events_of(folder).Tags()["scalars"] == [tag]
 
 
 def test_other_metrics_are_named_as_they_are():
     lines = overview_lines(puzzle(), ["keras_2_3_accuracy"])
-    assert list(lines) == ["baseline", "cce · keras_2_3_accuracy", "bce · keras_2_3_accuracy"]
-    assert "two accuracies" not in puzzle_tag(puzzle(), ["keras_2_3_accuracy"])
+    assert list(lines) == [
+        "baseline of keras_2_3_accuracy",
+        "cce · keras_2_3_accuracy",
+        "bce · keras_2_3_accuracy",
+    ]
+    tag = puzzle_tag(puzzle(), ["keras_2_3_accuracy"])
+    assert "0.88–0.98 keras_2_3_accuracy (a constant: 0.90)" in tag
 
 
 def test_an_overview_written_again_leaves_no_old_line(tmp_path):
@@ -113,7 +131,7 @@ def test_an_arms_name_cannot_leave_its_folder(tmp_path):
     assert {path.parent.parent for path in root.rglob("events.*")} <= set(root.iterdir())
 
 
-def test_an_arm_without_validations_has_no_line(tmp_path):
+def test_an_arm_without_validation_steps_has_no_line(tmp_path):
     arms = {"cce": puzzle()["cce"], "lost": [run(0, [], status="failed")]}
     assert len(overview_lines(arms, [ARGMAX])) == 2
     write_overview(tmp_path, "toy", arms, [ARGMAX])

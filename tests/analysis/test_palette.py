@@ -150,9 +150,7 @@ def test_arms_of_one_head_that_differ_by_the_rate_alone_are_told_by_lightness():
     rates = {0.1: 4, 0.001: 0, 0.01: 2}
     found = marks({str(rate): {"head": "softmax_bce", "optimizer.lr": rate} for rate in rates})
     place = HEADS.index("softmax_bce")
-    assert found == {
-        str(rate): mark(place, shade) for rate, shade in rates.items()
-    }
+    assert found == {str(rate): mark(place, shade) for rate, shade in rates.items()}
 
 
 def test_other_settings_of_one_head_have_its_colour_and_another_marker():

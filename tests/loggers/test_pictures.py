@@ -24,42 +24,42 @@ from lossheads.loggers.pictures import (
 FOUND = ("TP", "FN", "FP", "TN")
 
 
-def like(image: Image.Image, colour: str) -> NDArray[np.bool_]:
+def like(picture: Image.Image, colour: str) -> NDArray[np.bool_]:
     """(height, width): the pixels of just this colour."""
-    return (np.asarray(image) == ImageColor.getrgb(colour)).all(axis=2)
+    return (np.asarray(picture) == ImageColor.getrgb(colour)).all(axis=2)
 
 
-def bars(image: Image.Image) -> list[tuple[int, int, int]]:
+def bars(picture: Image.Image) -> list[tuple[int, int, int]]:
     """Top, left and width of each bar, from the top."""
-    blue = like(image, BLUE)
+    blue = like(picture, BLUE)
     lines = np.flatnonzero(blue.any(axis=1))
     tops = [y for y in lines if y - 1 not in lines]
     ends = [np.flatnonzero(blue[y])[[0, -1]] for y in tops]
     return [(int(y), int(a), int(b - a + 1)) for y, (a, b) in zip(tops, ends, strict=True)]
 
 
-def marks(image: Image.Image) -> list[int]:
+def marks(picture: Image.Image) -> list[int]:
     """The middle columns of upright black marks, from the left."""
-    columns = np.flatnonzero(like(image, INK).sum(axis=0) >= MARK)
+    columns = np.flatnonzero(like(picture, INK).sum(axis=0) >= MARK)
     return [int(x) for x in columns if x - 1 in columns and x + 1 in columns]
 
 
-def frame(image: Image.Image) -> tuple[int, int, int, int]:
+def frame(picture: Image.Image) -> tuple[int, int, int, int]:
     """Left, top, right, bottom of the map: what its pale frame encloses."""
-    pale = like(image, PALE)
+    pale = like(picture, PALE)
     down, across = (np.flatnonzero(pale.sum(axis=axis) > 100) for axis in (1, 0))
     return int(across[0]) + 1, int(down[0]) + 1, int(across[-1]), int(down[-1])
 
 
-def cells(image: Image.Image, rows: int, columns: int) -> list[list[NDArray[np.int64]]]:
+def cells(picture: Image.Image, rows: int, columns: int) -> list[list[NDArray[np.int64]]]:
     """The pixels of each cell."""
-    left, top, right, bottom = frame(image)
-    inner = np.asarray(image).astype(np.int64)[top:bottom, left:right]
+    left, top, right, bottom = frame(picture)
+    inner = np.asarray(picture).astype(np.int64)[top:bottom, left:right]
     return [np.split(band, columns, axis=1) for band in np.split(inner, rows)]
 
 
 def changed(one: Image.Image, other: Image.Image) -> tuple[int, int, int, int]:
-    """The box of all pixels in which two images of one size differ."""
+    """The box of all pixels in which two pictures of one size differ."""
     assert one.size == other.size
     box = ImageChops.difference(one, other).getbbox()
     assert box is not None
@@ -81,9 +81,9 @@ def test_bars_are_as_long_as_the_accuracies_from_the_top():
 
 
 def test_a_mark_stands_at_each_baseline():
-    image = accuracies_figure(["a", "b"], [0.6, 0.97], [0.1, 0.9], "t")
-    left = bars(image)[0][1]
-    assert [x - left for x in marks(image)] == [0.1 * SCALE, 0.9 * SCALE]
+    picture = accuracies_figure(["a", "b"], [0.6, 0.97], [0.1, 0.9], "t")
+    left = bars(picture)[0][1]
+    assert [x - left for x in marks(picture)] == [0.1 * SCALE, 0.9 * SCALE]
 
 
 def test_a_baseline_that_is_not_finite_has_no_mark():
@@ -103,9 +103,9 @@ def test_a_name_stands_left_of_its_bar_and_the_value_right_of_it():
 
 def row_of_one(value: float, baseline: float) -> tuple[NDArray[np.bool_], int, int, int]:
     """White pixels of a lone bar's row; left and right end of the bar; the baseline's mark."""
-    image = accuracies_figure(["a"], [value], [baseline], "t")
-    (top, left, long), (mark,) = bars(image)[0], marks(image)
-    return like(image, "white")[top - 3 : top + 20], left, left + long, mark
+    picture = accuracies_figure(["a"], [value], [baseline], "t")
+    (top, left, long), (mark,) = bars(picture)[0], marks(picture)
+    return like(picture, "white")[top - 3 : top + 20], left, left + long, mark
 
 
 @pytest.mark.parametrize("baseline", [0.51, 0.55, 0.6])
@@ -171,8 +171,8 @@ def test_numbers_and_names_are_left_out_where_they_would_not_fit(classes, number
 
 
 def test_a_large_count_has_room_in_its_cell():
-    image = confusion_figure(10**9 * diagonal(12), names(12), names(12), "t")
-    for cell in (cell for row in cells(image, 12, 12) for cell in row):
+    picture = confusion_figure(10**9 * diagonal(12), names(12), names(12), "t")
+    for cell in (cell for row in cells(picture, 12, 12) for cell in row):
         assert (cell[:, [0, -1]] == cell[2, 2]).all()
 
 
@@ -208,24 +208,24 @@ def test_turned_names_rise_to_the_right():
         (names(100), ["x" * 300] * 4),
     ],
 )
-def test_all_words_stay_inside_a_sheet_of_decent_size(rows, columns):
+def test_all_words_stay_inside_a_picture_of_decent_size(rows, columns):
     counts = torch.ones(len(rows), len(columns), dtype=torch.int64)
     accuracies = accuracies_figure(rows, [1.0] * len(rows), [1.0] * len(rows), "t")
-    for image in (confusion_figure(counts, rows, columns, "m" * 50), accuracies):
-        inner = image.crop((3, 3, image.width - 3, image.height - 3))
-        around = Image.new("RGB", image.size, "white")
+    for picture in (confusion_figure(counts, rows, columns, "m" * 50), accuracies):
+        inner = picture.crop((3, 3, picture.width - 3, picture.height - 3))
+        around = Image.new("RGB", picture.size, "white")
         around.paste(inner, (3, 3))
-        assert around == image
-        assert image.width < 1000
+        assert around == picture
+        assert picture.width < 1000
 
 
-def test_a_thousand_classes_get_no_larger_sheet_than_ten():
-    image = confusion_figure(diagonal(1000), names(1000), names(1000), "t")
+def test_a_thousand_classes_get_no_larger_picture_than_ten():
+    picture = confusion_figure(diagonal(1000), names(1000), names(1000), "t")
     ten = confusion_figure(diagonal(10), names(10), names(10), "t")
-    assert image.width <= ten.width
-    assert image.height <= ten.height
-    left, top, right, _ = frame(image)
-    assert image.getpixel((left, top)) != image.getpixel((right - 1, top))
+    assert picture.width <= ten.width
+    assert picture.height <= ten.height
+    left, top, right, _ = frame(picture)
+    assert picture.getpixel((left, top)) != picture.getpixel((right - 1, top))
 
 
 def test_names_are_cut_to_their_room_by_an_ellipsis():
@@ -239,7 +239,7 @@ def test_names_are_cut_to_their_room_by_an_ellipsis():
 
 
 def test_a_drawn_picture_knows_its_size():
-    image = accuracies_figure(["one"], [0.5], [0.1], "t")
-    png = compressed(image)
+    picture = accuracies_figure(["one"], [0.5], [0.1], "t")
+    png = compressed(picture)
     assert (png.width, png.height) == tuple(np.frombuffer(png.data[16:24], dtype=">u4"))
-    assert Image.open(io.BytesIO(png.data)).tobytes() == image.tobytes()
+    assert Image.open(io.BytesIO(png.data)).tobytes() == picture.tobytes()

@@ -256,4 +256,4 @@ def _png(pixels: NDArray[np.uint8], alt: str) -> Picture:
     small = np.ascontiguousarray(pixels[::step, ::step])
     grey = small[..., 0] if (small == small[..., :1]).all() else small
     Image.fromarray(grey).save(content, "PNG", optimize=True)
-    return picture("example", content.getvalue(), alt)
+    return picture(content.getvalue(), alt)

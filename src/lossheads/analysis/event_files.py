@@ -115,19 +115,19 @@ def layout(categories: Mapping[str, Sequence[Chart]]) -> Summary.Value:
 
 
 def session(
-    settings: Mapping[str, float | str], measured: Sequence[str], telling: Collection[str]
+    settings: Mapping[str, float | str], measured: Sequence[str], varying: Collection[str]
 ) -> list[Summary.Value]:
     """A run as one of HPARAMS.
 
     Args:
         settings: Name -> value.
         measured: The tags of what it measured.
-        telling: The settings that are shown without being asked for, by their alphabet.
+        varying: The settings that are shown without being asked for, by their alphabet.
     """
     infos = [
         api_pb2.HParamInfo(
             name=name,
-            differs=name in telling,
+            differs=name in varying,
             type=api_pb2.DATA_TYPE_STRING if isinstance(value, str) else api_pb2.DATA_TYPE_FLOAT64,
         )
         for name, value in settings.items()

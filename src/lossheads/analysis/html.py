@@ -48,7 +48,7 @@ class Picture:
     height: int = 0
 
 
-def picture(name: str, content: bytes, alt: str) -> Picture:
+def picture(content: bytes, alt: str) -> Picture:
     """PNG bytes as a data address, with the size that its header gives.
 
     A page that knows the size keeps its room free: links land where they point, whatever has

@@ -1,7 +1,8 @@
 """The pages of a dashboard over a sweep or claim: few runs, named by what their lines are.
 
 outputs/_overview/<name>/
-    puzzle/<arm> · <metric>, puzzle/baseline   one chart, one line per arm and metric
+    puzzle/<arm> · <metric>, puzzle/baseline of <metric>
+                                               one chart, one line per arm and metric
     bands/<arm>, bands/baseline                means over seeds with their 95 % band
     classes/<arm>                              recall and scores of every class; precision-recall
     confusions/all heads                       one picture
@@ -49,8 +50,8 @@ ARMS_SHOWN = 6  # with the baseline as many as TensorBoard has colours
 # How a metric counts; the word stands at the end of a line's name.
 WORDS = {"accuracy_score": "argmax", "elementwise_accuracy_score": "cells"}
 COUNTED = {
-    "accuracy_score": "of examples (argmax)",
-    "elementwise_accuracy_score": "of target cells",
+    "accuracy_score": "of examples right",
+    "elementwise_accuracy_score": "of {cells}yes-no answers",
 }
 CALIBRATION = ("expected_calibration_error", "nll_loss", "brier_sum_loss")
 
@@ -59,9 +60,9 @@ def write_overview(outputs: Path, name: str, arms: Arms, metrics: Sequence[str])
     """Write the pages `outputs/_overview/<name>/…`; replaces earlier ones.
 
     The lines are means over seeds on the validation split. The puzzle's page has a line for each of
-    the metrics, and that of the best constant prediction under the metric where it is highest.
-    Where there are more than six arms, each head is shown by the arm that is best under the
-    first metric.
+    the metrics, and that of the best constant prediction under the metric where it is highest; its
+    name says which. Where there are more than six arms, each head is shown by the arm that is best
+    under the first metric.
 
     Returns:
         The run folders of the puzzle's page, in the order of arms and metrics, the baseline first.
@@ -127,18 +128,35 @@ def arms_shown(arms: Arms, metric: str) -> Arms:
 
 
 def puzzle_tag(arms: Arms, metrics: Sequence[str]) -> str:
-    """The one tag of the puzzle's page, which is the title of its chart: what it shows."""
-    ends = {
-        COUNTED.get(metric, metric): [
-            points[-1][1].mean for runs in arms.values() if (points := _curve(runs, metric))
-        ]
-        for metric in metrics
-    }
-    parts = [f"{word} {_range(values)}" for word, values in ends.items() if values]
-    if (baseline := _highest_baseline(arms, metrics)) is not None:
-        parts[-1:] = [f"{part}; a constant scores {baseline:.2f}" for part in parts[-1:]]
-    several = ", two accuracies" if tuple(metrics) == PUZZLE_METRICS else ""
-    return f"the same predictions{several}: {', '.join(parts)}".replace("/", "-")
+    """The one tag of the puzzle's page, which is the title of its chart: what it shows.
+
+    TensorBoard shows about 120 letters of it.
+    """
+    highest, of_metric = _highest_baseline(arms, metrics)
+    parts = []
+    for metric in metrics:
+        ends = [points[-1][1].mean for runs in arms.values() if (points := _curve(runs, metric))]
+        if not ends:
+            continue
+        counted = COUNTED.get(metric, metric).format(cells=_cells(arms))
+        constant = f"a constant: {highest:.2f}" if metric == of_metric else ""
+        within = "; ".join(filter(None, (WORDS.get(metric, ""), constant)))
+        parts.append(f"{_range(ends)} {counted}" + f" ({within})" * bool(within))
+    return f"same predictions: {', '.join(parts)}".replace("/", "-")
+
+
+def _highest_baseline(arms: Arms, metrics: Sequence[str]) -> tuple[float, str]:
+    """And the metric that has it; "" where none has one."""
+    found = [(at, metric) for metric in metrics for at in _baselines(arms, metric)]
+    return max(found, key=lambda pair: pair[0], default=(math.nan, ""))
+
+
+def _cells(arms: Arms) -> str:
+    """How many yes-no answers an example has: one for each value per class; "" where unknown."""
+    steps = (run.history[-1:] for runs in arms.values() for run in runs)
+    values = (at.val.per_class for last in steps for at in last)
+    counts = {len(own) for of_run in values for own in of_run.values()}
+    return f"their {counts.pop()} " if len(counts) == 1 else ""
 
 
 def _range(values: Sequence[float]) -> str:
@@ -147,10 +165,9 @@ def _range(values: Sequence[float]) -> str:
     return "–".join(ends)
 
 
-def _highest_baseline(arms: Arms, metrics: Sequence[str]) -> float | None:
-    baselines = [baseline_of(arms[arm], metric, "val") for arm in arms for metric in metrics]
-    known = [baseline for baseline in baselines if not math.isnan(baseline)]
-    return max(known) if known else None
+def _baselines(arms: Arms, metric: str) -> list[float]:
+    known = [baseline_of(runs, metric, "val") for runs in arms.values()]
+    return [baseline for baseline in known if not math.isnan(baseline)]
 
 
 def overview_lines(arms: Arms, metrics: Sequence[str]) -> dict[str, Line]:
@@ -161,9 +178,10 @@ def overview_lines(arms: Arms, metrics: Sequence[str]) -> dict[str, Line]:
             line = f"{arm} · {WORDS.get(metric, metric)}"
             drawn[as_folder(line)] = [(v.step, at.mean) for v, at in _curve(results, metric)]
     steps = sorted({step for points in drawn.values() for step, _ in points})
-    baseline = _highest_baseline(arms, metrics)
-    if baseline is not None and steps:
-        drawn = {BASELINE: [(step, baseline) for step in (steps[0], steps[-1])], **drawn}
+    highest, metric = _highest_baseline(arms, metrics)
+    if metric and steps:
+        line = as_folder(f"{BASELINE} of {WORDS.get(metric, metric)}")
+        drawn = {line: [(step, highest) for step in (steps[0], steps[-1])], **drawn}
     return {line: points for line, points in drawn.items() if points}
 
 
@@ -203,8 +221,7 @@ def _write_bands(folder: Path, arms: Arms, metrics: Sequence[str]) -> None:
 
 def _baseline(metric: str, arms: Arms) -> Values:
     steps = sorted({v.step for runs in arms.values() for v, _ in _curve(runs, metric)})
-    known = [baseline_of(runs, metric, "val") for runs in arms.values()]
-    known = [value for value in known if not math.isnan(value)]
+    known = _baselines(arms, metric)
     if not known or not steps:
         return []
     return [

@@ -63,16 +63,16 @@ def overview_png(title: str, arms: Arms, tables: Sequence[Table]) -> tuple[bytes
         below.append(_drawn(_confusion_figure(arms, tables)))
     if not above and not below:
         return None
-    height = max((sheet.height for sheet in above), default=0)
-    across = sum(sheet.width for sheet in above)
-    width = max(across, *(sheet.width for sheet in below), 1)
-    whole = Image.new("RGB", (width, height + sum(sheet.height for sheet in below)), "white")
+    height = max((image.height for image in above), default=0)
+    across = sum(image.width for image in above)
+    width = max(across, *(image.width for image in below), 1)
+    whole = Image.new("RGB", (width, height + sum(image.height for image in below)), "white")
     left = 0
-    for sheet in above:
-        whole.paste(sheet, (left, 0))
-        left += sheet.width
-    for sheet in below:
-        whole.paste(sheet, (0, height))
+    for image in above:
+        whole.paste(image, (left, 0))
+        left += image.width
+    for image in below:
+        whole.paste(image, (0, height))
     buffer = io.BytesIO()
     whole.save(buffer, format="png")
     return buffer.getvalue(), whole.width, whole.height

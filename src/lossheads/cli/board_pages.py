@@ -12,8 +12,7 @@ from lossheads.analysis import OVERVIEW_PICTURE, OVERVIEWS
 from lossheads.errors import UserError
 
 RUNS_BY_HEAD = r"regex:([^/]+)-s\d+-[0-9a-f]+$"  # colour by dataset and head, not by seed
-LINES_BY_ARM = r"regex:^(.+?)(?: · .+)?$"  # where there are more lines than colours
-COLOURS = 7
+LINES_BY_ARM = r"regex:^(.+?)(?: · .+)?$"  # one colour an arm, whatever its lines count
 EVENTS = "events.out.tfevents.*"
 LARGEST = 64 << 20  # of an overview's file: more of it is not looked through
 
@@ -128,17 +127,15 @@ def has_events(folder: Path) -> bool:
     return next(folder.rglob(EVENTS), None) is not None
 
 
-def address_of(page: Page, folder: Path) -> str:
+def address_of(page: Page) -> str:
     """What follows a page's path: TensorBoard's own words for view, smoothing and colours.
 
     Smoothing is 0: TensorBoard's default of 0.6 draws values that were not measured.
     """
     query = {"smoothing": "0"}
-    lines = sum(1 for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else 0
     if page.view == "timeseries":
         query["tagFilter"] = "."  # all: with a filter, no room is kept for pinned charts
-        if lines > COLOURS:
-            query["runColorGroup"] = LINES_BY_ARM
+        query["runColorGroup"] = LINES_BY_ARM
     return f"?{urlencode(query, quote_via=quote)}#{page.view}"
 
 

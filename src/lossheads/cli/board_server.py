@@ -57,7 +57,7 @@ class Board:
                 folder = sweep.folder / page.folder
                 prefix = f"/{sweep.slug}/{OWN}/{page.folder}"
                 self._folders[prefix] = folder
-                target = f"{prefix}/{address_of(page, folder)}"
+                target = f"{prefix}/{address_of(page)}"
                 shown = page.view == PICTURE and sweep.picture is not None
                 self._opening[f"/{sweep.slug}/{page.slug}"] = (
                     picture_page(sweep) if shown else opening_page(target)

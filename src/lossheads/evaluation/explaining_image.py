@@ -154,7 +154,7 @@ class ImageExplanation:
             return None
         content = BytesIO()
         Image.fromarray(self.whole).save(content, "PNG")
-        return picture("example", content.getvalue(), self.title)
+        return picture(content.getvalue(), self.title)
 
 
 def explain_image(

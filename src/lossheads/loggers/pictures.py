@@ -1,7 +1,7 @@
 """Two small figures of one member's last predictions, as PNG bytes for an event file.
 
 They are drawn while a sweep runs, pixel by pixel with Pillow: the same figures cost matplotlib
-fifteen times as much. A sheet grows with what stands on it; only names may be cut.
+fifteen times as much. A picture grows with what stands on it; only names may be cut.
 """
 
 import bisect
@@ -47,11 +47,11 @@ class Png:
     height: int
 
 
-def compressed(sheet: Image.Image) -> Png:
-    """The sheet as a PNG file's bytes."""
+def compressed(picture: Image.Image) -> Png:
+    """The picture as a PNG file's bytes."""
     buffer = io.BytesIO()
-    sheet.save(buffer, format="png", compress_level=3)
-    return Png(buffer.getvalue(), *sheet.size)
+    picture.save(buffer, format="png", compress_level=3)
+    return Png(buffer.getvalue(), *picture.size)
 
 
 def confusion_figure(
@@ -84,19 +84,19 @@ def confusion_figure(
     bottom = TOP + cells.height
     foot = bottom + 2 * GAP + max((ink.height for ink in below), default=0)
 
-    sheet = _sheet(left, max(cells.width, width(title, TITLE)), foot + CAPTION + EDGE, title)
+    picture = _blank(left, max(cells.width, width(title, TITLE)), foot + CAPTION + EDGE, title)
     frame = (left - 1, TOP - 1, left + cells.width, bottom)
-    ImageDraw.Draw(sheet).rectangle(frame, outline=PALE)
-    sheet.paste(cells, (left, TOP))
-    _write_numbers(sheet, numbers, across, down)
+    ImageDraw.Draw(picture).rectangle(frame, outline=PALE)
+    picture.paste(cells, (left, TOP))
+    _write_numbers(picture, numbers, across, down)
     for name, at in zip(beside, down, strict=False):
-        write(sheet, (left - GAP, at), name, NAME, END)
+        write(picture, (left - GAP, at), name, NAME, END)
     for ink, at in zip(below, across, strict=False):
-        stamp(sheet, (at - ink.width + NAME / 2, bottom + GAP / 2), ink)
-    write(sheet, (left + cells.width / 2, foot + CAPTION / 2), axes[1], CAPTION, MIDDLE)
+        stamp(picture, (at - ink.width + NAME / 2, bottom + GAP / 2), ink)
+    write(picture, (left + cells.width / 2, foot + CAPTION / 2), axes[1], CAPTION, MIDDLE)
     beside_rows = turned(axes[0], CAPTION, 90)
-    stamp(sheet, (EDGE, TOP + (cells.height - beside_rows.height) / 2), beside_rows)
-    return sheet
+    stamp(picture, (EDGE, TOP + (cells.height - beside_rows.height) / 2), beside_rows)
+    return picture
 
 
 def accuracies_figure(
@@ -113,8 +113,8 @@ def accuracies_figure(
     left = EDGE + _widest(shown, BESIDE) + GAP
     bottom = TOP + ROW * len(names)
     label = GAP + width("0.000", BESIDE)
-    sheet = _sheet(left, max(SCALE + label, width(title, TITLE)), bottom + 44 + EDGE, title)
-    pen = ImageDraw.Draw(sheet)
+    picture = _blank(left, max(SCALE + label, width(title, TITLE)), bottom + 44 + EDGE, title)
+    pen = ImageDraw.Draw(picture)
     for row, (name, value, baseline) in enumerate(zip(shown, values, baselines, strict=True)):
         middle, end = TOP + row * ROW + ROW // 2, left + _along(value)
         if end > left:
@@ -122,15 +122,15 @@ def accuracies_figure(
         mark = left + _along(baseline) if math.isfinite(baseline) else None
         if mark is not None:
             pen.rectangle((mark - 1, middle - MARK // 2, mark + 1, middle + MARK // 2), fill=INK)
-        write(sheet, (left - GAP, middle), name, BESIDE, END)
+        write(picture, (left - GAP, middle), name, BESIDE, END)
         x, begins, colour = _number_place(left, end, mark, label)
-        write(sheet, (x, middle), f"{value:.3f}", BESIDE, begins, colour)
+        write(picture, (x, middle), f"{value:.3f}", BESIDE, begins, colour)
     pen.line((left, bottom, left + SCALE + label, bottom), fill=GREY)
     for tenths in range(0, 11, 2):
         at = left + _along(tenths / 10), bottom + 10
-        write(sheet, at, f"{tenths / 10:.1f}", BESIDE, MIDDLE)
-    write(sheet, (left + SCALE / 2, bottom + 36), note, BESIDE, MIDDLE, GREY)
-    return sheet
+        write(picture, at, f"{tenths / 10:.1f}", BESIDE, MIDDLE)
+    write(picture, (left + SCALE / 2, bottom + 36), note, BESIDE, MIDDLE, GREY)
+    return picture
 
 
 def _number_place(left: int, end: int, mark: int | None, label: int) -> tuple[int, float, str]:
@@ -145,11 +145,11 @@ def _number_place(left: int, end: int, mark: int | None, label: int) -> tuple[in
     return mark + GAP + 1, 0.0, INK
 
 
-def _sheet(left: int, room: int, height: float, title: str) -> Image.Image:
+def _blank(left: int, room: int, height: float, title: str) -> Image.Image:
     """White paper with a title over what begins at `left`."""
-    sheet = Image.new("RGB", (left + room + EDGE, math.ceil(height)), "white")
-    write(sheet, (left, TOP - 19), title, TITLE)
-    return sheet
+    picture = Image.new("RGB", (left + room + EDGE, math.ceil(height)), "white")
+    write(picture, (left, TOP - 19), title, TITLE)
+    return picture
 
 
 def _widest(names: Sequence[str], size: float) -> int:
@@ -167,7 +167,7 @@ def _named(cells: int) -> int:
 
 
 def _turned_room(across: float) -> float:
-    """How long a name may be that rises by 45 degrees and ends `across` from the sheet's edge."""
+    """How long a name may be that rises by 45 degrees and ends `across` from the picture's edge."""
     return min(NAME_ROOM, math.sqrt(2) * across - NAME)
 
 
@@ -193,7 +193,7 @@ def _side(cells: int, about: int, least: int) -> int:
 
 
 def _write_numbers(
-    sheet: Image.Image,
+    picture: Image.Image,
     numbers: NDArray[np.int64],
     across: NDArray[np.float64],
     down: NDArray[np.float64],
@@ -205,7 +205,7 @@ def _write_numbers(
     for row, column in np.argwhere(numbers):
         colour = "white" if shares[row, column] > 0.5 else INK
         text = str(numbers[row, column])
-        write(sheet, (across[column], down[row]), text, NUMBER, MIDDLE, colour)
+        write(picture, (across[column], down[row]), text, NUMBER, MIDDLE, colour)
 
 
 def _numbered(numbers: NDArray[np.int64]) -> bool:
@@ -245,7 +245,7 @@ def fitted(text: str, size: float, room: float) -> str:
 
 
 def write(
-    sheet: Image.Image,
+    picture: Image.Image,
     at: tuple[float, float],
     text: str,
     size: float,
@@ -254,7 +254,7 @@ def write(
 ) -> None:
     """Level text with its middle line at `at`, which it `begins` this share of its width before."""
     ink = _ink(text, size)
-    stamp(sheet, (at[0] - begins * ink.width, at[1] - ink.height / 2), ink, colour)
+    stamp(picture, (at[0] - begins * ink.width, at[1] - ink.height / 2), ink, colour)
 
 
 @lru_cache(maxsize=128)
@@ -265,9 +265,11 @@ def turned(text: str, size: float, degrees: float) -> Image.Image:
     return level.rotate(degrees, Image.Resampling.BILINEAR, expand=True).reduce(2)
 
 
-def stamp(sheet: Image.Image, at: tuple[float, float], ink: Image.Image, colour: str = INK) -> None:
-    """Put what `turned` gave on the sheet, its upper left corner at a point."""
-    sheet.paste(colour, (round(at[0]), round(at[1])), ink)
+def stamp(
+    picture: Image.Image, at: tuple[float, float], ink: Image.Image, colour: str = INK
+) -> None:
+    """Put what `turned` gave on the picture, its upper left corner at a point."""
+    picture.paste(colour, (round(at[0]), round(at[1])), ink)
 
 
 @lru_cache(maxsize=1024)  # names, marks and small counts come again with every run of a sweep

@@ -154,8 +154,7 @@ def _section(record: VerdictFolder, anchor: str) -> Section:
             anchor=anchor,
             trouble=record.trouble,
             pictures=tuple(
-                picture(name, content, _alt(name, cells))
-                for name, content in record.pictures.items()
+                picture(content, _alt(name, cells)) for name, content in record.pictures.items()
             ),
         )
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:

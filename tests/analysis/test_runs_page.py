@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -83,7 +84,7 @@ def test_every_arm_has_every_metric_with_interval_and_the_baseline_stands_once()
     assert "2 arms, 6 runs; test split, n = 1000 examples" in said
     # What Keras printed has another baseline in each arm, so it stands in the cells.
     assert "baseline 0.1000 0.9000 in the cells" in said
-    assert "± 0.0050, baseline 0.9000" in said
+    assert "± 0.0050 baseline 0.9000" in said
     assert "± 0.0248, baseline 0.1000" in said
 
 
@@ -266,8 +267,8 @@ def test_examples_on_which_heads_disagree_are_shown_with_scores_and_pictures():
     assert "Heads disagree on 20 of 40 test examples" in said
     assert len(page.all("img")) == 20
     assert all(one["src"].startswith("data:image/png;base64,") for one in page.all("img"))
-    assert "Test example 1: class 1" in said
-    assert "class 2 ×5; right in 0 of 5" in said
+    assert "Test example 1, label class 1" in said
+    assert "class 2, wrong at each of 5 seeds" in said
     assert "a and b coincide" in said  # their curves
     bars = [svg["aria-label"] for svg in page.all("svg") if "score" in svg.get("class", "")]
     assert "c, class 2: probability 0.70, sigmoid 0.70" in bars
@@ -411,3 +412,191 @@ def test_a_level_below_one_never_reads_as_all():
         "99.9999 %",
         "100 %",
     ]
+
+
+def many_heads(count, rates=(0.01, 0.1)):
+    return {f"head{at:02}": {rate: 0.5 + at / 100 + rate for rate in rates} for at in range(count)}
+
+
+def test_more_heads_than_lines_can_tell_apart_are_a_table_of_tints_with_each_optimum_framed():
+    values = many_heads(9) | {"twin": many_heads(9)["head08"]}
+    page = Page(runs_page(sweep(values)))
+    cells = [one for one in page.all("td") if "--heat" in one.get("style", "")]
+    assert len(cells) == 20
+    heats = [float(one["style"].partition(":")[2]) for one in cells]
+    assert (min(heats), max(heats)) == (0, 1)
+    kinds = [one["class"] for one in cells]
+    assert kinds.count("best") == 1
+    assert kinds.count("optimum") == 9
+    assert heats[kinds.index("best")] > 0.99
+    said = words(page.text)
+    assert "best of head03 on validation" in said
+    assert "head08 and twin coincide" in said or "twin and head08 coincide" in said
+    assert not [one for one in page.all("svg") if one.get("class") == "plane"]
+    few = Page(runs_page(sweep(many_heads(8))))
+    assert [one for one in few.all("svg") if one.get("class") == "plane"]
+    assert not [one for one in few.all("td") if "--heat" in one.get("style", "")]
+
+
+def test_two_settings_across_are_a_table_too_with_a_row_for_each_of_the_second():
+    runs = []
+    for one in sweep(TUNED):
+        for decay in (0.0, 0.1, 0.2):
+            optimizer = one.config["optimizer"] | {"weight_decay": decay}
+            config = one.config | {"optimizer": optimizer}
+            runs.append(replace(one, key=f"{one.key}{decay}", config=config))
+    said = section_of(runs)
+    assert "a, weight_decay=0.1" in said
+    assert "b, weight_decay=0.2" in said
+
+
+def drawn_lines(page_text, label):
+    """The paths of curves, and of bands, of the picture that is called so: lists of points."""
+    (svg,) = re.findall(rf'<svg class="square" role="img" aria-label="{label}.*?</svg>', page_text)
+    found = {}
+    for kind in ("curve", "band"):
+        paths = re.findall(rf'<path class="{kind}" d="M([^"]*?)z?"', svg)
+        found[kind] = [
+            np.array([[float(n) for n in point.split()] for point in path.split("L")])
+            for path in paths
+        ]
+    return found
+
+
+def by_hand(scores, present, threshold):
+    """True and false positive rates and precision of one class, by counting."""
+    picked = scores >= threshold
+    true, false = (picked & present).sum(), (picked & ~present).sum()
+    return true / present.sum(), false / (~present).sum(), true / max(1, true + false)
+
+
+def test_the_drawn_roc_pr_and_reliability_are_those_counted_by_hand():
+    rng = np.random.default_rng(5)
+    n, k, seeds = 300, 3, 4
+    found, labels = {}, rng.integers(0, k, n)
+    present = np.eye(k, dtype=bool)[labels]
+    runs = sweep({"a": {0.1: 0.9}, "b": {0.1: 0.8}}, seeds=seeds)
+    for run_ in runs:
+        logits = rng.normal(size=(n, k)) + 1.2 * present
+        shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        # Ties, which are one threshold; none at the edge of a bin.
+        shares = (shares.round(2) + 0.004).astype(np.float32)
+        decided = np.eye(k, dtype=bool)[shares.argmax(axis=1)]
+        found[run_.key] = KeptRun(shares, shares, None, decided, present, "d")
+    text = runs_page(runs, kept=lambda _: KeptTest(found, np.arange(n), k, lambda d, row: None))
+
+    def mean_and_band(per_seed):
+        values = np.array(per_seed)
+        half = 3.1824463 * values.std(axis=0, ddof=1) / 2  # t, 3 degrees of freedom; 4 seeds
+        return values.mean(axis=0), values.mean(axis=0) - half, values.mean(axis=0) + half
+
+    def of(kind, one):
+        rows = []
+        for c in range(k):
+            scores = one.scores[:, c]
+            at = [by_hand(scores, present[:, c], t) for t in np.unique(scores)[::-1]]
+            tpr, fpr, precision = (np.array(column) for column in zip(*at, strict=True))
+            if kind == "ROC":
+                rows.append(np.interp(np.linspace(0, 1, 51), [0, *fpr], [0, *tpr]))
+            else:  # the first threshold whose recall is as high
+                first = [np.flatnonzero(tpr >= r - 1e-9)[0] for r in np.linspace(0, 1, 51)]
+                rows.append(precision[first])
+        return np.mean(rows, axis=0)
+
+    def bins(one):
+        top, right = one.probabilities.max(axis=1), one.decided[present]
+        tenths = np.minimum((top * 10).astype(int), 9)
+        return [
+            right[tenths == b].mean() if (tenths == b).sum() >= 5 else np.nan for b in range(10)
+        ]
+
+    grid = np.linspace(0, 1, 51)
+    centres = (np.arange(10) + 0.5) / 10
+    for name, xs, compute in (
+        ("ROC", grid, lambda one: of("ROC", one)),
+        ("Precision and recall", grid, lambda one: of("PR", one)),
+        ("Reliability", centres, bins),
+    ):
+        drawn = drawn_lines(text, name)
+        for at, head in enumerate("ab"):
+            mean, low, high = mean_and_band(
+                [compute(found[r.key]) for r in runs if r.key[0] == head]
+            )
+            known = ~np.isnan(mean)
+            bottom = 0.0 if name != "Precision and recall" else lowest_of(drawn_axis(text, name))
+            line = drawn["curve"][at]
+            np.testing.assert_allclose((line[:, 0] - 40) / 260, xs[known], atol=5e-4)
+            heights = bottom + (1 - bottom) * (1 - (line[:, 1] - 6) / 260)
+            np.testing.assert_allclose(heights, mean[known], atol=5e-4)
+            band = drawn["band"][at]
+            heights = bottom + (1 - bottom) * (1 - (band[:, 1] - 6) / 260)
+            upper, under = heights[: known.sum()], heights[known.sum() :][::-1]
+            np.testing.assert_allclose(upper, np.clip(high[known], bottom, 1), atol=5e-4)
+            np.testing.assert_allclose(under, np.clip(low[known], bottom, 1), atol=5e-4)
+
+
+def drawn_axis(page_text, label):
+    """(y, number) of the labels beside the grid."""
+    (svg,) = re.findall(rf'<svg class="square" role="img" aria-label="{label}.*?</svg>', page_text)
+    found = re.findall(r'<text class="" x="35" y="([\d.]+)" text-anchor="end">([\d.-]+)<', svg)
+    return [(float(y) - 4, float(number)) for y, number in found]
+
+
+def lowest_of(labels):
+    """The number at the foot of a plane, from two of its labels."""
+    (y1, v1), (y2, v2) = labels[0], labels[-1]
+    return v1 + (v2 - v1) * (266 - y1) / (y2 - y1)
+
+
+def trained(values, epochs=4):
+    """Runs whose validation accuracy rises in steps of its own towards the value."""
+    runs = []
+    for one in sweep(values):
+        end = one.history[-1].val.metrics[ARGMAX]
+        history = [{ARGMAX: end * share} for share in np.linspace(0.1, 1, epochs + 1)]
+        made = run(one.config["seed"], history, head=one.config["choices"]["head"])
+        runs.append(replace(made, key=one.key, config=one.config))
+    return runs
+
+
+def test_the_drawn_training_curves_are_the_means_and_bands_of_the_histories():
+    runs = trained({"a": {0.1: 0.9}, "b": {0.1: 0.7}})
+    text = runs_page(runs)
+    drawn = drawn_lines(text, f"{ARGMAX} while training")
+    labels = drawn_axis(text, f"{ARGMAX} while training")
+    (y1, v1), (y2, v2) = labels[0], labels[-1]
+    for at, head in enumerate("ab"):
+        values = np.array(
+            [
+                [step.val.metrics[ARGMAX] for step in one.history[1:]]
+                for one in runs
+                if one.key[0] == head
+            ]
+        )
+        mean = values.mean(axis=0)
+        half = 2.7764451 * values.std(axis=0, ddof=1) / np.sqrt(5)  # t, 4 degrees of freedom
+        scale = abs((v2 - v1) / (y2 - y1))
+        heights = v1 + (drawn["curve"][at][:, 1] - y1) * (v2 - v1) / (y2 - y1)
+        np.testing.assert_allclose(heights, mean, atol=0.2 * scale)
+        heights = v1 + (drawn["band"][at][:, 1] - y1) * (v2 - v1) / (y2 - y1)
+        np.testing.assert_allclose(heights[:4], mean + half, atol=0.2 * scale)
+        np.testing.assert_allclose(heights[4:][::-1], mean - half, atol=0.2 * scale)
+    page = Page(text)
+    assert page.below["data-1-1-training"].count(ARGMAX) == 1
+    assert "mean and 95 % band over n = 5 seeds" in words(page.below["data-1-1-training"])
+
+
+def test_metrics_that_are_equal_all_along_share_a_plane_and_lines_that_coincide_are_named():
+    runs = [
+        replace(
+            one,
+            history=[
+                replace(step, val=replace(step.val, metrics={**step.val.metrics, CELLS: value}))
+                for step in one.history
+                for value in step.val.metrics.values()
+            ],
+        )
+        for one in trained({"a": {0.1: 0.9}, "b": {0.1: 0.9}})
+    ]
+    said = words(Page(runs_page(runs)).below["data-1-1-training"])
+    assert "a and b coincide" in said

@@ -9,13 +9,15 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from lossheads.analysis.aggregate import over_seeds
-from lossheads.analysis.drawing import coinciding, icon, letters
+from lossheads.analysis.drawing import coinciding, icon
+from lossheads.analysis.forest import Scale
 from lossheads.analysis.kept import KeptRun, KeptTest
+from lossheads.analysis.planes import Line, Plane
 from lossheads.analysis.statistics import t_quantile
 from lossheads.analysis.sweep import Arm
 
 Floats = NDArray[np.float64]
-_SIDE, _LEFT, _TOP = 260.0, 34.0, 6.0  # of the plane, and what its labels take
+_NEAR = 0.006  # lines that are nowhere farther apart look like one
 _BINS = 10
 _GRID = np.linspace(0, 1, 51)
 _CLASSES = 100  # averaged over at most so many
@@ -167,98 +169,40 @@ def _plane(
     diagonal: bool,
     finding: str = "",
 ) -> Curve:
-    bands = {arm: _band([compute(run) for run in some]) for arm, some in known.items()}
+    lines = {
+        arm: Line(arm.mark, arm.short, xs, *_band([compute(run) for run in some]))
+        for arm, some in known.items()
+    }
     low = 0.0
     if not diagonal:
-        lowest = min(
-            (float(np.nanmin(m)) for m, _, _ in bands.values() if not np.isnan(m).all()),
-            default=0.0,
-        )
-        low = math.floor(lowest * 5) / 5 if lowest < 1 else 0.8
-    parts = [*_frame(low), *([_diagonal()] if diagonal else [])]
-    for arm, (mean, bottom, top) in bands.items():
-        parts.append(_drawn(arm, xs, mean, bottom, top, low, with_marks=len(xs) <= _BINS))
-    arms = list(bands)
-    groups = coinciding([bands[arm][0].tolist() for arm in arms], within=1.5 / _SIDE)
+        lowest = np.nanmin([np.append(line.mean, 1.0) for line in lines.values()])
+        low = math.floor(float(lowest) * 5) / 5 if lowest < 1 else 0.8
+    plane = Plane(Scale(0, 1), Scale(low, 1))
+    parts = [*plane.frame(), *([plane.straight(0, 0, 1, 1)] if diagonal else [])]
+    few = len(xs) <= _BINS
+    for line in lines.values():
+        parts.append(plane.drawn(line, every=1 if few else 10, start=0 if few else 5))
     same = "; ".join(
-        f"{' and '.join(arms[at].series for at in group)} coincide within 0.006" for group in groups
+        f"{' and '.join(names)} coincide within {_NEAR}" for names in together(lines, _NEAR)
     )
-    alt = f"{title}: {'; '.join(_alt(arm, xs, bands[arm][0]) for arm in arms)}"
-    whole = Markup(
-        '<svg class="square" role="img" aria-label="{}" viewBox="0 0 {:g} {:g}">{}</svg>'
-    )
+    alt = f"{title}: {'; '.join(_alt(arm, xs, line.mean) for arm, line in lines.items())}"
     return Curve(
         f"{title}. {finding or same}" if finding or same else title,
         ". ".join(filter(None, (axes, same if finding else ""))) + ".",
-        whole.format(alt, _SIDE + _LEFT + 8, _SIDE + _TOP + 20, Markup("").join(parts)),
+        plane.whole(alt, parts),
     )
+
+
+def together(lines: Mapping[Arm, Line], within: float) -> list[list[str]]:
+    """The names of arms whose lines a reader cannot tell apart."""
+    arms = list(lines)
+    groups = coinciding([lines[arm].mean.tolist() for arm in arms], within)
+    return [[arms[at].series for at in group] for group in groups]
 
 
 def _alt(arm: Arm, xs: Floats, mean: Floats) -> str:
     some = [at for at in range(0, len(xs), max(1, len(xs) // 5)) if not np.isnan(mean[at])]
     return f"{arm.series} " + ", ".join(f"{mean[at]:.2f} at {xs[at]:.2f}" for at in some)
-
-
-def _x(value: float) -> float:
-    return _LEFT + _SIDE * value
-
-
-def _y(value: float, low: float = 0.0) -> float:
-    return _TOP + _SIDE * (1 - (min(max(value, low), 1.0) - low) / (1 - low))
-
-
-def _frame(low: float) -> list[Markup]:
-    parts = []
-    for step in range(6):
-        value = step / 5
-        at = low + (1 - low) * value
-        parts.append(
-            Markup('<path class="grid" d="M{:.1f} {:.1f}H{:.1f}"/>').format(
-                _LEFT, _y(at, low), _LEFT + _SIDE
-            )
-        )
-        parts.append(
-            letters(f"{_LEFT - 5:g}", _y(at, low) + 4, f"{at:.2f}".rstrip("0").rstrip("."), "end")
-        )
-        parts.append(letters(f"{_x(value):g}", _TOP + _SIDE + 16, f"{value:g}", "middle"))
-    return parts
-
-
-def _diagonal() -> Markup:
-    return Markup('<path class="base" d="M{:g} {:g}L{:g} {:g}"/>').format(
-        _x(0), _y(0), _x(1), _y(1)
-    )
-
-
-def _drawn(
-    arm: Arm,
-    xs: Floats,
-    mean: Floats,
-    bottom: Floats,
-    top: Floats,
-    low: float,
-    with_marks: bool,
-) -> Markup:
-    some = np.flatnonzero(~np.isnan(mean))
-    points = [(_x(float(xs[at])), _y(float(mean[at]), low)) for at in some]
-    upper = [(_x(float(xs[at])), _y(float(top[at]), low)) for at in some]
-    under = [(_x(float(xs[at])), _y(float(bottom[at]), low)) for at in some[::-1]]
-    parts = []
-    if len(points) > 1:
-        parts.append(Markup('<path class="band" d="{}z"/>').format(_path([*upper, *under])))
-        parts.append(Markup('<path class="curve" d="{}"/>').format(_path(points)))
-    every = 1 if with_marks else 10
-    for x, y in points[5 * (not with_marks) :: every]:
-        parts.append(
-            Markup(
-                '<path class="mark" transform="translate({:.1f} {:.1f}) scale(0.8)" d="{}"/>'
-            ).format(x, y, arm.mark.path)
-        )
-    return Markup('<g class="{}">{}</g>').format(arm.mark.css, Markup("").join(parts))
-
-
-def _path(points: Sequence[tuple[float, float]]) -> str:
-    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
 
 
 def _calibration_words(known: Mapping[Arm, Sequence[KeptRun]], per_group: int) -> str:

@@ -18,8 +18,9 @@ from lossheads.analysis.kept import KeptRun, KeptTest
 from lossheads.analysis.sweep import Arm
 
 _CARDS = 24
+_OPEN = 6  # of them that are seen at once; the others are folded
 _HEADS = 4
-_SHOWN = 5  # classes of a card, besides the label's
+_SHOWN = 4  # classes of a card, besides those that were decided
 _PIXELS = 96
 _GROUPS = 3  # told of each example
 _NAME = 24  # letters of a class
@@ -52,6 +53,7 @@ class Disagreements:
     caption: str
     heads: tuple[tuple[Markup, str], ...]
     cards: tuple[Card, ...]
+    more: tuple[Card, ...]
     note: str
 
 
@@ -105,12 +107,13 @@ def disagreements(
         ),
         caption=(
             f"The {len(cards)} examples on which most of the {seeds} of heads at one seed decide "
-            f"differently. {sums}; outlined: sigmoid of each logit. Scale 0 to 1, "
-            f"{'one seed' if count == 1 else f'mean over n = {count} seeds'}; bold: the label."
-            + left
+            f"differently: a column of bars a head. {sums}; outlined: sigmoid of each logit. "
+            f"Scale 0 to 1, {'one seed' if count == 1 else f'mean over n = {count} seeds'}; bold: "
+            f"the label.{left}"
         ),
         heads=tuple((icon(arm.mark), arm.short) for arm in shown),
-        cards=cards,
+        cards=cards[:_OPEN],
+        more=cards[_OPEN:],
         note=note,
     )
 
@@ -190,7 +193,7 @@ def _card(runs: Runs, kept: KeptTest, digest: str, at: int, names: Sequence[str]
     )
     pixels = kept.image(digest, row)
     return Card(
-        title=f"Test example {row}: {label}",
+        title=f"Test example {row}, label {label}",
         image=None if pixels is None else _png(pixels, f"test example {row}, label {label}"),
         says=tuple(
             (icon(arm.mark), arm.series, _decisions(some, at, names, groups))
@@ -233,8 +236,9 @@ def _decisions(
 ) -> str:
     counted = Counter(_named(run.decided[at], names, groups) for run in some).most_common()
     right = sum(bool((run.decided[at] == run.present[at])[groups].all()) for run in some)
-    if len(some) == 1:
-        return f"{counted[0][0]}, {'right' if right else 'wrong'}"
+    if len(counted) == 1 or len(some) == 1:
+        always = f" at each of {len(some)} seeds" if len(some) > 1 else ""
+        return f"{counted[0][0]}, {'right' if right else 'wrong'}{always}"
     told = ", ".join(f"{what} ×{times}" for what, times in counted[:3])
     more = " …" if len(counted) > 3 else ""
     return f"{told}{more}; right in {right} of {len(some)}"

@@ -68,9 +68,10 @@ class Script:
     digest: str
 
 
-def script(name: str) -> Script:
-    """A file beside the templates."""
-    text = (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8")
+def script(*names: str) -> Script:
+    """Files beside the templates, as one."""
+    folder = Path(__file__).parent / "templates"
+    text = "".join((folder / name).read_text(encoding="utf-8") for name in names)
     digest = hashlib.sha256(text.encode("utf-8")).digest()
     return Script(Markup(text), f"sha256-{base64.b64encode(digest).decode('ascii')}")
 

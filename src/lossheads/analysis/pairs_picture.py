@@ -19,6 +19,7 @@ from lossheads.analysis.drawing import (
 )
 from lossheads.analysis.forest import Scale
 from lossheads.analysis.format import count_of, ends_text, number, percent
+from lossheads.analysis.settings_picture import Row
 from lossheads.analysis.statistics import Interval
 from lossheads.analysis.summary import Difference, together
 from lossheads.analysis.sweep import Arm, Asked, Condition, Sweep, difference, sorted_arms
@@ -29,24 +30,12 @@ _HEIGHT = 40
 
 
 @dataclass(frozen=True)
-class PairRow:
-    """One arm minus the reference."""
-
-    icon: Markup
-    name: str
-    strip: Markup
-    number: str
-    conditions: str
-    words: str
-
-
-@dataclass(frozen=True)
 class PairsPicture:
     """Every arm minus the reference; `notes` say what is not drawn."""
 
     title: str
     caption: str
-    rows: tuple[PairRow, ...]
+    rows: tuple[Row, ...]
     number_line: Markup
     note: str
 
@@ -81,12 +70,13 @@ def pairs_picture(
         seen += [min(max(end, -2 * widest), 2 * widest) for end in ends if math.isfinite(end)]
     scale = scale_of(seen)
     rows = tuple(
-        PairRow(
+        Row(
             icon=icon(arm.mark),
             name=arm.short,
             strip=_strip(arm, values, one.interval, scale, margin),
             number=number(one.interval.mean),
             conditions=_conditions(one.interval),
+            standing="",
             words=_words(one.interval, margin, sweep.higher_is_better),
         )
         for arm, values, one in zip(drawn, by_seed, found, strict=True)

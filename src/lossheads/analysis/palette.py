@@ -94,7 +94,7 @@ HEADS = (
 )
 PLACES = len(COLOURS) * len(MARKERS)
 SHADES = 5  # of each colour
-_SHADED, _PALED = 0.5, 0.4  # of the way from the paper, and towards it, at the last
+_SHADED, _PALED = 0.4, 0.4  # of the way from the paper, and towards it, at the last
 _FAR = 0.78  # of the way between black and white
 RATE = "optimizer.lr"
 

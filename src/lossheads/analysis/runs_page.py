@@ -22,6 +22,7 @@ from lossheads.analysis.settings_picture import SettingsPicture, settings_pictur
 from lossheads.analysis.slim import slim
 from lossheads.analysis.sweep import Arm, Asked, Condition, Sweep, sweep_of
 from lossheads.analysis.test_sets import SharedTestSet, by_test_set
+from lossheads.analysis.training_curves import TrainingCurves, training_curves
 from lossheads.errors import UserError
 from lossheads.records import Result, read_result, read_results
 
@@ -44,6 +45,7 @@ class Pictures:
     pairs: PairsPicture | None
     classes: ClassesPicture | str
     curves: Curves | None
+    training: TrainingCurves | None
     disagreements: Disagreements | str
     notes: tuple[str, ...]
 
@@ -118,7 +120,11 @@ def runs_page(
         for index, (data, sweep) in enumerate(sweeps, 1)
     ]
     return render(
-        "runs.html", parts_of=parts, title=_title(sweeps), runs=len(results), script_name="runs.js"
+        "runs.html",
+        parts_of=parts,
+        title=_title(sweeps),
+        runs=len(results),
+        scripts=("page.js", "runs.js"),
     )
 
 
@@ -233,6 +239,7 @@ def _pictures(
         pairs=pairs_picture(sweep, condition, asked, in_unit=info.range == (0.0, 1.0)),
         classes=classes_picture(detailed),
         curves=None if test is None else curves(arms, test),
+        training=training_curves(detailed, six(sweep, data.metrics)),
         disagreements=examples,
         notes=notes,
     )

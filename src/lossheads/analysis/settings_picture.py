@@ -24,6 +24,7 @@ from lossheads.analysis.drawing import (
 )
 from lossheads.analysis.forest import Scale
 from lossheads.analysis.format import number, percent
+from lossheads.analysis.heat import Heat, heat_of
 from lossheads.analysis.summary import together
 from lossheads.analysis.sweep import (
     Arm,
@@ -36,7 +37,7 @@ from lossheads.analysis.sweep import (
 )
 
 _HEIGHT = 230  # pixels
-_PANELS = 6
+_PANELS, _LINES = 2, 8  # drawn as lines; beyond, as a table of tints
 _ROWS = 24
 _LABELS = 9.5  # rem: the widest column of direct labels
 
@@ -74,11 +75,12 @@ class Row:
 
 @dataclass(frozen=True)
 class SettingsPicture:
-    """Panels where something was varied across, and the optima as rows below one another."""
+    """Panels or tints where something was varied across; the optima as rows below one another."""
 
     title: str
     caption: str
     panels: tuple[Panel, ...]
+    heat: Heat | None
     rows: tuple[Row, ...]
     number_line: Markup
     left_out: str
@@ -95,20 +97,24 @@ def settings_picture(sweep: Sweep, condition: Condition) -> SettingsPicture:
     if best is not None:  # the panel of the best arm first
         drawn.sort(key=lambda item: best not in item[1])
     has_across = bool(sweep.across_key) and len(across_values(condition.arms)) > 1
-    panels = [_panel(sweep, condition, *one) for one in drawn[:_PANELS]] if has_across else []
+    # Lines of more heads cover each other, and of two settings each would have many panels.
+    is_heat = has_across and (len(condition.optima) > _LINES or len(drawn) > _PANELS)
+    heat = heat_of(sweep, condition) if is_heat else None
+    panels = [_panel(sweep, condition, *one) for one in drawn] if has_across and not heat else []
     listed = list(condition.optima.values()) if len(condition.optima) > 1 else []
     if not has_across or not listed:
         listed = sorted_arms(sweep, [arm for arm in condition.arms if arm.value.n], "")
     rows, axis = _rows(sweep, condition, listed[:_ROWS])
     left = []
-    if has_across and len(drawn) > _PANELS:
-        left.append(f"{_PANELS} of {len(drawn)} combinations of the other settings are drawn")
+    if heat and heat.left:
+        left.append(f"{heat.left} further rows by {sweep.across_key} are not shown")
     if len(listed) > _ROWS:
         left.append(f"the best {_ROWS} of {len(listed)} arms are listed")
     return SettingsPicture(
         title=_title(sweep, condition),
         caption=_caption(sweep, condition, bool(panels)),
         panels=tuple(panels),
+        heat=heat,
         rows=rows,
         number_line=axis,
         left_out="; ".join(left) + "; the table has all." if left else "",

@@ -1,6 +1,6 @@
 "use strict";
 // What the page does beyond being read: it opens what a link points into, opens all for print,
-// and filters claims. Without it everything is there, and the filter is not shown.
+// says which tables are wider than their box, and filters claims. Without it everything is there, and the filter is not shown.
 (() => {
   const reveal = () => {
     const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
@@ -21,6 +21,13 @@
   addEventListener("afterprint", () => {
     for (const one of closed) one.open = false;
   });
+
+  const cut = new ResizeObserver(boxes => {
+    for (const { target } of boxes) {
+      target.classList.toggle("cut", target.scrollWidth > target.clientWidth + 1);
+    }
+  });
+  for (const box of document.querySelectorAll(".scroll")) cut.observe(box);
 
   const form = document.getElementById("filter");
   if (!form) return;

@@ -41,7 +41,7 @@ def claims_page(records: Sequence[VerdictFolder]) -> str:
     sections = sections_of(records)
     return render(
         "claims.html",
-        script_name="page.js",
+        scripts=("page.js",),
         headline=headline(records, sections),
         sections=sections,
         example=_example(),

@@ -1,0 +1,114 @@
+"""Many heads by one setting across: a table whose cells are tinted by the metric."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from lossheads.analysis.drawing import coinciding, icon
+from lossheads.analysis.format import number
+from lossheads.analysis.sweep import (
+    Arm,
+    Condition,
+    Sweep,
+    across_values,
+    setting_text,
+    short_key,
+    sorted_arms,
+)
+
+ROWS = 60
+
+
+@dataclass(frozen=True)
+class HeatCell:
+    """One arm.
+
+    Attributes:
+        heat: 0 for the worst that is shown, 1 for the best.
+        kind: `best`, `optimum` of its series, or "".
+        says: The same for those who do not see a frame.
+    """
+
+    number: str
+    conditions: str
+    heat: str
+    kind: str
+    says: str
+
+
+@dataclass(frozen=True)
+class HeatRow:
+    """One series in one combination of the other settings; None where no arm has a value."""
+
+    icon: Markup
+    name: str
+    cells: tuple[HeatCell | None, ...]
+
+
+@dataclass(frozen=True)
+class Heat:
+    """The table; `told` says which rows cannot be told apart, `left` how many are not shown."""
+
+    caption: str
+    series: str
+    head: tuple[str, ...]
+    rows: tuple[HeatRow, ...]
+    told: str
+    left: int
+
+
+def heat_of(sweep: Sweep, condition: Condition) -> Heat:
+    """The best row first."""
+    values = [setting_text(value) for value in across_values(condition.arms)]
+    known = [arm for arm in condition.arms if arm.value.n]
+    by_row: dict[tuple[str, str], dict[str, Arm]] = {}
+    for arm in sorted_arms(sweep, known, ""):
+        by_row.setdefault((arm.series, arm.panel), {})[setting_text(arm.across)] = arm
+    shown = dict(list(by_row.items())[:ROWS])
+    means = [arm.value.mean for row in shown.values() for arm in row.values()]
+    low, high = min(means), max(means)
+
+    def heat(arm: Arm) -> str:
+        share = (arm.value.mean - low) / (high - low) if high > low else 0.5
+        return f"{share if sweep.higher_is_better in (True, None) else 1 - share:.2f}"
+
+    rows = tuple(
+        HeatRow(
+            icon(next(iter(row.values())).mark),
+            ", ".join(filter(None, name)),
+            tuple(_cell(condition, row[v], heat(row[v])) if v in row else None for v in values),
+        )
+        for name, row in shown.items()
+    )
+    across = short_key(sweep.across_key)
+    return Heat(
+        caption=(
+            f"{sweep.metric} on test by {across}, mean ± half of the 95 % interval over seeds; "
+            f"the stronger the tint, the better; framed: the best on validation of each "
+            f"{short_key(sweep.series_key)}, thick of all."
+        ),
+        series=short_key(sweep.series_key),
+        head=tuple(f"{across}={value}" for value in values),
+        rows=rows,
+        told=_told(shown, values, (high - low) / 200),
+        left=len(by_row) - len(shown),
+    )
+
+
+def _cell(condition: Condition, arm: Arm, heat: str) -> HeatCell:
+    is_optimum = condition.optima.get(arm.series) is arm
+    kind = "best" if condition.best is arm else "optimum" if is_optimum else ""
+    says = {"best": "best on validation", "optimum": f"best of {arm.series} on validation", "": ""}
+    half = f"± {number(arm.value.half_width)}" if math.isfinite(arm.value.half_width) else ""
+    return HeatCell(number(arm.value.mean), half, heat, kind, says[kind])
+
+
+def _told(
+    rows: Mapping[tuple[str, str], Mapping[str, Arm]], values: Sequence[str], within: float
+) -> str:
+    names = [", ".join(filter(None, name)) for name in rows]
+    lines = [[row[v].value.mean if v in row else math.nan for v in values] for row in rows.values()]
+    groups = coinciding(lines, within)
+    return "; ".join(f"{' and '.join(names[at] for at in group)} coincide" for group in groups)

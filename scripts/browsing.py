@@ -1,5 +1,6 @@
 """A real browser, for tests that look at what a page shows and for pictures of it."""
 
+import base64
 import importlib.util
 import io
 import shutil
@@ -108,6 +109,27 @@ class Browser:
         with Image.open(io.BytesIO(self._driver.get_screenshot_as_png())) as window:
             box = window.convert("RGB").crop((int(x), int(y), int(x + w), int(y + h)))
         return {colour for _, colour in box.getcolors(box.width * box.height) or []}
+
+    def theme(self, name: str) -> None:
+        """`light` or `dark`, as a reader's system asks for it."""
+        features = [{"name": "prefers-color-scheme", "value": name}]
+        self._driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+    def media(self, name: str) -> None:
+        """`print` shows the page as it would be printed; "" as it is."""
+        self._driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": name})
+
+    def press(self, key: str) -> None:
+        """A key, wherever the focus is."""
+        from selenium.webdriver import ActionChains, Keys
+
+        ActionChains(self._driver).send_keys(getattr(Keys, key.upper())).perform()
+
+    def pdf(self) -> bytes:
+        """The page as it is printed, on A4."""
+        size = {"paperWidth": 8.27, "paperHeight": 11.69, "printBackground": True}
+        printed = self._driver.execute_cdp_cmd("Page.printToPDF", size)
+        return base64.b64decode(printed["data"])
 
     def rest(self) -> None:
         """Wait until the window looks the same twice."""

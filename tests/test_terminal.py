@@ -75,7 +75,8 @@ def test_a_sweep_ends_with_an_answer(columns: int, rows: int, finished: Path) ->
     text = "\n".join(lines)
     assert re.search(r"softmax_cce \(n = 2\) +0\.\d{4} ± 0\.\d{4} +lr=0\.01, best of 2", text)
     assert re.search(r"sigmoid_bce - softmax_cce: -?0\.\d{4} \[.*\], 95 %, n = 2 seeds", text)
-    assert "lossheads report outputs --html outputs/runs.html" in text
+    assert "as a page: outputs/sweep.html" in text
+    assert (finished / "outputs/sweep.html").is_file()
     assert lines[-1] == "8 runs in outputs/runs; to see more: lossheads board outputs"
     assert "nll_loss" not in text
 

@@ -19,6 +19,7 @@ from lossheads.analysis.tables import FoldedName, rich_tables, table
 from lossheads.analysis.terminal import wide_console
 from lossheads.analysis.test_sets import by_test_set
 from lossheads.cli.arguments import USUAL_VIEW, View
+from lossheads.cli.sweep_page import how_to_see
 from lossheads.errors import RunsFailed, printable
 from lossheads.records import Result
 
@@ -71,8 +72,7 @@ def print_answers(found: Sequence[Comparison], outputs: Path, console: Console) 
     more = f"{count_of(left, 'further comparison')} left out; " if left > 0 else ""
     console.print("Intervals: over seeds (initialisation, batch order), on these test examples.")
     console.print(
-        f"{more}every metric: the same call with --all\n"
-        f"as a page: lossheads report {outputs} --html {outputs / 'runs.html'}",
+        f"{more}every metric: the same call with --all\n{how_to_see(outputs)}",
         soft_wrap=True,
     )
 

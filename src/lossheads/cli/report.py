@@ -37,9 +37,10 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
         wide_console().print(f"Written: {page}")
     elif given.html:
         from lossheads.analysis.runs_page import write_runs_page
+        from lossheads.cli.sweep_page import kept_reader
 
         page = write_runs_page(
-            outputs, Path(given.html), _asked(given), _kept(outputs, given, trust)
+            outputs, Path(given.html), _asked(given), kept_reader(outputs, trust)
         )
         wide_console().print(f"Written: {page}")
     else:
@@ -53,20 +54,6 @@ def _asked(given: Namespace) -> "Asked":
     by = tuple(word for word in map(str.strip, given.by.split(",")) if word)
     sort = given.metric if given.sort is None else given.sort
     return Asked(by, given.metric, sort or "", given.reference, given.margin)
-
-
-def _kept(outputs: Path, given: Namespace, trust: Sequence[str]) -> "Kept":
-    """Reads kept predictions; torch is imported where a run has some."""
-    data = data_folders(given)
-
-    def read(runs: "Sequence[Result]") -> "KeptTest":
-        if not any((outputs / "runs" / run.name / "predictions.npz").is_file() for run in runs):
-            raise UserError("none of these runs kept its predictions")
-        from lossheads.evaluation.kept_tests import kept_test
-
-        return kept_test(outputs, runs, trust, data)
-
-    return read
 
 
 def _refuse_two_forms(given: Namespace) -> None:

@@ -44,6 +44,7 @@ def _show(sweep: "Sweep", given: Namespace, view: View) -> None:
     from lossheads.analysis.overview import sweep_overviews
     from lossheads.analysis.terminal import wide_console
     from lossheads.cli.console import print_results
+    from lossheads.cli.sweep_page import write_sweep_page
     from lossheads.loggers.progress import Reporter
     from lossheads.runs.executors.base import STATES, engine_of
     from lossheads.runs.executors.follow import Follower, follow
@@ -68,6 +69,7 @@ def _show(sweep: "Sweep", given: Namespace, view: View) -> None:
     if results:
         try:
             sweep_overviews(results, outputs)
+            write_sweep_page(results, outputs)
         finally:  # results are printed even if the disk is full by now
             print_results(results, outputs, view=view)
     if failures:

@@ -1,0 +1,54 @@
+"""The page that a sweep leaves behind, and how pages over runs read kept predictions."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lossheads.errors import UserError
+from lossheads.records import Result
+
+if TYPE_CHECKING:
+    from lossheads.analysis.kept import KeptTest
+    from lossheads.analysis.runs_page import Kept
+
+SWEEP_PAGE = "sweep.html"  # below the outputs, of the latest sweep
+MOST = 500  # runs; a page over 300 takes half a second
+
+
+def write_sweep_page(results: Sequence[Result], outputs: Path, trust: Sequence[str] = ()) -> None:
+    """Write the page over the runs of a sweep that compares something.
+
+    One that cannot be written takes none of the sweep's results away: it is left out.
+    """
+    if not 2 <= len(results) <= MOST:
+        return
+    from lossheads.analysis.html import write_html
+    from lossheads.analysis.runs_page import runs_page
+
+    page = outputs / SWEEP_PAGE
+    try:
+        if page.is_file():
+            page.unlink()  # that of another sweep
+        write_html(page, runs_page(results, kept=kept_reader(outputs, trust)))
+    except (UserError, OSError):  # no run has a value, or the folder cannot be written
+        return
+
+
+def how_to_see(outputs: Path) -> str:
+    """Where the page of the latest sweep lies, or the command that writes one over all runs."""
+    page = outputs / SWEEP_PAGE
+    command = f"lossheads report {outputs} --html {outputs / 'runs.html'}"
+    return f"as a page: {page if page.is_file() else command}"
+
+
+def kept_reader(outputs: Path, trust: Sequence[str]) -> "Kept":
+    """Reads kept predictions; torch is imported where a run has some."""
+
+    def read(runs: Sequence[Result]) -> "KeptTest":
+        if not any((outputs / "runs" / run.name / "predictions.npz").is_file() for run in runs):
+            raise UserError("none of these runs kept its predictions")
+        from lossheads.evaluation.kept_tests import kept_test
+
+        return kept_test(outputs, runs, trust)
+
+    return read

@@ -4,7 +4,8 @@
 
 Trains the small sweep of README, unless OUTPUTS names finished runs, opens every page of its board
 and saves what a window of 1280 × 720 pixels shows, as FOLDER/board-<page>.png; the puzzle's page is
-FOLDER/overview.png. Needs Chromium with its driver, and selenium: `pip install lossheads[browser]`.
+FOLDER/overview.png. Takes about a minute on two quiet cores, two beside other work. Needs Chromium
+with its driver, and selenium: `pip install lossheads[browser]`.
 """
 
 import argparse
@@ -16,6 +17,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from PIL import Image
 
 from browsing import Browser, browser, missing
 
@@ -65,6 +68,9 @@ def take(window: Browser, address: str, page: str, path: Path) -> None:
     window.wait(lambda: len(window.texts(selector)) >= least, f"{least} × {selector}")
     window.rest()
     window.save(path)
+    with Image.open(path) as picture:  # few colours: a third of the size
+        small = picture.convert("RGB").quantize(256)
+    small.save(path, optimize=True)
 
 
 def main() -> None:
@@ -84,7 +90,7 @@ def main() -> None:
                 if page in DRAWN:
                     path = given.folder / FILES.get(page, f"board-{page}.png")
                     take(window, address, page, path)
-                    print(path)
+                    print(path, flush=True)
 
 
 if __name__ == "__main__":

@@ -214,7 +214,7 @@ def test_a_recorded_sweep_gets_an_overview_of_named_lines(tmp_path: Path) -> Non
     overview = tmp_path / "outputs/_overview/sweep-digits"
     lines = sorted(path.name for path in (overview / "puzzle").iterdir())
     assert len(lines) == 5
-    assert lines[0] == "baseline"
+    assert lines[0] == "baseline of cells"
     assert "softmax_cce · cells" in lines
     pages = {path.name for path in overview.iterdir()}
     assert pages == {"puzzle", "bands", "classes", "confusions", "runs", "overview.png"}

@@ -7,7 +7,8 @@ import pytest
 from markupsafe import escape
 
 from lossheads.analysis.dots import Dot, coincide, dot_strip, scale_of, track_strip
-from lossheads.analysis.forest import Scale, point_strip
+from lossheads.analysis.drawing import Scale
+from lossheads.analysis.forest import point_strip
 from lossheads.analysis.html import picture
 from lossheads.analysis.palette import mark
 from lossheads.analysis.statistics import Interval
@@ -286,7 +287,7 @@ def test_a_far_baseline_is_an_arrow_and_a_near_one_a_tick():
 def test_a_track_goes_from_the_baseline_to_a_perfect_score():
     at = Interval(0.6, 0.55, 0.65, 0.95, 0.1, 5)
     svg = track_strip(Dot(at, 0.2, mark(0), "words"), Scale(0.0, 1.0))
-    assert '<rect class="track" x="20.00%" y="8" width="80.00%"' in svg
+    assert '<rect class="track" x="20.00%" y="8.0" width="80.00%"' in svg
     assert '<rect class="filled" x="20.00%" y="8" width="40.00%"' in svg
 
 

@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from lossheads.analysis.forest import Bar, Scale, axis, scale_for, strip
+from lossheads.analysis.drawing import Scale, number_line
+from lossheads.analysis.forest import Bar, scale_for, strip
 from lossheads.analysis.statistics import Interval
 
 INF = math.inf
@@ -90,9 +91,9 @@ def test_ticks_are_round_numbers_inside():
 
 
 def test_the_axis_labels_its_ticks_with_the_decimals_they_need():
-    labels = re.findall(r">([^<>]+)</text>", axis(Scale(-0.0105, 0.0105)))
+    labels = re.findall(r">([^<>]+)</text>", number_line(Scale(-0.0105, 0.0105)))
     assert labels == ["-0.010", "-0.005", "0.000", "0.005", "0.010"]
-    assert re.findall(r">([^<>]+)</text>", axis(Scale(-1.1e-6, 1.1e-6)))[-1] == "1e-06"
+    assert re.findall(r">([^<>]+)</text>", number_line(Scale(-1.1e-6, 1.1e-6)))[-1] == "1e-06"
 
 
 def test_words_are_escaped():

@@ -1,5 +1,6 @@
 """One colour a head on every page, apart for every reader, on light and on dark paper."""
 
+import io
 import re
 from dataclasses import replace
 from itertools import combinations
@@ -7,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from lossheads.analysis import palette
+from lossheads.analysis.arms import arms_of, marks_of
 from lossheads.analysis.palette import (
     COLOURS,
     DARK_COLOURS,
@@ -19,6 +22,14 @@ from lossheads.analysis.palette import (
     marks,
     marks_by_name,
 )
+from lossheads.analysis.summary import comparisons
+from lossheads.analysis.sweep import Asked, sweep_of
+from lossheads.claims.render.decided import _looks
+from lossheads.cli.console import print_answers
+
+from .making import ARGMAX
+from .pages import VERDICTS
+from .test_runs_page import sweep
 
 ROOT = Path(__file__).parents[2]
 STYLE = Path(palette.__file__).parent / "templates" / "style.css"
@@ -173,3 +184,35 @@ def test_names_of_a_sweep_are_read_as_heads_and_rates():
 
 def test_hundreds_of_arms_have_marks():
     assert len(marks({str(at): {"head": "focal", "gamma": at} for at in range(300)})) == 300
+
+
+def test_runs_page_claims_page_figures_and_terminal_give_a_head_the_same_look():
+    heads = ("sigmoid_bce", "softmax_bce", "softmax_cce")
+    values = {head: {0.01: 0.9 - 0.01 * at, 0.1: 0.8} for at, head in enumerate(heads)}
+    runs = sweep(values)
+    on_runs_page = {arm.series: arm.mark for arm in sweep_of(runs, [ARGMAX], Asked()).arms}
+    data = next(one for one in VERDICTS if one["slug"] == "bce-97-vs-cce-90")
+    on_claims_page = _looks(data)
+    in_figures = marks_of(arms_of([run for run in runs if run.config["optimizer"]["lr"] == 0.1]))
+    on_terminal = marks_by_name(tuple(f"{head}, lr=0.1" for head in heads))
+    for head in heads:
+        expected = mark(HEADS.index(head))
+        assert on_runs_page[head] == on_claims_page[head] == in_figures[head] == expected
+        assert on_terminal[f"{head}, lr=0.1"].on_terminal == expected.on_terminal
+
+
+def test_rates_of_one_head_are_shades_on_its_page():
+    found = sweep_of(sweep({"softmax_cce": {0.001: 0.7, 0.01: 0.8, 0.1: 0.9}}), [ARGMAX], Asked())
+    looks = {arm.across: arm.mark for arm in found.arms}
+    assert [looks[rate] for rate in (0.001, 0.01, 0.1)] == [mark(0), mark(0, 2), mark(0, 4)]
+
+
+def test_names_on_a_terminal_have_the_colour_of_their_head():
+    console = Console(file=io.StringIO(), force_terminal=True, color_system="truecolor", width=100)
+    runs = sweep({"sigmoid_bce": {0.1: 0.9}, "softmax_cce": {0.1: 0.8}})
+    print_answers(comparisons(runs), Path("outputs"), console)
+    red, green, blue = bytes.fromhex(mark(HEADS.index("sigmoid_bce")).on_terminal[1:])
+    assert f"\x1b[38;2;{red};{green};{blue}msigmoid_bce" in console.file.getvalue()
+    plain = Console(file=io.StringIO(), width=100)
+    print_answers(comparisons(runs), Path("outputs"), plain)
+    assert "\x1b" not in plain.file.getvalue()

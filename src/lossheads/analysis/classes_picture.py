@@ -10,8 +10,16 @@ from numpy.typing import NDArray
 
 from lossheads.analysis.aggregate import over_seeds, seed_interval
 from lossheads.analysis.classes import class_labels
-from lossheads.analysis.drawing import at_mark, icon, line, number_line, scale_of, svg, whisker
-from lossheads.analysis.forest import Scale
+from lossheads.analysis.drawing import (
+    Scale,
+    at_mark,
+    icon,
+    line,
+    number_line,
+    scale_of,
+    svg,
+    whisker,
+)
 from lossheads.analysis.format import count_of, number
 from lossheads.analysis.page_tables import PageTable, number_cell, text_cell
 from lossheads.analysis.statistics import Interval

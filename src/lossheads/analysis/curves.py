@@ -9,8 +9,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from lossheads.analysis.aggregate import over_seeds
-from lossheads.analysis.drawing import coinciding, icon
-from lossheads.analysis.forest import Scale
+from lossheads.analysis.drawing import Scale, coinciding, icon
 from lossheads.analysis.kept import KeptRun, KeptTest
 from lossheads.analysis.planes import Line, Plane
 from lossheads.analysis.statistics import t_quantile

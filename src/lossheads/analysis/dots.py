@@ -1,6 +1,6 @@
 """Arms on the axis of a metric: one SVG strip an arm, its mark, interval and baseline.
 
-As in `forest`, positions across are in per cent and down in pixels. An arm has a row of its own,
+Positions across are in per cent and down in pixels. An arm has a row of its own,
 so that equal arms never hide each other; what coincides is said in words by `coincide`.
 """
 
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lossheads.analysis.forest import Scale, at_text, line, percents, scale_over, svg
+from lossheads.analysis.drawing import JOIN, Scale, at_mark, letters, line, rect, svg
+from lossheads.analysis.forest import scale_over
 from lossheads.analysis.palette import Mark
 from lossheads.analysis.statistics import Interval
 
@@ -54,25 +55,18 @@ def scale_of(dots: Sequence[Dot], others: Iterable[float] = ()) -> Scale:
 
 def dot_strip(dot: Dot, scale: Scale) -> Markup:
     """The baseline as an upright tick, an arrow where it lies off the scale; interval and mark."""
-    return svg("dots", HEIGHT, dot.alt, _baseline(dot.baseline, scale) + _interval(dot, scale))
+    parts = [_baseline(dot.baseline, scale), _interval(dot, scale)]
+    return svg("dots", HEIGHT, dot.alt, parts)
 
 
 def track_strip(dot: Dot, scale: Scale, perfect: float = 1.0) -> Markup:
     """The way from the baseline to a perfect score, filled as far as the arm has come."""
     start, end, come = (scale.at(value) for value in (dot.baseline, perfect, dot.at.mean))
     filled = Markup('<g class="{}">{}</g>').format(
-        dot.mark.css, _bar("filled", min(start, come), max(start, come))
+        dot.mark.css, rect("filled", start, _MIDDLE - 4, come, 8)
     )
-    parts = [_bar("track", start, end), filled, _baseline(dot.baseline, scale)]
-    return svg("dots", HEIGHT, dot.alt, Markup("").join(parts) + _interval(dot, scale))
-
-
-def icon(mark: Mark) -> Markup:
-    """The mark beside an arm's name."""
-    return Markup(
-        '<svg class="icon {}" aria-hidden="true" width="14" height="14" viewBox="-7 -7 14 14">'
-        '<path class="mark" d="{}"/></svg>'
-    ).format(mark.css, mark.path)
+    parts = [rect("track", start, _MIDDLE - 4, end, 8), filled, _baseline(dot.baseline, scale)]
+    return svg("dots", HEIGHT, dot.alt, [*parts, _interval(dot, scale)])
 
 
 def coincide(values: Mapping[str, float]) -> str:
@@ -87,24 +81,16 @@ def coincide(values: Mapping[str, float]) -> str:
 
 def _interval(dot: Dot, scale: Scale) -> Markup:
     if math.isnan(dot.at.mean):
-        return at_text(50, _MIDDLE + 4, "undefined")
-    low, high, mean = (percents(scale.at(x)) for x in (dot.at.low, dot.at.high, dot.at.mean))
-    return Markup(
-        '<g class="{}"><line class="spread" x1="{}" y1="{:g}" x2="{}" y2="{:g}"/>'
-        '<svg aria-hidden="true" x="{}" y="{:g}"><path class="mark" d="{}"/></svg></g>'
-    ).format(dot.mark.css, low, _MIDDLE, high, _MIDDLE, mean, _MIDDLE, dot.mark.path)
+        return letters(50, _MIDDLE + 4, "undefined", "middle")
+    spread = line("spread", scale.at(dot.at.low), _MIDDLE, scale.at(dot.at.high), _MIDDLE)
+    mark = at_mark(dot.mark, scale.at(dot.at.mean), _MIDDLE)
+    return Markup('<g class="{}">{}{}</g>').format(dot.mark.css, spread, mark)
 
 
 def _baseline(value: float, scale: Scale) -> Markup:
     if math.isnan(value):
-        return Markup("")
+        return JOIN
     if scale.low <= value <= scale.high:
         return line("baseline", scale.at(value), 2, scale.at(value), HEIGHT - 2)
     arrow, at = ("◂", 0.0) if value < scale.low else ("▸", 100.0)
-    return at_text(at, _MIDDLE + 4, arrow, "off")
-
-
-def _bar(kind: str, left: float, right: float) -> Markup:
-    return Markup('<rect class="{}" x="{}" y="{:g}" width="{}" height="8"/>').format(
-        kind, percents(left), _MIDDLE - 4, percents(max(0.0, right - left))
-    )
+    return letters(at, _MIDDLE + 4, arrow, "middle", "off")

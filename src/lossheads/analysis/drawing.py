@@ -6,14 +6,37 @@ the dark theme, and prints. An element of an arm has its class and draws in its 
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lossheads.analysis.forest import Scale
 from lossheads.analysis.palette import Mark
 from lossheads.analysis.statistics import Interval
 
 JOIN = Markup("")
+_STEPS = (1, 2, 5, 10)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The part of the number line across the full width of a strip."""
+
+    low: float
+    high: float
+
+    def at(self, value: float) -> float:
+        """The position of a number, in per cent from the left; what lies beyond, at the edge."""
+        share = (value - self.low) / (self.high - self.low)
+        return 100 * min(max(share, 0.0), 1.0)
+
+    @property
+    def ticks(self) -> list[float]:
+        """Three to six round numbers inside."""
+        span = self.high - self.low
+        power = 10.0 ** math.floor(math.log10(span / 4))
+        step = next(power * s for s in _STEPS if span / (power * s) <= 5.5)
+        first, last = math.ceil(self.low / step), math.floor(self.high / step)
+        return [index * step for index in range(first, last + 1)]
 
 
 def scale_of(values: Iterable[float], low: float = -math.inf, high: float = math.inf) -> Scale:
@@ -44,7 +67,8 @@ def icon(mark: Mark, hollow: bool = False) -> Markup:
 def at_mark(mark: Mark, x: float, y: float, kind: str = "mark", size: float = 1.0) -> Markup:
     """The mark at x per cent and y pixels."""
     return Markup(
-        '<svg class="{}" x="{:.2f}%" y="{:.1f}"><path class="{}" d="{}"{}/></svg>'
+        '<svg class="{}" aria-hidden="true" x="{:.2f}%" y="{:.1f}">'
+        '<path class="{}" d="{}"{}/></svg>'
     ).format(mark.css, x, y, kind, mark.path, _grown(size))
 
 
@@ -104,11 +128,13 @@ def number_line(scale: Scale) -> Markup:
 
 
 def tick_text(tick: float, scale: Scale) -> str:
-    """As many decimals as the distance of the ticks needs."""
+    """As many decimals as the distance of the ticks needs; powers of ten beyond five."""
     ticks = scale.ticks
     step = ticks[1] - ticks[0] if len(ticks) > 1 else abs(tick) or 1.0
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
-    return f"{tick:.{decimals}f}" if decimals <= 5 and abs(tick) < 1e6 else f"{tick:.1e}"
+    if decimals <= 5 and abs(tick) < 1e6:
+        return f"{tick:.{decimals}f}"
+    return f"{tick:.1e}".replace(".0e", "e")
 
 
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:

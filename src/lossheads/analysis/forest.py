@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from lossheads.analysis.drawing import Scale, dot, letters, line, rect, svg
 from lossheads.analysis.statistics import Interval
 
 HEIGHT = 36
 _MIDDLE = HEIGHT / 2
 _MARGIN = 0.05  # of the span, left free at either side
-_STEPS = (1, 2, 5, 10)
 
 
 @dataclass(frozen=True)
@@ -37,28 +37,6 @@ class Bar:
     high: float
     alt: str
     baseline: float = math.nan
-
-
-@dataclass(frozen=True)
-class Scale:
-    """The part of the number line across the full width of a strip."""
-
-    low: float
-    high: float
-
-    def at(self, value: float) -> float:
-        """The position of a number, in per cent from the left; what lies beyond, at the edge."""
-        share = (value - self.low) / (self.high - self.low)
-        return 100 * min(max(share, 0.0), 1.0)
-
-    @property
-    def ticks(self) -> list[float]:
-        """Three to six round numbers inside."""
-        span = self.high - self.low
-        power = 10.0 ** math.floor(math.log10(span / 4))
-        step = next(power * s for s in _STEPS if span / (power * s) <= 5.5)
-        first, last = math.ceil(self.low / step), math.floor(self.high / step)
-        return [index * step for index in range(first, last + 1)]
 
 
 def scale_for(bars: Sequence[Bar], with_zero: bool) -> Scale:
@@ -90,7 +68,7 @@ def strip(bar: Bar, scale: Scale) -> Markup:
         parts += [_end(bar.tested.low, scale, "‹"), _end(bar.tested.high, scale, "›")]
         parts.append(line("plain", scale.at(bar.plain.low), y, scale.at(bar.plain.high), y))
     parts.append(_mean(bar.plain.mean, scale))
-    return svg("strip", HEIGHT, bar.alt, Markup("").join(parts))
+    return svg("strip", HEIGHT, bar.alt, parts)
 
 
 def point_strip(value: float, low: float, high: float, scale: Scale, alt: str) -> Markup:
@@ -99,34 +77,17 @@ def point_strip(value: float, low: float, high: float, scale: Scale, alt: str) -
     bar = Bar(point, point, low, high, alt)
     parts = [] if math.isnan(low) else [_region(bar, scale), *_borders(bar, scale)]
     parts.append(_mean(value, scale))
-    return svg("strip", HEIGHT, alt, Markup("").join(parts))
-
-
-def axis(scale: Scale) -> Markup:
-    """The number line below the strips of a group."""
-    parts = [line("axis", 0, 0.5, 100, 0.5)]
-    step = min((b - a for a, b in zip(scale.ticks, scale.ticks[1:], strict=False)), default=1.0)
-    for index, tick in enumerate(scale.ticks):
-        # Where a column is narrow, every second label is left out; see style.css.
-        at, kind = scale.at(tick), "label second" if index % 2 else "label"
-        parts += [line("axis", at, 0, at, 5), at_text(at, 18, _tick_text(tick, step), kind)]
-    alt = f"axis from {scale.low:.4g} to {scale.high:.4g}"
-    return svg("number-line", 22, alt, Markup("").join(parts))
+    return svg("strip", HEIGHT, alt, parts)
 
 
 def _region(bar: Bar, scale: Scale) -> Markup:
-    left, right = scale.at(bar.low), scale.at(bar.high)
-    return Markup('<rect class="region" x="{}" y="0" width="{}" height="{}"/>').format(
-        percents(left), percents(right - left), HEIGHT
-    )
+    return rect("region", scale.at(bar.low), 0, scale.at(bar.high), HEIGHT)
 
 
 def _mean(value: float, scale: Scale) -> Markup:
     if math.isnan(value):
-        return at_text(50, _MIDDLE + 4, "undefined")
-    return Markup('<circle class="mean" cx="{}" cy="{:g}" r="3.75"/>').format(
-        percents(scale.at(value)), _MIDDLE
-    )
+        return letters(50, _MIDDLE + 4, "undefined", "middle")
+    return dot("mean", scale.at(value), _MIDDLE, 3.75)
 
 
 def _borders(bar: Bar, scale: Scale) -> list[Markup]:
@@ -149,37 +110,5 @@ def _end(value: float, scale: Scale, arrow: str) -> Markup:
     """A cap where an interval ends; an arrow at the edge where it is infinite."""
     at = scale.at(value)
     if math.isinf(value):
-        return at_text(at, _MIDDLE + 6, arrow, "infinite")
+        return letters(at, _MIDDLE + 6, arrow, "middle", "infinite")
     return line("tested", at, _MIDDLE - 6, at, _MIDDLE + 6)
-
-
-def line(kind: str, x1: float, y1: float, x2: float, y2: float) -> Markup:
-    """A line, across in per cent, down in pixels."""
-    return Markup('<line class="{}" x1="{}" y1="{:g}" x2="{}" y2="{:g}"/>').format(
-        kind, percents(x1), y1, percents(x2), y2
-    )
-
-
-def at_text(x: float, y: float, text: str, kind: str = "label") -> Markup:
-    """Letters centred on a place."""
-    return Markup('<text class="{}" x="{}" y="{:g}" text-anchor="middle">{}</text>').format(
-        kind, percents(x), y, text
-    )
-
-
-def svg(kind: str, height: int, alt: str, inside: Markup) -> Markup:
-    """One strip of a picture, as wide as its column; `alt` is what a screen reader says."""
-    return Markup(
-        '<svg class="{}" role="img" aria-label="{}" width="100%" height="{}">{}</svg>'
-    ).format(kind, alt, height, inside)
-
-
-def percents(share: float) -> str:
-    """A place across."""
-    return f"{share:.2f}%"
-
-
-def _tick_text(tick: float, step: float) -> str:
-    """As many decimals as the step needs; powers of ten where that would be a row of zeros."""
-    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
-    return f"{tick:.{decimals}f}" if decimals <= 5 else f"{tick:.0e}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from lossheads.analysis.drawing import (
+    Scale,
     at_mark,
     dot,
     icon,
@@ -17,7 +18,6 @@ from lossheads.analysis.drawing import (
     svg,
     whisker,
 )
-from lossheads.analysis.forest import Scale
 from lossheads.analysis.format import count_of, ends_text, number, percent
 from lossheads.analysis.settings_picture import Row
 from lossheads.analysis.statistics import Interval

@@ -7,8 +7,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from lossheads.analysis.drawing import JOIN, letters, spread, tick_text
-from lossheads.analysis.forest import Scale
+from lossheads.analysis.drawing import JOIN, Scale, letters, spread, tick_text
 from lossheads.analysis.palette import Mark
 
 Floats = NDArray[np.float64]

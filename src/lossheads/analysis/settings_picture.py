@@ -10,6 +10,7 @@ from markupsafe import Markup
 from lossheads.analysis.aggregate import over_seeds
 from lossheads.analysis.drawing import (
     JOIN,
+    Scale,
     at_mark,
     coinciding,
     icon,
@@ -22,7 +23,6 @@ from lossheads.analysis.drawing import (
     tick_text,
     whisker,
 )
-from lossheads.analysis.forest import Scale
 from lossheads.analysis.format import number, percent
 from lossheads.analysis.heat import Heat, heat_of
 from lossheads.analysis.summary import together

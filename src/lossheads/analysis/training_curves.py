@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from lossheads.analysis.aggregate import curve, is_cut
+from lossheads.analysis.aggregate import curve, is_cut, over_seeds
 from lossheads.analysis.curves import together
 from lossheads.analysis.drawing import scale_of
 from lossheads.analysis.format import number
@@ -57,9 +57,7 @@ def training_curves(arms: Detailed, metrics: Sequence[str]) -> TrainingCurves | 
             found.append(([metric], lines))
     if not found:
         return None
-    counts = sorted({len(runs) for _, runs in arms if runs})
-    n = f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}"
-    over = "one seed, no band" if counts[-1] == 1 else f"mean and 95 % band over {n} seeds"
+    over = over_seeds([len(runs) for _, runs in arms if runs], "band")
     ended = [arm.short for arm, runs in arms if is_cut(runs)]
     return TrainingCurves(
         caption=f"Validation split, {over}; x: epochs."

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
-from lossheads.analysis.dots import Dot, coincide, dot_strip, icon, scale_of, track_strip
-from lossheads.analysis.forest import Scale, axis, point_strip, scale_for, scale_over
+from lossheads.analysis.dots import Dot, coincide, dot_strip, scale_of, track_strip
+from lossheads.analysis.drawing import Scale, icon, number_line
+from lossheads.analysis.forest import point_strip, scale_for, scale_over
 from lossheads.analysis.format import (
     ends_text,
     interval_text,
@@ -163,13 +164,13 @@ def _panel(data: Data, cells: Cells, key: Key, names: Sequence[str], drawn: str)
             data, metrics, [recorded_interval(one["interval"]) for one in found.values()]
         ),
         arms=tuple(_arm_row(name, dot, of_arms) for name, dot in dots.items()),
-        axis=axis(of_arms) if kind == "Difference" else Markup(""),
+        axis=number_line(of_arms) if kind == "Difference" else Markup(""),
         same=coincide({name: dot.at.mean for name, dot in dots.items()}),
         strips=tuple(
             _without_metric(Row.of(name, one, bars[name], scale), metrics)
             for name, one in found.items()
         ),
-        foot=axis(scale),
+        foot=number_line(scale),
     )
 
 
@@ -300,8 +301,8 @@ def _skill(data: Data, names: Sequence[str]) -> Skill | None:
             )
             for case, own in dots.items()
         ),
-        printed_axis=axis(printed_scale),
-        skill_axis=axis(skill_scale),
+        printed_axis=number_line(printed_scale),
+        skill_axis=number_line(skill_scale),
     )
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from lossheads.analysis.forest import Bar, Scale, strip
+from lossheads.analysis.drawing import Scale
+from lossheads.analysis.forest import Bar, strip
 from lossheads.analysis.html import render, write_html
 from lossheads.analysis.statistics import Interval
 from lossheads.claims.render.section import Section, sections_of

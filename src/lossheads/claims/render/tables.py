@@ -7,7 +7,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from lossheads.analysis.forest import Bar, Scale, axis, scale_for, strip
+from lossheads.analysis.drawing import Scale, number_line
+from lossheads.analysis.forest import Bar, scale_for, strip
 from lossheads.analysis.format import (
     count_of,
     ends_text,
@@ -94,7 +95,7 @@ def _forest(key: Sequence[str], group: Mapping[str, Data]) -> Forest:
     paired = ", paired by seed" if unit == "Difference" else ""
     between = "in" if len(metrics) == 1 else "between"
     title = f"{unit} {'of' if unit == 'Mean' else between} {' and '.join(metrics)}{paired}{n}"
-    return Forest(title, rows, axis(scale))
+    return Forest(title, rows, number_line(scale))
 
 
 def bar_of(name: str, found: Data, baseline: float = math.nan) -> Bar:

@@ -155,6 +155,8 @@ def test_a_head_that_is_not_shipped_takes_a_colour_that_is_free():
     found = marks({"own": {"head": "own.Head"}, "x": {"head": "softmax_cce"}, "other": {}})
     assert len({look.colour for look in found.values()}) == 3
     assert found["x"] == mark(0)
+    shipped = {HEADS.index(head) for head in filter(None, HEADS)}
+    assert shipped.isdisjoint({found["own"].place, found["other"].place})
 
 
 def test_arms_of_one_head_that_differ_by_the_rate_alone_are_told_by_lightness():

@@ -3,7 +3,7 @@
 Colour is the head: each shipped head has a place of its own in `HEADS`, the same on every page,
 whatever stands beside it. Lightness is the learning rate, where arms differ by that alone. Other
 settings of a head have its colour and another marker; where all arms have one head, other colours.
-A head that is not shipped takes the first place that is free.
+A head that is not shipped takes the first place that no head has.
 
 Eight colours, each with a marker of its own, so that a grey print and a colour-blind reader tell
 arms apart; from the ninth place on they come back with another marker. The colours keep a
@@ -174,8 +174,9 @@ def _free(taken: Counter[int], colour: int | None = None) -> int:
     for place, times in taken.items():
         uses[place % len(COLOURS)] += times
     places = [at for at in range(PLACES) if colour is None or at % len(COLOURS) == colour]
-    # Beyond 64 they come back.
-    return min(places, key=lambda at: (taken[at], uses[at % len(COLOURS)], at))
+    shipped = [at < len(HEADS) and bool(HEADS[at]) for at in range(PLACES)]
+    # No shipped head's, as long as others are free; beyond 64 they come back.
+    return min(places, key=lambda at: (taken[at], shipped[at], uses[at % len(COLOURS)], at))
 
 
 def shades_of(values: Sequence[Any]) -> list[int]:

@@ -39,7 +39,6 @@ from lossheads.analysis.sweep import (
 _HEIGHT = 230  # pixels
 _PANELS, _LINES = 2, 8  # drawn as lines; beyond, as a table of tints
 _ROWS = 24
-_LABELS = 9.5  # rem: the widest column of direct labels
 
 
 @dataclass(frozen=True)
@@ -280,7 +279,7 @@ def _labels(ends: Sequence[tuple[Arm, float]]) -> Markup:
 
 
 def _cut(name: str) -> str:
-    return name if len(name) <= 22 else f"{name[:21]}…"
+    return name if len(name) <= 20 else f"{name[:19]}…"
 
 
 def _rows(

@@ -103,7 +103,8 @@ def test_the_puzzle_stands_in_one_wide_chart_with_its_finding_above(window, addr
     ((x, y, w, h),) = window.shown("scalar-card line-chart")
     assert w >= 735
     assert in_sight([(x, y, w, h)], window) == 1
-    assert puzzle_tag(puzzle(), [ARGMAX, CELLS]) in window.texts("scalar-card .heading")[0]
+    told = puzzle_tag(with_classes(puzzle()), [ARGMAX, CELLS])
+    assert told in window.texts("scalar-card .heading")[0]
     # Values at the last step: 1 - 0.2 * (1 - 0.88) cells right of those that argmax calls 0.88.
     values = dict(
         re.fullmatch(r"(.+?) ([\d.]+) 200 .*", row).groups() for row in window.texts(rows)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from matplotlib import colors
 
+from lossheads.analysis.arms import marks_of
 from lossheads.analysis.figures import (
     BASELINE_OFF_AXIS,
     CUT_LABEL,
@@ -128,10 +129,12 @@ def test_curves_are_means_coloured_by_arm_and_dashed_by_metric():
     assert [list(line.get_xdata()) for line in drawn] == [[0, 1, 2]] * 4
     np.testing.assert_allclose(drawn[0].get_ydata(), [0.1, 0.7, 0.88])
     np.testing.assert_allclose(drawn[1].get_ydata(), [0.82, 0.94, 0.976])
+    looks = marks_of(puzzle())
     assert [colors.to_hex(line.get_color()).upper() for line in drawn] == [
-        *[COLOURS[0]] * 2,
-        *[COLOURS[1]] * 2,
+        *[looks["cce"].colour] * 2,
+        *[looks["bce"].colour] * 2,
     ]
+    assert looks["cce"].colour != looks["bce"].colour
     assert [line.is_dashed() for line in drawn] == [False, True, False, True]
     named = [f"{ARGMAX}, baseline 0.100", f"{CELLS}, baseline 0.900 = 1 − 1/10"]
     assert legend(figure) == ["cce", "bce", *named, BASELINE]
@@ -240,10 +243,11 @@ def stopping(steps):
 
 
 def test_a_curve_that_ends_with_its_first_stopper_says_so():
-    figure = epochs_figure({"cut": stopping(2), "whole": stopping(3)}, [ARGMAX])
+    arms = {"cut": stopping(2), "whole": stopping(3)}
+    figure = epochs_figure(arms, [ARGMAX])
     bars = [line for line in figure.axes[0].lines if line.get_marker() == "|"]
     assert [(*line.get_xdata(), *line.get_ydata()) for line in bars] == [(1.0, 0.7)]
-    assert bars[0].get_color() == COLOURS[0]
+    assert bars[0].get_color() == marks_of(arms)["cut"].colour
     assert CUT_LABEL in legend(figure)
     whole = legend(epochs_figure({"whole": stopping(3)}, [ARGMAX]))
     assert whole == ["whole", f"{ARGMAX}, baseline 0.100", BASELINE]

@@ -11,8 +11,6 @@ from lossheads.errors import UserError, near_matches
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lossheads.analysis.kept import KeptTest
-    from lossheads.analysis.runs_page import Kept
     from lossheads.analysis.sweep import Asked
     from lossheads.records import Result
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lossheads.cli.arguments import Parser, data_folders
+from lossheads.cli.arguments import Parser
 from lossheads.errors import UserError, near_matches
 
 if TYPE_CHECKING:

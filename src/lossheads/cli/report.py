@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lossheads.cli.arguments import Parser
+from lossheads.cli.arguments import Parser, data_folders
 from lossheads.errors import UserError, near_matches
 
 if TYPE_CHECKING:
@@ -37,9 +37,8 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
         from lossheads.analysis.runs_page import write_runs_page
         from lossheads.cli.sweep_page import kept_reader
 
-        page = write_runs_page(
-            outputs, Path(given.html), _asked(given), kept_reader(outputs, trust)
-        )
+        kept = kept_reader(outputs, trust, data_folders(given))
+        page = write_runs_page(outputs, Path(given.html), _asked(given), kept)
         wide_console().print(f"Written: {page}")
     else:
         _report_runs(outputs, given)

@@ -41,14 +41,18 @@ def how_to_see(outputs: Path) -> str:
     return f"as a page: {page if page.is_file() else command}"
 
 
-def kept_reader(outputs: Path, trust: Sequence[str]) -> "Kept":
-    """Reads kept predictions; torch is imported where a run has some."""
+def kept_reader(outputs: Path, trust: Sequence[str], data: Sequence[Path] = ()) -> "Kept":
+    """Reads kept predictions; torch is imported where a run has some.
+
+    Args:
+        data: Folders beside the current one in which data files that runs name may be read.
+    """
 
     def read(runs: Sequence[Result]) -> "KeptTest":
         if not any((outputs / "runs" / run.name / "predictions.npz").is_file() for run in runs):
             raise UserError("none of these runs kept its predictions")
         from lossheads.evaluation.kept_tests import kept_test
 
-        return kept_test(outputs, runs, trust)
+        return kept_test(outputs, runs, trust, data)
 
     return read

@@ -92,9 +92,9 @@ def test_results_without_details_give_the_same_rows():
 
 
 def written(folder: Path) -> Path:
-    for number, result in enumerate([*sweep(), swept(2, None)]):
-        (folder / "runs" / str(number)).mkdir(parents=True)
-        write_result(folder / "runs" / str(number), result)
+    for result in [*sweep(), swept(2, None)]:
+        (folder / "runs" / result.name).mkdir(parents=True)
+        write_result(folder / "runs" / result.name, result)
     return folder
 
 
@@ -102,8 +102,8 @@ def test_the_parquet_file_has_the_rows_of_the_csv(tmp_path):
     pytest.importorskip("pyarrow")
     target = tmp_path / "new" / "runs.parquet"
     assert command([str(written(tmp_path)), "--parquet", str(target)]) == 0
-    data = tidy([*sweep(), swept(2, None)])
-    pd.testing.assert_frame_equal(pd.read_parquet(target), data, check_dtype=False)
+    by_folder = sorted([*sweep(), swept(2, None)], key=lambda run: run.name)
+    pd.testing.assert_frame_equal(pd.read_parquet(target), tidy(by_folder), check_dtype=False)
 
 
 def test_columns_of_mixed_types_can_be_written(tmp_path):

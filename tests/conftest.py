@@ -15,9 +15,9 @@ gc.disable()
 
 # Files that take longest, most of it in processes of their own. Begun first, none of them is what
 # one worker still has to do when the others are done.
-LONGEST = ["test_interruption.py", "test_training_speed.py", "test_card.py", "test_execution.py"]
-LONGEST += ["test_several_labels.py", "test_fake_device.py", "test_configs.py", "test_cli.py"]
-LONGEST += ["test_config_files.py"]
+LONGEST = ["test_config_files.py", "test_fake_device.py", "test_intervals.py", "test_execution.py"]
+LONGEST += ["test_cli.py", "test_training_speed.py", "test_several_labels.py", "test_card.py"]
+LONGEST += ["test_interruption.py", "test_contract.py", "test_configs.py"]
 
 
 @pytest.fixture(autouse=True)

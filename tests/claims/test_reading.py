@@ -153,6 +153,17 @@ MALFORMED = [
         "{reproduced: [better, not better]}",
         r"better cannot both hold",
     ),
+    (
+        "{reproduced: [better]}",
+        "{reproduced: [better], metric_artefact: [better]}",
+        r"line 14, verdict\.metric_artefact: .*reproduced",
+    ),
+    (
+        "{reproduced: [better]}",
+        "{reproduced: [better], refuted: [better, not better]}",
+        r"verdict\.refuted: better cannot both hold",
+    ),
+    ("greater, margin: 0.01", "equivalent, margin: 0", r"better\.margin: .*above 0, got 0"),
     ("{reproduced: [better]}", "{}", r"line 14, verdict: state at least one"),
     (
         "b: {head: sigmoid_bce}",
@@ -200,6 +211,30 @@ def test_malformed_files_are_refused_by_line_and_key(tmp_path, old, new, message
         claim(tmp_path, (old, new))
     assert str(refused.value).startswith("a-claim.yaml")
     assert "\n" not in str(refused.value)
+
+
+WORSE = "  worse: {metric: accuracy_score, arms: [b, a], relation: greater, margin: 0.01}\n"
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "{reproduced: [better], mixed: [better, not worse]}",
+        "{reproduced: [better, worse], metric_artefact: [worse, better]}",
+        "{reproduced: [worse], metric_artefact: [better], refuted: [better, worse]}",
+    ],
+)
+def test_a_verdict_that_an_earlier_one_always_forestalls_is_refused(tmp_path, rule):
+    last = rule.rpartition(":")[0].rpartition(" ")[2]
+    changes = ("margin: 0.01}\n", f"margin: 0.01}}\n{WORSE}"), ("{reproduced: [better]}", rule)
+    with pytest.raises(UserError, match=rf"line 15, verdict\.{last}: .*first"):
+        claim(tmp_path, *changes)
+
+
+def test_a_verdict_that_needs_more_may_come_first(tmp_path):
+    rule = "{reproduced: [better, worse], metric_artefact: [better]}"
+    changes = ("margin: 0.01}\n", f"margin: 0.01}}\n{WORSE}"), ("{reproduced: [better]}", rule)
+    assert list(claim(tmp_path, *changes).verdict) == ["reproduced", "metric_artefact"]
 
 
 HOSTILE = [

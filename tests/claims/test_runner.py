@@ -9,11 +9,12 @@ from hydra.errors import HydraException
 
 from lossheads.claims.runner import run_claim
 from lossheads.errors import UserError
-from lossheads.records import Result
+from lossheads.records import MetricInfo, Result
 from lossheads.runs.messages import message_and_status
 
 from .making import Engine, claim, compose, result
 
+SHARE = MetricInfo(True, 1.0, 0.0, 1.0)
 # By seed, what arm a (softmax_cce) and b (sigmoid_bce) score. Seeds differ far more than arms.
 LEVELS = [0.50, 0.90, 0.70, 0.60, 0.80, 0.55, 0.75, 0.65, 0.85, 0.95]
 WOBBLE = [0.001, -0.001, 0.002, -0.002, 0.0, 0.001, -0.001, 0.002, -0.002, 0.0]
@@ -127,16 +128,17 @@ def test_a_higher_score_is_chosen_and_a_lower_loss(tmp_path):
 def test_a_factor_without_a_better_side_chooses_nothing(tmp_path):
     by_factor = claim(tmp_path, *TUNED, ("choose_by: nll_loss", "choose_by: fitted_temperature"))
     engine = Engine(tuned)
+    factor = MetricInfo(None, 1.0)
     with pytest.raises(UserError, match=r"choose_by: .*fitted_temperature"):
-        run_claim(by_factor, compose, engine, allow_metric=lambda *_: None)
+        run_claim(by_factor, compose, engine, allow_metric=lambda *_: factor)
     assert engine.calls == []
 
 
 def test_a_metric_that_is_not_on_validation_chooses_nothing(tmp_path):
     chosen = ("choose_by: nll_loss", "choose_by: tuned/macro_f1_score")
-    engine = Engine(tuned)
+    tuning, engine = claim(tmp_path, *TUNED, chosen), Engine(tuned)
     with pytest.raises(UserError, match=r"choose_by: tuned/macro_f1_score .*validation"):
-        run_claim(claim(tmp_path, *TUNED, chosen), compose, engine, allow_metric=lambda *_: True)
+        run_claim(tuning, compose, engine, allow_metric=lambda *_: SHARE)
     assert engine.calls == []
 
 
@@ -211,6 +213,7 @@ def test_a_metric_the_outcome_lacks_is_refused_by_line_before_training(tmp_path)
     def allow(config, metric):
         if metric == "accuracy_score" and config["head"] == "sigmoid_bce":
             raise UserError("no metric 'accuracy_score'")
+        return SHARE
 
     engine = Engine(steady)
     with pytest.raises(UserError, match=r"line 13, hypotheses\.better\.metric: no metric"):
@@ -321,10 +324,12 @@ def test_a_shown_metric_may_miss_some_arms_but_not_all(tmp_path):
     def only_a(config, metric):
         if metric == "extra_score" and config["head"] != "softmax_cce":
             raise UserError("no extra_score")
+        return SHARE
 
     def no_arm(config, metric):
         if metric == "extra_score":
             raise UserError("no extra_score")
+        return SHARE
 
     def extra(config):
         more = {"extra_score": 0.3} if config["head"] == "softmax_cce" else {}

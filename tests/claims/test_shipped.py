@@ -32,7 +32,7 @@ def test_arms_resolve_differ_and_have_their_metrics(claim, composed):
     runs.refuse_equal_arms()
     refuse_metrics(
         runs,
-        lambda config, name: build_metrics(config).find(name, build_head(config).outcome),
+        lambda config, name: build_metrics(config).find(name, build_head(config).outcome).info,
     )
 
 

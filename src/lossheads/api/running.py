@@ -14,7 +14,7 @@ from lossheads.claims.reading import find_claim
 from lossheads.claims.schema import Claim
 from lossheads.errors import UserError
 from lossheads.evaluation.of_runs import influences
-from lossheads.records import Result
+from lossheads.records import MetricInfo, Result
 from lossheads.runs.build import build_head, build_metrics, build_parts
 from lossheads.runs.collect import collect
 from lossheads.runs.composer import own_composer
@@ -168,7 +168,7 @@ def judge_claim(
         compose=lambda words: compose([*words, *overrides]),
         execute=partial(_collected, quiet=quiet),
         seeds=seeds,
-        allow_metric=_direction,
+        allow_metric=_metric_info,
         allow_arm=_check_arm,
         influences=influences,
     )
@@ -186,8 +186,8 @@ def _asked_again(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     return config | {"recording": config["recording"] | {"predictions": False}}
 
 
-def _direction(config: Mapping[str, Any], name: str) -> bool | None:
-    return build_metrics(config).find(name, build_head(config).outcome).higher_is_better
+def _metric_info(config: Mapping[str, Any], name: str) -> MetricInfo:
+    return build_metrics(config).find(name, build_head(config).outcome).info
 
 
 def _check_arm(config: Mapping[str, Any]) -> None:

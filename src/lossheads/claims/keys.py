@@ -63,7 +63,8 @@ CLAIM = Keys(
             "the rule: a verdict and what it needs, `NAME` that a hypothesis or check holds, "
             "`not NAME` that it fails; the first whose needs are all met is given, refuted when "
             "each has one decided against it, else undecided",
-            f"{', '.join(VERDICTS)}, each a list; mixed needs one of each kind",
+            f"{', '.join(VERDICTS)}, each a list; mixed needs one of each kind; none needs all "
+            "that an earlier one needs",
         ),
         Key(
             "explanation",
@@ -148,14 +149,15 @@ HYPOTHESIS = Keys(
             False,
             "number",
             "how much more (or less), or the half width of equivalent",
-            "at least 0; required but for equals",
+            "at least 0, above 0 for equivalent; required but for equals; the metric's range must "
+            "leave open whether the hypothesis holds",
         ),
         Key(
             "value",
             False,
             "number",
             "what to compare with; 0 if left out",
-            "required for one arm and for equals",
+            "required for one arm and for equals; within the metric's range",
         ),
         Key("tolerance", False, "number", "the half width of equals", "at least 0"),
         Key("cases", False, "list", "the cases it is asked of; all if left out"),

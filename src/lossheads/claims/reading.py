@@ -229,6 +229,13 @@ def _rule(item: Item, names: Sequence[str]) -> dict[Word, tuple[str, ...]]:
             entry.refuse(
                 "mixed needs something that holds and something that fails: [NAME, not NAME]"
             )
+        for earlier, its in rule.items():
+            if set(its) <= set(wanted):
+                also = "" if set(its) == set(wanted) else "among others "
+                entry.refuse(
+                    f"this can never be given: it {also}needs all that {earlier} needs, and "
+                    f"{earlier} comes first; put the one that needs more first, or remove one"
+                )
         rule[cast(Word, verdict)] = tuple(wanted)
     if not rule:
         item.refuse(f"state at least one of {', '.join(keys.VERDICTS)}")
@@ -349,6 +356,11 @@ def _numbers(fields: Mapping[str, Item], relation: str, sides: int) -> tuple[flo
     width = fields["tolerance" if relation == "equals" else "margin"]
     if width.number() < 0:
         width.refuse(f"must be at least 0, got {width.number():g}")
+    if relation == "equivalent" and width.number() == 0:
+        width.refuse(
+            "equivalent needs a margin above 0, got 0, which no interval shows: give the largest "
+            "difference that does not matter, such as 0.01"
+        )
     return value, width.number()
 
 

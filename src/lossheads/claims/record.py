@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache, partial
 from typing import Any
 
 from lossheads.analysis.aggregate import curve, metric_info
@@ -11,6 +12,7 @@ from lossheads.analysis.estimates import estimate
 from lossheads.analysis.statistics import Discordance, mcnemar
 from lossheads.claims.arm_runs import FIRST_STEP, ArmRuns, Config, first_step
 from lossheads.claims.judge import ArmMetric, ArmSummary, EnvironmentCount, ModelTest
+from lossheads.claims.reach import refuse_decided
 from lossheads.claims.samples import correct_examples, sample_of_sides
 from lossheads.claims.schema import Hypothesis
 from lossheads.errors import UserError
@@ -18,8 +20,7 @@ from lossheads.records import MetricInfo, Result
 
 # Both raise UserError: when the configuration cannot be built, when its outcome has no such metric.
 AllowArm = Callable[[Config], object]
-# Returns whether higher is better; None where neither direction is.
-AllowMetric = Callable[[Config, str], bool | None]
+AllowMetric = Callable[[Config, str], MetricInfo]
 
 # Measured beside the metrics of the outcome, e.g. outliers/digits/max_logit_auroc_score or
 # tuned/macro_f1_score: whether a run has them is known when it is read.
@@ -37,8 +38,12 @@ def refuse_arms(runs: ArmRuns, allow_arm: AllowArm) -> None:
 
 
 def refuse_metrics(runs: ArmRuns, allow_metric: AllowMetric) -> None:
-    """Refuse metrics that an arm's outcome does not have; a shown one may miss some arms."""
+    """Refuse metrics that an arm's outcome does not have; a shown one may miss some arms.
+
+    And hypotheses that the range of their metrics decides before anything is trained.
+    """
     claim = runs.claim
+    ask = cache(partial(_info, runs, allow_metric))
     asked = {
         (f"{hypothesis.location}.metric", arm, metric)
         for hypothesis in claim.hypotheses
@@ -47,36 +52,41 @@ def refuse_metrics(runs: ArmRuns, allow_metric: AllowMetric) -> None:
     if claim.choose_by:
         asked |= {(f"claim {claim.slug}, choose_by", arm, claim.choose_by) for arm in claim.arms}
     for location, arm, metric in sorted(asked):
-        if error := _refusal(runs, allow_metric, arm, metric):
+        if error := _refusal(ask, arm, metric):
             raise UserError(f"{location}: {error}") from error
+    for hypothesis in claim.hypotheses:
+        refuse_decided(hypothesis, list(map(ask, hypothesis.arms, hypothesis.metrics)))
     if claim.choose_by:
-        _refuse_choice(runs, allow_metric)
+        _refuse_choice(runs, ask)
     for metric in claim.show:
-        errors = [_refusal(runs, allow_metric, arm, metric) for arm in claim.arms]
+        errors = [_refusal(ask, arm, metric) for arm in claim.arms]
         if all(errors):
             raise UserError(f"claim {claim.slug}, show: {errors[0]}") from errors[0]
 
 
-def _refuse_choice(runs: ArmRuns, allow_metric: AllowMetric) -> None:
+def _info(runs: ArmRuns, allow_metric: AllowMetric, arm: str, metric: str) -> MetricInfo:
+    if metric.startswith(_EXTRA_PREFIXES):
+        return MetricInfo(None, math.nan)
+    return allow_metric(runs.config(runs.claim.arms[arm], runs.grid[0], 0), metric)
+
+
+def _refuse_choice(runs: ArmRuns, ask: Callable[[str, str], MetricInfo]) -> None:
     claim, metric = runs.claim, runs.claim.choose_by
     if metric.startswith(_EXTRA_PREFIXES):
         raise UserError(
             f"claim {claim.slug}, choose_by: {metric} is not measured on the validation split; "
             f"choose by a metric that is"
         )
-    arm = next(iter(claim.arms.values()))
-    if allow_metric(runs.config(arm, runs.grid[0], 0), metric) is None:
+    if ask(next(iter(claim.arms)), metric).higher_is_better is None:
         raise UserError(
             f"claim {claim.slug}, choose_by: neither direction of {metric} is better; choose by "
             f"another metric"
         )
 
 
-def _refusal(runs: ArmRuns, allow_metric: AllowMetric, arm: str, metric: str) -> UserError | None:
-    if metric.startswith(_EXTRA_PREFIXES):
-        return None
+def _refusal(ask: Callable[[str, str], MetricInfo], arm: str, metric: str) -> UserError | None:
     try:
-        allow_metric(runs.config(runs.claim.arms[arm], runs.grid[0], 0), metric)
+        ask(arm, metric)
     except UserError as error:
         return error
     return None

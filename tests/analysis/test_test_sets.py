@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,11 @@ from rich.console import Console
 from lossheads.analysis.overview import sweep_overviews
 from lossheads.analysis.runs_page import runs_page
 from lossheads.analysis.test_sets import by_test_set
+from lossheads.cli.board import board
+from lossheads.cli.board_pages import sweeps_of
 from lossheads.cli.console import print_arms
 from lossheads.cli.report import command as report_command
+from lossheads.errors import UserError
 from lossheads.records import CorrectMask, Result, write_result
 
 from .making import ARGMAX, CELLS, run
@@ -98,9 +102,38 @@ def test_the_csv_has_only_metrics_of_the_arms_own_data(
 def test_the_dashboard_has_an_overview_for_every_file(tmp_path: Path) -> None:
     long = ended(path="deep/" * 60 + "c.npz")
     names = sweep_overviews([*strangers(), long], tmp_path)
-    assert names[:2] == ["sweep-files, path=a.npz", "sweep-files, path=img"]
-    assert names[2].endswith("deep-c.npz")
-    assert all((tmp_path / "_overview" / name).is_dir() for name in names)
+    assert [name.rpartition("-")[0] for name in names[:2]] == [
+        "sweep-files, path=a.npz",
+        "sweep-files, path=img",
+    ]
+    assert "deep-c.npz-" in names[2]
+    assert all(len(name) <= 73 and (tmp_path / "_overview" / name).is_dir() for name in names)
+
+
+def with_rate(lr: float, seed: int) -> Result:
+    result = ended(seed)
+    config = {**result.config, "optimizer": {"lr": lr}}
+    return replace(result, key=f"{config}", config=config)
+
+
+def test_a_sweep_replaces_its_own_overview_and_no_other(tmp_path: Path) -> None:
+    first, second = ([with_rate(lr, seed) for seed in (0, 1)] for lr in (0.1, 0.3))
+    (older,) = sweep_overviews(first, tmp_path)
+    (newer,) = sweep_overviews(second, tmp_path)
+    longer = sweep_overviews([*first, with_rate(0.1, 2)], tmp_path)
+    assert len({older, newer, *longer}) == 3
+    left = {path: path.read_bytes() for path in (tmp_path / "_overview" / newer).rglob("events.*")}
+    assert left
+    # The same call again, its runs in another order and one of them lost this time.
+    again = sweep_overviews([replace(first[1], status="failed"), first[0]], tmp_path)
+    assert again == [older]
+    assert {path: path.read_bytes() for path in left} == left
+    os.utime(tmp_path / "_overview" / older)
+    names = [sweep.name for sweep in sweeps_of(tmp_path)]
+    assert names[0] == older
+    assert sorted(names) == sorted([older, newer, *longer])
+    with pytest.raises(UserError, match=older):
+        board(tmp_path, 0, older[:-1])
 
 
 def test_settings_that_change_the_data_make_sections() -> None:

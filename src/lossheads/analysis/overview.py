@@ -12,6 +12,8 @@ Every page is a log directory of its own: TensorBoard selects no run where there
 and gives a run the same colour as the seventh after it.
 """
 
+import hashlib
+import json
 import math
 import shutil
 from collections.abc import Sequence
@@ -91,9 +93,11 @@ def write_overview(outputs: Path, name: str, arms: Arms, metrics: Sequence[str])
 
 
 def sweep_overviews(results: Sequence[Result], outputs: Path) -> list[str]:
-    """One overview per test set of a recorded sweep, `sweep-<dataset>`; returns the names.
+    """One overview per test set of a recorded sweep, `sweep-<dataset>-<digits>`; returns the names.
 
-    The puzzle's two metrics where the outcome has both, else the first two of the table.
+    The digits tell the sweep by its runs, whatever became of them: the same call replaces its own
+    overview, and no other one's. The puzzle's two metrics where the outcome has both, else the
+    first two of the table.
     """
     names = []
     recorded = [
@@ -104,7 +108,9 @@ def sweep_overviews(results: Sequence[Result], outputs: Path) -> list[str]:
         known = [name for name in along if name in data.metrics]
         metrics = [name for name in PUZZLE_METRICS if name in known]
         # The end of a long path says more than its beginning, and folder names have a limit.
-        name = f"sweep-{as_folder(data.title)[-60:]}"
+        words = json.dumps([data.title, *sorted(result.key for result in results)])
+        digits = hashlib.sha256(words.encode()).hexdigest()[:6]
+        name = f"sweep-{as_folder(data.title)[-60:]}-{digits}"
         write_overview(outputs, name, arms_of(data.runs), metrics or known[:2])
         names.append(name)
     return names

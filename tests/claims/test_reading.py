@@ -117,7 +117,7 @@ MALFORMED = [
         "relation: bigger",
         r"line 13, hypotheses\.better\.relation: .*greater, less",
     ),
-    ("margin: 0.01", "value: 0.01", r"relation: greater of 2 arm\(s\) needs margin"),
+    ("margin: 0.01", "value: 0.01", r"relation: greater of 2 arms needs margin"),
     ("margin: 0.01", "margin: -1", r"better\.margin: must be at least 0, got -1"),
     ("margin: 0.01", "margin: .nan", r"margin: .*finite number|expected a number"),
     ("margin: 0.01", "margin: wide", r"margin: expected a number, got 'wide'"),
@@ -127,6 +127,11 @@ MALFORMED = [
         r"tolerance: greater takes margin, not tolerance",
     ),
     ("greater, margin: 0.01", "equals, value: 1", r"relation: equals of 2 .* value and tolerance"),
+    ("arms: [a, b]", "arms: [a]", r"relation: greater of 1 arm needs value and margin"),
+    ("https://example.org/1", "javascript:alert(1)", r"line 1, source\.url: .*'javascript:al"),
+    ("https://example.org/1", "https:", r"source\.url: got 'https:', .*https://"),
+    ("https://example.org/1", "example.org/1", r"source\.url: got 'example"),
+    ("https://example.org/1", "https://[example", r"source\.url: got 'https://\[ex"),
     ("arms: [a, b]", "arms: [a, c]", r"line 13, hypotheses\.better\.arms: arm 'c' is unknown"),
     ("arms: [a, b]", "arms: [a, a]", r"arms: the same arm under the same metric is listed twice"),
     ("arms: [a, b]", "arms: [a, b, a]", r"arms: name one arm, two .* or four"),
@@ -293,7 +298,7 @@ def test_binary_files_and_missing_files_are_refused(tmp_path):
 
 def test_a_claim_of_checks_alone_needs_no_arms(tmp_path):
     text = """\
-    source: {document: d, url: u, date: 2020, framework: none}
+    source: {document: d, url: "https://example.org", date: 2020, framework: none}
     says: One number.
     statement: The number is right.
     explanation: Arithmetic.

@@ -6,7 +6,8 @@ from dataclasses import fields
 import pytest
 
 from lossheads.absent_losses import ABSENT, why_absent
-from lossheads.heads.examples import worked_examples
+from lossheads.heads import SoftmaxCCE
+from lossheads.heads.examples import own_example, worked_examples
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf
 
 from .pairings import NAMES, build
@@ -65,3 +66,15 @@ def test_a_loss_that_is_no_head_is_named_with_the_reason():
         assert name not in NAMES
     assert why_absent("Dice-Loss") == ABSENT["dice"]
     assert why_absent("softmax_cce") == why_absent("nothing") == ""
+
+
+class OwnHead(SoftmaxCCE):
+    """Squares of sigmoids, as Keras mse."""
+
+    def loss(self, logits, target):
+        return (logits.sigmoid() - target).square().mean(-1)
+
+
+def test_what_a_head_of_ones_own_is_told_is_one_sentence():
+    told = own_example("own", OwnHead).explanation
+    assert told.startswith("Squares of sigmoids, as Keras mse; OwnHead has a loss of its own")

@@ -128,7 +128,7 @@ SOURCE = Keys(
     (
         Key("document", True, "text", "what was read"),
         Key("framework", True, "text", "the framework and version it is about"),
-        Key("url", False, "text", "its address"),
+        Key("url", False, "text", "its address", "http:// or https://"),
         Key("date", False, "text", "when it was written"),
     ),
 )

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from lossheads.analysis.format import count_of
 from lossheads.analysis.statistics import MAX_SEEDS
 from lossheads.bounded_yaml import read_text
 from lossheads.claims import keys
@@ -22,6 +23,7 @@ from lossheads.claims.schema import (
     Source,
     Value,
     Word,
+    is_web,
     needs,
 )
 from lossheads.errors import UserError, near_matches
@@ -109,6 +111,11 @@ def find_claim(name: str, folder: Path) -> Claim:
 
 def _source(item: Item) -> Source:
     fields = item.fields(keys.SOURCE.required, keys.SOURCE.optional)
+    if "url" in fields and not is_web(fields["url"].text()):
+        fields["url"].refuse(
+            f"got {fields['url'].text()!r}, which is no address of the web: write https://… or "
+            f"leave url out"
+        )
     return Source(**{name: field.text() for name, field in fields.items()})
 
 
@@ -349,7 +356,9 @@ def _numbers(fields: Mapping[str, Item], relation: str, sides: int) -> tuple[flo
     optional = ("value",) if relation in ("greater", "less") else ()
     for name in ("margin", "value", "tolerance"):
         if name in wanted and name not in fields:
-            fields["relation"].refuse(f"{relation} of {sides} arm(s) needs {' and '.join(wanted)}")
+            fields["relation"].refuse(
+                f"{relation} of {count_of(sides, 'arm')} needs {' and '.join(wanted)}"
+            )
         if name in fields and name not in (*wanted, *optional):
             fields[name].refuse(f"{relation} takes {' and '.join(wanted)}, not {name}")
     value = fields["value"].number() if "value" in fields else 0.0

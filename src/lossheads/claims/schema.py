@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+from urllib.parse import urlsplit
 
 from lossheads.analysis.statistics import Conclusion, Region
 
@@ -32,6 +33,15 @@ def needs(item: str) -> tuple[str, Conclusion]:
     """What an item of a rule asks for: `b` that b holds, `not b` that b fails."""
     name = item.removeprefix("not ")
     return name, "holds" if name == item else "fails"
+
+
+def is_web(url: str) -> bool:
+    """Whether it is an address that a page may link to: a stranger's could be a script."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # for example an unclosed bracket
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.netloc)
 
 
 def as_arguments(overrides: Mapping[str, object]) -> list[str]:

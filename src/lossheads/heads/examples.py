@@ -98,7 +98,7 @@ def own_example(name: str, build: Callable[[Outcome], Head]) -> HeadExample:
         logits = {1: _ONE_LOGIT, 2: _TWO_LOGITS, 3: _THREE_LOGITS}.get(head.num_logits)
         if logits is None:
             logits = torch.linspace(-1, 1, head.num_logits).tolist()
-        told = (inspect.getdoc(type(head)) or type(head).__name__).splitlines()[0]
+        told = (inspect.getdoc(type(head)) or type(head).__name__).splitlines()[0].rstrip(".")
         return _example(
             name, head, logits, "; ".join(filter(None, [told, inherited_reading(head)]))
         )

@@ -42,7 +42,7 @@ from lossheads.claims.render.words import (
     reason,
     rule_in_words,
 )
-from lossheads.claims.schema import as_arguments, needs
+from lossheads.claims.schema import as_arguments, is_web, needs
 from lossheads.claims.verdict_file import VerdictFolder
 
 MODELS_TITLE = "The same models, example by example"
@@ -323,12 +323,9 @@ def _seeds(data: Data) -> str:
 def _link(source: Data) -> Link:
     """The address, if it is one of the web: the file could name any scheme."""
     url = source["url"]
-    try:
-        parts = urlsplit(url)
-    except ValueError:  # for example an unclosed bracket
-        parts = urlsplit("")
-    if parts.scheme not in ("http", "https") or not parts.netloc:
+    if not is_web(url):
         return Link(source["document"] or url, "")
+    parts = urlsplit(url)
     return Link(f"{parts.netloc}{parts.path}".rstrip("/"), url)
 
 

@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lossheads.analysis.runs_page import runs_page
 from lossheads.datasets import published
 from lossheads.errors import UserError
 from lossheads.evaluation import kept_tests
 from lossheads.evaluation.explaining_image import explain_image
 from lossheads.evaluation.kept_tests import kept_test
 from lossheads.outcomes import base_rates
+from lossheads.records import Result, write_result
 
 from .kept_runs import blobs, data_of, digits, groups, kept_run, labels, part, softmax
 
@@ -99,6 +101,74 @@ def test_a_head_whose_base_rates_are_not_at_hand_is_left_out(tmp_path: Path) -> 
     assert list(found.runs) == [run.key]
     assert "base rates" in found.notes[0]
     assert "1 of 2 runs" in found.notes[1]
+
+
+def own_runs(outputs: Path, seeds: tuple[int, ...]) -> list[Result]:
+    """Runs of a head of one's own, in the package `my_heads`."""
+    found = []
+    for seed in seeds:
+        run, _ = kept_run(outputs, "softmax_cce", blobs(), seed)
+        config = {**run.config, "head": {"_target_": "my_heads.Own", "_partial_": True}}
+        found.append(replace(run, config={**config, "choices": {"dataset": "toy", "head": "own"}}))
+        write_result(outputs / "runs" / run.name, found[-1])
+    return found
+
+
+def test_a_head_that_is_not_trusted_is_left_out_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped, _ = kept_run(tmp_path, "sigmoid_bce", blobs())
+    own = own_runs(tmp_path, (0, 1))
+    found = kept_test(tmp_path, [*own, shipped])
+    image = explain_image([tmp_path], 7)
+    assert list(found.runs) == [shipped.key]
+    assert [arm.arm for arm in image.arms] == ["sigmoid_bce"]
+    for note in (found.notes[0], image.notes[-1]):
+        assert f"{own[0].name} has a head" in note
+        assert "--trust my_heads" in note
+        assert "1 more run" in note
+        assert "_target_" not in note
+    page = runs_page([*own, shipped], kept=lambda runs: kept_test(tmp_path, runs))
+    assert "Reliability is of probabilities" in page
+    assert "--trust my_heads" in page.replace("<wbr>", "")
+    (tmp_path / "my_heads.py").write_text(
+        "from lossheads.heads import SoftmaxCCE\n\n\nclass Own(SoftmaxCCE):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = kept_test(tmp_path, [*own, shipped], ["my_heads"])
+    assert len(found.runs) == 3
+    assert found.notes == ()
+    assert len(explain_image([tmp_path], 7, ["my_heads"]).arms) == 2
+
+
+def test_where_no_head_is_trusted_nothing_else_is_advised(tmp_path: Path) -> None:
+    own = own_runs(tmp_path, (0, 1))
+    for call in (lambda: kept_test(tmp_path, own), lambda: explain_image([tmp_path], 7)):
+        with pytest.raises(UserError, match="--trust my_heads"):
+            call()
+    page = runs_page(own, kept=lambda runs: kept_test(tmp_path, runs))
+    assert "--trust my_heads" in page.replace("<wbr>", "")
+    assert "recording.predictions" not in page.replace("<wbr>", "")
+
+
+def test_classes_that_are_not_drawn_are_counted(tmp_path: Path) -> None:
+    for head in ("softmax_cce", "sigmoid_bce"):
+        kept_run(tmp_path, head, digits())
+    found = explain_image([tmp_path], 7)
+    drawn = [found.bars(arm) for arm in found.arms]
+    hidden = 10 - len(drawn[0].names)
+    assert 0 < hidden <= 2
+    assert drawn[0].names == drawn[1].names
+    highest = np.max([bars.values for bars in drawn], axis=0)
+    assert (np.diff(highest) <= 0).all()
+    assert f"Not shown: {hidden} of 10 classes" in found.not_drawn
+    assert found.not_drawn in found.html()
+    assert len(found.to_dict()["class_names"]) == 10
+
+
+def test_where_all_classes_are_drawn_nothing_is_counted(tmp_path: Path) -> None:
+    kept_run(tmp_path, "softmax_cce", blobs())
+    assert explain_image([tmp_path], 7).not_drawn == ""
 
 
 def test_a_run_on_another_test_split_is_left_out(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from lossheads.analysis.format import count_of, number
 from lossheads.analysis.html import Picture, picture, render
 from lossheads.analysis.page_tables import Cell, PageTable, code_cell, number_cell, text_cell
 from lossheads.errors import UserError
-from lossheads.evaluation.run_parts import RunParts
+from lossheads.evaluation.run_parts import RunParts, left_out
 from lossheads.heads.base import Head
 from lossheads.outcomes import AnyOf, EachOneOf, Outcome
 from lossheads.predictions_file import NAME, SavedPredictions, read_predictions
@@ -173,8 +173,8 @@ def explain_image(
     """
     (kept, without), parts = _kept(paths), RunParts(trust, data)
     _refuse_different(kept)
+    kept, read, unread = _readable(kept, parts)
     runs = [result for result, _, _ in kept]
-    read = [parts.read(run, saved, folder.absolute().parent.parent) for run, saved, folder in kept]
     outcome, names = read[0][0].outcome, runs[0].class_names
     arms: dict[str, list[Answer]] = {}
     for name, (head, labels), (run, saved, folder) in zip(
@@ -200,6 +200,7 @@ def explain_image(
         whole=whole,
         notes=[
             *([f"No picture: {why_not}."] if why_not else []),
+            *unread,
             *([f"Left out: {count_of(without, 'run')} without predictions."] if without else []),
         ],
     )
@@ -228,6 +229,26 @@ def _kept(paths: Sequence[Path]) -> tuple[list[Kept], int]:
             f"train with recording.predictions=true, and with force=true where a run is finished"
         )
     return found, without
+
+
+def _readable(
+    kept: Sequence[Kept], parts: RunParts
+) -> tuple[list[Kept], list[tuple[Head, Tensor]], list[str]]:
+    """Those with a head of this user, with that and their labels; and a note on the others.
+
+    Raises:
+        UserError: If there is none, as the first of them.
+    """
+    usable, read, refused = list[Kept](), list[tuple[Head, Tensor]](), list[UserError]()
+    for run, saved, folder in kept:
+        try:
+            read.append(parts.read(run, saved, folder.absolute().parent.parent))
+            usable.append((run, saved, folder))
+        except UserError as error:
+            refused.append(error)
+    if not usable:
+        raise refused[0]
+    return usable, read, left_out(refused)
 
 
 def _run_folders(path: Path) -> Iterator[Path]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from lossheads.analysis.format import count_of
 from lossheads.analysis.kept import KeptRun, KeptTest
 from lossheads.errors import UserError
-from lossheads.evaluation.run_parts import RunParts
+from lossheads.evaluation.run_parts import RunParts, left_out
 from lossheads.heads.base import Head
 from lossheads.outcomes import AnyOf
 from lossheads.predictions_file import NAME, SavedPredictions, read_predictions
@@ -60,7 +60,7 @@ def kept_test(
             "none of these runs kept its predictions: train with recording.predictions=true, and "
             "with force=true where a run is finished"
         )
-    notes = [f"Left out: {error}." for error in refused[:1]]
+    notes = left_out(refused)
     if len(found) < len(runs):
         notes.append(f"{len(found)} of {count_of(len(runs), 'run')} kept predictions to be read.")
     if step > 1:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lossheads.analysis.bars import as_pixels
+from lossheads.analysis.format import count_of
 from lossheads.datasets.dataset import Dataset, DatasetSource
 from lossheads.datasets.reading_only import reading_only
 from lossheads.errors import UserError
@@ -24,7 +25,7 @@ from lossheads.heads.criterion import with_softness
 from lossheads.outcomes import AnyOf, base_rates, check_labels
 from lossheads.predictions_file import NAME, SavedPredictions
 from lossheads.records import Result
-from lossheads.runs.build import build, build_for, build_source
+from lossheads.runs.build import build, build_for, build_source, is_admitted
 
 Image = NDArray[np.uint8] | None
 
@@ -78,6 +79,7 @@ class RunParts:
 
     def _built(self, run: Result) -> Head:
         config = self._config(run)
+        self._refuse_untrusted(run.name, config)
         source = self._source(config)
         try:
             with reading_only():
@@ -87,6 +89,20 @@ class RunParts:
                 f"the head of {run.name} cannot be told: its data are not at hand"
             ) from None
         return build_for(build("head", config["head"], self._trust), outcome)
+
+    def _refuse_untrusted(self, name: str, config: Mapping[str, Any]) -> None:
+        """Say whose the head is, where all that is amiss is that its package is not trusted."""
+        for role in ("head", "dataset"):
+            node = config[role]
+            path = node.get("_target_") if isinstance(node, Mapping) else None
+            if not isinstance(path, str) or is_admitted(role, path, self._trust):
+                continue
+            package = path.split(".")[0]
+            if package.isidentifier() and package != "lossheads":
+                raise UserError(
+                    f"{name} has a {role} of the package {package}, which is not trusted: add "
+                    f"--trust {package} if you trust it"
+                )
 
     def _config(self, run: Result) -> Mapping[str, Any]:
         parts = {key: run.config.get(key) for key in ("head", "dataset", "data_dir")}
@@ -150,6 +166,14 @@ class RunParts:
                 ) from None
             return head.with_base_rates(base_rates(data.outcome, data.train.labels))
         return head
+
+
+def left_out(refused: Sequence[UserError]) -> list[str]:
+    """A note on runs that could not be read: why the first one, and how many more."""
+    if not refused:
+        return []
+    others = count_of(len(refused) - 1, "more run")
+    return [f"Left out: {refused[0]}{f' ({others}, too)' if len(refused) > 1 else ''}."]
 
 
 def _fitting_labels(head: Head, run: Result, saved: SavedPredictions) -> Tensor:

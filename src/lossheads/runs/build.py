@@ -175,9 +175,14 @@ def build(role: str, node: Mapping[str, Any], trust: Sequence[str]) -> Any:
         ) from error
 
 
+def is_admitted(role: str, path: str, trust: Sequence[str]) -> bool:
+    """Whether a target may be imported: of the role's package, or of one that the user trusts."""
+    return any(path.startswith(f"{package}.") for package in (ROLES[role], *trust))
+
+
 def _admit(role: str, path: str, trust: Sequence[str]) -> Callable[..., Any]:
     allowed = [ROLES[role], *trust]
-    if not any(path.startswith(f"{package}.") for package in allowed):
+    if not is_admitted(role, path, trust):
         raise UserError(
             f"{role}._target_ must be in {ROLES[role]}, got {path}; if you trust the package, add "
             f"--trust {path.split('.')[0]} to the command line"

@@ -259,6 +259,8 @@ def _explain_image(asked: _Asked, given: Namespace, trust: Sequence[str]) -> Non
         console.print(f"\n{arm.sentence}")
         for shown in found.bars(arm).lines(console.width - 2):
             console.print(f"  {shown}", no_wrap=True, overflow="crop")
+    if found.not_drawn:
+        console.print(f"\n{found.not_drawn}")
     if written:
         console.print(f"Written: {written}", soft_wrap=True)
 

@@ -99,14 +99,26 @@ class ImageExplanation:
     whole: NDArray[np.uint8] | None
     notes: list[str]
 
-    def bars(self, arm: ArmAnswers) -> Bars:
-        """A head's mean scores: for every head the same classes, in the same order.
+    @property
+    def places(self) -> list[int]:
+        """Of the classes that are drawn, in one order for all heads.
 
-        Those to which some head gives most, and those of the label.
+        Those to which some head gives most, the largest first, and those of the label.
         """
         highest = np.max([each.means for each in self.arms], axis=0)
         ranked = list(map(int, np.argsort(-highest, kind="stable")))
-        kept = [at for at in ranked if at in self.true or at in ranked[:_SHOWN]]
+        return [at for at in ranked if at in self.true or at in ranked[:_SHOWN]]
+
+    @property
+    def not_drawn(self) -> str:
+        """How many classes are not; empty where all are."""
+        n = len(self.class_names)
+        hidden = n - len(self.places)
+        return f"Not shown: {hidden} of {n} classes; --json has all." if hidden else ""
+
+    def bars(self, arm: ArmAnswers) -> Bars:
+        """A head's mean scores of the classes in `places`."""
+        kept = self.places
         names = [self.class_names[at] + " (label)" * (at in self.true) for at in kept]
         title = f"score, mean over {count_of(len(arm.answers), 'seed')}"
         return Bars(title, names, [float(arm.means[at]) for at in kept])
@@ -141,7 +153,9 @@ class ImageExplanation:
             "explain.html",
             title=self.title,
             lead="What each trained head says about this example of the test split.",
-            notes=[*(arm.sentence for arm in self.arms), *self.notes],
+            notes=list(
+                filter(None, [*(arm.sentence for arm in self.arms), *self.notes, self.not_drawn])
+            ),
             image=self._picture(),
             drawings=[(arm.arm, [self.bars(arm)]) for arm in self.arms],
             table=PageTable(

@@ -138,9 +138,9 @@ def _show(
     if view.silent:
         return status
     if status == 3:
-        console.print(f"This is not the verdict in {reference / claim.slug}.")
+        console.print(f"This is not the verdict in {reference / claim.slug}.", soft_wrap=True)
     elif status == 0 and (reference / claim.slug / "verdict.json").is_file():
-        console.print(f"This is the verdict in {reference / claim.slug}.")
+        console.print(f"This is the verdict in {reference / claim.slug}.", soft_wrap=True)
     return status
 
 

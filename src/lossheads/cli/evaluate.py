@@ -126,7 +126,7 @@ def show(
             if rows:
                 console.print(rich_table(table, ""))
         if written:
-            console.print(f"Written: {written}")
+            console.print(f"Written: {written}", soft_wrap=True)
 
 
 def _parser() -> Parser:

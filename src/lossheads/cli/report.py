@@ -32,14 +32,14 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
 
         folder = Path(given.claims or outputs / "claims")
         page = write_claims_page(folder, Path(given.html) if given.html else None)
-        wide_console().print(f"Written: {page}")
+        wide_console().print(f"Written: {page}", soft_wrap=True)
     elif given.html:
         from lossheads.analysis.runs_page import write_runs_page
         from lossheads.cli.sweep_page import kept_reader
 
         kept = kept_reader(outputs, trust, data_folders(given))
         page = write_runs_page(outputs, Path(given.html), _asked(given), kept)
-        wide_console().print(f"Written: {page}")
+        wide_console().print(f"Written: {page}", soft_wrap=True)
     else:
         _report_runs(outputs, given)
     return 0
@@ -89,7 +89,8 @@ def _report_runs(outputs: Path, given: Namespace) -> None:
         print(csv(_under(given.metric, tidy(results))), end="")
     elif given.parquet:
         path = Path(given.parquet)
-        wide_console().print(f"Written: {write_parquet(_under(given.metric, tidy(results)), path)}")
+        page = write_parquet(_under(given.metric, tidy(results)), path)
+        wide_console().print(f"Written: {page}", soft_wrap=True)
     elif given.by or given.metric or given.sort is not None:
         _print_sweeps(results, _asked(given))
     else:

@@ -54,7 +54,7 @@ def _show(sweep: "Sweep", given: Namespace, view: View) -> None:
     follower.look()
     called = f"{sweep.name}, {sweep.record.submitted}: {sweep.record.command}"
     if not view.silent:
-        wide_console().print(called)
+        wide_console().print(called, soft_wrap=True)
     if given.now:
         follower.look(patience=1)
         counts = [list(follower.states.values()).count(state) for state in STATES]

@@ -10,6 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lossheads.errors import UserError
+
+
+class NoneReadable(UserError):
+    """Runs kept their predictions, and none can be read: why not the first of them."""
+
 
 @dataclass(frozen=True)
 class KeptRun:

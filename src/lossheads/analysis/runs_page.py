@@ -11,7 +11,7 @@ from lossheads.analysis.curves import Curves, curves
 from lossheads.analysis.disagreements import Disagreements, disagreements
 from lossheads.analysis.format import count_of, environment_text
 from lossheads.analysis.html import render, write_html
-from lossheads.analysis.kept import KeptTest
+from lossheads.analysis.kept import KeptTest, NoneReadable
 from lossheads.analysis.page_tables import PageTable, code_cell, number_cell, text_cell
 from lossheads.analysis.pairs_picture import (
     PairsPicture,
@@ -48,6 +48,7 @@ class Pictures:
     training: TrainingCurves | None
     disagreements: Disagreements | str
     notes: tuple[str, ...]
+    is_kept: bool
 
 
 @dataclass(frozen=True)
@@ -226,7 +227,7 @@ def _pictures(
     for arm in arms:
         runs = [run for run in map(full, _finished(arm)[:_SEEDS]) if run is not None]
         detailed.append((arm, runs))
-    test, notes = _kept(arms, kept)
+    test, notes, is_kept = _kept(arms, kept)
     names = data.finished[0].class_names
     info = metric_info(data.finished, sweep.metric)
     examples: Disagreements | str = ""
@@ -242,6 +243,7 @@ def _pictures(
         training=training_curves(detailed, six(sweep, data.metrics)),
         disagreements=examples,
         notes=notes,
+        is_kept=is_kept,
     )
 
 
@@ -249,15 +251,16 @@ def _finished(arm: Arm) -> list[Result]:
     return [run for run in arm.runs if run.status == "finished"]
 
 
-def _kept(arms: Sequence[Arm], kept: Kept | None) -> tuple[KeptTest | None, tuple[str, ...]]:
-    """The kept predictions, or why there are none."""
+def _kept(arms: Sequence[Arm], kept: Kept | None) -> tuple[KeptTest | None, tuple[str, ...], bool]:
+    """The kept predictions, or why there are none; and whether some were kept, read or not."""
     if kept is None:
-        return None, ()
+        return None, (), False
     try:
         test = kept([run for arm in arms for run in _finished(arm)[:_SEEDS]])
     except UserError as error:
-        return None, (f"{str(error)[:1].upper()}{str(error)[1:]}.",)
-    return test, test.notes
+        said = f"{str(error)[:1].upper()}{str(error)[1:]}."
+        return None, (said,), isinstance(error, NoneReadable)
+    return test, test.notes, True
 
 
 def _runs(runs: Sequence[Result], left: int) -> PageTable:

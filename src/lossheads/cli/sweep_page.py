@@ -50,11 +50,7 @@ def kept_reader(outputs: Path, trust: Sequence[str], data: Sequence[Path] = ()) 
 
     def read(runs: Sequence[Result]) -> "KeptTest":
         if not any((outputs / "runs" / run.name / "predictions.npz").is_file() for run in runs):
-            raise UserError(
-                "none of these runs kept its predictions, of which reliability, ROC and "
-                "precision–recall curves and disagreements are drawn: train with "
-                "recording.predictions=true, and with force=true where a run is finished"
-            )
+            raise UserError("none of these runs kept its predictions")
         from lossheads.evaluation.kept_tests import kept_test
 
         return kept_test(outputs, runs, trust, data)

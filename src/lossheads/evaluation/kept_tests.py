@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lossheads.analysis.format import count_of
-from lossheads.analysis.kept import KeptRun, KeptTest
+from lossheads.analysis.kept import KeptRun, KeptTest, NoneReadable
 from lossheads.errors import UserError
 from lossheads.evaluation.run_parts import RunParts, left_out
 from lossheads.heads.base import Head
@@ -54,7 +54,7 @@ def kept_test(
             per_group = 1 if isinstance(head.outcome, AnyOf) else own[-1]
         found[run.key] = _kept(head, labels[::step], saved, step)
     if rows is None and refused:
-        raise refused[0]
+        raise NoneReadable(str(refused[0])) from refused[0]
     if rows is None:
         raise UserError(
             "none of these runs kept its predictions: train with recording.predictions=true, and "

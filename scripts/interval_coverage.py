@@ -390,6 +390,11 @@ Arms on different test sets have a V_N each. Levels of metrics in [0, 1] have Wi
 with the number of coin flips that would vary as much, other levels that are never negative an
 interval on the log scale, differences are cut at the ends of their range: none leaves it.
 
+Tables, curves and pages over runs have the same intervals. Their levels are over seeds alone. Their
+differences are crossed where the metric is the share of examples right, which every run records,
+and the seeds share a test set ("on new examples"); else the sentence names the test examples that
+it is about ("over seeds, on these 355 test examples"). `lossheads compare` crosses every metric.
+
 What is not crossed, and said so on the page: `first_step/…`, `outliers/…` and `tuned/…`, whose
 examples or thresholds no run keeps; runs that kept no predictions; metrics of a true posterior.
 

@@ -17,11 +17,11 @@ from benchmarks.several_labels.tables import (
     Contrast,
     cell,
     contrast_table,
+    level,
     markdown,
     metric_table,
     seeds,
 )
-from lossheads.analysis.aggregate import final
 from lossheads.claims.checks.labels import multilabel_temperature
 from lossheads.records import Result
 
@@ -104,7 +104,7 @@ def temperature(train: Train, call: str) -> dict[str, str]:
     rows = []
     for count in dict.fromkeys(count for count, _ in wanted):
         fitted = [
-            cell(final(trained[wanted[count, kind].name][h], "fitted_temperature", "test"), n)
+            cell(level(trained[wanted[count, kind].name][h], "fitted_temperature"), n)
             for kind in ("hard", "soft")
             for h in _TWO
         ]

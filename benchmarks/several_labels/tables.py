@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from benchmarks.several_labels.running import Arms, Trained
-from lossheads.analysis.aggregate import baseline_of, final, last, seed_interval
+from lossheads.analysis.aggregate import baseline_of, last, seed_interval
 from lossheads.analysis.statistics import Interval
 from lossheads.records import Result
 
@@ -37,10 +37,15 @@ def metric_table(trained: Trained, metrics: Sequence[str]) -> str:
     rows: list[list[str]] = []
     for part, arms in trained.items():
         for arm, results in arms.items():
-            cells = [cell(final(results, metric, "test"), n) for metric in metrics]
+            cells = [cell(level(results, metric), n) for metric in metrics]
             rows.append([part, f"`{arm}`", *cells])
         rows.append([part, "*baseline*", *(_baseline(arms, metric) for metric in metrics)])
     return markdown(["data", "head", *(f"`{r}`" for r in metrics)], _once(rows), text_columns=2)
+
+
+def level(results: Sequence[Result], metric: str) -> Interval:
+    """Over seeds on test, Student's interval, as the pages say."""
+    return seed_interval([_value(result, metric) for result in results])
 
 
 def contrast_table(trained: Trained, contrasts: Sequence[Contrast]) -> str:

@@ -76,7 +76,9 @@ def test_the_setting_that_is_best_on_validation_is_compared_on_test() -> None:
     assert difference.interval.mean == pytest.approx(0.11)
     assert difference.interval.high == pytest.approx(t_interval([0.10, 0.11, 0.12]).high)
     assert difference.direction == "higher"
-    assert difference.conclusion.startswith("bce is better, by ")
+    assert difference.conclusion.startswith(
+        "bce is better over seeds, on these 1,000 test examples, by"
+    )
 
 
 def test_pairs_are_of_equal_seeds_and_seeds_that_diverged_are_told() -> None:
@@ -107,11 +109,11 @@ def test_a_setting_that_loses_seeds_is_not_the_best() -> None:
 @pytest.mark.parametrize(
     ("values", "higher", "direction", "word"),
     [
-        ([0.02, 0.03, 0.04], True, "higher", "second is better, by"),
-        ([0.02, 0.03, 0.04], False, "higher", "second is worse, by"),
-        ([-0.02, -0.03, -0.04], True, "lower", "second is worse, by"),
-        ([-0.02, -0.03, -0.04], None, "lower", "second is lower, by"),
-        ([-0.02, 0.03, 0.01], True, "undecided", "undecided: second may be"),
+        ([0.02, 0.03, 0.04], True, "higher", "second is better {OF_355}, by"),
+        ([0.02, 0.03, 0.04], False, "higher", "second is worse {OF_355}, by"),
+        ([-0.02, -0.03, -0.04], True, "lower", "second is worse {OF_355}, by"),
+        ([-0.02, -0.03, -0.04], None, "lower", "second is lower {OF_355}, by"),
+        ([-0.02, 0.03, 0.01], True, "undecided", "undecided {OF_355}: second may be"),
         ([0.0, 0.0, 0.0], True, "equal", "equal in each of 3 seeds"),
         ([0.0, 0.0], True, "undecided", "undecided"),
         ([0.1, 0.1], True, "undecided", "undecided"),  # two equal numbers are too often luck
@@ -120,9 +122,9 @@ def test_a_setting_that_loses_seeds_is_not_the_best() -> None:
     ],
 )
 def test_words_say_what_the_interval_says(values, higher, direction, word) -> None:
-    difference = Difference("first", "second", t_interval(values), higher)
+    difference = Difference("first", "second", t_interval(values), higher, examples=355)
     assert difference.direction == direction
-    assert word in difference.conclusion
+    assert word.format(OF_355="over seeds, on these 355 test examples") in difference.conclusion
     if direction in ("higher", "lower"):
         ends = sorted(abs(end) for end in (difference.interval.low, difference.interval.high))
         assert f"{ends[0]:.4f} to {ends[1]:.4f}" in difference.conclusion

@@ -11,6 +11,8 @@ from lossheads.errors import UserError
 
 from .making import ARGMAX, CELLS, KERAS, puzzle, run
 
+ARGMAX_CELL = "0.8800<br>[0.8529, 0.9027]<br>baseline 0.1000"
+
 
 def test_the_long_form_has_a_row_per_arm_and_metric():
     data = table(puzzle(), [ARGMAX, KERAS])
@@ -24,8 +26,10 @@ def test_the_long_form_has_a_row_per_arm_and_metric():
     assert data["baseline"].tolist() == [0.1, 0.1, 0.1, 0.9]
     assert data["skill"].tolist() == pytest.approx([0.78 / 0.9, 0.78 / 0.9, 0.78 / 0.9, 0.76])
     assert data["n"].tolist() == [3] * 4
-    # Seeds at 0.87, 0.88, 0.89: t(0.975, 2) · 0.01 / √3.
-    assert data["high"][0] - data["mean"][0] == pytest.approx(0.024841, abs=1e-6)
+    # Seeds at 0.87, 0.88, 0.89, t = t(0.975, 2): Wilson's ends are the x with
+    # (0.88 - x)² = t² x (1 - x) / m, with m = 0.88 · 0.12 / (0.01² / 3) coin flips.
+    assert data["low"][0] == pytest.approx(0.852925, abs=1e-6)
+    assert data["high"][0] == pytest.approx(0.902660, abs=1e-6)
 
 
 def test_a_loss_has_its_skill_counted_downwards():
@@ -42,18 +46,18 @@ def test_the_markdown_shows_mean_interval_baseline_and_n():
     lines = markdown(table(puzzle(), [ARGMAX, KERAS])).splitlines()
     assert lines[0] == "| metric | cce (n = 3) | bce (n = 3) |"
     assert lines[1] == "| --- | ---: | ---: |"
-    assert lines[2] == f"| {ARGMAX} |" + " 0.8800 ± 0.0248<br>baseline 0.1000 |" * 2
+    assert lines[2] == f"| {ARGMAX} |" + f" {ARGMAX_CELL} |" * 2
     assert lines[3] == (
-        f"| {KERAS} | 0.8800 ± 0.0248<br>baseline 0.1000 | 0.9760 ± 0.0050<br>baseline 0.9000 |"
+        f"| {KERAS} | {ARGMAX_CELL} | 0.9760<br>[0.9705, 0.9805]<br>baseline 0.9000 |"
     )
-    assert lines[5].startswith("test split; mean ± half of the 95 % interval over n seeds")
+    assert lines[5].startswith("test split; mean and 95 % interval over n seeds")
 
 
 def test_the_terminal_shows_the_same_numbers():
     console = Console(width=100, record=True, file=io.StringIO())
     console.print(*rich_tables(table(puzzle(), [ARGMAX, KERAS]), "the puzzle", 100))
     said = console.export_text()
-    for words in ("the puzzle", "cce (n = 3)", "0.9760 ± 0.0050", "baseline 0.9000", "test split"):
+    for words in ("the puzzle", "cce (n = 3)", "[0.9705, 0.9805]", "baseline 0.9000", "test split"):
         assert words in said
 
 
@@ -69,7 +73,7 @@ def shown(arms, width):
 def test_no_number_is_broken_and_no_name_in_mid_word(arms, width):
     many = {f"softmax_cce, lr=0.0{number}": puzzle()["cce"] for number in range(10, 10 + arms)}
     said = shown(many, width)
-    assert said.count("0.8800 ± 0.0248") == said.count("0.9760 ± 0.0050") == arms
+    assert said.count("[0.8529, 0.9027]") == said.count("[0.9705, 0.9805]") == arms
     words = set(re.findall(r"[a-z][a-z=.0-9]*", said.split("test split")[0]))
     rates = {f"lr={name.split('=')[1]}" for name in many}
     names = {

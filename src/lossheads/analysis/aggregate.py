@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from lossheads.analysis.statistics import Interval, t_interval
+from lossheads.analysis.estimates import EVERYWHERE, level_interval
+from lossheads.analysis.statistics import Interval
 from lossheads.errors import UserError, near_matches
 from lossheads.records import Measurement, MetricInfo, Result, ValidationStep
 from lossheads.records import skill as skill
@@ -13,9 +14,13 @@ Arms = Mapping[str, Sequence[Result]]  # arm name -> one result per seed
 Split = Literal["val", "test"]
 
 
-def seed_interval(values: Sequence[float]) -> Interval:
-    """Mean and 95 % t interval of the values that are not NaN; `n` counts these."""
-    return t_interval([value for value in values if not math.isnan(value)])
+def seed_interval(values: Sequence[float], ends: tuple[float, float] = EVERYWHERE) -> Interval:
+    """Mean and 95 % interval of the values that are not NaN; `n` counts these.
+
+    Args:
+        ends: What the values, and so the interval, cannot leave.
+    """
+    return level_interval([value for value in values if not math.isnan(value)], ends)
 
 
 def last(result: Result, split: Split) -> Measurement | None:
@@ -29,7 +34,8 @@ def final(results: Sequence[Result], metric: str, split: Split) -> Interval:
     """One arm under one metric at the end of training."""
     ends = [last(result, split) for result in results]
     return seed_interval(
-        [math.nan if end is None else end.metrics.get(metric, math.nan) for end in ends]
+        [math.nan if end is None else end.metrics.get(metric, math.nan) for end in ends],
+        metric_info(results, metric).range,
     )
 
 
@@ -73,10 +79,13 @@ def curve(results: Sequence[Result], metric: str) -> list[tuple[ValidationStep, 
     if not by_step:
         return []
     shared = sorted(set(by_step[0]).intersection(*by_step[1:]))
+    ends = metric_info(results, metric).range
     return [
         (
             by_step[0][step],
-            seed_interval([history[step].val.metrics.get(metric, math.nan) for history in by_step]),
+            seed_interval(
+                [history[step].val.metrics.get(metric, math.nan) for history in by_step], ends
+            ),
         )
         for step in shared
     ]

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from lossheads.analysis.aggregate import baseline_of, final, metric_info
 from lossheads.analysis.drawing import icon
-from lossheads.analysis.format import number
+from lossheads.analysis.format import SPREAD, number, spread_text
 from lossheads.analysis.page_tables import Cell, PageTable, number_cell, text_cell
 from lossheads.analysis.sweep import NOT_COMPARED, Arm, Sweep, setting_text, short_key, sorted_arms
 from lossheads.records import Result
@@ -98,9 +98,7 @@ def arms_table(sweep: Sweep, metrics: Sequence[str], sort: str = "") -> SortTabl
         head.append(("against the best", "", False))
         row.append("")
     spread = max((arm.value.n for arm in arms), default=0)
-    over = (
-        "mean ± half of the 95 % interval over n seeds" if spread > 1 else "one seed, no interval"
-    )
+    over = SPREAD if spread > 1 else "one seed, no interval"
     return SortTable(
         caption=(f"Test split; {over}; baseline: the score of the best constant prediction."),
         head=tuple(head),
@@ -130,7 +128,7 @@ def _metric(arm: Arm, metric: str, with_baseline: bool) -> SortCell:
     at = final(arm.runs, metric, "test")
     if not at.n:
         return SortCell("–", key="", is_number=True)
-    conditions = [f"± {number(at.half_width)}"] if math.isfinite(at.half_width) else []
+    conditions = [spread_text(at)] if math.isfinite(at.half_width) else []
     if at.n != arm.value.n:
         conditions.append(f"n = {at.n}")
     if with_baseline:

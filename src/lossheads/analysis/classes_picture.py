@@ -157,7 +157,7 @@ def _title(known: Known, means: Mapping[str, Values], names: Sequence[str]) -> s
 
 
 def _interval(values: Values, name: str, at: int) -> Interval:
-    return seed_interval(values[name][:, at].tolist())
+    return seed_interval(values[name][:, at].tolist(), (0.0, 1.0))  # scores and recalls
 
 
 def _dumbbells(known: Known, at: int, scale: Scale, name: str) -> Markup:

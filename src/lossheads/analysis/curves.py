@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from lossheads.analysis.aggregate import over_seeds
 from lossheads.analysis.drawing import Scale, coinciding, icon
+from lossheads.analysis.estimates import level_interval
 from lossheads.analysis.kept import KeptRun, KeptTest
 from lossheads.analysis.planes import Line, Plane
-from lossheads.analysis.statistics import t_quantile
 from lossheads.analysis.sweep import Arm
 
 Floats = NDArray[np.float64]
@@ -155,8 +155,9 @@ def _band(rows: Sequence[Floats]) -> tuple[Floats, Floats, Floats]:
     mean = values.mean(axis=0)
     if len(values) < 2:
         return mean, mean, mean
-    half = t_quantile(len(values) - 1, 0.95) * values.std(axis=0, ddof=1) / math.sqrt(len(values))
-    return mean, mean - half, mean + half
+    ends = [level_interval(column.tolist(), (0.0, 1.0)) for column in values.T]
+    known = np.array([(at.low, at.high) if at.mean == at.mean else (math.nan,) * 2 for at in ends])
+    return mean, known[:, 0], known[:, 1]
 
 
 def _plane(

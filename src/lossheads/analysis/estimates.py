@@ -25,6 +25,7 @@ from lossheads.analysis.statistics import MAX_SEEDS, MIN_EQUAL, Interval, Region
 
 Floats = NDArray[np.floating]
 MAX_EXAMPLES = 10_000_000
+EVERYWHERE = (-math.inf, math.inf)
 
 # Whether the seeds share one test set, each draws its own, or it is not known how they vary.
 Drawn = Literal["once", "per_seed", "unknown"]
@@ -291,6 +292,19 @@ def estimate(values: Sequence[float], sample: Sample = UNKNOWN) -> Estimate:
         return Estimate(float(x[0]), 0.0, int(x.size), 0.0, sample)
     deviation = float(x.std(ddof=1)) if x.size > 1 else math.nan
     return Estimate(float(x.mean()), deviation, int(x.size), deviation**2 / x.size, sample)
+
+
+def level_interval(
+    values: Sequence[float], ends: tuple[float, float] = EVERYWHERE, level: float = 0.95
+) -> Interval:
+    """Over seeds, of a number that cannot leave its ends."""
+    return estimate(values, Sample(low=ends[0], high=ends[1])).interval(level)
+
+
+def ends_of_difference(ends: tuple[float, float]) -> tuple[float, float]:
+    """What the difference of two such numbers cannot leave."""
+    low, high = ends
+    return low - high, high - low
 
 
 def wilson(share: float, flips: float, quantile: float) -> tuple[float, float]:

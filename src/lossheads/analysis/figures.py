@@ -186,7 +186,7 @@ def _draw_marks(
         axes.errorbar(
             at.mean,
             y,
-            xerr=None if math.isnan(at.half_width) else at.half_width,
+            xerr=None if math.isnan(at.half_width) else [[at.mean - at.low], [at.high - at.mean]],
             fmt=look.marker,
             color=look.colour,
             markersize=5,

@@ -46,6 +46,17 @@ def ends_text(interval: Interval) -> str:
     return f"[{number(interval.low)}, {number(interval.high)}]"
 
 
+SPREAD = "mean and 95 % interval over n seeds, ± half of it or its ends"
+
+
+def spread_text(interval: Interval) -> str:
+    """± 0.0012; where the two sides differ, both ends; of one seed, that it has none."""
+    if not math.isfinite(interval.half_width):
+        return "no interval"
+    below, above = (number(abs(interval.mean - end)) for end in (interval.low, interval.high))
+    return f"± {above}" if below == above else ends_text(interval)
+
+
 def interval_text(interval: Interval) -> str:
     """0.8801 [0.8790, 0.8812]"""
     return f"{number(interval.mean)} {ends_text(interval)}"

@@ -129,7 +129,9 @@ def _class_curves(results: Sequence[Result]) -> Iterator[tuple[str, str, Curve]]
             found = [
                 (
                     by_step[0][step],
-                    seed_interval([run[step].val.per_class[metric][column] for run in by_step]),
+                    seed_interval(
+                        [run[step].val.per_class[metric][column] for run in by_step], (0.0, 1.0)
+                    ),
                 )
                 for step in steps
             ]

@@ -18,10 +18,11 @@ from lossheads.analysis.drawing import (
     svg,
     whisker,
 )
+from lossheads.analysis.estimates import ends_of_difference
 from lossheads.analysis.format import count_of, ends_text, number, percent
 from lossheads.analysis.settings_picture import Row
 from lossheads.analysis.statistics import Interval
-from lossheads.analysis.summary import Difference, together
+from lossheads.analysis.summary import Difference
 from lossheads.analysis.sweep import Arm, Asked, Condition, Sweep, difference, sorted_arms
 from lossheads.errors import UserError, near_matches
 
@@ -48,27 +49,20 @@ def pairs_picture(
     Args:
         in_unit: Whether the metric lies in [0, 1], so that one point is 0.01.
     """
-    entries = list(condition.optima.values())
-    if len(entries) < 2:
-        entries = [arm for arm in condition.arms if arm.value.n]
-    entries = [arm for arm in condition.arms if arm in entries]  # in the order of the sweep
-    first = _reference(condition, entries, asked.reference)
-    if first is None:
+    first = condition.reference
+    others = sorted_arms(sweep, [arm for arm in condition.drawn if arm is not first], "")
+    if first is None or not others:
         return None
-    others = sorted_arms(sweep, [arm for arm in entries if arm is not first], "")
-    if not others:
-        return None
-    level = together(len(others))
     margin = asked.margin if asked.margin is not None else 0.01 if in_unit else 0.0
     drawn = others[:_ROWS]
-    found = [difference(first, arm, sweep.higher_is_better, level) for arm in drawn]
+    found = [difference(first, arm, sweep.metric, condition.level) for arm in drawn]
     by_seed = [_by_seed(first, arm) for arm in drawn]
     seen = [0.0, -margin, margin, *(value for values in by_seed for value in values)]
     widest = max(map(abs, seen)) or 0.01
     for one in found:  # few seeds have endless intervals: at most twice what else is seen
         ends = (one.interval.low, one.interval.high)
         seen += [min(max(end, -2 * widest), 2 * widest) for end in ends if math.isfinite(end)]
-    scale = scale_of(seen)
+    scale = scale_of(seen, *ends_of_difference(sweep.ends))
     rows = tuple(
         Row(
             icon=icon(arm.mark),
@@ -87,7 +81,7 @@ def pairs_picture(
         title=_title(drawn, first, found, margin, sweep),
         caption=(
             f"{sweep.metric} on test, each arm minus {first.short}, seed by seed: a dot a seed, "
-            + _over([one.interval.n for one in found], level, len(others))
+            + _over(found, condition)
             + shade
         ),
         rows=rows,
@@ -96,19 +90,13 @@ def pairs_picture(
     )
 
 
-def _over(pairs: Sequence[int], level: float, looks: int) -> str:
-    if max(pairs) < 2:
+def _over(found: Sequence[Difference], condition: Condition) -> str:
+    known = [one for one in found if one.interval.n > 1]
+    if not known:
         return "one shared seed, no interval."
-    together = ", which hold together at 95 %" if looks > 1 else ""
-    return f"the mean and its {percent(level)} interval{together}."
-
-
-def _reference(condition: Condition, entries: Sequence[Arm], wanted: str) -> Arm | None:
-    if not wanted:
-        return entries[0] if entries else None
-    by_name = {arm.name: arm for arm in condition.arms if arm.value.n}
-    by_name |= {arm.series: arm for arm in reversed(entries)}
-    return by_name.get(wanted)
+    scopes = " or ".join(dict.fromkeys(one.scope for one in known))
+    shared = f", one of {condition.looks} that hold together at 95 %" if condition.looks > 1 else ""
+    return f"the mean and its {percent(condition.level)} interval {scopes}{shared}."
 
 
 def refuse_unknown_reference(sweeps: Sequence[Sweep], wanted: str) -> None:
@@ -151,12 +139,15 @@ def _words(at: Interval, margin: float, higher: bool | None) -> str:
         return "undecided: fewer than two shared seeds"
     if at.deviation == 0 and at.n < 3:
         return "undecided: too few seeds for numbers that do not vary"
-    if margin and -margin < at.low and at.high < margin:
-        return f"differs by less than {margin:g}"
+    if at.mean == at.deviation == 0:
+        return "equal at every seed"
+    within = margin and -margin < at.low and at.high < margin
     if at.low <= 0 <= at.high:
-        return "equal at every seed" if at.low == at.high else "undecided: the interval holds 0"
+        return f"differs by less than {margin:g}" if within else "undecided: the interval holds 0"
     worth = {None: ("higher", "lower"), True: ("better", "worse"), False: ("worse", "better")}
     word = worth[higher][0 if at.low > 0 else 1]
+    if within:
+        return f"{word}, by less than {margin:g}"
     beyond = at.low > margin or at.high < -margin
     return f"{word}, by more than {margin:g}" if margin and beyond else word
 

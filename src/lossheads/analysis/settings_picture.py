@@ -23,11 +23,12 @@ from lossheads.analysis.drawing import (
     tick_text,
     whisker,
 )
-from lossheads.analysis.format import number, percent
+from lossheads.analysis.format import number, percent, spread_text
 from lossheads.analysis.heat import Heat, heat_of
-from lossheads.analysis.summary import together
 from lossheads.analysis.sweep import (
+    EQUAL,
     Arm,
+    Compared,
     Condition,
     Sweep,
     across_values,
@@ -129,30 +130,34 @@ def _title(sweep: Sweep, condition: Condition) -> str:
     others = [arm for arm in condition.optima.values() if arm is not best]
     words = []
     for standing, said in (
-        ("tied", "not distinguishable from it"),
+        ("equal", "equal to it at every seed"),
+        ("tied", "undecided against it"),
         ("worse", "worse"),
         ("better", "better on test"),
         ("unknown", "not compared, too few shared seeds"),
     ):
-        names = [a.series for a in others if condition.compared[a.name].standing == standing]
+        names = [a.series for a in others if _standing(condition.compared[a.name]) == standing]
         if names:
             shown = names if len(names) <= 4 else [*names[:3], f"{len(names) - 3} more"]
             words.append(f"{', '.join(shown)} {said}")
     return "; ".join([text, *words])
 
 
+def _standing(compared: Compared) -> str:
+    return "equal" if compared is EQUAL else compared.standing
+
+
 def _caption(sweep: Sweep, condition: Condition, has_panels: bool) -> str:
     counts = sorted({arm.value.n for arm in condition.arms if arm.value.n})
     over = over_seeds(counts, "interval")
-    looks = max(1, len(condition.arms) - 1)
-    level = percent(together(looks))
+    looks, level = condition.looks, percent(condition.level)
     text = f"Test split, {over}."
     if condition.compared and counts[-1] > 1:
         choice = f" of each {short_key(sweep.series_key)}" if has_panels else ""
         text += f" Ringed: the best on validation{choice}." if has_panels else ""
         text += (
             " Compared with the best by paired differences over shared seeds, interval "
-            f"{level}, so that all {looks} hold together at 95 %."
+            f"{level}, so that all {looks} comparisons of this part hold together at 95 %."
             if looks > 1
             else " Compared with the best by paired differences over shared seeds, 95 % interval."
         )
@@ -261,7 +266,7 @@ def _heights(arms: Sequence[Arm]) -> Scale:
     room = (max(means) - min(means)) or abs(means[0]) / 50 or 0.01
     ends = [end for arm in arms for end in (arm.value.low, arm.value.high) if math.isfinite(end)]
     inside = [min(max(end, min(means) - room), max(means) + room) for end in ends]
-    return scale_of([*means, *inside])
+    return scale_of([*means, *inside], *sweep.ends)
 
 
 def _labels(ends: Sequence[tuple[Arm, float]]) -> Markup:
@@ -291,7 +296,7 @@ def _rows(
         for end in (arm.value.mean, arm.value.low, arm.value.high)
         if math.isfinite(end)
     ]
-    scale = scale_of(ends)
+    scale = scale_of(ends, *sweep.ends)
     rows = []
     for arm in arms:
         at = arm.value
@@ -301,7 +306,6 @@ def _rows(
         ]
         if scale.low <= sweep.baseline <= scale.high:
             parts.insert(0, line("base", scale.at(sweep.baseline), 2, scale.at(sweep.baseline), 24))
-        ended = f"± {number(at.half_width)}" if math.isfinite(at.half_width) else "no interval"
         compared = condition.compared.get(arm.name)
         rows.append(
             Row(
@@ -309,7 +313,7 @@ def _rows(
                 name=", ".join(filter(None, (arm.short, arm.panel))),
                 strip=svg(f"strip {arm.mark.css}", 26, "", parts),
                 number=number(at.mean),
-                conditions=f"{ended}, n = {at.n}",
+                conditions=f"{spread_text(at)}, n = {at.n}",
                 standing=compared.standing if compared else "unknown",
                 words=compared.words if compared else "",
             )

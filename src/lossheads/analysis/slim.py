@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def slim(results: Iterable[Result]) -> Iterator[Result]:
-    """Each result with its kept validation step alone, without values per class and without bits.
+    """Each result with its kept validation step alone, without values per class.
 
     Settings, baselines and facts about metrics that are equal in several results are kept once.
     """
@@ -21,9 +21,10 @@ def slim(results: Iterable[Result]) -> Iterator[Result]:
         return found
 
     def short(split: Measurement) -> Measurement:
-        digest = split.correct and CorrectMask("", once(split.correct.examples_digest))
+        own = split.correct
+        correct = own and CorrectMask(own.bits, once(own.examples_digest))
         baselines = once(split.baselines)
-        return Measurement(split.metrics, baselines, {}, {}, split.n, digest)
+        return Measurement(split.metrics, baselines, {}, {}, split.n, correct)
 
     for result in results:
         kept = [result.kept] if result.history else []

@@ -11,10 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from lossheads.analysis.aggregate import baseline_of, final, metric_info
+from lossheads.analysis.aggregate import baseline_of, final, metric_info, seed_interval
 from lossheads.analysis.arms import choices_of, identities, labelled
+from lossheads.analysis.estimates import Covers, estimate
 from lossheads.analysis.format import count_of, ends_text, number, percent
-from lossheads.analysis.statistics import MIN_EQUAL, Interval, Region, t_interval
+from lossheads.analysis.shared_examples import sample_of_pairs
+from lossheads.analysis.statistics import MIN_EQUAL, Interval, Region
 from lossheads.analysis.test_sets import SharedTestSet, by_test_set
 from lossheads.records import Result
 
@@ -51,12 +53,16 @@ class Difference:
 
     Attributes:
         interval: Its level grows with the number of differences: all of them hold at 95 %.
+        covers: What the interval is about, beside training.
+        examples: On test, at each seed; 0 where that is not known.
     """
 
     first: str
     second: str
     interval: Interval
     higher_is_better: bool | None
+    covers: Covers = "training"
+    examples: int = 0
 
     @property
     def direction(self) -> Direction:
@@ -65,7 +71,7 @@ class Difference:
             return "higher"
         if Region(-math.inf, 0.0, open=True).conclude(self.interval) == "holds":
             return "lower"
-        same = self.interval.low == self.interval.high == 0
+        same = self.interval.mean == self.interval.deviation == 0
         return "equal" if same and self.interval.n >= MIN_EQUAL else "undecided"
 
     @property
@@ -76,6 +82,16 @@ class Difference:
         if self.direction in ("equal", "undecided"):
             return "tied"
         return "better" if (self.direction == "higher") == self.higher_is_better else "worse"
+
+    @property
+    def scope(self) -> str:
+        """What a conclusion is about, in the words of `lossheads compare`."""
+        if self.covers == "training_and_examples":
+            return "on new examples"
+        if self.covers == "training_and_data":
+            return "over seeds with data of their own"
+        these = f"these {self.examples:,} test examples" if self.examples else "these test examples"
+        return f"over seeds, on {these}"
 
     @property
     def numbers(self) -> str:
@@ -99,14 +115,15 @@ class Difference:
             return f"equal in each of {count_of(interval.n, 'seed')}"
         if direction == "undecided":
             return (
-                f"undecided: {self.second} may be {number(-interval.low)} {self._word(-1)} or "
-                f"{number(interval.high)} {self._word(1)}"
+                f"undecided {self.scope}: {self.second} may be {number(-interval.low)} "
+                f"{self._word(-1)} or {number(interval.high)} {self._word(1)}"
                 if interval.low < 0 < interval.high
                 else "undecided: too few seeds for numbers that do not vary"
             )
         sign = 1 if direction == "higher" else -1
         least, most = sorted((abs(interval.low), abs(interval.high)))
-        return f"{self.second} is {self._word(sign)}, by {number(least)} to {number(most)}"
+        by = f"by {number(least)} to {number(most)}"
+        return f"{self.second} is {self._word(sign)} {self.scope}, {by}"
 
     def _word(self, sign: int) -> str:
         if self.higher_is_better is None:
@@ -178,14 +195,13 @@ def _compare(
     higher = metric_info(runs, metric).higher_is_better
     if len(heads) == 1:  # there is nothing to choose for: its settings are what differs
         ((name, settings),) = heads.items()
-        candidates = [
-            _candidate(", ".join(filter(None, (name, words))), {"": some}, metric, higher)
-            for words, some in settings.items()
-        ]
+        named = {", ".join(filter(None, (name, words))): {"": s} for words, s in settings.items()}
     else:
-        candidates = [_candidate(name, some, metric, higher) for name, some in heads.items()]
-    compared = candidates if len(heads) > 1 else candidates[:1]
-    level = together(len(compared) - 1)
+        named = {name: dict(some) for name, some in heads.items()}
+    best = {name: _best(some, metric, higher) for name, some in named.items()}
+    candidates = [_candidate(name, best[name], some, metric) for name, some in named.items()]
+    first, *others = best if len(heads) > 1 else list(best)[:1]
+    level = together(len(others))
     return Comparison(
         title=", ".join(filter(None, (data.title, condition))),
         metric=metric,
@@ -195,9 +211,12 @@ def _compare(
         candidates=candidates,
         differences=[
             paired(
-                (compared[0].head, compared[0].by_seed), (other.head, other.by_seed), higher, level
+                (first, named[first][best[first]]),
+                (other, named[other][best[other]]),
+                metric,
+                level,
             )
-            for other in compared[1:]
+            for other in others
         ],
     )
 
@@ -208,19 +227,28 @@ def monitored(runs: Sequence[Result], known: Sequence[str]) -> str:
     return next((name for name in known if {name} == named), known[0])
 
 
+def _best(settings: Mapping[str, Sequence[Result]], metric: str, higher: bool | None) -> str:
+    return min(settings, key=lambda name: rank(settings[name], metric, higher))
+
+
 def _candidate(
-    head: str, settings: Mapping[str, Sequence[Result]], metric: str, higher: bool | None
+    head: str, best: str, settings: Mapping[str, Sequence[Result]], metric: str
 ) -> Candidate:
-    best = min(settings, key=lambda name: rank(settings[name], metric, higher))
-    by_seed = {
-        run.config["seed"]: run.test.metrics.get(metric, math.nan)
-        for run in settings[best]
-        if run.status == "finished"
+    runs = settings[best]
+    known = by_seed(runs, metric)
+    values = {seed: run.test.metrics[metric] for seed, run in known.items()}
+    value = seed_interval(list(values.values()), metric_info(runs, metric).range)
+    return Candidate(head, best, len(settings), value, values, len(runs) - len(known))
+
+
+def by_seed(runs: Sequence[Result], metric: str) -> dict[int, Result]:
+    """Those with a value on test."""
+    finished = {run.config["seed"]: run for run in runs if run.status == "finished"}
+    return {
+        seed: run
+        for seed, run in finished.items()
+        if not math.isnan(run.test.metrics.get(metric, math.nan))
     }
-    known = {seed: value for seed, value in by_seed.items() if not math.isnan(value)}
-    left_out = len(settings[best]) - len(known)
-    value = t_interval(list(known.values()))
-    return Candidate(head, best, len(settings), value, known, left_out)
 
 
 def rank(runs: Sequence[Result], metric: str, higher: bool | None) -> tuple[int, float]:
@@ -238,15 +266,29 @@ def together(differences: int, alpha: float = 0.05) -> float:
 
 
 def paired(
-    first: tuple[str, Mapping[int, float]],
-    second: tuple[str, Mapping[int, float]],
-    higher: bool | None,
+    first: tuple[str, Sequence[Result]],
+    second: tuple[str, Sequence[Result]],
+    metric: str,
     level: float,
 ) -> Difference:
-    """The second minus the first, each a name and its value by seed, over the seeds of both."""
-    (name, values), (other, others) = first, second
-    numbers = [others[seed] - values[seed] for seed in values if seed in others]
-    return Difference(name, other, t_interval(numbers, level), higher)
+    """The second minus the first, each a name and its runs, over the seeds of both.
+
+    Of a share of right examples the interval covers other test examples, too, as that of a claim.
+    """
+    (name, runs), (other, others) = first, second
+    ones, twos = by_seed(runs, metric), by_seed(others, metric)
+    pairs = [(run, twos[seed]) for seed, run in ones.items() if seed in twos]
+    numbers = [two.test.metrics[metric] - one.test.metrics[metric] for one, two in pairs]
+    sample = sample_of_pairs(pairs, metric)
+    sizes = {run.test.n for pair in pairs for run in pair}
+    return Difference(
+        first=name,
+        second=other,
+        interval=estimate(numbers, sample).interval(level),
+        higher_is_better=metric_info([*runs, *others], metric).higher_is_better,
+        covers=sample.covers,
+        examples=sizes.pop() if len(sizes) == 1 else 0,
+    )
 
 
 def summary_json(results: Sequence[Result], runs: str) -> dict[str, Any]:

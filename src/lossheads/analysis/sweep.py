@@ -10,14 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lossheads.analysis.aggregate import baseline_of, metric_info
+from lossheads.analysis.aggregate import baseline_of, metric_info, seed_interval
 from lossheads.analysis.arms import arm_names, choices_of, identities, labelled, short_names
 from lossheads.analysis.palette import RATE, Mark, mark, marks, shades_of
-from lossheads.analysis.statistics import Interval, t_interval
+from lossheads.analysis.statistics import Interval
 from lossheads.analysis.summary import (
     TUNED,
     Difference,
     Standing,
+    by_seed,
     heads_of,
     monitored,
     paired,
@@ -100,6 +101,7 @@ class Compared:
 
 # Of an arm whose seeds all diverged, and of those beside it where no other has a value.
 NOT_COMPARED = Compared("unknown", "no seed has a value")
+EQUAL = Compared("tied", "equal to best at every seed")
 
 
 @dataclass(frozen=True)
@@ -109,12 +111,23 @@ class Condition:
     Attributes:
         optima: Series -> its arm with the best mean on validation, best first.
         compared: Arm name -> how it stands to the best.
+        drawn: Each series at its best; where there is one series, its settings. In the order met.
+        reference: What the others of them are held against; None where it is not here.
+        looks: Pairs that are compared: all arms with the best, those drawn with the reference.
     """
 
     title: str
     arms: tuple[Arm, ...]
     optima: Mapping[str, Arm]
     compared: Mapping[str, Compared]
+    drawn: tuple[Arm, ...]
+    reference: Arm | None
+    looks: int
+
+    @property
+    def level(self) -> float:
+        """Of every interval of a difference, so that all of them hold together at 95 %."""
+        return together(self.looks)
 
     @property
     def best(self) -> Arm | None:
@@ -124,10 +137,11 @@ class Condition:
 
 @dataclass(frozen=True)
 class Sweep:
-    """Runs on one test set under one metric."""
+    """Runs on one test set under one metric, which cannot leave its ends."""
 
     metric: str
     higher_is_better: bool | None
+    ends: tuple[float, float]
     baseline: float
     series_key: str
     across_key: str
@@ -154,7 +168,8 @@ def sweep_of(runs: Sequence[Result], metrics: Sequence[str], asked: Asked) -> Sw
             f"report got --metric {metric}: no run was measured under it; "
             f"{near_matches(metric, metrics)}"
         )
-    higher = metric_info(unique, metric).higher_is_better
+    info = metric_info(unique, metric)
+    higher = info.higher_is_better
     configs = [run.config for run in unique]
     known = identities(configs)
     names = arm_names(configs, known)
@@ -170,12 +185,14 @@ def sweep_of(runs: Sequence[Result], metrics: Sequence[str], asked: Asked) -> Sw
     return Sweep(
         metric=metric,
         higher_is_better=higher,
+        ends=info.range,
         baseline=baseline_of(unique, metric, "test"),
         series_key=by[0],
         across_key=by[1] if len(by) > 1 else "",
         by=by,
         conditions=tuple(
-            _condition(title, some, metric, higher) for title, some in conditions.items()
+            _condition(title, some, metric, higher, asked.reference)
+            for title, some in conditions.items()
         ),
     )
 
@@ -247,15 +264,10 @@ def _arms(
         groups.items(), shown, panels, rest, looks, strict=True
     ):
         own = tuple(runs[at] for at in some)
-        by_seed = {
-            run.config["seed"]: run.test.metrics.get(metric, math.nan)
-            for run in own
-            if run.status == "finished"
-        }
-        known = {seed: value for seed, value in by_seed.items() if not math.isnan(value)}
+        known = {seed: run.test.metrics[metric] for seed, run in by_seed(own, metric).items()}
         series = setting_text(values[by[0]])
         across = values[by[1]] if len(by) > 1 else None
-        value = t_interval(list(known.values()))
+        value = seed_interval(list(known.values()), metric_info(own, metric).range)
         others = ", ".join(filter(None, (panel, other)))
         further = [f"{key.split('.')[-1]}={setting_text(values[key])}" for key in by[2:]]
         panel = ", ".join(filter(None, (panel, *further)))
@@ -311,7 +323,9 @@ def setting_text(value: Any) -> str:
     return str(value)
 
 
-def _condition(title: str, arms: Sequence[Arm], metric: str, higher: bool | None) -> Condition:
+def _condition(
+    title: str, arms: Sequence[Arm], metric: str, higher: bool | None, wanted: str
+) -> Condition:
     by_series: dict[str, list[Arm]] = {}
     for arm in arms:
         by_series.setdefault(arm.series, []).append(arm)
@@ -322,31 +336,45 @@ def _condition(title: str, arms: Sequence[Arm], metric: str, higher: bool | None
     optima = sorted((min(some, key=place) for some in by_series.values()), key=place)
     # Where neither direction is better, nothing can be chosen.
     optima = [arm for arm in optima if arm.value.n and higher is not None]
+    chosen = optima if len(optima) > 1 else [arm for arm in arms if arm.value.n]
+    drawn = tuple(arm for arm in arms if arm in chosen)
+    reference = _reference(arms, drawn, wanted)
+    pairs = {frozenset((arm.name, optima[0].name)) for arm in arms} if optima else set()
+    if reference is not None:
+        pairs |= {frozenset((arm.name, reference.name)) for arm in drawn}
+    looks = sum(len(pair) > 1 for pair in pairs)
     compared = {}
-    if optima and higher is not None:
-        level = together(len(arms) - 1)
-        compared = {arm.name: _compared(arm, optima[0], higher, level) for arm in arms}
-    return Condition(title, tuple(arms), {arm.series: arm for arm in optima}, compared)
+    if optima:
+        level = together(looks)
+        compared = {arm.name: _compared(arm, optima[0], metric, level) for arm in arms}
+    by_name = {arm.series: arm for arm in optima}
+    return Condition(title, tuple(arms), by_name, compared, drawn, reference, looks)
 
 
-def difference(first: Arm, second: Arm, higher: bool | None, level: float) -> Difference:
+def _reference(arms: Sequence[Arm], drawn: Sequence[Arm], wanted: str) -> Arm | None:
+    if not wanted:
+        return drawn[0] if drawn else None
+    by_name = {arm.name: arm for arm in arms if arm.value.n}
+    return (by_name | {arm.series: arm for arm in reversed(drawn)}).get(wanted)
+
+
+def difference(first: Arm, second: Arm, metric: str, level: float) -> Difference:
     """The second minus the first, over the seeds that both have."""
-    return paired((first.name, first.by_seed), (second.name, second.by_seed), higher, level)
+    return paired((first.name, first.runs), (second.name, second.runs), metric, level)
 
 
-def _compared(arm: Arm, best: Arm, higher: bool, level: float) -> Compared:
+def _compared(arm: Arm, best: Arm, metric: str, level: float) -> Compared:
     if arm.name == best.name:
         return Compared("best", "best on validation")
     if not arm.value.n:
         return NOT_COMPARED
-    found = difference(best, arm, higher, level)
+    found = difference(best, arm, metric, level)
     standing = found.standing
     if standing == "unknown":
         return Compared(standing, "one shared seed or none: not compared with best")
     if standing == "tied":
-        equal = found.direction == "equal"
-        words = "equal to best at every seed" if equal else "not distinguishable from best"
-        return Compared(standing, words)
+        undecided = Compared(standing, "undecided against best")
+        return EQUAL if found.direction == "equal" else undecided
     is_better = standing == "better"
     word = "better on test than the best on validation" if is_better else "worse than best"
     least, most = sorted((abs(found.interval.low), abs(found.interval.high)))

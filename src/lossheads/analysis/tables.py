@@ -21,6 +21,8 @@ from lossheads.analysis.aggregate import (
     perfect,
     skill,
 )
+from lossheads.analysis.format import SPREAD, spread_text
+from lossheads.analysis.statistics import Interval
 from lossheads.errors import printable
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ COLUMNS = ["arm", "metric", "mean", "low", "high", "n", "left_out", "baseline", 
 def table(arms: Arms, metrics: Sequence[str], split: Split = "test") -> "pd.DataFrame":
     """One row per arm and metric, in the order given.
 
-    Columns: `mean`, `low` and `high` (95 % interval by Student's t over seeds; NaN for n < 2),
+    Columns: `mean`, `low` and `high` (95 % interval over seeds; NaN for n < 2),
     `n` seeds, `left_out` seeds without a value, `baseline` (the score of the best constant
     prediction), `skill` (of the mean: 0 at the baseline, 1 at perfect), `split`.
 
@@ -46,7 +48,7 @@ def table(arms: Arms, metrics: Sequence[str], split: Split = "test") -> "pd.Data
             at = final(results, metric, split)
             baseline = baseline_of(results, metric, split)
             gained = skill(at.mean, baseline, perfect(results, metric))
-            ends = at.mean - at.half_width, at.mean + at.half_width
+            ends = (at.low, at.high) if at.n > 1 else (math.nan, math.nan)
             left_out = len(results) - at.n
             rows.append((arm, metric, at.mean, *ends, at.n, left_out, baseline, gained, split))
     import pandas as pd  # here: a single run is shown without a table of arms
@@ -114,7 +116,7 @@ def _rich_table(data: "pd.DataFrame", title: str) -> Table:
 
 def caption(data: "pd.DataFrame") -> str:
     """The conditions under which the numbers hold."""
-    over = "mean ± half of the 95 % interval over n seeds"
+    over = SPREAD
     if data["n"].max() == 1:
         over = "one seed, no interval"
     text = f"{'/'.join(data['split'].unique())} split; {over}; baseline: best constant prediction"
@@ -143,7 +145,9 @@ def _cell(row: "pd.Series[float]", seeds: int) -> str:
         return "undefined"
     text = f"{row['mean']:.4f}"
     if not math.isnan(row["high"]):
-        text += f" ± {row['high'] - row['mean']:.4f}"
+        at = Interval(row["mean"], row["low"], row["high"], 0.95, math.nan, int(row["n"]))
+        spread = spread_text(at)
+        text += f" {spread}" if "±" in spread else f"\n{spread}"
     if row["n"] != seeds:
         text += f" (n = {row['n']:.0f})"
     return text if math.isnan(row["baseline"]) else f"{text}\nbaseline {row['baseline']:.4f}"

@@ -9,11 +9,12 @@ from typing import Any
 
 from lossheads.analysis.aggregate import curve, metric_info
 from lossheads.analysis.estimates import estimate
+from lossheads.analysis.shared_examples import correct_examples
 from lossheads.analysis.statistics import Discordance, mcnemar
 from lossheads.claims.arm_runs import FIRST_STEP, ArmRuns, Config, first_step
 from lossheads.claims.judge import ArmMetric, ArmSummary, EnvironmentCount, ModelTest
 from lossheads.claims.reach import refuse_decided
-from lossheads.claims.samples import correct_examples, sample_of_sides
+from lossheads.claims.samples import sample_of_sides
 from lossheads.claims.schema import Hypothesis
 from lossheads.errors import UserError
 from lossheads.records import MetricInfo, Result

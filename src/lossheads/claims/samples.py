@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from lossheads.analysis.estimates import Drawn, Floats, Influence, Sample, examples_of
+from lossheads.analysis.shared_examples import influence_of_share
 from lossheads.claims.arm_runs import ArmRuns
 from lossheads.claims.schema import Hypothesis
-from lossheads.records import CorrectMask, Result
 
 Side = tuple[int, str, str]  # its sign in the number, the arm, the metric it is read under
 
@@ -80,20 +80,5 @@ def _signed(runs: ArmRuns, sides: Sequence[Side], seed: int) -> Iterator[Influen
 
 def _influence(runs: ArmRuns, arm: str, metric: str, seed: int) -> Influence | None:
     """From the right answers a run recorded, else from the predictions it kept."""
-    correct = correct_examples(runs.result(arm, seed), metric)
-    if correct is None:
-        return runs.influences(arm, seed).get(metric)
-    bits = np.unpackbits(np.frombuffer(correct.packed, dtype=np.uint8))
-    right = bits[: runs.result(arm, seed).test.n].astype(np.float64)
-    return Influence((right - right.mean()) / len(right), len(right))
-
-
-def correct_examples(run: Result, metric: str) -> CorrectMask | None:
-    """The examples a metric counts; None unless its number is the share of examples right.
-
-    Read from the numbers: with several labels or groups it is another metric than with one class.
-    """
-    if run.status != "finished" or (correct := run.test.correct) is None:
-        return None
-    share = correct.mask.bit_count() / run.test.n
-    return correct if math.isclose(run.test.metrics.get(metric, math.nan), share) else None
+    of_share = influence_of_share(runs.result(arm, seed), metric)
+    return of_share or runs.influences(arm, seed).get(metric)

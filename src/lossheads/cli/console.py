@@ -11,7 +11,7 @@ from rich.text import Text
 
 from lossheads.analysis.aggregate import perfect, skill
 from lossheads.analysis.arms import arms_of
-from lossheads.analysis.format import count_of
+from lossheads.analysis.format import count_of, spread_text
 from lossheads.analysis.palette import marks_by_name
 from lossheads.analysis.statistics import Interval
 from lossheads.analysis.summary import Candidate, Comparison, comparisons, summary_json
@@ -70,7 +70,7 @@ def print_answers(found: Sequence[Comparison], outputs: Path, console: Console) 
         _print_answer(comparison, console, 8 if len(found) == 1 else 4)
     left = len(found) - _COMPARISONS
     more = f"{count_of(left, 'further comparison')} left out; " if left > 0 else ""
-    console.print("Intervals: over seeds (initialisation, batch order), on these test examples.")
+    console.print("Heads: 95 % over seeds (initialisation, batch order), on these test examples.")
     console.print(
         f"{more}every metric: the same call with --all\n{how_to_see(outputs)}",
         soft_wrap=True,
@@ -116,7 +116,7 @@ _COLOURS = {"higher": "bold green", "lower": "bold green", "equal": "bold", "und
 
 
 def _mean(value: Interval) -> str:
-    return _number(value.mean) + (f" ± {value.half_width:.4f}" if value.n > 1 else "")
+    return _number(value.mean) + (f" {spread_text(value)}" if value.n > 1 else "")
 
 
 def _chosen(candidate: Candidate) -> str:

@@ -1,6 +1,7 @@
 """`evaluate` and `Accumulator`: every metric of anybody's predictions, against scikit-learn."""
 
 import math
+import re
 import subprocess
 import sys
 import warnings
@@ -226,7 +227,9 @@ WRONG: list[tuple[str, tuple[Any, Any], dict[str, Any], list[str]]] = [
     ("NaN", (bad(LOGITS, math.nan, 3), LABELS), {"head": HEAD}, ["3 NaN", "800"]),
     ("Inf", (bad(LOGITS, math.inf, 2), LABELS), {"head": HEAD}, ["2 infinite"]),
     ("another width", (LOGITS[:, :3], LABELS), {"head": HEAD}, ["(200, 3)", "(N, 4)"]),
-    ("integers as logits", (LABELS, LABELS), {"head": HEAD}, ["logits", "float"]),
+    ("integers as logits", (LABELS, LABELS), {"head": HEAD}, ["logits", "(200,)", "(N, 4)"]),
+    ("text", ("abc", LABELS), {"head": HEAD}, ["logits", "'abc'", "numbers"]),
+    ("truth values", (LOGITS > 0, LABELS), {"head": HEAD}, ["logits", "true or false"]),
     ("words as labels", (LOGITS, ["cat"] * N), {"head": HEAD}, ["labels", "numbers"]),
     ("ragged lists", ([[1.0], [1.0, 2.0]], [0, 1]), {"head": HEAD}, ["logits"]),
     ("None", (None, LABELS), {"head": HEAD}, ["logits", "NoneType"]),
@@ -257,6 +260,22 @@ def test_a_wrong_call_is_one_sentence(
     sentence = str(caught.value)
     assert "\n" not in sentence
     assert all(word in sentence for word in words), sentence
+
+
+def test_whole_numbers_are_logits_as_well() -> None:
+    whole, labels = [[1, 2], [3, 4], [5, 0]], [0, 1, 0]
+    floats = [[float(z) for z in row] for row in whole]
+    found, expected = (lh.evaluate(z, labels, head="softmax_cce") for z in (whole, floats))
+    assert found["nll_loss"].value == expected["nll_loss"].value
+    assert lh.evaluate(torch.tensor(whole), labels, head="softmax_cce").n == 3
+
+
+@pytest.mark.parametrize("row", ["abc", None, [None, 1.0], ["a", "b"]])
+def test_what_is_no_number_is_refused_without_numpys_types(row: Any) -> None:
+    with pytest.raises(lh.UserError) as caught:
+        lh.explain(row, 0, head="softmax_cce")
+    assert "numbers" in str(caught.value)
+    assert not re.search("dtype|ndarray|numpy[._](str|object)", str(caught.value))
 
 
 def test_probabilities_given_as_logits_are_suspected_aloud() -> None:

@@ -34,7 +34,15 @@ def as_tensor(value: Any, what: str, who: str) -> Tensor:
     """
     try:
         # A data frame is an array to numpy alone; a copy spares arrays that may not be written.
-        tensor = value if isinstance(value, Tensor) else torch.from_numpy(np.array(value))
+        array = value if isinstance(value, Tensor) else np.array(value)
+        if isinstance(array, np.ndarray) and array.dtype.kind not in "biufc":
+            raise UserError(
+                f"{who} got {what} of type {type(value).__name__} that cannot be read as numbers, "
+                f"{shortened(value)}: pass a tensor, a numpy array or a nested list of numbers"
+            )
+        tensor = array if isinstance(array, Tensor) else torch.from_numpy(array)
+    except UserError:
+        raise
     except Exception as error:  # whatever numpy and torch say of a stranger's object
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
@@ -48,6 +56,12 @@ def as_tensor(value: Any, what: str, who: str) -> Tensor:
     if tensor.is_complex():
         raise UserError(f"{who} got complex {what}: they must be real numbers")
     return tensor.detach()
+
+
+def shortened(value: Any) -> str:
+    """As Python writes it, in one line, cut where it is long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 40 else f"{text[:40]}…"
 
 
 def resolve_head(
@@ -119,11 +133,12 @@ def checked(head: Head, logits: Tensor, labels: Tensor, who: str) -> tuple[Head,
 
 
 def _checked_logits(head: Head, logits: Tensor, who: str) -> Tensor:
-    if not logits.is_floating_point():
+    if logits.dtype == torch.bool:
         raise UserError(
-            f"{who} got logits of type {logits.dtype}: they must be a float type, as the last "
-            f"layer gives them"
+            f"{who} got logits that are true or false: pass numbers, as the last layer gives them"
         )
+    if not logits.is_floating_point():  # a list of whole numbers is no worse than one of others
+        logits = logits.double()
     flat = logits.flatten(1) if logits.ndim > 2 else logits
     if flat.ndim == 1 and head.num_logits == 1:
         flat = flat.unsqueeze(1)

@@ -1,5 +1,6 @@
 """A terminal that shows what others wrote, as it is written."""
 
+import os
 from typing import Any
 
 from rich.console import Console
@@ -53,6 +54,10 @@ def _text(cell: Any) -> str:
 
 
 def wide_console(stderr: bool = False) -> PlainConsole:
-    """Stdout or stderr; 120 columns when it is a pipe, which has no width of its own."""
+    """Stdout or stderr; a pipe has no width of its own: COLUMNS says it, else it is 120."""
     console = PlainConsole(stderr=stderr)
-    return console if console.is_terminal else PlainConsole(stderr=stderr, width=120)
+    if console.is_terminal:
+        return console
+    columns = os.environ.get("COLUMNS", "")
+    width = int(columns) if columns.isdecimal() and 0 < int(columns) < 10_000 else 120
+    return PlainConsole(stderr=stderr, width=width)

@@ -51,6 +51,15 @@ def refusing_to_write(
         ) from error
 
 
+def refuse_missing_folder(path: Path, what: str) -> None:
+    """A file is written into a folder that is there: a mistyped path makes no folders."""
+    if not path.parent.is_dir():
+        raise UserError(
+            f"{what} cannot be written at {path}: there is no folder {path.parent}; make it first, "
+            f"or name another file"
+        )
+
+
 def printable(text: str) -> str:
     """The text without what would move a terminal's cursor or give it orders; a space for each.
 

@@ -7,6 +7,7 @@ import pytest
 from lossheads.claims.render.html import write_claims_page
 from lossheads.claims.render.markdown import to_markdown
 from lossheads.claims.verdict_file import load_verdict
+from lossheads.cli.report import command as report_command
 from lossheads.errors import UserError
 
 from .pages import ARM, CHECK, REFERENCE, VERDICTS, folder_with, section, shown, words
@@ -97,6 +98,19 @@ def test_a_torn_verdict_costs_the_reader_no_other(data, sentence, tmp_path):
     assert sentence in section(page, "torn")
     assert "I am whole." in section(page, "whole")
     assert "1 ! unreadable" in words(page.text)
+
+
+def test_what_cannot_be_read_is_told_and_none_that_can_is_an_error(tmp_path, capsys):
+    folder_with(tmp_path, "{", "torn")
+    with pytest.raises(UserError, match=r"torn/verdict\.json cannot be read"):
+        report_command(["--claims", str(tmp_path)])
+    assert not (tmp_path / "report.html").exists()
+    folder_with(tmp_path, {"verdict": "refuted"}, "whole")
+    assert report_command(["--claims", str(tmp_path)]) == 0
+    told = capsys.readouterr()
+    assert "torn: verdict.json cannot be read" in " ".join(told.err.split())
+    assert "torn" not in told.out
+    assert (tmp_path / "report.html").is_file()
 
 
 def test_a_picture_that_is_none_is_left_out_with_a_sentence(tmp_path):

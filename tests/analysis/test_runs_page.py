@@ -4,6 +4,7 @@ import io
 import math
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from lossheads.analysis.format import percent
 from lossheads.analysis.kept import KeptRun, KeptTest
 from lossheads.analysis.runs_page import runs_page, write_runs_page
 from lossheads.analysis.sweep import Asked, sorted_arms, sweep_of
+from lossheads.analysis.terminal import wide_console
 from lossheads.cli.report import command as report_command
 from lossheads.errors import UserError
 from lossheads.records import write_result
@@ -310,6 +312,23 @@ def test_the_command_writes_the_page_from_folders(tmp_path, capsys):
     assert shown.index("0.001") < shown.index("0.01 ")
     with pytest.raises(UserError, match="--metric nll"):
         report_command([str(tmp_path), "--metric", "nll"])
+
+
+def test_a_page_makes_no_folders(tmp_path):
+    page = tmp_path / "no" / "such" / "x.html"
+    with pytest.raises(UserError, match="no folder"):
+        write_runs_page(Path(folder_of(sweep(TUNED, seeds=1), tmp_path)), page)
+    assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize(
+    ("columns", "width"), [("80", 80), ("", 120), ("wide", 120), ("0", 120), ("200", 200)]
+)
+def test_a_pipe_is_as_wide_as_columns_says(columns, width, monkeypatch):
+    monkeypatch.setenv("COLUMNS", columns)
+    assert wide_console().width == width
+    monkeypatch.delenv("COLUMNS")
+    assert wide_console().width == 120
 
 
 def test_a_folder_without_finished_runs_and_two_forms_at_once_are_refused(tmp_path):

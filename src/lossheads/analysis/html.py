@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 
 from lossheads.analysis import palette
 from lossheads.analysis.page_tables import PageTable, markdown_code, markdown_table, markdown_text
-from lossheads.errors import UserError
+from lossheads.errors import UserError, refuse_missing_folder
 from lossheads.whole_files import whole_file
 
 # Orders to terminals, and signs that turn the direction of what follows: names may hold them.
@@ -140,6 +140,7 @@ def write_html(path: Path, text: str) -> Path:
     Raises:
         UserError: When it cannot be written there.
     """
+    refuse_missing_folder(path, "the report")
     if path.exists() and not path.is_file():  # a rename would take a device away, too
         raise UserError(f"the report cannot be written at {path}, which is not a file: name a file")
     try:

@@ -13,7 +13,7 @@ import pandas as pd
 from lossheads.analysis.aggregate import skill
 from lossheads.analysis.arms import flat
 from lossheads.analysis.test_sets import by_test_set
-from lossheads.errors import UserError, reason
+from lossheads.errors import UserError, reason, refuse_missing_folder
 from lossheads.records import NOT_IN_KEY, Result
 
 
@@ -117,10 +117,10 @@ def write_parquet(data: pd.DataFrame, path: Path) -> Path:
         raise UserError(
             "a Parquet file needs pyarrow, which is not installed: pip install 'lossheads[parquet]'"
         ) from error
+    refuse_missing_folder(path, "the Parquet file")
     content = io.BytesIO()
     data.to_parquet(content, engine="pyarrow", index=False)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.getvalue())
     except OSError as error:
         raise UserError(

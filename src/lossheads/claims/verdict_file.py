@@ -252,7 +252,7 @@ def read_verdicts(folder: Path) -> list[VerdictFolder]:
     """Every verdict below `folder`, by name.
 
     Raises:
-        UserError: If there is none.
+        UserError: If there is none, or none that can be read.
     """
     inside = sorted(folder.iterdir()) if folder.is_dir() else []
     records = [read_verdict(path) for path in inside if (path / "verdict.json").is_file()]
@@ -260,6 +260,12 @@ def read_verdicts(folder: Path) -> list[VerdictFolder]:
         raise UserError(
             f"report finds no verdict in {folder}: make one with lossheads claim run NAME, or name "
             f"a folder whose folders hold verdict.json"
+        )
+    if not any(record.data for record in records):
+        raise UserError(
+            f"report can read none of {len(records)} verdict(s) in {folder}, first "
+            f"{records[0].slug}/{records[0].trouble[0].removesuffix('.')}: make them again with "
+            f"lossheads claim run NAME"
         )
     return records
 

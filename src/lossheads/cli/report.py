@@ -29,8 +29,12 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
     outputs = Path(given.outputs)
     if given.claims is not None:
         from lossheads.claims.render.html import write_claims_page
+        from lossheads.claims.verdict_file import read_verdicts
 
         folder = Path(given.claims or outputs / "claims")
+        for record in read_verdicts(folder):
+            if not record.data:
+                wide_console(stderr=True).print(f"{folder / record.slug}: {record.trouble[0]}")
         page = write_claims_page(folder, Path(given.html) if given.html else None)
         wide_console().print(f"Written: {page}", soft_wrap=True)
     elif given.html:

@@ -11,8 +11,10 @@ from scipy import stats
 
 import lossheads as lh
 from evaluation.making import C, N, classes, npz, softmax, tags
+from lossheads.analysis.format import p_text
 from lossheads.evaluation.paired import difference, sentence
 from lossheads.evaluation.sampling import Sampler, forms_of, rows_from
+from lossheads.evaluation.tables import sections_of_comparison
 from lossheads.metrics.evaluate import metrics_for
 from lossheads.predictions import predict
 
@@ -92,6 +94,95 @@ def test_words_say_no_more_than_the_interval(margin: float, conclusion: str, wor
     assert words in str(found)
     low, high = found["exact_match_score"].low, found["exact_match_score"].high
     assert -0.5 < low < -0.25 < high < -0.01
+
+
+def two_models_that_differ(gained: int, lost: int) -> list[tuple[Any, Any]]:
+    """The second is right on so many examples that the first decides wrong, and the reverse."""
+    flips = np.zeros((2, N), bool)
+    flips[0, :gained] = True
+    flips[1, gained : gained + lost] = True
+    eye = 4 * np.eye(C)
+    return [(eye[np.where(wrong, (LABELS + 1) % C, LABELS)], LABELS) for wrong in flips]
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "conclusion"), [(12, 3, "better"), (14, 4, "better"), (5, 0, "undecided")]
+)
+def test_better_takes_both_the_interval_and_mcnemars_test(
+    gained: int, lost: int, conclusion: str
+) -> None:
+    found = lh.compare(*two_models_that_differ(gained, lost), head="softmax_cce")
+    (pair,) = found.pairs
+    exact = stats.binomtest(gained, gained + lost).pvalue
+    assert pair.mcnemar_p == pytest.approx(exact)
+    assert pair.verdict.p >= pair.mcnemar_p
+    assert found.conclusion == conclusion
+    assert (exact <= 0.05) == (conclusion == "better")
+    if conclusion == "undecided":
+        assert found["exact_match_score"].low > 0
+        assert f"McNemar's exact test does not (p = {exact:.4f})" in str(found)
+    by_loss = lh.compare(
+        *two_models_that_differ(gained, lost), head="softmax_cce", metric="nll_loss"
+    )
+    assert "McNemar" not in str(by_loss)  # which is not about losses
+
+
+def test_few_runs_forecast_no_number_of_further_examples() -> None:
+    few, many = (
+        [[(model(1.2, 50 * side + k), LABELS) for k in range(runs)] for side in (1, 2)]
+        for runs in (3, 8)
+    )
+    short = lh.compare(*few, head="softmax_cce")
+    assert short.conclusion == "undecided"
+    assert short.pairs[0].verdict.more is None
+    assert "fewer than 8 runs" in str(short)
+    long = lh.compare(*many, head="softmax_cce")
+    assert long.conclusion == "undecided"
+    assert "fewer than 8 runs" not in str(long)
+    at = long["exact_match_score"]
+    spread = [
+        [s.value for s in side]
+        for side in (
+            [lh.evaluate(*run, head="softmax_cce")["exact_match_score"] for run in runs]
+            for runs in many
+        )
+    ]
+    assert at.runs_error == pytest.approx(math.sqrt(sum(np.var(v, ddof=1) / 8 for v in spread)))
+    if (more := long.pairs[0].verdict.more) is not None:
+        examples = at.error**2 - at.runs_error**2
+        error = math.sqrt(at.runs_error**2 + examples * N / (N + more))
+        assert abs(at.difference) / error == pytest.approx(1.97, abs=0.01)
+
+
+def test_no_difference_of_shares_leaves_minus_one_to_one() -> None:
+    wrong = 4 * np.eye(C)[(LABELS + 1) % C]
+    right = 4 * np.eye(C)[LABELS]
+    for few in (3, 6, 20):
+        found = lh.compare(
+            (wrong[:few], LABELS[:few]), (right[:few], LABELS[:few]), head="softmax_cce"
+        )
+        verdict = found.pairs[0].verdict
+        for at in (verdict, found["exact_match_score"], found["accuracy_score"]):
+            assert -1 <= at.low <= at.high <= 1
+
+
+def test_one_run_twice_is_refused_unless_it_is_read_in_two_ways(tmp_path: Path) -> None:
+    path = npz(tmp_path, "a.npz", logits=BAD, labels=LABELS)
+    again = tmp_path / "." / "x" / ".." / "a.npz"
+    (tmp_path / "x").mkdir()
+    for models in ((path, path), (path, again), ([path, path], path)):
+        with pytest.raises(lh.UserError, match=r"a\.npz twice"):
+            lh.compare(*models, head="softmax_cce")
+    assert lh.compare(path, path, head=["softmax_cce", "sigmoid_bce"]).n == N
+
+
+def test_a_p_too_small_for_four_decimals_is_not_printed_as_zero() -> None:
+    found = lh.compare(*two_models_that_differ(60, 0), head="softmax_cce")
+    text = " ".join(section.text for section in sections_of_comparison(found))
+    assert "exact p < 0.0001" in text
+    assert [p_text(p) for p in (0.0, 9e-5, 1e-4, 0.05, 1.0)] == [
+        "< 0.0001", "< 0.0001", "= 0.0001", "= 0.0500", "= 1.0000",
+    ]  # fmt: skip
 
 
 def test_undecided_names_about_how_many_more_examples_would_decide() -> None:

@@ -39,6 +39,12 @@ def number(value: float | None) -> str:
     return f"{known:.3e}" if math.isfinite(known) else "∞" if known > 0 else "-∞"
 
 
+def p_text(p: float | None) -> str:
+    """= 0.0123; of what four decimals do not show, that it is less."""
+    known = nan_if_null(p)
+    return "< 0.0001" if known < 1e-4 else f"= {number(known)}"
+
+
 def ends_text(interval: Interval) -> str:
     """[0.8790, 0.8812]; of numbers that do not vary, that they do not."""
     if interval.low == interval.high and interval.n > 1:

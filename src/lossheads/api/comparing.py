@@ -59,6 +59,7 @@ def compare(
     runs_of = [_runs(model) for model in models]
     asked = {"head": head, "link": link, "given": given, "columns": columns}
     per_model = _one_each(asked, len(models))
+    _refuse_one_run_twice(runs_of, per_model)
     called = Columns(None, labels, ids, clusters)
     loaded: list[list[OwnPredictions]] = []
     for runs, meant in zip(runs_of, per_model, strict=True):
@@ -82,6 +83,21 @@ def _runs(model: Any) -> list[Any]:
             raise UserError(f"{WHO} got an empty list of runs: give at least one for each model")
         return model
     return [model]
+
+
+def _refuse_one_run_twice(
+    runs_of: Sequence[Sequence[Any]], per_model: Sequence[Mapping[str, Any]]
+) -> None:
+    """One file may be read in two ways; read in one way it has nothing to be compared with."""
+    met: set[tuple[str, str]] = set()
+    for runs, meant in zip(runs_of, per_model, strict=True):
+        for run in runs:
+            if not isinstance(run, str | os.PathLike):
+                continue
+            read = (os.path.realpath(run), repr(meant))
+            if read in met:
+                raise UserError(f"{WHO} got {run} twice: name different files or run folders")
+            met.add(read)
 
 
 def _one_each(asked: Mapping[str, Any], count: int) -> list[dict[str, Any]]:

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from lossheads.analysis.statistics import holm_levels, mcnemar
+from lossheads.analysis.format import p_text
+from lossheads.analysis.statistics import MIN_FORECAST, holm_levels, mcnemar
 from lossheads.errors import UserError
 from lossheads.evaluation.intervals import LEVEL, quantile
 from lossheads.evaluation.meaning import OwnPredictions
@@ -37,6 +38,8 @@ class Difference:
         low, high: Interval of the difference on new examples; of runs as well where there are
             several. NaN where nothing is known.
         error: Its standard error.
+        runs_error: The part of it that more examples do not make smaller; 0 of single runs.
+        most: What no difference exceeds: 1 of metrics in [0, 1].
         higher_is_better: Of the metric.
     """
 
@@ -48,6 +51,8 @@ class Difference:
     error: float
     freedom: float
     higher_is_better: bool | None
+    runs_error: float = 0.0
+    most: float = math.inf
 
     @property
     def difference(self) -> float:
@@ -62,6 +67,7 @@ class Verdict:
     Attributes:
         level: Confidence of the interval; stricter by Holm's procedure among several models.
         low, high: The interval at that level.
+        p: Of the interval; where McNemar's exact test asks the same, the larger of both.
         more: About how many more examples would decide, seen differences kept; None where none
             would or it is decided.
     """
@@ -85,6 +91,7 @@ class Pair:
         only_first, only_second: Names of the examples that only one decided right.
         mcnemar_p: Exact, two-sided; NaN for several runs.
         classes: Per class: examples, and how many only one of them decided right.
+        runs: Training runs of each.
     """
 
     first: str
@@ -96,6 +103,7 @@ class Pair:
     only_second: tuple[Any, ...]
     mcnemar_p: float
     classes: tuple[Mapping[str, Any], ...]
+    runs: tuple[int, int] = (1, 1)
 
     def __getitem__(self, name: str) -> Difference:
         for difference in self.differences:
@@ -165,6 +173,10 @@ def sentence(pair: Pair) -> str:
     more = "more examples alone would hardly decide"
     if verdict.more is not None:
         more = f"about {verdict.more:,} more examples would decide"
+    elif 1 < min(pair.runs) < MIN_FORECAST:
+        more = f"fewer than {MIN_FORECAST} runs of each forecast no number that would decide"
+    elif verdict.margin == 0 and (verdict.low > 0 or verdict.high < 0):
+        more = f"the interval leaves 0, McNemar's exact test does not (p {p_text(verdict.p)})"
     if by_more and (verdict.low > 0 or verdict.high < 0):
         sign = -1 if pair[verdict.metric].higher_is_better is False else 1
         side = "better" if sign * verdict.low > 0 else "worse"
@@ -283,11 +295,16 @@ def compared(
         )
     all_differences = [_differences(done[0], other, known) for other in done[1:]]
     chosen = [next(d for d in found if d.name == metric) for found in all_differences]
-    p_values = [_p(one, margin) for one in chosen]
+    p_values = [
+        max(_p(one, margin), _exact_p(done[0], other, one, margin))
+        for one, other in zip(chosen, done[1:], strict=True)
+    ]
     levels = holm_levels(p_values) if len(chosen) > 1 else [LEVEL]
     pairs = []
     for index, found in enumerate(all_differences):
-        verdict = _verdict(chosen[index], margin, levels[index], p_values[index], done[0][0].own.n)
+        sizes = (len(done[0]), len(done[index + 1]))
+        one, level, p = chosen[index], levels[index], p_values[index]
+        verdict = _verdict(one, margin, level, p, done[0][0].own.n, min(sizes))
         pairs.append(_pair(names[0], names[index + 1], done[0], done[index + 1], found, verdict))
     runs = tuple(len(model) for model in models)
     return Comparison(tuple(pairs), models[0][0].n, runs, (*_notes(runs, len(pairs), how),))
@@ -342,16 +359,21 @@ def difference(
         np.var([s.value for s in side], ddof=1) / len(side) if len(side) > 1 else 0.0
         for side in (first, second)
     ]
+    runs_error = 0.0
     if min(len(first), len(second)) > 1:
         parts = [(square, freedom)]
         parts += [(float(v), len(s) - 1.0) for v, s in zip(spreads, (first, second), strict=True)]
         total = sum(part for part, _ in parts)
+        runs_error = math.sqrt(sum(map(float, spreads)))
         below = sum(part**2 / free for part, free in parts)
         square, freedom = total, total**2 / below if below else freedom
     error = math.sqrt(square) if square >= 0 else math.nan
     half = float(stats.t.isf((1 - LEVEL) / 2, freedom)) * error if freedom > 0 else math.nan
     gap = b - a
-    return Difference(name, a, b, gap - half, gap + half, error, freedom, better)
+    low, high = gap - half, gap + half
+    most = 1.0 if first[0].in_unit_interval and second[0].in_unit_interval else math.inf
+    low, high = max(-most, low), min(most, high)
+    return Difference(name, a, b, low, high, error, freedom, better, runs_error, most)
 
 
 def _p(one: Difference, margin: float) -> float:
@@ -363,17 +385,30 @@ def _p(one: Difference, margin: float) -> float:
     return float(2 * stats.t.sf(nearest / one.error, one.freedom))
 
 
-def _verdict(one: Difference, margin: float, level: float, p: float, n: int) -> Verdict:
+def _exact_p(
+    first: Sequence[Measured], second: Sequence[Measured], one: Difference, margin: float
+) -> float:
+    """McNemar's of single runs, where the metric is the share of examples right; else 0."""
+    if margin > 0 or len(first) > 1 or len(second) > 1:
+        return 0.0
+    right_a, right_b = (_right(run[0]) for run in (first, second))
+    if not math.isclose(one.first, right_a.mean()) or not math.isclose(one.second, right_b.mean()):
+        return 0.0
+    return mcnemar(int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())).p
+
+
+def _verdict(one: Difference, margin: float, level: float, p: float, n: int, runs: int) -> Verdict:
     half = float(stats.t.isf((1 - level) / 2, one.freedom)) * one.error
     low, high = one.difference - half, one.difference + half
+    low, high = max(-one.most, low), min(one.most, high)
     sign = -1 if one.higher_is_better is False else 1
     conclusion: Conclusion = "undecided"
     if margin > 0 and -margin <= low and high <= margin:
         conclusion = "within"
-    elif low > margin or high < -margin:
+    elif (low > margin or high < -margin) and (margin > 0 or p <= 1 - level):
         conclusion = "better" if sign * one.difference > 0 else "worse"
     more = None
-    if conclusion == "undecided":
+    if conclusion == "undecided" and (runs == 1 or runs >= MIN_FORECAST):
         more = _more(one, margin, level, n)
     return Verdict(one.name, conclusion, margin, level, low, high, p, more)
 
@@ -384,8 +419,11 @@ def _more(one: Difference, margin: float, level: float, n: int) -> int | None:
     nearest = min(abs(one.difference - border) for border in borders)
     if not nearest > 0 or not one.error > 0:
         return None
-    needed = n * (quantile(level, max(n, 2)) * one.error / nearest) ** 2
-    more = math.ceil(needed - n)
+    # What the runs vary stays: the error has to fall to this in all.
+    left = (nearest / quantile(level, max(n, 2))) ** 2 - one.runs_error**2
+    if not left > 0:
+        return None
+    more = math.ceil(n * (one.error**2 - one.runs_error**2) / left - n)
     return more if 0 < more <= MAX_MORE else None
 
 
@@ -413,6 +451,7 @@ def _pair(
         only_second=tuple(ids[only_b].tolist()) if single else (),
         mcnemar_p=p,
         classes=_classes(first[0], only_a, only_b) if single else (),
+        runs=(len(first), len(second)),
     )
 
 

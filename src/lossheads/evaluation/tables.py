@@ -4,11 +4,12 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import starmap
 from typing import Any
 
 import pandas as pd
 
-from lossheads.analysis.format import number
+from lossheads.analysis.format import number, p_text
 from lossheads.analysis.html import render
 from lossheads.analysis.page_tables import (
     Cell,
@@ -169,7 +170,7 @@ def _pair_sections(pair: Pair, found: Comparison) -> list[Section]:
     if max(found.runs) == 1:
         sections.append(_flipped(pair))
         if pair.classes:
-            rows_ = tuple(tuple(map(_cell, row.values())) for row in pair.classes)
+            rows_ = tuple(tuple(starmap(_class_cell, row.items())) for row in pair.classes)
             only = (f"only {pair.first} right", f"only {pair.second} right")
             table = PageTable(
                 "McNemar's exact p, and adjusted for all classes by Holm's procedure.",
@@ -180,6 +181,11 @@ def _pair_sections(pair: Pair, found: Comparison) -> list[Section]:
     return sections
 
 
+def _class_cell(name: str, value: Any) -> Cell:
+    is_p = name in ("p", "p_holm")
+    return number_cell(p_text(value).removeprefix("= ")) if is_p else _cell(value)
+
+
 def _on_this_set(pair: Pair) -> str:
     """Exact: nothing varies here."""
     metric = pair[pair.verdict.metric]
@@ -188,7 +194,8 @@ def _on_this_set(pair: Pair) -> str:
     if not math.isnan(pair.mcnemar_p):
         said += (
             f" {len(pair.only_second)} examples only {pair.second} decides right, "
-            f"{len(pair.only_first)} only {pair.first}; McNemar's exact p = {pair.mcnemar_p:.3g}."
+            f"{len(pair.only_first)} only {pair.first}; that both are right as often: McNemar's "
+            f"exact p {p_text(pair.mcnemar_p)}."
         )
     return said
 

@@ -228,7 +228,6 @@ WRONG: list[tuple[str, tuple[Any, Any], dict[str, Any], list[str]]] = [
     ("Inf", (bad(LOGITS, math.inf, 2), LABELS), {"head": HEAD}, ["2 infinite"]),
     ("another width", (LOGITS[:, :3], LABELS), {"head": HEAD}, ["(200, 3)", "(N, 4)"]),
     ("integers as logits", (LABELS, LABELS), {"head": HEAD}, ["logits", "(200,)", "(N, 4)"]),
-    ("text", ("abc", LABELS), {"head": HEAD}, ["logits", "'abc'", "numbers"]),
     ("truth values", (LOGITS > 0, LABELS), {"head": HEAD}, ["logits", "true or false"]),
     ("words as labels", (LOGITS, ["cat"] * N), {"head": HEAD}, ["labels", "numbers"]),
     ("ragged lists", ([[1.0], [1.0, 2.0]], [0, 1]), {"head": HEAD}, ["logits"]),

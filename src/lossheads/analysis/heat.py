@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from lossheads.analysis.drawing import coinciding, icon
-from lossheads.analysis.format import number
+from lossheads.analysis.format import number, spread_text
 from lossheads.analysis.sweep import (
     Arm,
     Condition,
@@ -101,7 +101,7 @@ def _cell(condition: Condition, arm: Arm, heat: str) -> HeatCell:
     is_optimum = condition.optima.get(arm.series) is arm
     kind = "best" if condition.best is arm else "optimum" if is_optimum else ""
     says = {"best": "best on validation", "optimum": f"best of {arm.series} on validation", "": ""}
-    half = f"± {number(arm.value.half_width)}" if math.isfinite(arm.value.half_width) else ""
+    half = spread_text(arm.value) if math.isfinite(arm.value.half_width) else ""
     return HeatCell(number(arm.value.mean), half, heat, kind, says[kind])
 
 

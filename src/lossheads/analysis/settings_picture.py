@@ -167,7 +167,7 @@ def _caption(sweep: Sweep, condition: Condition, has_panels: bool) -> str:
 def _panel(sweep: Sweep, condition: Condition, title: str, arms: Sequence[Arm]) -> Panel:
     values = across_values(condition.arms)
     places, texts = _places(values), [setting_text(value) for value in values]
-    heights = _heights(arms)
+    heights = _heights(arms, sweep)
     by_series: dict[str, list[Arm]] = {}
     for arm in sorted(arms, key=lambda arm: values.index(arm.across)):
         by_series.setdefault(arm.series, []).append(arm)
@@ -260,7 +260,7 @@ def _places(values: Sequence[object]) -> list[float]:
     return [10 + 80 * at / max(1, len(values) - 1) for at in range(len(values))]
 
 
-def _heights(arms: Sequence[Arm]) -> Scale:
+def _heights(arms: Sequence[Arm], sweep: Sweep) -> Scale:
     """What the means need and, up to twice that, their intervals."""
     means = [arm.value.mean for arm in arms]
     room = (max(means) - min(means)) or abs(means[0]) / 50 or 0.01

@@ -507,8 +507,16 @@ def test_the_drawn_roc_pr_and_reliability_are_those_counted_by_hand():
 
     def mean_and_band(per_seed):
         values = np.array(per_seed)
-        half = 3.1824463 * values.std(axis=0, ddof=1) / 2  # t, 3 degrees of freedom; 4 seeds
-        return values.mean(axis=0), values.mean(axis=0) - half, values.mean(axis=0) + half
+        mean, half = values.mean(axis=0), 3.1824463 * values.std(axis=0, ddof=1) / 2  # t, 3 degrees
+        ends = [wilson_ends(m, h) for m, h in zip(mean, half, strict=True)]
+        return mean, *np.array(ends).T
+
+    def wilson_ends(m, h):
+        """The roots x of (m - x)^2 = x (1 - x) h^2 / (m (1 - m))."""
+        if np.isnan(m) or h == 0:
+            return m, m
+        k = h**2 / (m * (1 - m))
+        return np.sort(np.roots([1 + k, -(2 * m + k), m**2]))
 
     def of(kind, one):
         rows = []

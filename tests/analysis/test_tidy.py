@@ -100,12 +100,12 @@ def written(folder: Path) -> Path:
 
 def test_the_parquet_file_has_the_rows_of_the_csv(tmp_path):
     pytest.importorskip("pyarrow")
-    target = tmp_path / "new" / "runs.parquet"
+    target, outputs = tmp_path / "new" / "runs.parquet", str(written(tmp_path))
     with pytest.raises(UserError, match="no folder"):
-        command([str(written(tmp_path)), "--parquet", str(target)])
+        command([outputs, "--parquet", str(target)])
     assert not target.parent.exists()
     target.parent.mkdir()
-    assert command([str(written(tmp_path)), "--parquet", str(target)]) == 0
+    assert command([outputs, "--parquet", str(target)]) == 0
     by_folder = sorted([*sweep(), swept(2, None)], key=lambda run: run.name)
     pd.testing.assert_frame_equal(pd.read_parquet(target), tidy(by_folder), check_dtype=False)
 

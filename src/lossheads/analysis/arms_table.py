@@ -133,7 +133,7 @@ def _metric(arm: Arm, metric: str, with_baseline: bool) -> SortCell:
         conditions.append(f"n = {at.n}")
     if with_baseline:
         conditions.append(f"baseline {number(baseline_of(arm.runs, metric, 'test'))}")
-    return SortCell(number(at.mean), ", ".join(conditions), repr(at.mean), True)
+    return SortCell(number(at.mean), "; ".join(conditions), repr(at.mean), True)
 
 
 def plain_table(table: SortTable) -> PageTable:

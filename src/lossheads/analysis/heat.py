@@ -85,7 +85,7 @@ def heat_of(sweep: Sweep, condition: Condition) -> Heat:
     across = short_key(sweep.across_key)
     return Heat(
         caption=(
-            f"{sweep.metric} on test by {across}, mean ± half of the 95 % interval over seeds; "
+            f"{sweep.metric} on test by {across}, mean and 95 % interval over seeds; "
             f"the stronger the tint, the better; framed: the best on validation of each "
             f"{short_key(sweep.series_key)}, thick of all."
         ),

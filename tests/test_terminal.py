@@ -73,7 +73,8 @@ def test_a_sweep_ends_with_an_answer(columns: int, rows: int, finished: Path) ->
     assert len(lines) <= 12
     assert all(len(line) < columns for line in lines)
     text = "\n".join(lines)
-    assert re.search(r"softmax_cce \(n = 2\) +0\.\d{4} (?:± 0\.\d{4}|\[0.*, [01].*\]) +lr=0\.01, best of 2", text)
+    spread = r"(?:± 0\.\d{4}|\[0.*, [01].*\])"
+    assert re.search(rf"softmax_cce \(n = 2\) +0\.\d{{4}} {spread} +lr=0\.01, best of 2", text)
     assert re.search(r"sigmoid_bce - softmax_cce: -?0\.\d{4} \[.*\], 95 %, n = 2 seeds", text)
     assert "as a page: outputs/sweep.html" in text
     assert (finished / "outputs/sweep.html").is_file()

@@ -101,7 +101,7 @@ class Difference:
         if self.interval.n < 2:
             return f"{named}: {number(self.interval.mean)}, n = {seeds}, no interval"
         shown = f"{number(self.interval.mean)} {ends_text(self.interval)}"
-        return f"{named}: {shown}, {percent(self.interval.level)}, n = {seeds}, paired"
+        return f"{named}: {shown}, {percent(self.interval.level)}, n = {seeds}"
 
     @property
     def conclusion(self) -> str:

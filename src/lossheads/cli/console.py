@@ -123,7 +123,7 @@ def _chosen(candidate: Candidate) -> str:
     lost = f"{count_of(candidate.left_out, 'seed')} diverged" if candidate.left_out else ""
     best = ""
     if candidate.tried > 1:
-        best = f"{candidate.setting}, best of {candidate.tried} on validation"
+        best = f"{candidate.setting}, best of {candidate.tried} (validation)"
     return "; ".join(filter(None, (best, lost)))
 
 

@@ -77,10 +77,17 @@ def test_the_page_says_what_was_said_run_found_and_how_to_repeat(verdict, tmp_pa
 
 def test_an_undecided_page_says_how_many_seeds_are_missing(tmp_path):
     close = claim(tmp_path, ("margin: 0.01", "margin: 0.0495"))
-    text = page_of(run_claim(close, compose, Engine(scored)))
+    verdict = run_claim(close, compose, Engine(scored))
     # Mean 0.05, deviation 0.0018257, distance 0.0005: t * 0.0018257 / sqrt n < 0.0005 needs
     # t / sqrt n < 0.27386, first at n = 54: 2.0057 / 7.348 = 0.27294; at 53 it is 0.27563.
+    assert verdict.further_seeds == 50
+    assert "more seeds would decide" not in page_of(verdict)  # of 4, a standard deviation is loose
+    assert "the standard deviation of 4 does not tell" in page_of(verdict)
+    (found,) = verdict.findings
+    many = replace(found, interval=replace(found.interval, n=20))
+    text = page_of(replace(verdict, findings=(many,)))
     assert "About 50 more seeds would decide it" in text
+    assert "50 more seeds would decide" in text
 
 
 def somewhere(config):
@@ -138,7 +145,8 @@ def test_few_pairs_are_said_to_be_unable_to_decide(verdict, tmp_path):
 def test_one_prediction_and_one_seed_are_counted_as_one(verdict):
     assert "by Holm over 1 hypothesis at" in page_of(verdict)
     (found,) = verdict.findings
-    near = replace(found, conclusion="undecided", more_seeds=1)
+    enough = replace(found.interval, n=20)
+    near = replace(found, conclusion="undecided", more_seeds=1, interval=enough)
     other = replace(found.hypothesis, name="other")
     text = page_of(
         replace(verdict, verdict="undecided", findings=(near, replace(near, hypothesis=other)))

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from lossheads.analysis.estimates import Sample
+from lossheads.analysis.format import count_of
 from lossheads.claims.history import Version, read_history
 from lossheads.claims.judge import ArmMetric, CheckRow, Finding, ModelTest, Verdict
 from lossheads.claims.schema import DATA_SEED, Claim, as_arguments
@@ -263,7 +264,7 @@ def read_verdicts(folder: Path) -> list[VerdictFolder]:
         )
     if not any(record.data for record in records):
         raise UserError(
-            f"report can read none of {len(records)} verdict(s) in {folder}, first "
+            f"report can read none of {count_of(len(records), 'verdict')} in {folder}, first "
             f"{records[0].slug}/{records[0].trouble[0].removesuffix('.')}: make them again with "
             f"lossheads claim run NAME"
         )

@@ -18,7 +18,7 @@ from lossheads.analysis.format import (
 )
 from lossheads.analysis.html import Picture, picture
 from lossheads.analysis.page_tables import PageTable, table_from_records
-from lossheads.analysis.statistics import EXACT_FLIPS, smallest_flip_p
+from lossheads.analysis.statistics import EXACT_FLIPS, MIN_FORECAST, smallest_flip_p
 from lossheads.claims.history import NO_HISTORY, History, Version, history_text
 from lossheads.claims.render.decided import Decided, decided
 from lossheads.claims.render.tables import (
@@ -245,6 +245,12 @@ def _further(data: Data) -> str:
     if data["verdict"] != "undecided" or not data["hypotheses"]:
         return ""
     more = data["further_seeds"]
+    fewest = min(recorded_interval(found["interval"]).n for found in data["hypotheses"].values())
+    if fewest < MIN_FORECAST:
+        return (
+            f"How many more seeds would decide it, the standard deviation of {fewest} does not "
+            f"tell: take {MIN_FORECAST} or more."
+        )
     if more is None:
         waited_for = [found for name, found in data["hypotheses"].items() if name in decisive(data)]
         examples = [

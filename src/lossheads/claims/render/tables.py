@@ -29,6 +29,7 @@ from lossheads.analysis.page_tables import (
     number_cell,
     text_cell,
 )
+from lossheads.analysis.statistics import MIN_FORECAST
 from lossheads.claims.render.words import in_words
 from lossheads.claims.schema import as_arguments, region_of
 
@@ -155,6 +156,8 @@ def _p(value: float) -> str:
 
 def _needed(found: Data) -> str:
     """What would decide, of seeds or else of test examples."""
+    if recorded_interval(found["interval"]).n < MIN_FORECAST:
+        return ""
     if found["more_seeds"]:
         return f"{count_of(found['more_seeds'], 'more seed')} would decide"
     examples = found.get("more_examples")

@@ -81,7 +81,7 @@ def test_an_undecided_page_says_how_many_seeds_are_missing(tmp_path):
     # Mean 0.05, deviation 0.0018257, distance 0.0005: t * 0.0018257 / sqrt n < 0.0005 needs
     # t / sqrt n < 0.27386, first at n = 54: 2.0057 / 7.348 = 0.27294; at 53 it is 0.27563.
     assert verdict.further_seeds == 50
-    assert "more seeds would decide" not in page_of(verdict)  # of 4, a standard deviation is loose
+    assert "50 more seeds" not in page_of(verdict)  # of 4, a standard deviation is loose
     assert "the standard deviation of 4 does not tell" in page_of(verdict)
     (found,) = verdict.findings
     many = replace(found, interval=replace(found.interval, n=20))

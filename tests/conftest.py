@@ -1,6 +1,7 @@
 """Shared by all tests: lossheads first, so that torch's threads are told to sleep, not spin."""
 
 import gc
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,9 @@ from pathlib import Path
 import pytest
 
 import lossheads  # noqa: F401
+
+# The program takes a pipe's width from it, and pytest-xdist sets it in its workers.
+os.environ.pop("COLUMNS", None)
 
 # What importing torch and collecting make lives as long as the tests: nobody looks through it for
 # what could be freed.

@@ -15,16 +15,15 @@ from benchmarks.training_speed.peers import PEERS
 from benchmarks.training_speed.session import Skipped
 from benchmarks.training_speed.summary import Summary, bound_seconds
 from lossheads.analysis.figures import (
-    COLOURS,
     DASHES,
     DOTS,
     GREY,
     INK,
-    MARKERS,
     PALE,
     add_title_and_legend,
     save,
 )
+from lossheads.analysis.palette import COLOURS, MARKERS
 
 # Two ways of the same family share a colour.
 _STYLES: dict[str, tuple[str, Any, str]] = {

@@ -16,7 +16,9 @@ def correct_examples(run: Result, metric: str) -> CorrectMask | None:
 
     Read from the numbers: with several labels or groups it is another metric than with one class.
     """
-    if run.status != "finished" or (correct := run.test.correct) is None or not correct.bits:
+    if run.status != "finished" or run.test.n < 1:
+        return None
+    if (correct := run.test.correct) is None or not correct.bits:
         return None
     share = correct.mask.bit_count() / run.test.n
     return correct if math.isclose(run.test.metrics.get(metric, math.nan), share) else None

@@ -194,8 +194,8 @@ def _on_this_set(pair: Pair) -> str:
     if not math.isnan(pair.mcnemar_p):
         said += (
             f" {len(pair.only_second)} examples only {pair.second} decides right, "
-            f"{len(pair.only_first)} only {pair.first}; that both are right as often: McNemar's "
-            f"exact p {p_text(pair.mcnemar_p)}."
+            f"{len(pair.only_first)} only {pair.first} (McNemar's exact test, that both are right "
+            f"as often: p {p_text(pair.mcnemar_p)})."
         )
     return said
 

@@ -64,7 +64,7 @@ SCENARIOS = {
     "resumed cohort": Scenario(RESUMED_SWEEP),
     "claim": Scenario(CLAIM),
     "reference": Scenario(REFERENCE, (REFERENCE,)),
-    "page": Scenario(["report", "--html", "outputs/claims/page.html"], (SWEEP,)),
+    "page": Scenario(["report", "--html", "outputs/page.html"], (SWEEP,)),
     "processes": Scenario(PROCESSES, long=True),
 }
 

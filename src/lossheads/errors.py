@@ -77,4 +77,5 @@ def near_matches(word: str, known: Iterable[str]) -> str:
     close = get_close_matches(word, names, n=3, cutoff=0.5)
     if close:
         return f"did you mean {' or '.join(close)}?"
-    return f"choose from {', '.join(names)}"
+    # A name may hold a comma: "softmax_cce, lr=0.01".
+    return f"choose from {('; ' if any(',' in name for name in names) else ', ').join(names)}"

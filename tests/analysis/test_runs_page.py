@@ -331,6 +331,20 @@ def test_a_pipe_is_as_wide_as_columns_says(columns, width, monkeypatch):
     assert wide_console().width == 120
 
 
+@pytest.mark.parametrize("margin", ["nan", "inf", "-0.01"])
+def test_a_margin_that_is_none_is_refused_and_writes_no_page(margin, tmp_path):
+    outputs, page = folder_of(sweep(TUNED, seeds=1), tmp_path), tmp_path / "page.html"
+    with pytest.raises(UserError, match=f"--margin must be at least 0 and finite, got {margin}"):
+        report_command([str(outputs), "--html", str(page), f"--margin={margin}"])
+    assert not page.exists()
+
+
+@pytest.mark.parametrize("by", [",", "head,,optimizer.lr", "head,"])
+def test_settings_to_compare_by_have_names(by, tmp_path):
+    with pytest.raises(UserError, match=f"report got --by {by}: a setting has no name"):
+        report_command([str(folder_of(sweep(TUNED, seeds=1), tmp_path)), "--by", by])
+
+
 def test_a_folder_without_finished_runs_and_two_forms_at_once_are_refused(tmp_path):
     with pytest.raises(UserError, match="finds no finished run"):
         write_runs_page(tmp_path, tmp_path / "page.html")

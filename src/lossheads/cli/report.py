@@ -1,5 +1,6 @@
 """lossheads report: finished runs as tables or as one page; all verdicts as one page."""
 
+import math
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,7 +53,13 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
 def _asked(given: Namespace) -> "Asked":
     from lossheads.analysis.sweep import Asked
 
-    by = tuple(word for word in map(str.strip, given.by.split(",")) if word)
+    by = tuple(map(str.strip, given.by.split(","))) if given.by else ()
+    if not all(by):
+        raise UserError(
+            f"report got --by {given.by}: a setting has no name; give head,optimizer.lr"
+        )
+    if given.margin is not None and not 0 <= given.margin < math.inf:
+        raise UserError(f"report: --margin must be at least 0 and finite, got {given.margin:g}")
     sort = given.metric if given.sort is None else given.sort
     return Asked(by, given.metric, sort or "", given.reference, given.margin)
 

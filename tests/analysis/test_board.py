@@ -192,6 +192,16 @@ def test_a_folder_without_overviews_has_its_runs(tmp_path):
     assert all_runs_of(tmp_path) == tmp_path
 
 
+@pytest.mark.parametrize("linked", ["_overview", "_overview/toy"])
+def test_a_link_to_another_folder_is_no_sweep(tmp_path, linked):
+    elsewhere, outputs = tmp_path / "elsewhere", tmp_path / "outputs"
+    write_overview(elsewhere, "toy", puzzle(), [ARGMAX, CELLS])
+    place = outputs / linked
+    place.parent.mkdir(parents=True)
+    place.symlink_to(elsewhere / linked)
+    assert sweeps_of(outputs) == []
+
+
 def test_a_picture_that_was_deleted_is_not_linked(tmp_path):
     write_overview(tmp_path, "toy", puzzle(), [ARGMAX, CELLS])
     (tmp_path / "_overview/toy/overview.png").unlink()

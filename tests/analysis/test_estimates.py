@@ -113,6 +113,15 @@ def test_levels_stay_in_their_range(level):
     assert -1 <= gap.low < gap.mean < gap.high <= 1
 
 
+@pytest.mark.parametrize("values", [[1.0, 1.0, 1 - 2**-53], [-0.5, 0.5, 0.0], [1e300, 0.0, 0.5]])
+def test_a_mean_at_or_beyond_an_end_has_an_interval(values):
+    """Rounding puts it there, or somebody's file."""
+    found = estimate(values, Sample(**SHARE))
+    assert found.interval().low >= 0 or found.mean < 0
+    assert found.interval().high <= 1
+    assert 0 <= found.p(Region(0.5, INF, open=True)) <= 1
+
+
 def test_far_from_the_ends_a_level_has_students_interval():
     x = 0.6 + 0.001 * np.random.default_rng(8).normal(size=6)
     inside, plain = estimate(x, Sample(**SHARE)).interval(), t_interval(x)

@@ -1,6 +1,7 @@
 """One colour a head on every page, apart for every reader, on light and on dark paper."""
 
 import io
+import math
 import re
 from dataclasses import replace
 from itertools import combinations
@@ -21,6 +22,7 @@ from lossheads.analysis.palette import (
     mark,
     marks,
     marks_by_name,
+    shades_of,
 )
 from lossheads.analysis.summary import comparisons
 from lossheads.analysis.sweep import Asked, sweep_of
@@ -218,3 +220,11 @@ def test_names_on_a_terminal_have_the_colour_of_their_head():
     plain = Console(file=io.StringIO(), width=100)
     print_answers(comparisons(runs), Path("outputs"), plain)
     assert "\x1b" not in plain.file.getvalue()
+
+
+def test_rates_that_are_no_numbers_have_shades_too():
+    """A stranger's configuration may say anything."""
+    found = shades_of(["abc", 0.1, None, [1], 0.1, math.nan, 10**400])
+    assert found[1] == found[4]
+    assert found[2] == 0
+    assert set(found) <= set(range(SHADES))

@@ -12,7 +12,8 @@ import pytest
 
 from lossheads.analysis.arms_table import arms_table
 from lossheads.analysis.classes import class_labels
-from lossheads.analysis.drawing import coinciding, spread
+from lossheads.analysis.drawing import coinciding, scale_of, spread
+from lossheads.analysis.forest import scale_over
 from lossheads.analysis.format import percent
 from lossheads.analysis.kept import KeptRun, KeptTest
 from lossheads.analysis.runs_page import runs_page, write_runs_page
@@ -502,6 +503,51 @@ def by_hand(scores, present, threshold):
     picked = scores >= threshold
     true, false = (picked & present).sum(), (picked & ~present).sum()
     return true / present.sum(), false / (~present).sum(), true / max(1, true + false)
+
+
+@pytest.mark.parametrize(
+    ("gaps", "word"),
+    [
+        ([0.01, -0.009, 0.002], None),
+        ([-0.01, 0.009, -0.002], None),
+        ([0.1, 0.11, 0.1], "over-confident"),
+        ([-0.1, -0.11, -0.1], "under-confident"),
+    ],
+)
+def test_a_head_is_called_over_confident_only_where_the_seeds_agree(gaps, word):
+    """Of 1,000 decisions 700 are right; the top probability is as much higher."""
+    runs = sweep({"a": {0.1: 0.9}}, seeds=3)
+    right = np.arange(1000) < 700
+    present = np.column_stack([right, ~right])
+    decided = np.column_stack([right | True, right & False])
+    found = {}
+    for one, gap in zip(runs, gaps, strict=True):
+        shares = np.tile(np.float32([0.7 + gap, 0.3 - gap]), (1000, 1))
+        found[one.key] = KeptRun(shares, shares, None, decided, present, "d")
+    text = runs_page(runs, kept=lambda _: KeptTest(found, np.arange(1000), 2, lambda d, row: None))
+    told = {w for w in ("over-confident", "under-confident") if w in text}
+    assert told == ({word} if word else set())
+
+
+@pytest.mark.parametrize("changed", [{"data_seed": [1]}, {"training": None}])
+def test_a_page_is_made_whatever_a_strangers_settings_say(changed):
+    runs = sweep(TUNED)
+    runs[0] = replace(runs[0], config=runs[0].config | changed)
+    assert "<h1>" in runs_page(runs)
+
+
+def test_scales_have_room_for_all_numbers():
+    for values in ([-1.7e308, 1.7e308], [1e-320, 2e-320], [math.inf, math.nan]):
+        for scale in (scale_of(values), scale_over(values)):
+            assert all(math.isfinite(tick) for tick in scale.ticks)
+            assert all(0 <= scale.at(value) <= 100 for value in values if math.isfinite(value))
+
+
+def test_rates_that_differ_do_not_read_alike():
+    runs = sweep({"a": {0.1000001: 0.9, 0.1000002: 0.8}, "b": {0.1000001: 0.7, 0.1000002: 0.6}})
+    said = section_of(runs)
+    assert "0.1000001" in said
+    assert "0.1000002" in said
 
 
 def test_the_drawn_roc_pr_and_reliability_are_those_counted_by_hand():

@@ -46,6 +46,28 @@ def two_heads(gained=6, lost=2, seeds=3):
     return runs
 
 
+def masked(made, bits, n):
+    (kept,) = made.history
+    correct = replace(kept.test.correct, bits=base64.b64encode(bits).decode())
+    share = {ARGMAX: 8 * len(bits) / n}
+    test = replace(kept.test, n=n, correct=correct, metrics=share)
+    return replace(made, history=[replace(kept, test=test)])
+
+
+def test_bits_of_fewer_examples_than_the_run_says_are_not_used():
+    runs = [masked(run, b"\xff", 16) for run in two_heads()]
+    pairs = list(zip(runs[::2], runs[1::2], strict=True))
+    assert sample_of_pairs(pairs, ARGMAX).examples == ()
+
+
+def test_seeds_of_one_digest_and_other_counts_are_not_crossed():
+    pairs = [
+        (recorded("a", seed, [True] * n), recorded("b", seed, [True] * n))
+        for seed, n in enumerate((10, 12))
+    ]
+    assert sample_of_pairs(pairs, ARGMAX).examples == ()
+
+
 def test_what_seeds_alone_decide_is_undecided_on_new_examples():
     runs = two_heads()
     (found,) = comparisons(runs)

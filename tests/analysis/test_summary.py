@@ -10,7 +10,7 @@ import pytest
 
 from analysis.making import ARGMAX, run
 from lossheads.analysis.statistics import t_interval
-from lossheads.analysis.summary import Difference, comparisons, summary_json
+from lossheads.analysis.summary import Difference, comparisons, rank, summary_json
 from lossheads.analysis.terminal import PlainConsole
 from lossheads.cli.arguments import View
 from lossheads.cli.console import print_results
@@ -104,6 +104,20 @@ def test_a_setting_that_loses_seeds_is_not_the_best() -> None:
     results += [ran("bce", seed, 0.8) for seed in range(3)]
     (found,) = comparisons(results)
     assert found.candidates[0].setting == "lr=0.1"
+
+
+def test_what_a_run_showed_before_it_diverged_does_not_choose() -> None:
+    lost = [ran("a", seed, 0.5, val=0.95) for seed in (0, 1)]
+    lost[1] = replace(lost[1], status="diverged", diverged_at={"step": 1.0, "learning_rate": 1.0})
+    whole = [ran("a", seed, 0.9, val=0.9) for seed in (0, 1)]
+    assert rank(lost, ARGMAX, True) == (1, -0.95)
+    assert rank(whole, ARGMAX, True) < rank(lost, ARGMAX, True)
+
+
+@pytest.mark.parametrize("training", [None, [], {"monitor": ["x"]}, {"monitor": {}}])
+def test_settings_that_a_stranger_garbled_choose_nothing(training) -> None:
+    runs = [ran(head, seed, 0.9, training=training) for head in "ab" for seed in (0, 1)]
+    assert len(comparisons(runs)) == 1
 
 
 @pytest.mark.parametrize(

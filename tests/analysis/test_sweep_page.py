@@ -1,11 +1,12 @@
 """The page that a sweep leaves behind: cheap, of that sweep alone, never in the way."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from lossheads.cli import sweep_page
-from lossheads.cli.sweep_page import how_to_see, write_sweep_page
+from lossheads.cli.sweep_page import data_folders_of, how_to_see, write_sweep_page
 
 from .test_runs_page import TUNED, sweep
 
@@ -31,6 +32,24 @@ def test_the_page_of_a_sweep_before_does_not_stay_for_another(tmp_path):
     (tmp_path / "sweep.html").write_text("old")
     write_sweep_page([replace(run, status="diverged") for run in sweep(TUNED)], tmp_path)
     assert not (tmp_path / "sweep.html").exists()
+
+
+def test_the_page_of_a_sweep_before_does_not_stay_for_one_of_too_many_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep_page, "MOST", 10)
+    (tmp_path / "sweep.html").write_text("old")
+    write_sweep_page(sweep(TUNED), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert "lossheads report" in how_to_see(tmp_path)
+
+
+def test_the_data_of_a_users_own_call_may_be_read_where_they_lie(tmp_path):
+    file = tmp_path / "own" / "x.npz"
+    jobs = [
+        {"data_dir": "/data", "dataset": {"path": str(file)}},
+        {"data_dir": None, "dataset": {"path": str(file), "labels": 3}},
+        {"data_dir": None, "dataset": {"_target_": "lossheads.datasets.Digits"}},
+    ]
+    assert data_folders_of(jobs) == [Path("/data"), file.parent]
 
 
 def test_a_folder_in_the_way_takes_no_results_away(tmp_path):

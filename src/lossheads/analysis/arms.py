@@ -1,7 +1,7 @@
 """Runs of a sweep as arms: what differs names the arm, seeds are its repetitions."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 from lossheads.analysis.palette import RATE, Mark, marks
@@ -94,7 +94,7 @@ def _mark_followers(key: str, usual: bool, identities: Sequence[dict[str, Any]])
     """
     alike: dict[str, list[dict[str, Any]]] = {}
     for leaves in identities:
-        if key in leaves:
+        if isinstance(leaves.get(key, []), Hashable):
             rest = {k: v for k, v in leaves.items() if k not in ("seed", "data_seed", key)}
             alike.setdefault(json.dumps(rest, sort_keys=True, default=str), []).append(leaves)
     followers, open_ones, follows = [], [], []

@@ -23,7 +23,7 @@ from lossheads.analysis.drawing import (
 from lossheads.analysis.format import count_of, number
 from lossheads.analysis.page_tables import PageTable, number_cell, text_cell
 from lossheads.analysis.statistics import Interval
-from lossheads.analysis.sweep import Arm
+from lossheads.analysis.sweep import Arm, names_of
 from lossheads.records import Result
 
 PRESENT, ABSENT, RECALL = "score_when_present", "score_when_absent", "recall_score"
@@ -148,11 +148,16 @@ def _title(known: Known, means: Mapping[str, Values], names: Sequence[str]) -> s
             return "Scores class by class"
         worst = int(np.nanargmin(recall))
         return f"{names[worst]} is recalled least: {number(recall[worst])}"
-    mean_gap = [float(np.nanmean(means[a.name][PRESENT] - means[a.name][ABSENT])) for a in arms]
+    gaps = {arm: means[arm.name][PRESENT] - means[arm.name][ABSENT] for arm in arms}
+    arms = [arm for arm in arms if np.isfinite(gaps[arm]).any()]
+    if len(arms) < 2:
+        return "Scores class by class"
+    called = names_of(arms)
+    mean_gap = [float(np.nanmean(gaps[arm])) for arm in arms]
     most, least = int(np.argmax(mean_gap)), int(np.argmin(mean_gap))
     return (
-        f"Present and absent lie {mean_gap[most]:.3f} apart with {arms[most].series}, "
-        f"{mean_gap[least]:.3f} with {arms[least].series}, mean of classes"
+        f"Present and absent lie {mean_gap[most]:.3f} apart with {called[arms[most]]}, "
+        f"{mean_gap[least]:.3f} with {called[arms[least]]}, mean of classes and seeds"
     )
 
 
@@ -173,7 +178,7 @@ def _dumbbells(known: Known, at: int, scale: Scale, name: str) -> Markup:
             if not math.isnan(one.mean):
                 own += [whisker(scale, one, y), at_mark(arm.mark, scale.at(one.mean), y, kind, 0.9)]
         parts.append(Markup('<g class="{}">{}</g>').format(css, Markup("").join(own)))
-        told.append(f"{arm.series} {number(absent.mean)} absent, {number(present.mean)} present")
+        told.append(f"{arm.short} {number(absent.mean)} absent, {number(present.mean)} present")
     return svg("strip", 3 + _STEP * len(known), f"{name}: {'; '.join(told)}", parts)
 
 
@@ -187,7 +192,7 @@ def _recalls(known: Known, at: int, scale: Scale, name: str) -> Markup:
             continue
         own = [whisker(scale, one, y), at_mark(arm.mark, scale.at(one.mean), y, size=0.9)]
         parts.append(Markup('<g class="{}">{}</g>').format(arm.mark.css, Markup("").join(own)))
-        told.append(f"{arm.series} {number(one.mean)}")
+        told.append(f"{arm.short} {number(one.mean)}")
     alt = f"recall of {name}: {'; '.join(told) or 'undefined'}"
     return svg("strip clipped", 3 + _STEP * len(known), alt, parts)
 

@@ -13,7 +13,7 @@ from lossheads.analysis.drawing import Scale, coinciding, icon
 from lossheads.analysis.estimates import level_interval
 from lossheads.analysis.kept import KeptRun, KeptTest
 from lossheads.analysis.planes import Line, Plane
-from lossheads.analysis.sweep import Arm
+from lossheads.analysis.sweep import Arm, names_of
 
 Floats = NDArray[np.float64]
 _NEAR = 0.006  # lines that are nowhere farther apart look like one
@@ -195,28 +195,29 @@ def _plane(
 
 def together(lines: Mapping[Arm, Line], within: float) -> list[list[str]]:
     """The names of arms whose lines a reader cannot tell apart."""
-    arms = list(lines)
+    arms, names = list(lines), names_of(lines)
     groups = coinciding([lines[arm].mean.tolist() for arm in arms], within)
-    return [[arms[at].series for at in group] for group in groups]
+    return [[names[arms[at]] for at in group] for group in groups]
 
 
 def _alt(arm: Arm, xs: Floats, mean: Floats) -> str:
     some = [at for at in range(0, len(xs), max(1, len(xs) // 5)) if not np.isnan(mean[at])]
-    return f"{arm.series} " + ", ".join(f"{mean[at]:.2f} at {xs[at]:.2f}" for at in some)
+    return f"{arm.short} " + ", ".join(f"{mean[at]:.2f} at {xs[at]:.2f}" for at in some)
 
 
 def _calibration_words(known: Mapping[Arm, Sequence[KeptRun]], per_group: int) -> str:
     """Who is over- and who under-confident, where the seeds agree on it."""
     words: dict[str, list[str]] = {}
+    names_by_arm = names_of(known)
     for arm, some in known.items():
         gaps = []
         for run in some:
             sure, right = _sureness(run, per_group)
-            gaps.append(np.array([float(sure.mean() - right.mean())]))
-        _, low, high = (float(part[0]) for part in _band(gaps))
-        if len(gaps) > 1 and (low > 0 or high < 0):
-            name = "over-confident" if low > 0 else "under-confident"
+            gaps.append(float(sure.mean() - right.mean()))
+        at = level_interval(gaps, (-1.0, 1.0))
+        if at.low > 0 or at.high < 0:
+            name = "over-confident" if at.low > 0 else "under-confident"
             if per_group == 1:
-                name = "probabilities too high" if low > 0 else "probabilities too low"
-            words.setdefault(name, []).append(arm.series)
+                name = "probabilities too high" if at.low > 0 else "probabilities too low"
+            words.setdefault(name, []).append(names_by_arm[arm])
     return "; ".join(f"{', '.join(names)}: {word}" for word, names in words.items())

@@ -15,7 +15,7 @@ from lossheads.analysis.drawing import icon, line, rect, svg
 from lossheads.analysis.format import count_of
 from lossheads.analysis.html import Picture, picture
 from lossheads.analysis.kept import KeptRun, KeptTest
-from lossheads.analysis.sweep import Arm
+from lossheads.analysis.sweep import Arm, names_of
 
 _CARDS = 24
 _OPEN = 6  # of them that are seen at once; the others are folded
@@ -165,7 +165,7 @@ def _card(runs: Runs, kept: KeptTest, digest: str, at: int, names: Sequence[str]
     first = next(iter(runs.values()))[0]
     groups = _differing_groups(runs, at, kept.per_group)
     label = _named(first.present[at], names, groups)
-    row = int(kept.rows[at])
+    row, called = int(kept.rows[at]), names_of(runs)
     means = {
         arm: np.mean([run.probabilities[at] for run in some], axis=0) for arm, some in runs.items()
     }
@@ -187,7 +187,10 @@ def _card(runs: Runs, kept: KeptTest, digest: str, at: int, names: Sequence[str]
         ScoreRow(
             _cut(names[k]),
             bool(first.present[at][k]),
-            tuple(_bars(arm, float(means[arm][k]), sigmoids.get(arm), k, names[k]) for arm in runs),
+            tuple(
+                _bars(arm, called[arm], float(means[arm][k]), sigmoids.get(arm), k, names[k])
+                for arm in runs
+            ),
         )
         for k in places
     )
@@ -196,7 +199,7 @@ def _card(runs: Runs, kept: KeptTest, digest: str, at: int, names: Sequence[str]
         title=f"Test example {row}, label {label}",
         image=None if pixels is None else _png(pixels, f"test example {row}, label {label}"),
         says=tuple(
-            (icon(arm.mark), arm.series, _decisions(some, at, names, groups))
+            (icon(arm.mark), called[arm], _decisions(some, at, names, groups))
             for arm, some in runs.items()
         ),
         rows=rows,
@@ -204,10 +207,10 @@ def _card(runs: Runs, kept: KeptTest, digest: str, at: int, names: Sequence[str]
 
 
 def _bars(
-    arm: Arm, probability: float, sigmoids: NDArray[np.float32] | None, k: int, name: str
+    arm: Arm, head: str, probability: float, sigmoids: NDArray[np.float32] | None, k: int, name: str
 ) -> Markup:
     parts = [rect("bar", 0, 1, 100 * probability, 7)]
-    told = f"{arm.series}, {name}: probability {probability:.2f}"
+    told = f"{head}, {name}: probability {probability:.2f}"
     if sigmoids is not None:
         parts.append(rect("outline", 0, 10, 100 * float(sigmoids[k]), 5))
         told += f", sigmoid {float(sigmoids[k]):.2f}"

@@ -17,6 +17,9 @@ JOIN = Markup("")
 _STEPS = (1, 2, 5, 10)
 
 
+_LEAST, MOST = 1e-300, 1e300  # beyond, floats have no room for a margin or a round step
+
+
 @dataclass(frozen=True)
 class Scale:
     """The part of the number line across the full width of a strip."""
@@ -33,6 +36,8 @@ class Scale:
     def ticks(self) -> list[float]:
         """Three to six round numbers inside."""
         span = self.high - self.low
+        if not _LEAST < span < math.inf:
+            return []
         power = 10.0 ** math.floor(math.log10(span / 4))
         step = next(power * s for s in _STEPS if span / (power * s) <= 5.5)
         first, last = math.ceil(self.low / step), math.floor(self.high / step)
@@ -41,7 +46,7 @@ class Scale:
 
 def scale_of(values: Iterable[float], low: float = -math.inf, high: float = math.inf) -> Scale:
     """A scale over the finite values with a little to spare, never beyond low and high."""
-    known = [value for value in values if math.isfinite(value)] or [0.0]
+    known = [value for value in values if abs(value) < MOST] or [0.0]
     first, last = min(known), max(known)
     spare = 0.06 * (last - first) or abs(first) / 20 or 0.5
     start, end = max(first - spare, min(low, first)), min(last + spare, max(high, last))

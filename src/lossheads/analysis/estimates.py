@@ -184,6 +184,12 @@ class Estimate:
         return (self.sample.low, self.sample.high) == (0.0, 1.0)
 
     @property
+    def _is_wilsons(self) -> bool:
+        """Whether coin flips would vary as much: not at an end that seeds are said to leave."""
+        inside = 0 < self.mean < 1 or (0 <= self.mean <= 1 and self._edges > 0)
+        return self._is_share and inside and math.isfinite(self.variance)
+
+    @property
     def _is_exact(self) -> bool:
         return not self.variance > 0 and not (self._is_share and self._edges > 0)
 
@@ -209,7 +215,7 @@ class Estimate:
 
     def _ends(self, variance: float, quantile: float) -> tuple[float, float]:
         mean, half = self.mean, quantile * math.sqrt(variance)
-        if self._is_share and 0 <= mean <= 1:
+        if self._is_wilsons:
             return wilson(mean, self._flips(variance), quantile)
         if self._is_positive:
             return mean * math.exp(-half / mean), mean * math.exp(min(700.0, half / mean))
@@ -234,6 +240,8 @@ class Estimate:
         """
         if math.isnan(self.mean) or self.n < 2 or (self.deviation == 0 and self.n < MIN_EQUAL):
             return 1.0
+        if not math.isfinite(self.variance):
+            return 1.0
         inside = [b for b in region.borders if self.sample.low < b < self.sample.high]
         if self._is_exact or not inside:
             return 0.0 if region.conclude(self.interval()) != "undecided" else 1.0
@@ -245,7 +253,7 @@ class Estimate:
 
     def _distance(self, border: float, variance: float) -> float:
         """From the mean, in standard errors, on the scale of the interval."""
-        if self._is_share and 0 <= self.mean <= 1:
+        if self._is_wilsons:
             return abs(self.mean - border) / math.sqrt(
                 border * (1 - border) / self._flips(variance)
             )
@@ -290,8 +298,11 @@ def estimate(values: Sequence[float], sample: Sample = UNKNOWN) -> Estimate:
         return Estimate(math.nan, math.nan, int(x.size), math.nan, sample)
     if x.size > 1 and x.min() == x.max():
         return Estimate(float(x[0]), 0.0, int(x.size), 0.0, sample)
-    deviation = float(x.std(ddof=1)) if x.size > 1 else math.nan
-    return Estimate(float(x.mean()), deviation, int(x.size), deviation**2 / x.size, sample)
+    with np.errstate(over="ignore", invalid="ignore"):  # numbers near the end of all floats
+        mean, deviation = float(x.mean()), float(x.std(ddof=1)) if x.size > 1 else math.nan
+        return Estimate(
+            mean, deviation, int(x.size), float(np.float64(deviation) ** 2) / x.size, sample
+        )
 
 
 def level_interval(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from lossheads.analysis.aggregate import over_seeds
 from lossheads.analysis.drawing import coinciding, icon
 from lossheads.analysis.format import number, spread_text
 from lossheads.analysis.sweep import (
@@ -26,7 +27,7 @@ class HeatCell:
     """One arm.
 
     Attributes:
-        heat: 0 for the worst that is shown, 1 for the best.
+        heat: 0 for the worst that is shown, 1 for the best or, where none is better, highest.
         kind: `best`, `optimum` of its series, or "".
         says: The same for those who do not see a frame.
     """
@@ -60,7 +61,7 @@ class Heat:
 
 
 def heat_of(sweep: Sweep, condition: Condition) -> Heat:
-    """The best row first."""
+    """The best row first, or the one with the highest number."""
     values = [setting_text(value) for value in across_values(condition.arms)]
     known = [arm for arm in condition.arms if arm.value.n]
     by_row: dict[tuple[str, str], dict[str, Arm]] = {}
@@ -85,9 +86,14 @@ def heat_of(sweep: Sweep, condition: Condition) -> Heat:
     across = short_key(sweep.across_key)
     return Heat(
         caption=(
-            f"{sweep.metric} on test by {across}, mean and 95 % interval over seeds; "
-            f"the stronger the tint, the better; framed: the best on validation of each "
-            f"{short_key(sweep.series_key)}, thick of all."
+            f"{sweep.metric} on test by {across}, "
+            f"{over_seeds([arm.value.n for arm in known], 'interval')}; the stronger the tint, the "
+            + (
+                "higher the number."
+                if sweep.higher_is_better is None
+                else f"better; framed: the best on validation of each "
+                f"{short_key(sweep.series_key)}, thick of all."
+            )
         ),
         series=short_key(sweep.series_key),
         head=tuple(f"{across}={value}" for value in values),

@@ -40,13 +40,12 @@ OUTCOMES_OF_A_LABEL = ("TP", "FN", "FP", "TN")
 
 
 def points_of(tag: str, points: Curve) -> Values:
-    """A line with its band, which no metric lets fall below 0, and no score rise above 1."""
-    most = 1.0 if all(at.mean <= 1.0 for _, at in points) else math.inf
+    """A line with its band."""
     return [
         (validation.step, value)
         for validation, at in points
         for value in (
-            banded(tag, at.mean, max(at.low, 0.0), min(at.high, most))
+            banded(tag, at.mean, at.low, at.high)
             if at.n > 1
             else banded(tag, at.mean, at.mean, at.mean)
         )

@@ -23,7 +23,15 @@ from lossheads.analysis.format import count_of, ends_text, number, percent
 from lossheads.analysis.settings_picture import Row
 from lossheads.analysis.statistics import Interval
 from lossheads.analysis.summary import Difference
-from lossheads.analysis.sweep import Arm, Asked, Condition, Sweep, difference, sorted_arms
+from lossheads.analysis.sweep import (
+    Arm,
+    Asked,
+    Condition,
+    Sweep,
+    difference,
+    names_of,
+    sorted_arms,
+)
 from lossheads.errors import UserError, near_matches
 
 _ROWS = 16
@@ -160,9 +168,10 @@ def _title(
         said = _words(at, margin, sweep.higher_is_better)
         return f"{drawn[0].short} minus {first.short}: {number(at.mean)}, {said}"
     groups: dict[str, list[str]] = {}
+    names = names_of(drawn)
     for arm, one in zip(drawn, found, strict=True):
         said = _words(one.interval, margin, sweep.higher_is_better)
-        groups.setdefault(said.split(":")[0], []).append(arm.series)
+        groups.setdefault(said.split(":")[0], []).append(names[arm])
     parts = [
         f"{', '.join(n[:3])}{f' and {len(n) - 3} more' if len(n) > 3 else ''} {said}"
         for said, n in groups.items()

@@ -181,9 +181,18 @@ def _free(taken: Counter[int], colour: int | None = None) -> int:
 
 def shades_of(values: Sequence[Any]) -> list[int]:
     """The shade of each value: the least is the plain colour, the greatest the last shade."""
-    order = sorted(set(values), key=lambda value: (value is not None, value or 0))
+    places = [_order(value) for value in values]
+    order = sorted(set(places))
     last = max(1, len(order) - 1)
-    return [round((SHADES - 1) * order.index(value) / last) for value in values]
+    return [round((SHADES - 1) * order.index(place) / last) for place in places]
+
+
+def _order(value: Any) -> tuple[int, float, str]:
+    """None, then numbers, then whatever else a configuration says."""
+    if value is None:
+        return (0, 0.0, "")
+    is_number = isinstance(value, int | float) and abs(value) < 1e300
+    return (1, float(value), "") if is_number else (2, 0.0, str(value))
 
 
 def mark(place: int, shade: int = 0) -> Mark:

@@ -164,7 +164,7 @@ def _part(
     runs, left = notable_runs(data.runs)
     left_out = len(sweep.conditions) - len(drawn)
     ended = len(data.runs) - len(data.finished)
-    details = [run for condition in drawn[:1] for run in _chosen(condition)[0].runs[:1]]
+    details = [run for one in drawn[:1] for run in (one.best or _chosen(one)[0]).runs[:1]]
     fulls = [found for run in details if (found := full(run)) is not None]
     return Part(
         title=data.title,

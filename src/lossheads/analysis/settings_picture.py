@@ -169,7 +169,7 @@ def _panel(sweep: Sweep, condition: Condition, title: str, arms: Sequence[Arm]) 
     places, texts = _places(values), [setting_text(value) for value in values]
     heights = _heights(arms, sweep)
     by_series: dict[str, list[Arm]] = {}
-    for arm in sorted(arms, key=lambda arm: values.index(arm.across)):
+    for arm in sorted(arms, key=lambda arm: texts.index(setting_text(arm.across))):
         by_series.setdefault(arm.series, []).append(arm)
 
     def y(value: float) -> float:
@@ -184,7 +184,7 @@ def _panel(sweep: Sweep, condition: Condition, title: str, arms: Sequence[Arm]) 
     middle = (len(by_series) - 1) / 2
     for index, some in enumerate(by_series.values()):
         shift = 7 * (index - middle) if len(by_series) <= 8 else 0
-        points = [(places[values.index(arm.across)], arm) for arm in some]
+        points = [(places[texts.index(setting_text(arm.across))], arm) for arm in some]
         parts.append(_series(points, y, shift, condition))
     parts += [
         letters(places[at], _HEIGHT + 14, texts[at], "middle") for at in _named(texts, places)

@@ -18,7 +18,7 @@ def correct_examples(run: Result, metric: str) -> CorrectMask | None:
     """
     if run.status != "finished" or run.test.n < 1:
         return None
-    if (correct := run.test.correct) is None or not correct.bits:
+    if (correct := run.test.correct) is None or len(correct.packed) != -(-run.test.n // 8):
         return None
     share = correct.mask.bit_count() / run.test.n
     return correct if math.isclose(run.test.metrics.get(metric, math.nan), share) else None
@@ -42,7 +42,7 @@ def sample_of_pairs(pairs: Sequence[Pair], metric: str) -> Sample:
         return Sample(drawn, (), low, high)
     found = [_difference(*pair, metric) for pair in pairs]
     known = [one for one in found if one is not None]
-    if len(known) < len(found):
+    if len(known) < len(found) or len({len(one.values) for one in known}) > 1:
         return Sample("once", (), low, high)
     edge = min(one.edge for one in known)
     return Sample("once", (examples_of((one.values for one in known), edge),), low, high)

@@ -223,7 +223,8 @@ def _compare(
 
 def monitored(runs: Sequence[Result], known: Sequence[str]) -> str:
     """The metric that the runs were told to monitor, else the first of their outcome."""
-    named = {run.config.get("training", {}).get("monitor") for run in runs}
+    told = [run.config.get("training") for run in runs]
+    named = {str(one.get("monitor")) if isinstance(one, Mapping) else "" for one in told}
     return next((name for name in known if {name} == named), known[0])
 
 
@@ -253,7 +254,7 @@ def by_seed(runs: Sequence[Result], metric: str) -> dict[int, Result]:
 
 def rank(runs: Sequence[Result], metric: str, higher: bool | None) -> tuple[int, float]:
     """Of a setting, lower is better: first seeds lost under it, then the mean on validation."""
-    at = final(runs, metric, "val")
+    at = final([run for run in runs if run.status == "finished"], metric, "val")
     if higher is None:
         return (len(runs) - at.n, 0.0)
     worth = -at.mean if higher else at.mean

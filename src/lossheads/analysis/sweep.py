@@ -91,6 +91,13 @@ class Arm:
         return " ".join(filter(None, (self.series, self.setting)))
 
 
+def names_of(arms: Iterable[Arm]) -> dict[Arm, str]:
+    """What a text calls these: the series, with the setting across where a series has several."""
+    told = list(arms)
+    alone = len({arm.series for arm in told}) == len(told)
+    return {arm: arm.series if alone else arm.short for arm in told}
+
+
 @dataclass(frozen=True)
 class Compared:
     """An arm beside the best one of its condition."""
@@ -317,7 +324,8 @@ def _values(by: Sequence[str], leaf: Mapping[str, Any], head: str) -> dict[str, 
 def setting_text(value: Any) -> str:
     """As the command line writes it."""
     if isinstance(value, float):
-        return f"{value:g}"
+        short = f"{value:g}"  # two values that differ must not read alike
+        return short if float(short) == value else repr(value)
     if isinstance(value, list | tuple | dict):
         return json.dumps(value, default=str)
     return str(value)

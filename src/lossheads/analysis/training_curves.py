@@ -12,7 +12,7 @@ from lossheads.analysis.curves import together
 from lossheads.analysis.drawing import scale_of
 from lossheads.analysis.format import number
 from lossheads.analysis.planes import Line, Plane
-from lossheads.analysis.sweep import Arm
+from lossheads.analysis.sweep import Arm, names_of
 from lossheads.records import Result
 
 Detailed = Sequence[tuple[Arm, Sequence[Result]]]
@@ -45,10 +45,10 @@ def training_curves(arms: Detailed, metrics: Sequence[str]) -> TrainingCurves | 
         metrics: One plane each. Training losses are not among them: those of two heads have no
             axis in common.
     """
-    short = len({arm.series for arm, _ in arms}) == len(arms)
+    called = names_of(arm for arm, _ in arms)
     found: list[tuple[list[str], Lines]] = []
     for metric in metrics:
-        own = {arm: line_of(arm, runs, metric, short) for arm, runs in arms}
+        own = {arm: line_of(arm, runs, metric, called[arm]) for arm, runs in arms}
         lines = {arm: line for arm, line in own.items() if line is not None}
         same = next((names for names, other in found if _are_equal(lines, other)), None)
         if same:
@@ -105,7 +105,7 @@ def _plane(metric: str, lines: Lines) -> TrainingPlane:
     )
 
 
-def line_of(arm: Arm, runs: Sequence[Result], metric: str, by_series: bool = False) -> Line | None:
+def line_of(arm: Arm, runs: Sequence[Result], metric: str, name: str) -> Line | None:
     """Mean and band over seeds by epoch, without the state before training; None of one point.
 
     That state would stretch the axis until the arms look alike.
@@ -119,7 +119,7 @@ def line_of(arm: Arm, runs: Sequence[Result], metric: str, by_series: bool = Fal
     ]
     return Line(
         arm.mark,
-        arm.series if by_series else arm.short,
+        name,
         np.array([epoch for epoch, _ in points]),
         np.array([at.mean for _, at in points]),
         np.array([low for low, _ in ends]),

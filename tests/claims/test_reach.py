@@ -26,6 +26,11 @@ CANNOT = [
     ("arms: [a, b, c, d], relation: greater, margin: 2", SHARE, r"margin: got 2,.* -2 to 2"),
 ]
 ALWAYS = [
+    (
+        "arms: [a, b], relation: greater, value: -1.2, margin: 0.1",
+        SHARE,
+        r"value: got -1\.2,.*always",
+    ),
     ("arms: [a, b], relation: equivalent, margin: 1", SHARE, r"margin: got 1,.*always"),
     ("arms: [a], relation: equals, value: 0.9, tolerance: 1", SHARE, r"tolerance: got 1,.*always"),
 ]
@@ -36,6 +41,9 @@ POSSIBLE = [
     ("arms: [a, b, c, d], relation: greater, margin: 1", SHARE),
     ("arms: [a, b], relation: greater, margin: 1", LOSS),
     ("arms: [a], relation: less, value: 1.5, margin: 0", LOSS),
+    # The value lies outside, the region reaches inside.
+    ("arms: [a], relation: equals, value: 1.004, tolerance: 0.01", SHARE),
+    ("arms: [a, b], relation: greater, value: -1.2, margin: 0.5", SHARE),
     ("arms: [a, b], relation: greater, margin: 1", MetricInfo(True, 1.0)),
 ]
 

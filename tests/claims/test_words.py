@@ -106,6 +106,10 @@ def test_an_undecided_claim_tells_which_verdicts_are_ruled_out():
     assert "“A leads” (0.5000 [0.4000, 0.6000]) fails" in told
     assert told.endswith("So “metric artefact” can no longer be given.")
     assert beside(data({"reproduced": ["y"]}, found)) == ""
+    two = {"metric_artefact": ["x"], "reproduced": ["x", "y"], "mixed": ["y", "not x"]}
+    assert "So “metric artefact” and “reproduced” can no longer be given." in beside(
+        data(two, found)
+    )
 
 
 def test_a_verdict_that_holds_is_told_by_what_it_rests_on_alone():

@@ -16,6 +16,8 @@ from lossheads.datasets.digits import Digits
 from lossheads.evaluation.explaining_image import explain_image
 from lossheads.predictions_file import read_predictions
 
+from .kept_runs import blobs, kept_run
+
 PAGE = (Path(__file__).parents[2] / "docs" / "explain.md").read_text(encoding="utf-8")
 Z = [2.1, -0.3, 0.4]
 TRAIN = ["train", "dataset=digits", "model=linear", "recording.tensorboard=false", "-m", "seed=0,1"]
@@ -210,6 +212,31 @@ def test_runs_without_predictions_are_counted_or_refused(outputs: Path, tmp_path
         file.unlink()
     with pytest.raises(lh.UserError, match=r"4 runs without.*recording.predictions=true"):
         explain_image([copy], 0)
+
+
+def test_a_run_that_cannot_be_read_is_left_out_by_name(outputs: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "outputs"
+    shutil.copytree(outputs, copy)
+    first, second, *others = sorted(copy.glob("runs/*"))
+    (first / "predictions.npz").write_bytes(b"torn")
+    (second / "result.json").write_text("{")
+    found = explain_image([copy], 0)
+    assert len([answer for arm in found.arms for answer in arm.answers]) == len(others)
+    assert str(first / "predictions.npz") in found.notes[0]
+    for folder in others:
+        (folder / "predictions.npz").write_bytes(b"torn")
+    with pytest.raises(lh.UserError, match=r"predictions\.npz"):
+        explain_image([copy], 0)
+
+
+def test_a_loss_without_end_is_null_in_json(tmp_path: Path) -> None:
+    """One unit with a softmax gives its one class all of the probability."""
+    _, saved = kept_run(tmp_path, "single_logit_softmax_cce", blobs(classes=2))
+    row = int(np.flatnonzero(saved.labels == 0)[0])
+    done = lossheads("explain", f"image={row}", f"runs={tmp_path}", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (answer,) = json.loads(done.stdout)["heads"][0]["answers"]
+    assert answer["log_loss"] is None
 
 
 def test_every_loss_is_shown_with_its_unit(tmp_path: Path) -> None:

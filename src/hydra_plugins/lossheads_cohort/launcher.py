@@ -45,7 +45,7 @@ class CohortLauncher(Launcher):
     ) -> Sequence[JobReturn]:
         from lossheads.analysis.overview import sweep_overviews
         from lossheads.cli.console import print_results
-        from lossheads.cli.sweep_page import write_sweep_page
+        from lossheads.cli.sweep_page import data_folders_of, write_sweep_page
         from lossheads.runs.collect import collect
         from lossheads.runs.composer import Composer
 
@@ -66,7 +66,7 @@ class CohortLauncher(Launcher):
         outputs = Path(output_dirs[0])
         try:
             sweep_overviews(distinct, outputs)
-            write_sweep_page(distinct, outputs, self._granted)
+            write_sweep_page(distinct, outputs, self._granted, data_folders_of(jobs))
         finally:  # results are printed even if the disk is full by now
             print_results(distinct, outputs, view=self._view)
         return [

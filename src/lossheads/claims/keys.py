@@ -159,7 +159,13 @@ HYPOTHESIS = Keys(
             "what to compare with; 0 if left out",
             "required for one arm and for equals; within the metric's range",
         ),
-        Key("tolerance", False, "number", "the half width of equals", "at least 0"),
+        Key(
+            "tolerance",
+            False,
+            "number",
+            "the half width of equals",
+            "at least 0; the metric's range must leave open whether the hypothesis holds",
+        ),
         Key("cases", False, "list", "the cases it is asked of; all if left out"),
         Key(
             "on",

@@ -24,14 +24,17 @@ def refuse_decided(hypothesis: Hypothesis, infos: Sequence[MetricInfo]) -> None:
     low, high = _range(hypothesis, infos)
     region = hypothesis.region
     width = "tolerance" if hypothesis.relation == "equals" else "margin"
-    if hypothesis.relation != "equivalent" and not low <= hypothesis.value <= high:
-        key, fate = "value", "no number is ever there"
-    elif region.open and (region.low >= high or region.high <= low):
-        key, fate = width if hypothesis.margin else "value", "this can never hold"
-    elif not region.open and region.low <= low and high <= region.high:
-        key, fate = width, "this always holds"
+    if region.open:
+        never = region.low >= high or region.high <= low
+        always = region.low < low and high < region.high
     else:
+        never = region.low > high or region.high < low
+        always = region.low <= low and high <= region.high
+    if not never and not always:
         return
+    outside = hypothesis.relation != "equivalent" and not low <= hypothesis.value <= high
+    key = "value" if outside or not hypothesis.margin else width
+    fate = "this can never hold" if never else "this always holds"
     got = hypothesis.value if key == "value" else hypothesis.margin
     raise UserError(
         f"{hypothesis.location}.{key}: got {got:g}, but {_name(hypothesis)} is {_within(low, high)}"

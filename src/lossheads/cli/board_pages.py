@@ -90,7 +90,9 @@ class Sweep:
 def sweeps_of(outputs: Path) -> list[Sweep]:
     """The overviews below `outputs` that have a page, the latest first."""
     folder = outputs / OVERVIEWS
-    entries = [entry for entry in folder.iterdir() if entry.is_dir()] if folder.is_dir() else []
+    # A link may lead anywhere, and what lies there would be served.
+    there = folder.iterdir() if folder.is_dir() and not folder.is_symlink() else ()
+    entries = [entry for entry in there if entry.is_dir() and not entry.is_symlink()]
     entries.sort(key=lambda entry: (-entry.stat().st_mtime, entry.name))
     found: dict[str, Sweep] = {}
     for entry in entries:

@@ -70,7 +70,11 @@ def print_answers(found: Sequence[Comparison], outputs: Path, console: Console) 
         _print_answer(comparison, console, 8 if len(found) == 1 else 4)
     left = len(found) - _COMPARISONS
     more = f"{count_of(left, 'further comparison')} left out; " if left > 0 else ""
-    console.print("Heads: 95 % over seeds (initialisation, batch order), on these test examples.")
+    if any(one.value.n > 1 for comparison in found for one in comparison.candidates):
+        differences = [one for comparison in found for one in comparison.differences]
+        own_data = any(one.covers == "training_and_data" for one in differences)
+        where = "each with data of its own" if own_data else "on these test examples"
+        console.print(f"Heads: 95 % over seeds (initialisation, batch order), {where}.")
     console.print(
         f"{more}every metric: the same call with --all\n{how_to_see(outputs)}",
         soft_wrap=True,

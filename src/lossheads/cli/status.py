@@ -35,11 +35,11 @@ def command(words: list[str], trust: Sequence[str] = ()) -> int:
             runs = sum(map(len, earlier.record.jobs))
             missing = sum(len(earlier.missing(at)) for at in range(len(earlier.record.jobs)))
             wide_console().print(f"{earlier.name}: {runs - missing} of {runs} runs finished")
-    _show(found[name], given, view)
+    _show(found[name], given, view, trust)
     return 0
 
 
-def _show(sweep: "Sweep", given: Namespace, view: View) -> None:
+def _show(sweep: "Sweep", given: Namespace, view: View, trust: Sequence[str]) -> None:
     """Follow a sweep to its end, then print what its own call would have printed."""
     from lossheads.analysis.overview import sweep_overviews
     from lossheads.analysis.terminal import wide_console
@@ -69,7 +69,7 @@ def _show(sweep: "Sweep", given: Namespace, view: View) -> None:
     if results:
         try:
             sweep_overviews(results, outputs)
-            write_sweep_page(results, outputs)
+            write_sweep_page(results, outputs, trust)
         finally:  # results are printed even if the disk is full by now
             print_results(results, outputs, view=view)
     if failures:

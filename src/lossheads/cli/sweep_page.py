@@ -1,8 +1,8 @@
 """The page that a sweep leaves behind, and how pages over runs read kept predictions."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lossheads.errors import UserError
 from lossheads.records import Result
@@ -15,12 +15,18 @@ SWEEP_PAGE = "sweep.html"  # below the outputs, of the latest sweep
 MOST = 500  # runs; a page over 300 takes half a second
 
 
-def write_sweep_page(results: Sequence[Result], outputs: Path, trust: Sequence[str] = ()) -> None:
-    """Write the page over the runs of a sweep that compares something.
+def write_sweep_page(
+    results: Sequence[Result], outputs: Path, trust: Sequence[str] = (), data: Sequence[Path] = ()
+) -> None:
+    """Write the page over the runs of a sweep that compares something; that of another sweep goes.
 
     One that cannot be written takes none of the sweep's results away: it is left out.
+
+    Args:
+        trust: Packages whose heads and data sets these runs may name.
+        data: Folders beside the current one in which data files that these runs name may be read.
     """
-    if not 2 <= len(results) <= MOST:
+    if len(results) < 2:
         return
     from lossheads.analysis.html import write_html
     from lossheads.analysis.runs_page import runs_page
@@ -28,10 +34,23 @@ def write_sweep_page(results: Sequence[Result], outputs: Path, trust: Sequence[s
     page = outputs / SWEEP_PAGE
     try:
         if page.is_file():
-            page.unlink()  # that of another sweep
-        write_html(page, runs_page(results, kept=kept_reader(outputs, trust)))
+            page.unlink()
+        if len(results) > MOST:
+            return
+        write_html(page, runs_page(results, kept=kept_reader(outputs, trust, data)))
     except (UserError, OSError):  # no run has a value, or the folder cannot be written
         return
+
+
+def data_folders_of(configs: Iterable[Mapping[str, Any]]) -> list[Path]:
+    """Where the data lie that the user's own call named."""
+    found = []
+    for config in configs:
+        if config["data_dir"]:
+            found.append(Path(config["data_dir"]))
+        if isinstance(path := config["dataset"].get("path"), str):
+            found.append(Path(path).expanduser().parent)
+    return list(dict.fromkeys(found))
 
 
 def how_to_see(outputs: Path) -> str:

@@ -77,7 +77,7 @@ class Explanation:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: infinities and NaN are null."""
-        return _plain(asdict(self))  # type: ignore[no-any-return]
+        return plain(asdict(self))  # type: ignore[no-any-return]
 
     def table(self) -> PageTable:
         """A row per step, a column per head."""
@@ -299,9 +299,10 @@ def _flat(values: Any) -> list[float]:
     return [float(values)]
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Data for JSON, which has no infinities and no NaN: they are null."""
     if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
+        return {key: plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -20,6 +20,7 @@ from lossheads.analysis.format import count_of, number
 from lossheads.analysis.html import Picture, picture, render
 from lossheads.analysis.page_tables import Cell, PageTable, code_cell, number_cell, text_cell
 from lossheads.errors import UserError
+from lossheads.evaluation.explaining import plain
 from lossheads.evaluation.run_parts import RunParts, left_out
 from lossheads.heads.base import Head
 from lossheads.outcomes import AnyOf, EachOneOf, Outcome
@@ -124,17 +125,20 @@ class ImageExplanation:
         return Bars(title, names, [float(arm.means[at]) for at in kept])
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON, the picture left out."""
-        return {
-            "title": self.title,
-            "label": self.label,
-            "class_names": self.class_names,
-            "notes": self.notes,
-            "heads": [
-                {"head": arm.arm, "answers": [vars(answer) for answer in arm.answers]}
-                for arm in self.arms
-            ],
-        }
+        """Plain data for JSON, the picture left out; infinities and NaN are null."""
+        found: dict[str, Any] = plain(
+            {
+                "title": self.title,
+                "label": self.label,
+                "class_names": self.class_names,
+                "notes": self.notes,
+                "heads": [
+                    {"head": arm.arm, "answers": [vars(answer) for answer in arm.answers]}
+                    for arm in self.arms
+                ],
+            }
+        )
+        return found
 
     def html(self) -> str:
         """One self-contained page."""
@@ -185,9 +189,9 @@ def explain_image(
         UserError: If none of the runs kept its predictions, they are about different examples, or
             there is no such row.
     """
-    (kept, without), parts = _kept(paths), RunParts(trust, data)
+    (kept, without, torn), parts = _kept(paths), RunParts(trust, data)
     _refuse_different(kept)
-    kept, read, unread = _readable(kept, parts)
+    kept, read, unread = _readable(kept, parts, torn)
     runs = [result for result, _, _ in kept]
     outcome, names = read[0][0].outcome, runs[0].class_names
     arms: dict[str, list[Answer]] = {}
@@ -223,37 +227,42 @@ def explain_image(
 Kept = tuple[Result, SavedPredictions, Path]
 
 
-def _kept(paths: Sequence[Path]) -> tuple[list[Kept], int]:
+def _kept(paths: Sequence[Path]) -> tuple[list[Kept], int, list[UserError]]:
     """Results, predictions and folders of all finished runs that kept their predictions.
 
-    And how many runs did not keep theirs.
+    And how many runs did not keep theirs, and what is wrong with those that cannot be read.
     """
-    found, without = [], 0
+    found, without, refused = [], 0, list[UserError]()
     for folder in dict.fromkeys(folder for path in paths for folder in _run_folders(path)):
         if not (folder / NAME).is_file():
             without += (folder / "result.json").is_file()
             continue
-        result = read_result(folder)
-        if result is not None and result.status == "finished":
-            found.append((result, read_predictions(folder), folder))
+        try:
+            result = read_result(folder)
+            if result is not None and result.status == "finished":
+                found.append((result, read_predictions(folder), folder))
+        except UserError as error:
+            refused.append(error)
+    if not found and refused:
+        raise refused[0]
     if not found:
         where = ", ".join(map(str, paths))
         raise UserError(
             f"{WHO} finds no kept predictions in {where} ({count_of(without, 'run')} without): "
             f"train with recording.predictions=true, and with force=true where a run is finished"
         )
-    return found, without
+    return found, without, refused
 
 
 def _readable(
-    kept: Sequence[Kept], parts: RunParts
+    kept: Sequence[Kept], parts: RunParts, unread: Sequence[UserError]
 ) -> tuple[list[Kept], list[tuple[Head, Tensor]], list[str]]:
     """Those with a head of this user, with that and their labels; and a note on the others.
 
     Raises:
         UserError: If there is none, as the first of them.
     """
-    usable, read, refused = list[Kept](), list[tuple[Head, Tensor]](), list[UserError]()
+    usable, read, refused = list[Kept](), list[tuple[Head, Tensor]](), [*unread]
     for run, saved, folder in kept:
         try:
             read.append(parts.read(run, saved, folder.absolute().parent.parent))
@@ -261,7 +270,7 @@ def _readable(
         except UserError as error:
             refused.append(error)
     if not usable:
-        raise refused[0]
+        raise refused[len(unread)]
     return usable, read, left_out(refused)
 
 

@@ -27,6 +27,7 @@ from lossheads.predictions_file import NAME, SavedPredictions
 from lossheads.records import Result
 from lossheads.runs.build import build, build_for, build_source, is_admitted
 
+MOST_CLASSES = 2_000  # of a group
 Image = NDArray[np.uint8] | None
 
 
@@ -88,6 +89,12 @@ class RunParts:
             raise UserError(
                 f"the head of {run.name} cannot be told: its data are not at hand"
             ) from None
+        # Losses of groups may look at every pair of classes.
+        if len(outcome.columns) > 1 and outcome.columns[-1] > MOST_CLASSES:
+            raise UserError(
+                f"the head of {run.name} is for groups of {outcome.columns[-1]:,} classes: for a "
+                f"page at most {MOST_CLASSES:,}"
+            )
         return build_for(build("head", config["head"], self._trust), outcome)
 
     def _refuse_untrusted(self, name: str, config: Mapping[str, Any]) -> None:

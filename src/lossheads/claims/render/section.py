@@ -245,14 +245,16 @@ def _further(data: Data) -> str:
     if data["verdict"] != "undecided" or not data["hypotheses"]:
         return ""
     more = data["further_seeds"]
-    fewest = min(recorded_interval(found["interval"]).n for found in data["hypotheses"].values())
+    waited_for = [found for name, found in data["hypotheses"].items() if name in decisive(data)]
+    fewest = min(
+        (recorded_interval(found["interval"]).n for found in waited_for), default=MIN_FORECAST
+    )
     if fewest < MIN_FORECAST:
         return (
             f"How many more seeds would decide it, the standard deviation of {fewest} does not "
             f"tell: take {MIN_FORECAST} or more."
         )
     if more is None:
-        waited_for = [found for name, found in data["hypotheses"].items() if name in decisive(data)]
         examples = [
             found["more_examples"]
             for found in waited_for

@@ -293,9 +293,9 @@ def scores_table(cells: Sequence[Data]) -> PageTable | None:
 MARKS = {"best": "★", "tied": "☆", "better": "☆"}
 MARKS_SAY = (
     "★: best on validation, among the arms of a case with the same classes and test examples; ☆: "
-    "not distinguishably worse on test, by paired intervals that hold at 95 % together. Without "
-    "marks: metrics with no better side or none on validation, or with other baselines for other "
-    "arms."
+    "not distinguishably worse on test, by paired intervals that hold at 95 % together for one "
+    "metric in one case. Without marks: metrics with no better side or none on validation, or with "
+    "other baselines for other arms; arms that lost a seed or stand alone."
 )
 
 

@@ -61,11 +61,11 @@ def beside(data: Data) -> str:
     if rests_on(data["rule"], judged)[0] != "undecided":
         return told
     out = [
-        humanize(verdict)
+        f"“{humanize(verdict)}”"
         for verdict, items in data["rule"].items()
         if any(judged[name] not in (want, "undecided") for name, want in map(needs, items))
     ]
-    return f"{told} So “{_listed(out)}” can no longer be given." if out else told
+    return f"{told} So {_listed(out)} can no longer be given." if out else told
 
 
 def _others(data: Data) -> dict[str, Conclusion]:

@@ -55,7 +55,10 @@ def test_an_interruption_stops_the_others_and_starts_no_more() -> None:
 
 
 def test_nothing_begins_after_an_interruption() -> None:
-    """However slow the thread is that empties the pool, and however fast parts end."""
+    """However slow the thread is that empties the pool, and however fast parts end.
+
+    The other worker may have looked for an interruption just before it: its part is the only one.
+    """
     stop, begun = threading.Event(), []
 
     def work(part: int) -> None:
@@ -68,7 +71,7 @@ def test_nothing_begins_after_an_interruption() -> None:
         stop.clear()
         with pytest.raises(KeyboardInterrupt):
             in_threads(work, range(200), 2, stop)
-        assert not any(late for _, late in begun), begun
+        assert sum(late for _, late in begun) <= 1, begun
 
 
 def sizes(tiny: Composer, n: int, *words: str) -> list[int]:

@@ -45,7 +45,7 @@ def in_threads(
 
     Args:
         stop: Set when the work is interrupted; workers must check it, because an interruption
-            reaches the main thread only. No part is begun once it is set.
+            reaches the main thread only. A worker begins no part once it has seen it set.
     """
     if min(threads, len(parts)) <= 1:
         for part in parts:

@@ -309,7 +309,7 @@ def run_key(config: Mapping[str, Any]) -> str:
 def write_json(path: Path, data: Any, after_key: str = ": ", durable: bool = True) -> None:
     """Write the file, whole or not at all; NaN is written as null."""
     separators = (",", after_key)
-    text = json.dumps(_nan_to_null(data), indent=1, separators=separators, allow_nan=False)
+    text = json.dumps(plain(data), indent=1, separators=separators, allow_nan=False)
     with whole_file(path, durable) as file:
         file.write(text.encode("utf-8"))
 
@@ -514,14 +514,15 @@ def _dig(config: Mapping[str, Any], key: str) -> Any:
     return value
 
 
-def _nan_to_null(data: Any) -> Any:
+def plain(data: Any) -> Any:
+    """Mappings and sequences for JSON, which has no NaN and no infinities: they are null."""
     if isinstance(data, float) and not math.isfinite(data):
         return None
     if isinstance(data, Mapping):
-        return {key: _nan_to_null(value) for key, value in data.items()}
+        return {str(key): plain(value) for key, value in data.items()}
     if isinstance(data, list | tuple):
-        return [_nan_to_null(value) for value in data]
-    return data
+        return [plain(value) for value in data]
+    return data.item() if hasattr(data, "item") else data
 
 
 def skill(score: float, baseline: float, perfect: float = 1.0) -> float:

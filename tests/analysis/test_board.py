@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -200,6 +201,20 @@ def test_a_link_to_another_folder_is_no_sweep(tmp_path, linked):
     place.parent.mkdir(parents=True)
     place.symlink_to(elsewhere / linked)
     assert sweeps_of(outputs) == []
+
+
+@pytest.mark.parametrize("place", ["bands", "bands/one"])
+def test_a_link_within_an_overview_shows_nothing(tmp_path, place):
+    outputs, elsewhere = tmp_path / "outputs", tmp_path / "elsewhere"
+    for folder in (outputs, elsewhere):
+        write_overview(folder, "toy", puzzle(), [ARGMAX, CELLS])
+    linked = outputs / "_overview/toy" / place
+    shutil.rmtree(linked.parent if "/" in place else linked)
+    linked.parent.mkdir(exist_ok=True)
+    linked.symlink_to(elsewhere / "_overview/toy/bands")
+    slugs = {page.slug for page in sweeps_of(outputs)[0].pages}
+    assert "puzzle" in slugs
+    assert "bands" not in slugs
 
 
 def test_a_picture_that_was_deleted_is_not_linked(tmp_path):

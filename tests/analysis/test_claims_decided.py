@@ -231,9 +231,21 @@ def test_two_hypotheses_that_fail_share_a_verb(tmp_path):
 def test_a_computed_number_is_held_against_what_was_asked_of_it(relation, words, tmp_path):
     check = CHECK | {"relation": relation, "stated": 0.5, "computed": 10.0, "says": "the sum"}
     sentence, _ = finding(whole(tmp_path, {"checks": {"c": check}}))
-    assert "0 of 1 computed number are" in sentence
-    assert "“the sum” is 10, " in sentence
+    assert sentence.startswith("Refuted: “the sum” is 10, ")
     assert words in sentence
+
+
+@pytest.mark.parametrize(
+    ("computed", "stated", "words"),
+    [(0.86474, "0.8647", "is 0.86474, not 0.8647"), (None, 0.8647, "is undefined, not 0.8647")],
+)
+def test_a_computed_number_never_reads_as_what_it_is_not(computed, stated, words, tmp_path):
+    wrong = CHECK | {"relation": "equals", "stated": stated, "computed": computed, "says": "x"}
+    right = wrong | {"conclusion": "holds"}
+    data = {"verdict": "refuted", "rule": {"reproduced": ["a", "b", "c"]}}
+    data |= {"checks": {"a": right, "b": wrong, "c": right}}
+    sentence, _ = finding(whole(tmp_path, data))
+    assert f"2 of 3 computed numbers are as stated; “x” {words}" in sentence
 
 
 def test_a_lone_arm_is_shown_beside_the_others_with_the_region_of_its_hypothesis(tmp_path):

@@ -122,6 +122,19 @@ def test_a_mean_at_or_beyond_an_end_has_an_interval(values):
     assert 0 <= found.p(Region(0.5, INF, open=True)) <= 1
 
 
+@pytest.mark.parametrize("scale", [1e-90, 1e-80, 1e80, 1e140])
+def test_degrees_of_freedom_do_not_depend_on_the_unit(scale):
+    z = drawn(np.random.default_rng(9), 5, 40, 0.4, 1.0, 1.0)
+    assert crossed(z * scale).freedom == pytest.approx(crossed(z).freedom, rel=1e-6)
+
+
+@pytest.mark.parametrize("values", [[1e200, 3e200], [INF, 1.0, 2.0]])
+def test_what_has_no_spread_in_floats_has_no_interval(values):
+    found = estimate(values, Sample(low=0.0))
+    assert (found.interval().low, found.interval().high) == (0.0, INF)
+    assert Region(0.5, INF, open=True).conclude(found.interval()) == "undecided"
+
+
 def test_far_from_the_ends_a_level_has_students_interval():
     x = 0.6 + 0.001 * np.random.default_rng(8).normal(size=6)
     inside, plain = estimate(x, Sample(**SHARE)).interval(), t_interval(x)

@@ -31,6 +31,8 @@ ALWAYS = [
         SHARE,
         r"value: got -1\.2,.*always",
     ),
+    ("arms: [a], relation: greater, value: -1, margin: 0", LOSS, r"value: got -1,.*always"),
+    ("arms: [a], relation: greater, value: -5, margin: 1", LOSS, r"value: got -5,.*always"),
     ("arms: [a, b], relation: equivalent, margin: 1", SHARE, r"margin: got 1,.*always"),
     ("arms: [a], relation: equals, value: 0.9, tolerance: 1", SHARE, r"tolerance: got 1,.*always"),
 ]

@@ -119,6 +119,20 @@ def choices_of(config: Config) -> dict[str, Any]:
     return {f"choices.{group}": name for group, name in config["choices"].items()}
 
 
+def settings_of(
+    configs: Sequence[Config], known: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Every setting that makes an arm and the names of its groups, of each run.
+
+    Args:
+        known: The `identities` of these runs.
+    """
+    return [
+        {key: value for key, value in identity.items() if key != "seed"} | choices_of(config)
+        for config, identity in zip(configs, known, strict=True)
+    ]
+
+
 def flat(config: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     """A nested configuration with dotted keys."""
     leaves: dict[str, Any] = {}

@@ -48,9 +48,14 @@ def scale_of(values: Iterable[float], low: float = -math.inf, high: float = math
     """A scale over the finite values with a little to spare, never beyond low and high."""
     known = [value for value in values if abs(value) < MOST] or [0.0]
     first, last = min(known), max(known)
-    spare = 0.06 * (last - first) or abs(first) / 20 or 0.5
+    spare = 0.06 * span_of(first, last) or abs(first) / 20 or 0.5
     start, end = max(first - spare, min(low, first)), min(last + spare, max(high, last))
     return Scale(start, end) if end > start else Scale(first - spare, last + spare)
+
+
+def span_of(first: float, last: float) -> float:
+    """Their distance; none where it is a matter of rounding."""
+    return last - first if last - first > 1e-9 * max(abs(first), abs(last)) else 0.0
 
 
 def svg(kind: str, height: float, alt: str, parts: Sequence[Markup], wide: str = "100%") -> Markup:
@@ -133,13 +138,17 @@ def number_line(scale: Scale) -> Markup:
 
 
 def tick_text(tick: float, scale: Scale) -> str:
-    """As many decimals as the distance of the ticks needs; powers of ten beyond five."""
+    """As many digits as the distance of the ticks needs; powers of ten where these are shorter."""
     ticks = scale.ticks
     step = ticks[1] - ticks[0] if len(ticks) > 1 else abs(tick) or 1.0
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
     if decimals <= 5 and abs(tick) < 1e6:
         return f"{tick:.{decimals}f}"
-    return f"{tick:.1e}".replace(".0e", "e")
+    if tick == 0:
+        return "0"
+    digits = max(0, math.floor(math.log10(abs(tick)) + 1e-9) - math.floor(math.log10(step) + 1e-9))
+    power = f"{tick:.{digits}e}".replace(".0e", "e")
+    return min(f"{tick:.{decimals}f}", power, key=len)
 
 
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:

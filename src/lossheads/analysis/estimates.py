@@ -150,12 +150,14 @@ class Estimate:
     def freedom(self) -> float:
         """Satterthwaite's degrees of freedom of the variance."""
         seeds = self.n - 1
-        below, most = self._training**2 / seeds, seeds
+        # The square of a number near the end of all floats is none.
+        unit = 1.0 if 1e-150 < self.variance < 1e150 else self.variance or 1.0
+        below, most = (self._training / unit) ** 2 / seeds, seeds
         for part in self.sample.examples:
             units = max(1, part.units - 1)
-            below += (part.variance**2 + part.shared**2 / seeds) / units
+            below += ((part.variance / unit) ** 2 + (part.shared / unit) ** 2 / seeds) / units
             most = max(most, units)
-        return min(self.variance**2 / below, most) if below else float(most)
+        return min((self.variance / unit) ** 2 / below, most) if below else float(most)
 
     @property
     def _shared(self) -> float:
@@ -191,7 +193,7 @@ class Estimate:
 
     @property
     def _is_exact(self) -> bool:
-        return not self.variance > 0 and not (self._is_share and self._edges > 0)
+        return self.variance <= 0 and not (self._is_share and self._edges > 0)
 
     @property
     def _spreads(self) -> list[tuple[float, float]]:
@@ -206,6 +208,8 @@ class Estimate:
         """At a level; of one seed, or with an undefined number, infinite."""
         if math.isnan(self.mean) or self.n < 2:
             low, high = -math.inf, math.inf
+        elif not math.isfinite(self.variance):  # of numbers near the end of all floats
+            low, high = self.sample.low, self.sample.high
         elif self._is_exact:
             low = high = self.mean
         else:

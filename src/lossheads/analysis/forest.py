@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lossheads.analysis.drawing import MOST, Scale, dot, letters, line, rect, svg
+from lossheads.analysis.drawing import MOST, Scale, dot, letters, line, rect, span_of, svg
 from lossheads.analysis.statistics import Interval
 
 HEIGHT = 36
@@ -55,7 +55,7 @@ def scale_over(seen: Iterable[float]) -> Scale:
     finite = [value for value in seen if abs(value) < MOST] or [0.0]
     low, high = min(finite), max(finite)
     # A single number has no span of its own: show a tenth of it around it, or one unit around 0.
-    spare = (high - low) * _MARGIN or abs(low) / 10 or 1.0
+    spare = span_of(low, high) * _MARGIN or abs(low) / 10 or 1.0
     return Scale(low - spare, high + spare)
 
 

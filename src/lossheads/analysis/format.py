@@ -89,6 +89,11 @@ def levels(intervals: Iterable[Interval]) -> str:
     return " or ".join(dict.fromkeys(percent(interval.level) for interval in intervals))
 
 
+def seeds_of(intervals: Iterable[Interval]) -> str:
+    """Their n: 20, or 5 or 10."""
+    return " or ".join(map(str, sorted({interval.n for interval in intervals})))
+
+
 def environment_text(environment: Mapping[str, Any]) -> str:
     """What the first run was made with, in a line."""
     fields = {k: v for k, v in environment.items() if isinstance(v, str | int | float)}

@@ -1,13 +1,12 @@
 """Many heads by one setting across: a table whose cells are tinted by the metric."""
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from lossheads.analysis.aggregate import over_seeds
-from lossheads.analysis.drawing import coinciding, icon
+from lossheads.analysis.drawing import icon
 from lossheads.analysis.format import number, spread_text
 from lossheads.analysis.sweep import (
     Arm,
@@ -50,13 +49,12 @@ class HeatRow:
 
 @dataclass(frozen=True)
 class Heat:
-    """The table; `told` says which rows cannot be told apart, `left` how many are not shown."""
+    """The table; `left` says how many rows are not shown."""
 
     caption: str
     series: str
     head: tuple[str, ...]
     rows: tuple[HeatRow, ...]
-    told: str
     left: int
 
 
@@ -98,7 +96,6 @@ def heat_of(sweep: Sweep, condition: Condition) -> Heat:
         series=short_key(sweep.series_key),
         head=tuple(f"{across}={value}" for value in values),
         rows=rows,
-        told=_told(shown, values, (high - low) / 200),
         left=len(by_row) - len(shown),
     )
 
@@ -109,12 +106,3 @@ def _cell(condition: Condition, arm: Arm, heat: str) -> HeatCell:
     says = {"best": "best on validation", "optimum": f"best of {arm.series} on validation", "": ""}
     half = spread_text(arm.value) if math.isfinite(arm.value.half_width) else ""
     return HeatCell(number(arm.value.mean), half, heat, kind, says[kind])
-
-
-def _told(
-    rows: Mapping[tuple[str, str], Mapping[str, Arm]], values: Sequence[str], within: float
-) -> str:
-    names = [", ".join(filter(None, name)) for name in rows]
-    lines = [[row[v].value.mean if v in row else math.nan for v in values] for row in rows.values()]
-    groups = coinciding(lines, within)
-    return "; ".join(f"{' and '.join(names[at] for at in group)} coincide" for group in groups)

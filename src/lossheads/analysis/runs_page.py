@@ -187,7 +187,9 @@ def _part(
         scores=arms_table(sweep, first, asked.sort),
         more_scores=tuple(arms_table(sweep, some, asked.sort) for some in rest),
         runs=_runs(runs, left),
-        environments=tuple(filter(None, map(_environment, fulls))),
+        environments=tuple(
+            f"{run.name} was made with {text}" for run in fulls if (text := _environment(run))
+        ),
     )
 
 

@@ -98,7 +98,8 @@ def settings_picture(sweep: Sweep, condition: Condition) -> SettingsPicture:
         drawn.sort(key=lambda item: best not in item[1])
     has_across = bool(sweep.across_key) and len(across_values(condition.arms)) > 1
     # Lines of more heads cover each other, and of two settings each would have many panels.
-    is_heat = has_across and (len(condition.optima) > _LINES or len(drawn) > _PANELS)
+    series = len({arm.series for arm in condition.arms})
+    is_heat = has_across and (series > _LINES or len(drawn) > _PANELS)
     heat = heat_of(sweep, condition) if is_heat else None
     panels = [_panel(sweep, condition, *one) for one in drawn] if has_across and not heat else []
     listed = list(condition.optima.values()) if len(condition.optima) > 1 else []
@@ -109,7 +110,8 @@ def settings_picture(sweep: Sweep, condition: Condition) -> SettingsPicture:
     if heat and heat.left:
         left.append(f"{heat.left} further rows by {sweep.across_key} are not shown")
     if len(listed) > _ROWS:
-        left.append(f"the best {_ROWS} of {len(listed)} arms are listed")
+        which = "highest" if sweep.higher_is_better is None else "best"
+        left.append(f"the {which} {_ROWS} of {len(listed)} arms are listed")
     return SettingsPicture(
         title=_title(sweep, condition),
         caption=_caption(sweep, condition, bool(panels)),
@@ -310,7 +312,7 @@ def _rows(
         rows.append(
             Row(
                 icon=icon(arm.mark),
-                name=", ".join(filter(None, (arm.short, arm.panel))),
+                name=arm.whole,
                 strip=svg(f"strip {arm.mark.css}", 26, "", parts),
                 number=number(at.mean),
                 conditions=f"{spread_text(at)}, n = {at.n}",

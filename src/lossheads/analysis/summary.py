@@ -5,20 +5,19 @@ validation is compared, on test. All else that differs (data, model, …) makes 
 own, for there is nothing to choose.
 """
 
-import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from lossheads.analysis.aggregate import baseline_of, final, metric_info, seed_interval
-from lossheads.analysis.arms import choices_of, identities, labelled
+from lossheads.analysis.arms import identities, labelled, settings_of
 from lossheads.analysis.estimates import Covers, estimate
 from lossheads.analysis.format import count_of, ends_text, number, percent
 from lossheads.analysis.shared_examples import sample_of_pairs
 from lossheads.analysis.statistics import MIN_EQUAL, Interval, Region
 from lossheads.analysis.test_sets import SharedTestSet, by_test_set
-from lossheads.records import Result
+from lossheads.records import Result, plain
 
 TUNED = ("optimizer", "schedule", "training")
 
@@ -163,10 +162,7 @@ def _conditions(runs: Sequence[Result]) -> list[tuple[str, dict[str, dict[str, l
     """What the runs of a comparison share, and head -> setting -> its runs, one per seed."""
     unique = list({run.key: run for run in runs}.values())
     configs = [run.config for run in unique]
-    leaves = [
-        {key: value for key, value in identity.items() if key != "seed"} | choices_of(config)
-        for config, identity in zip(configs, identities(configs), strict=True)
-    ]
+    leaves = settings_of(configs, identities(configs))
     found: dict[str, dict[str, dict[str, list[Result]]]] = {}
     heads = heads_of(leaves)
     settings = labelled(leaves, lambda key: key.split(".")[0] in TUNED)
@@ -298,7 +294,7 @@ def summary_json(results: Sequence[Result], runs: str) -> dict[str, Any]:
     Args:
         runs: The folder of the run folders.
     """
-    data = {
+    data: dict[str, Any] = {
         "schema_version": 1,
         "runs": [
             {"name": run.name, "folder": f"{runs}/{run.name}", "status": run.status}
@@ -307,7 +303,7 @@ def summary_json(results: Sequence[Result], runs: str) -> dict[str, Any]:
         ],
         "comparisons": [_as_data(comparison) for comparison in comparisons(results)],
     }
-    return json.loads(json.dumps(_finite(data)))  # type: ignore[no-any-return]
+    return plain(data)  # type: ignore[no-any-return]
 
 
 def _test_metrics(run: Result) -> dict[str, dict[str, float]]:
@@ -325,11 +321,3 @@ def _as_data(comparison: Comparison) -> dict[str, Any]:
     for shown, difference in zip(data["differences"], comparison.differences, strict=True):
         shown |= {"direction": difference.direction, "conclusion": difference.conclusion}
     return data
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _finite(each) for key, each in value.items()}
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        return None if isinstance(value, float) and not math.isfinite(value) else value
-    return [_finite(each) for each in value]

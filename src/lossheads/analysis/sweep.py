@@ -6,12 +6,13 @@ mean on validation, and every arm is compared with the best of these, on test, s
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lossheads.analysis.aggregate import baseline_of, metric_info, seed_interval
-from lossheads.analysis.arms import arm_names, choices_of, identities, labelled, short_names
+from lossheads.analysis.arms import arm_names, identities, labelled, settings_of, short_names
 from lossheads.analysis.palette import RATE, Mark, mark, marks, shades_of
 from lossheads.analysis.statistics import Interval
 from lossheads.analysis.summary import (
@@ -63,6 +64,7 @@ class Arm:
         settings: Every setting of `by` -> its value.
         mark: Of its series.
         at_rate: The same in the lightness of its learning rate.
+        needs_panel: Whether another arm of its condition has the same series and setting.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Arm:
     settings: Mapping[str, Any]
     mark: Mark = field(default_factory=lambda: mark(0))
     at_rate: Mark = field(default_factory=lambda: mark(0))
+    needs_panel: bool = False
 
     @property
     def setting(self) -> str:
@@ -87,12 +90,21 @@ class Arm:
 
     @property
     def short(self) -> str:
-        """The series and the setting across it."""
+        """The series and the setting across it; with the panel where that takes it."""
+        return self.whole if self.needs_panel else self._place
+
+    @property
+    def whole(self) -> str:
+        """The series and all that was tuned."""
+        return ", ".join(filter(None, (self._place, self.panel)))
+
+    @property
+    def _place(self) -> str:
         return " ".join(filter(None, (self.series, self.setting)))
 
 
 def names_of(arms: Iterable[Arm]) -> dict[Arm, str]:
-    """What a text calls these: the series, with the setting across where a series has several."""
+    """What a text calls these: their series, or `short` where two of them share one."""
     told = list(arms)
     alone = len({arm.series for arm in told}) == len(told)
     return {arm: arm.series if alone else arm.short for arm in told}
@@ -180,11 +192,8 @@ def sweep_of(runs: Sequence[Result], metrics: Sequence[str], asked: Asked) -> Sw
     configs = [run.config for run in unique]
     known = identities(configs)
     names = arm_names(configs, known)
-    leaves = [
-        {key: value for key, value in identity.items() if key != "seed"} | choices_of(config)
-        for config, identity in zip(configs, known, strict=True)
-    ]
-    by = tuple(_known_key(word, leaves) for word in asked.by) or _usual(leaves)
+    leaves = settings_of(configs, known)
+    by = _asked_keys(asked.by, leaves) or _usual(leaves)
     arms = _arms(unique, names, leaves, by, metric)
     conditions = dict[str, list[Arm]]()
     for arm in arms:
@@ -202,6 +211,15 @@ def sweep_of(runs: Sequence[Result], metrics: Sequence[str], asked: Asked) -> Sw
             for title, some in conditions.items()
         ),
     )
+
+
+def _asked_keys(words: Sequence[str], leaves: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    keys = tuple(_known_key(word, leaves) for word in words)
+    if twice := next((key for key in keys if keys.count(key) > 1), None):
+        raise UserError(
+            f"report got --by {','.join(words)}: it names {twice} twice; once is enough"
+        )
+    return keys
 
 
 def _known_key(word: str, leaves: Sequence[Mapping[str, Any]]) -> str:
@@ -256,7 +274,7 @@ def _arms(
     firsts = [leaves[some[0]] for some in groups.values()]  # one row of settings per arm
     heads = heads_of(firsts)
     head_at_hand = "head" in by
-    panels = labelled(firsts, lambda key: key.split(".")[0] in TUNED and key not in by)
+    panels = labelled(firsts, lambda key: key.split(".")[0] in TUNED and not _is_shown(key, by))
     rest = labelled(
         firsts,
         lambda key: (
@@ -281,7 +299,8 @@ def _arms(
         found.append(
             Arm(name, series, across, panel, other, others, own, value, known, values, *look)
         )
-    return found
+    told = Counter((arm.condition, arm.short) for arm in found)
+    return [replace(arm, needs_panel=told[arm.condition, arm.short] > 1) for arm in found]
 
 
 def _looks(
@@ -322,13 +341,8 @@ def _values(by: Sequence[str], leaf: Mapping[str, Any], head: str) -> dict[str, 
 
 
 def setting_text(value: Any) -> str:
-    """As the command line writes it."""
-    if isinstance(value, float):
-        short = f"{value:g}"  # two values that differ must not read alike
-        return short if float(short) == value else repr(value)
-    if isinstance(value, list | tuple | dict):
-        return json.dumps(value, default=str)
-    return str(value)
+    """As the command line writes it: two values that differ do not read alike."""
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _condition(

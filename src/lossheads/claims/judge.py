@@ -193,7 +193,7 @@ def decide(
     """
     word, names = rests_on(rule, conclusions)
     if word == "undecided":
-        return word, f"{_listed(names)} not decided"
+        return word, f"{listed(names)} not decided"
     return word, _sentence({name: conclusions[name] for name in names})
 
 
@@ -229,11 +229,12 @@ def _sentence(decided: Mapping[str, Conclusion]) -> str:
     parts = []
     for conclusion, plural in (("holds", "hold"), ("fails", "fail")):
         if names := [name for name, found in decided.items() if found == conclusion]:
-            parts.append(f"{_listed(names)} {plural if len(names) > 1 else conclusion}")
+            parts.append(f"{listed(names)} {plural if len(names) > 1 else conclusion}")
     return " and ".join(parts)
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """A, B and C"""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 

@@ -26,7 +26,9 @@ def refuse_decided(hypothesis: Hypothesis, infos: Sequence[MetricInfo]) -> None:
     width = "tolerance" if hypothesis.relation == "equals" else "margin"
     if region.open:
         never = region.low >= high or region.high <= low
-        always = region.low < low and high < region.high
+        # A side without a border holds all there is, however far the metric reaches.
+        from_below = region.low < low or math.isinf(region.low)
+        always = from_below and (high < region.high or math.isinf(region.high))
     else:
         never = region.low > high or region.high < low
         always = region.low <= low and high <= region.high

@@ -74,7 +74,7 @@ class Sweep:
         return [
             page
             for page in PAGES
-            if has_events(self.folder / page.folder) and (page.slug != "pr" or self._has_curves)
+            if _is_whole(self.folder / page.folder) and (page.slug != "pr" or self._has_curves)
         ]
 
     @property
@@ -127,6 +127,13 @@ def refuse_endless(outputs: Path) -> None:
 def has_events(folder: Path) -> bool:
     """Whether there is an event file anywhere below."""
     return next(folder.rglob(EVENTS), None) is not None
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a page's folder has events, and no link: TensorBoard would follow it anywhere."""
+    return has_events(folder) and not any(
+        path.is_symlink() for path in (folder, *folder.rglob("*"))
+    )
 
 
 def address_of(page: Page) -> str:

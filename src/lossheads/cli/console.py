@@ -71,10 +71,9 @@ def print_answers(found: Sequence[Comparison], outputs: Path, console: Console) 
     left = len(found) - _COMPARISONS
     more = f"{count_of(left, 'further comparison')} left out; " if left > 0 else ""
     if any(one.value.n > 1 for comparison in found for one in comparison.candidates):
-        differences = [one for comparison in found for one in comparison.differences]
-        own_data = any(one.covers == "training_and_data" for one in differences)
-        where = "each with data of its own" if own_data else "on these test examples"
-        console.print(f"Heads: 95 % over seeds (initialisation, batch order), {where}.")
+        console.print(
+            "Heads: 95 % over seeds (initialisation, batch order; data where each draws its own)."
+        )
     console.print(
         f"{more}every metric: the same call with --all\n{how_to_see(outputs)}",
         soft_wrap=True,

@@ -1,7 +1,6 @@
 """From logits to loss, gradient, scores and decision of one example, step by step, head by head."""
 
 import inspect
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from lossheads.evaluation.inputs import HeadLike, as_tensor, checked, resolve_he
 from lossheads.heads.base import Head, loss_unit
 from lossheads.heads.formulas import Part, formula, terms
 from lossheads.outcomes import AnyOf, EachOneOf, Outcome
+from lossheads.records import plain
 
 WHO = "explain"
 _MOST = 64  # logits whose every number is shown in words
@@ -297,12 +297,3 @@ def _flat(values: Any) -> list[float]:
     if isinstance(values, list):
         return [number for value in values for number in _flat(value)]
     return [float(values)]
-
-
-def plain(value: Any) -> Any:
-    """Data for JSON, which has no infinities and no NaN: they are null."""
-    if isinstance(value, Mapping):
-        return {key: plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -20,12 +20,11 @@ from lossheads.analysis.format import count_of, number
 from lossheads.analysis.html import Picture, picture, render
 from lossheads.analysis.page_tables import Cell, PageTable, code_cell, number_cell, text_cell
 from lossheads.errors import UserError
-from lossheads.evaluation.explaining import plain
 from lossheads.evaluation.run_parts import RunParts, left_out
 from lossheads.heads.base import Head
 from lossheads.outcomes import AnyOf, EachOneOf, Outcome
 from lossheads.predictions_file import NAME, SavedPredictions, read_predictions
-from lossheads.records import Result, read_result
+from lossheads.records import Result, plain, read_result
 
 WHO = "explain"
 _PIXELS = 32  # a side, at most, on a terminal

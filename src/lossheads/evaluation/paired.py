@@ -20,10 +20,10 @@ from lossheads.errors import UserError
 from lossheads.evaluation.intervals import LEVEL, quantile
 from lossheads.evaluation.meaning import OwnPredictions
 from lossheads.evaluation.measuring import Measured, left_open, measured
-from lossheads.evaluation.record import plain
 from lossheads.evaluation.sampling import Sampled, standard_error
 from lossheads.metrics.base import Metric
 from lossheads.metrics.evaluate import SHIPPED
+from lossheads.records import plain
 
 Conclusion = Literal["better", "worse", "within", "undecided"]
 MAX_MORE = 10_000_000

@@ -2,11 +2,12 @@
 
 import html
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lossheads.errors import near_matches
+from lossheads.records import plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -182,17 +183,6 @@ class Evaluation(Mapping[str, MetricValue]):
             f"<table><caption>{html.escape(self.head)}, n = {self.n}</caption><thead><tr>"
             f"{head}</tr></thead><tbody>{rows}</tbody></table>"
         )
-
-
-def plain(data: Any) -> Any:
-    """Mappings and sequences for JSON, without NaN and infinities."""
-    if isinstance(data, Mapping):
-        return {str(key): plain(value) for key, value in data.items()}
-    if isinstance(data, Sequence) and not isinstance(data, str):
-        return [plain(value) for value in data]
-    if isinstance(data, float) and not math.isfinite(data):
-        return None
-    return data.item() if hasattr(data, "item") else data
 
 
 def _cell(number: float) -> str:

@@ -21,6 +21,7 @@ from lossheads.analysis.format import (
     nan_if_null,
     number,
     recorded_interval,
+    seeds_of,
 )
 from lossheads.analysis.palette import Mark, marks
 from lossheads.analysis.statistics import Interval
@@ -207,8 +208,8 @@ def _baseline_of(found: Data, cells: Cells) -> float:
 def _conditions(data: Data, metrics: Sequence[str], intervals: Sequence[Interval]) -> str:
     """Unit, n and interval."""
     units = dict.fromkeys(filter(None, (unit_of(data, metric) for metric in metrics)))
-    seeds = " or ".join(dict.fromkeys(str(at.n) for at in intervals))
-    return "; ".join([*units, f"mean of n = {seeds} seeds, {levels(intervals)} interval"])
+    n = seeds_of(intervals)
+    return "; ".join([*units, f"mean of n = {n} seeds, {levels(intervals)} interval"])
 
 
 def _dots(looks: Looks, cells: Cells) -> dict[str, Dot]:
@@ -290,8 +291,8 @@ def _skill(data: Data, names: Sequence[str]) -> Skill | None:
         says=(
             f"Left {metrics}, as printed; right the same as skill: the share of the way from the "
             f"baseline (upright tick: the best constant prediction) to a perfect {perfect:g}. "
-            f"Mean over n = {' or '.join(dict.fromkeys(str(one.n) for one in at))} seeds, "
-            f"{levels(at)} interval.{f' {left} more cases are in the tables.' if left else ''}"
+            f"Mean over n = {seeds_of(at)} seeds, {levels(at)} interval."
+            f"{f' {left} more cases are in the tables.' if left else ''}"
         ),
         panels=tuple(
             SkillPanel(

@@ -255,11 +255,7 @@ def _further(data: Data) -> str:
             f"tell: take {MIN_FORECAST} or more."
         )
     if more is None:
-        examples = [
-            found["more_examples"]
-            for found in waited_for
-            if found["conclusion"] == "undecided" and found.get("more_examples")
-        ]
+        examples = [n for found in waited_for if (n := found.get("more_examples"))]
         if not examples:
             return "More seeds alone would not decide it in reasonable time."
         return (
@@ -311,7 +307,7 @@ def _diagnosis(n: int) -> str:
     )
     return (
         f"{text if n >= MIN_SEEDS else ''}What strikes one seed in ten leaves no trace among {n} "
-        + (f"seeds with a chance of {percent(missed(n))}.")
+        f"seeds with a chance of {percent(missed(n))}."
     )
 
 

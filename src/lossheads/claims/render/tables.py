@@ -18,6 +18,7 @@ from lossheads.analysis.format import (
     number,
     percent,
     recorded_interval,
+    seeds_of,
     sign_flip_text,
 )
 from lossheads.analysis.page_tables import (
@@ -91,8 +92,7 @@ def _forest(key: Sequence[str], group: Mapping[str, Data]) -> Forest:
     bars = {name: bar_of(name, found) for name, found in group.items()}
     scale = scale_for(list(bars.values()), with_zero=unit == "Difference")
     rows = tuple(Row.of(name, found, bars[name], scale) for name, found in group.items())
-    seeds = sorted({bar.plain.n for bar in bars.values()})
-    n = f", n = {' or '.join(map(str, seeds))} seeds"
+    n = f", n = {seeds_of(bar.plain for bar in bars.values())} seeds"
     paired = ", paired by seed" if unit == "Difference" else ""
     between = "in" if len(metrics) == 1 else "between"
     title = f"{unit} {'of' if unit == 'Mean' else between} {' and '.join(metrics)}{paired}{n}"
@@ -279,12 +279,11 @@ def scores_table(cells: Sequence[Data]) -> PageTable | None:
     else:
         head = ("metric", *arms)
         rows = [(code_cell(r), *(at.get((a, r), none) for a in arms)) for r in metrics]
-    seeds = sorted({str(cell["interval"]["n"]) for cell in cells})
     marked = any(cell["standing"] in MARKS for cell in cells)
-    level = levels(recorded_interval(cell["interval"]) for cell in cells)
+    intervals = [recorded_interval(cell["interval"]) for cell in cells]
     caption = (
-        f"Test split: mean over n = {' or '.join(seeds)} seeds, its {level} interval, and the "
-        "baseline, the score of the best constant prediction. A dash: not measured."
+        f"Test split: mean over n = {seeds_of(intervals)} seeds, its {levels(intervals)} interval, "
+        "and the baseline, the score of the best constant prediction. A dash: not measured."
         f"{f' {MARKS_SAY}' if marked else ''}"
     )
     return PageTable(caption, head, tuple(rows))

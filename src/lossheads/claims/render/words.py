@@ -11,10 +11,11 @@ from lossheads.analysis.format import (
     nan_if_null,
     number,
     recorded_interval,
+    seeds_of,
 )
 from lossheads.analysis.html import humanize
 from lossheads.analysis.statistics import Conclusion
-from lossheads.claims.judge import rests_on
+from lossheads.claims.judge import listed, rests_on
 from lossheads.claims.schema import needs
 from lossheads.records import MetricInfo
 
@@ -43,7 +44,7 @@ def reason(data: Data) -> str:
     ]
     conditions = ""
     if intervals:
-        n = " or ".join(sorted({str(at.n) for at in intervals}))
+        n = seeds_of(intervals)
         conditions = f" (means over n = {n} seeds with {levels(intervals)} intervals)"
     return f"{_concluded(data, asked)}{conditions}"
 
@@ -65,7 +66,7 @@ def beside(data: Data) -> str:
         for verdict, items in data["rule"].items()
         if any(judged[name] not in (want, "undecided") for name, want in map(needs, items))
     ]
-    return f"{told} So {_listed(out)} can no longer be given." if out else told
+    return f"{told} So {listed(out)} can no longer be given." if out else told
 
 
 def _others(data: Data) -> dict[str, Conclusion]:
@@ -83,7 +84,7 @@ def _concluded(data: Data, judged: Mapping[str, Conclusion]) -> str:
         clauses = [*_hypotheses(data["hypotheses"], names), *_checks(data["checks"], names)]
         if clauses:
             many = len(clauses) > 1 or clauses[0][:1].isdecimal()
-            parts.append(f"{_listed(clauses)} {verbs[many]}")
+            parts.append(f"{listed(clauses)} {verbs[many]}")
     return " and ".join(parts)
 
 
@@ -166,11 +167,6 @@ def _checks(checks: Mapping[str, Data], names: Iterable[str]) -> list[str]:
     return clauses
 
 
-def _listed(clauses: Sequence[str]) -> str:
-    *others, last = clauses
-    return f"{', '.join(others)} and {last}" if others else last
-
-
 _OPENERS = {
     "reproduced": "Confirmed",
     "metric_artefact": "It is the metric",
@@ -195,8 +191,7 @@ def finding(data: Data) -> tuple[str, str]:
     first, second = groups[0], _second(hypotheses, groups)
     told = [group for group in (first, second) if group]
     ends = [recorded_interval(hypotheses[name]["interval"]) for group in told for name in group]
-    seeds = " or ".join(dict.fromkeys(str(at.n) for at in ends))
-    conditions = f"Means over n = {seeds} seeds, {levels(ends)} intervals."
+    conditions = f"Means over n = {seeds_of(ends)} seeds, {levels(ends)} intervals."
     return f"{opener}: {_told(hypotheses, first, second)}.", conditions
 
 
@@ -219,7 +214,7 @@ def rule_in_words(data: Data) -> tuple[tuple[str, tuple[tuple[str, Conclusion], 
                     if name in data["checks"] and _conclusion(data, name) == conclusion
                 ]
                 if checks:
-                    lines.append((f"{_listed(_checks(data['checks'], checks))}{must}", conclusion))
+                    lines.append((f"{listed(_checks(data['checks'], checks))}{must}", conclusion))
         found.append((verdict, tuple(lines)))
     return tuple(found)
 
@@ -291,13 +286,13 @@ def _told(hypotheses: Mapping[str, Data], first: Group, second: Group) -> str:
     if word != other["conclusion"]:
         cases = [name.partition("/")[2] for name in second]
         if said and said == other["says"] and all(cases):
-            but = f"but in {_listed(cases)} this {_VERBS[other['conclusion']][0]}"
+            but = f"but in {listed(cases)} this {_VERBS[other['conclusion']][0]}"
             return f"{_clause(hypotheses, first)}, {but} ({_means(hypotheses, second)})"
         return f"{_clause(hypotheses, first)}, but {_clause(hypotheses, second)}"
     if word == "holds":
         return f"{_clause(hypotheses, first)}; {_clause(hypotheses, second)}"
     quoted = [f"“{_said(hypotheses, g)}” ({_numbered(hypotheses, g)})" for g in (first, second)]
-    return f"{_listed(quoted)} {_VERBS[word][1]}"
+    return f"{listed(quoted)} {_VERBS[word][1]}"
 
 
 def _clause(hypotheses: Mapping[str, Data], group: Group) -> str:
@@ -351,11 +346,21 @@ def _checks_found(checks: Mapping[str, Data]) -> str:
         return f"{every} computed number{'s are' if plural else ' is'} as stated"
     first = checks[wrong[0]]
     right = len(checks) - len(wrong)
+    of_all = f"{right} of {len(checks)} computed numbers {'is' if right == 1 else 'are'} as stated"
     return (
-        f"{right} of {count_of(len(checks), 'computed number')} {'is' if right == 1 else 'are'} as "
-        f"stated; “{first['says'] or wrong[0]}” is {nan_if_null(first['computed']):.4g}, "
+        f"{f'{of_all}; ' if len(checks) > 1 else ''}“{first['says'] or wrong[0]}” is "
+        f"{_computed(first)}, "
         f"not {_OUTSIDE[first['relation']]}{_as_stated(first['stated'])}"
     )
+
+
+def _computed(check: Data) -> str:
+    """Four digits, or so many that it does not read as what it is not."""
+    at = nan_if_null(check["computed"])
+    if math.isnan(at):
+        return "undefined"
+    short = f"{at:.4g}"
+    return f"{at:.10g}" if short == _as_stated(check["stated"]) else short
 
 
 def _as_stated(value: str | float) -> str:

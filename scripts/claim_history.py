@@ -6,8 +6,9 @@ python scripts/claim_history.py --seen NAME "three trial seeds"    note it for t
 
 One line per version, oldest first: the file's hash, date and commit, whether the commit lies
 before the first one that holds a verdict of this claim, what had been seen of the results when it
-was written (by hand; kept when the file is written again), and what it tests otherwise than the
-version before. A file is followed through renames; a copy begins a history of its own.
+was written (by hand; kept when the file is written again), what it tests otherwise than the version
+before, and the word of the verdict that stood until then. A file is followed through renames; a
+copy begins a history of its own.
 """
 
 import hashlib
@@ -22,6 +23,7 @@ from typing import Any
 
 import yaml
 
+from lossheads.analysis.html import humanize
 from lossheads.claims.history import COMMITTED, FILE, NOT_RECORDED, Version, read_history
 from lossheads.claims.render.markdown import to_markdown
 from lossheads.claims.verdict_file import read_verdict
@@ -57,7 +59,8 @@ def whole_repository() -> bool:
 def history_of(slug: str) -> list[Version]:
     """Every committed version of a claim, oldest first; git knows little of what was `seen`."""
     commits = list(_commits(f"claims/{slug}.yaml"))
-    first = _first_verdict({Path(path).stem for *_, path in commits})
+    slugs = {Path(path).stem for *_, path in commits}
+    first = _first_verdict(slugs)
     found: list[Version] = []
     before: Mapping[str, Any] = {}
     for commit, date, path in reversed(commits):
@@ -68,7 +71,8 @@ def history_of(slug: str) -> list[Version]:
         changed = list(changes(before, now)) if found else []
         early = not first or (commit != first and _is_ancestor(commit, first))
         seen = NOT_RECORDED if early else COMMITTED
-        found.append(Version(sha256, date, commit[:10], early, seen, tuple(changed)))
+        verdict = "" if early else _verdict_before(commit, slugs)
+        found.append(Version(sha256, date, commit[:10], early, seen, tuple(changed), verdict))
         before = now
     return found
 
@@ -89,6 +93,17 @@ def _first_verdict(slugs: set[str]) -> str:
     paths = [f"outputs/reference/{slug}/verdict.json" for slug in sorted(slugs)]
     added = git("log", "--topo-order", "--diff-filter=A", "--format=%H", "--", *paths).split()
     return added[-1] if added else ""
+
+
+def _verdict_before(commit: str, slugs: set[str]) -> str:
+    """The word that stood in the commit's parent."""
+    for slug in sorted(slugs):
+        try:
+            text = git("show", f"{commit}^:outputs/reference/{slug}/verdict.json")
+        except subprocess.CalledProcessError:
+            continue
+        return humanize(json.loads(text)["verdict"])
+    return ""
 
 
 def _is_ancestor(one: str, other: str) -> bool:

@@ -30,6 +30,7 @@ class Version:
         seen: What was known of the results when it was written: "nothing", "not recorded" or words.
         changed: What it tests otherwise than the version before, in words; empty where only texts
             changed.
+        verdict_before: The word of the verdict that was committed until then; empty without one.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
@@ -40,6 +41,18 @@ class Version:
     before_first_verdict: bool
     seen: str
     changed: tuple[str, ...]
+    verdict_before: str = ""
+
+    @property
+    def is_told(self) -> bool:
+        """Whether a page lists it: it changed what is tested, or somebody noted what was seen."""
+        return bool(self.changed) or self.seen not in (NOT_RECORDED, COMMITTED, NOTHING)
+
+    @property
+    def told(self) -> str:
+        """What changed, and what was known by then."""
+        known = f"{self.seen} ({self.verdict_before})" if self.verdict_before else self.seen
+        return f"{'; '.join(self.changed) or 'only words'}. Seen before: {known}."
 
 
 @dataclass(frozen=True)
@@ -81,10 +94,9 @@ def history_text(versions: Sequence[Version], sha256: str) -> History:
         return NO_HISTORY
     changes = tuple(
         f"{version.date} ({version.commit}"
-        f"{'' if version.before_first_verdict else ', after its first verdict'}): "
-        f"{'; '.join(version.changed)}. Seen before: {version.seen}."
+        f"{'' if version.before_first_verdict else ', after its first verdict'}): {version.told}"
         for version in versions[1:]
-        if version.changed
+        if version.is_told
     )
     known = [version for version in versions if version.sha256 == sha256]
     if not known:

@@ -361,15 +361,15 @@ def coverage_text(data: Data) -> str:
     if not redrawn:
         return f"All seeds share one data set: the intervals cover {training}, {left}."
     both = (
-        "Each seed draws its own data, the same for all arms of a case (from published pictures it "
-        "draws some, or composes them, and sees no others): the intervals cover that draw and "
-        "training randomness (initialisation, batch order)"
+        "Each seed draws its own data, the same for all arms of a case: the intervals cover that "
+        "draw and training randomness (initialisation, batch order). Where a seed chooses among "
+        "published pictures, or composes them, they cover that choice and not other pictures"
     )
     if not fixed:
         return f"{both}."
     return (
-        f"{both} for {', '.join(_cases(redrawn))}. All seeds of {', '.join(fixed)} share one data "
-        f"set: there they cover {training}, {left}."
+        f"{both}. So it is in {', '.join(_cases(redrawn))}. All seeds of {', '.join(fixed)} share "
+        f"one data set: there they cover {training}, {left}."
     )
 
 

@@ -224,9 +224,14 @@ def _reading(reading: str | None) -> str:
 
 
 def digits(value: float | None) -> str:
-    """A computed number with ten digits; a dash for what is undefined."""
+    """A computed number with ten digits, one next to 1 by its distance; a dash where undefined."""
     known = nan_if_null(value)
-    return "–" if math.isnan(known) else f"{known:.10g}"
+    if math.isnan(known):
+        return "–"
+    text = f"{known:.10g}"
+    if text == "1" and known != 1:
+        return f"1 {'-' if known < 1 else '+'} {abs(1 - known):.2g}"
+    return text
 
 
 def arms_table(arms: Mapping[str, Data], shared: Mapping[str, Any]) -> PageTable | None:

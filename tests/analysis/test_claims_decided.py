@@ -236,6 +236,23 @@ def test_a_computed_number_is_held_against_what_was_asked_of_it(relation, words,
 
 
 @pytest.mark.parametrize(
+    ("relation", "computed", "text"),
+    [
+        ("less", 1 - 2**-40, "1 - 9.1e-13, stated < 1"),
+        ("greater", 1 + 2**-40, "1 + 9.1e-13, stated > 1"),
+        ("less", 0.5, "0.5, stated < 1"),
+        ("equals", 1 - 2**-40, "1, stated = 1 ± 0.1"),
+    ],
+)
+def test_a_number_that_has_not_reached_its_border_does_not_read_as_if(
+    relation, computed, text, tmp_path
+):
+    check = CHECK | {"relation": relation, "stated": 1.0, "computed": computed, "tolerance": 0.1}
+    (row,) = decided(whole(tmp_path, {"checks": {"c": check}})).checks
+    assert row.numbers == text
+
+
+@pytest.mark.parametrize(
     ("computed", "stated", "words"),
     [(0.86474, "0.8647", "is 0.86474, not 0.8647"), (None, 0.8647, "is undefined, not 0.8647")],
 )

@@ -50,7 +50,7 @@ def test_cases_may_be_redrawn_one_by_one(tmp_path):
     mixed = claim(tmp_path, CASES, ("seeds: 4", "seeds: 4\ndata: {per_seed: [large]}"))
     assert [arm.name for arm in mixed.arms.values() if arm.redrawn] == ["large/a", "large/b"]
     text = coverage_text(to_json(run_claim(mixed, compose, Engine(scored))))
-    assert "for large. All seeds of small share one data set" in text
+    assert "So it is in large. All seeds of small share one data set" in text
 
 
 def test_the_real_configuration_fills_in_the_dataset_s_own_seed(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 import claim_history
-from lossheads.claims.history import FILE, NOTHING, Version, history_text, read_history
+from lossheads.claims.history import FILE, NOTHING, WORDS_ALONE, Version, history_text, read_history
 from lossheads.claims.render.console import print_verdict
 from lossheads.claims.render.html import claims_page
 from lossheads.claims.render.markdown import to_markdown
@@ -53,6 +53,27 @@ def test_what_changed_after_the_first_verdict_is_listed_and_words_are_not():
     worded = history_text([FIRST, WORDED], WORDED.sha256)
     assert "only its words changed" in worded.says
     assert worded.changes == ()
+
+
+def test_what_somebody_noted_is_told_of_words_too_and_the_verdict_until_then():
+    noted = replace(WORDED, seen="two trial seeds", verdict_before="refuted")
+    found = history_text([FIRST, noted], noted.sha256)
+    assert len(found.changes) == 1
+    assert "only words. Seen before: two trial seeds. The verdict until then: refuted." in str(
+        found
+    )
+    assert history_text([FIRST, replace(WORDED, seen=WORDS_ALONE)], WORDED.sha256).changes == ()
+    early = replace(noted, before_first_verdict=True, verdict_before="")
+    (only,) = history_text([FIRST, early], early.sha256).changes
+    assert "after its first verdict" not in only
+    assert "until then" not in only
+
+
+def test_the_words_that_stood_before_are_those_of_git():
+    # From docs/statements: this claim was called refuted, then mixed.
+    versions = read_history(claim_history.REFERENCE / "pos-weight-is-a-shift")
+    assert [one.verdict_before for one in versions if one.before_first_verdict] == [""] * 3
+    assert versions[-1].verdict_before == "refuted"
 
 
 def test_a_version_that_is_not_recorded_is_called_that():

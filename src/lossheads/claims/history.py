@@ -17,6 +17,7 @@ FILE = "history.jsonl"
 NOT_RECORDED = "not recorded"
 COMMITTED = "a committed verdict"
 NOTHING = "nothing"
+WORDS_ALONE = "the verdict; words alone were changed"
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,14 @@ class Version:
     @property
     def is_told(self) -> bool:
         """Whether a page lists it: it changed what is tested, or somebody noted what was seen."""
-        return bool(self.changed) or self.seen not in (NOT_RECORDED, COMMITTED, NOTHING)
+        silent = (NOT_RECORDED, COMMITTED, NOTHING, WORDS_ALONE)
+        return bool(self.changed) or self.seen not in silent
 
     @property
     def told(self) -> str:
         """What changed, and what was known by then."""
-        known = f"{self.seen} ({self.verdict_before})" if self.verdict_before else self.seen
-        return f"{'; '.join(self.changed) or 'only words'}. Seen before: {known}."
+        until = f" The verdict until then: {self.verdict_before}." if self.verdict_before else ""
+        return f"{'; '.join(self.changed) or 'only words'}. Seen before: {self.seen}.{until}"
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from lossheads.analysis.format import (
 )
 from lossheads.analysis.palette import Mark, marks
 from lossheads.analysis.statistics import Interval
-from lossheads.claims.render.tables import Data, Row, bar_of, digits, stated, unit_kind
+from lossheads.claims.render.tables import Data, Row, bar_of, computed, stated, unit_kind
 from lossheads.claims.render.words import decisive, facts_of, unit_of
 from lossheads.claims.standings import SAME_BASELINE
 from lossheads.records import skill
@@ -409,7 +409,7 @@ def _check_row(name: str, check: Data) -> CheckRow:
     seen = [at, *(end for end in (low, high) if math.isfinite(end))]
     if check["relation"] == "equals" and tolerance:
         seen += [known - 2.5 * tolerance, known + 2.5 * tolerance]
-    numbers = f"{digits(check['computed'])}, stated {stated(check)}"
+    numbers = f"{computed(check)}, stated {stated(check)}"
     alt = f"{says}: computed {numbers}; {check['conclusion']}"
     picture = point_strip(at, low, high, scale_over(seen), alt)
     return CheckRow(says, picture, numbers, check["conclusion"])

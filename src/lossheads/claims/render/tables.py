@@ -197,7 +197,7 @@ def checks_table(checks: Mapping[str, Data]) -> PageTable | None:
             code_cell(name),
             text_cell(check["says"]),
             number_cell(stated(check)),
-            number_cell(digits(check["computed"])),
+            number_cell(computed(check)),
             conclusion_cell(check["conclusion"], _reading(check["reading"])),
         )
         for name, check in checks.items()
@@ -224,13 +224,17 @@ def _reading(reading: str | None) -> str:
 
 
 def digits(value: float | None) -> str:
-    """A computed number with ten digits, one next to 1 by its distance; a dash where undefined."""
+    """A computed number with ten digits; a dash for what is undefined."""
     known = nan_if_null(value)
-    if math.isnan(known):
-        return "–"
-    text = f"{known:.10g}"
-    if text == "1" and known != 1:
-        return f"1 {'-' if known < 1 else '+'} {abs(1 - known):.2g}"
+    return "–" if math.isnan(known) else f"{known:.10g}"
+
+
+def computed(check: Data) -> str:
+    """What a check found: by its distance from a border that it reads like and has not reached."""
+    at, border = check["computed"], check["stated"]
+    text = digits(at)
+    if check["relation"] != "equals" and at != border and text == digits(border):
+        return f"{text} {'-' if at < border else '+'} {abs(at - border):.2g}"
     return text
 
 

@@ -4,6 +4,7 @@ An arm is a head with its settings; its line is about all its seeds, whatever co
 """
 
 import math
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -139,7 +140,8 @@ class Reporter:
         """A cohort of these runs begins; `monitor` is the metric that is shown of it."""
         self.expect({run: title for run in runs if run not in self._arms})
         if self._live is None:
-            self.say(f"training {title}: {len(runs)} member(s), {steps} steps")
+            shared = _shared_end(list(dict.fromkeys(map(self.arm_of, runs))))
+            self.say(f"training {title}{shared}: {len(runs)} member(s), {steps} steps")
         return CohortProgress(self, title, tuple(runs), steps, monitor)
 
     def jobs(self, runs: int) -> "JobsProgress":
@@ -210,8 +212,16 @@ class CohortProgress:
         means = {arm: sum(found) / len(found) for arm, found in arms.items()}
         if len(means) == 1:
             return f"{next(iter(means.values())):.4f} (validation, mean of {len(values)})"
-        shown = ", ".join(f"{arm} {mean:.4f}" for arm, mean in means.items())
+        shared = _shared_end(list(means))
+        shown = ", ".join(f"{arm.removesuffix(shared)} {at:.4f}" for arm, at in means.items())
         return f"(validation, mean over seeds): {shown}"
+
+
+def _shared_end(arms: Sequence[str]) -> str:
+    """The settings, `, key=value` each, with which the names of several arms end alike."""
+    starts = re.finditer(r", [\w.]+=", arms[0]) if len(arms) > 1 else ()
+    ends = (arms[0][start.start() :] for start in starts)
+    return next((end for end in ends if all(arm.endswith(end) for arm in arms)), "")
 
 
 @dataclass

@@ -6,7 +6,7 @@ import re
 import pytest
 from markupsafe import escape
 
-from lossheads.analysis.dots import Dot, coincide, dot_strip, scale_of, track_strip
+from lossheads.analysis.dots import Dot, dot_strip, said_to_coincide, scale_of, track_strip
 from lossheads.analysis.drawing import Scale
 from lossheads.analysis.forest import point_strip
 from lossheads.analysis.html import picture
@@ -304,8 +304,8 @@ def test_an_arm_has_one_mark_in_every_case_and_picture(tmp_path):
 
 
 def test_equal_numbers_are_said_to_coincide():
-    assert coincide({"a": 0.5, "b": 0.50001, "c": 0.6}) == "a and b coincide"
-    assert not coincide({"a": float("nan"), "b": float("nan")})
+    assert said_to_coincide({"a": 0.5, "b": 0.50001, "c": 0.6}) == "a and b coincide"
+    assert not said_to_coincide({"a": float("nan"), "b": float("nan")})
 
 
 def test_a_far_baseline_is_an_arrow_and_a_near_one_a_tick():

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lossheads.analysis.aggregate import over_seeds
 from lossheads.analysis.drawing import Scale, coinciding, icon
 from lossheads.analysis.estimates import level_interval
+from lossheads.analysis.format import coincide
 from lossheads.analysis.kept import KeptRun, KeptTest
 from lossheads.analysis.planes import Line, Plane
 from lossheads.analysis.sweep import Arm, names_of
@@ -182,9 +183,7 @@ def _plane(
     few = len(xs) <= _BINS
     for line in lines.values():
         parts.append(plane.drawn(line, every=1 if few else 10, start=0 if few else 5))
-    same = "; ".join(
-        f"{' and '.join(names)} coincide within {_NEAR}" for names in together(lines, _NEAR)
-    )
+    same = coincide(together(lines, _NEAR), f" within {_NEAR}")
     alt = f"{title}: {'; '.join(_alt(arm, xs, line.mean) for arm, line in lines.items())}"
     return Curve(
         f"{title}. {finding or same}" if finding or same else title,

@@ -1,7 +1,7 @@
 """Arms on the axis of a metric: one SVG strip an arm, its mark, interval and baseline.
 
 Positions across are in per cent and down in pixels. An arm has a row of its own,
-so that equal arms never hide each other; what coincides is said in words by `coincide`.
+so that equal arms never hide each other; what coincides is said in words by `said_to_coincide`.
 """
 
 import math
@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from lossheads.analysis.drawing import JOIN, Scale, at_mark, letters, line, rect, svg
 from lossheads.analysis.forest import scale_over
+from lossheads.analysis.format import coincide
 from lossheads.analysis.palette import Mark
 from lossheads.analysis.statistics import Interval
 
@@ -69,14 +70,13 @@ def track_strip(dot: Dot, scale: Scale, perfect: float = 1.0) -> Markup:
     return svg("dots", HEIGHT, dot.alt, [*parts, _interval(dot, scale)])
 
 
-def coincide(values: Mapping[str, float]) -> str:
+def said_to_coincide(values: Mapping[str, float]) -> str:
     """`A and B coincide`, for arms whose numbers are equal to four decimals; else empty."""
     groups: dict[str, list[str]] = {}
     for arm, value in values.items():
         if not math.isnan(value):
             groups.setdefault(f"{value:.4f}", []).append(arm)
-    same = [names for names in groups.values() if len(names) > 1]
-    return "; ".join(f"{', '.join(names[:-1])} and {names[-1]} coincide" for names in same)
+    return coincide(names for names in groups.values() if len(names) > 1)
 
 
 def _interval(dot: Dot, scale: Scale) -> Markup:

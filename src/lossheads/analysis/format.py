@@ -5,7 +5,7 @@ is infinite (one seed has no interval), and a missing mean is undefined.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lossheads.analysis.statistics import Interval
@@ -72,6 +72,17 @@ def percent(level: float) -> str:
     """A confidence level: 0.9875 -> 98.8 %; one below 1 never reads 100 %."""
     digits = next((n for n in range(3, 16) if float(f"{100 * level:.{n}g}") < 100), 3)
     return f"{100 * level:.{digits}g} %"
+
+
+def listed(names: Sequence[str]) -> str:
+    """A, B and C"""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def coincide(groups: Iterable[Sequence[str]], within: str = "") -> str:
+    """A and B coincide, for each group of names that look like one."""
+    return "; ".join(f"{listed(names)} coincide{within}" for names in groups)
 
 
 def count_of(n: int, one: str, several: str = "") -> str:

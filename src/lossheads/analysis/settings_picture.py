@@ -23,7 +23,7 @@ from lossheads.analysis.drawing import (
     tick_text,
     whisker,
 )
-from lossheads.analysis.format import number, percent, spread_text
+from lossheads.analysis.format import coincide, number, percent, spread_text
 from lossheads.analysis.heat import Heat, heat_of
 from lossheads.analysis.sweep import (
     EQUAL,
@@ -177,7 +177,7 @@ def _panel(sweep: Sweep, condition: Condition, title: str, arms: Sequence[Arm]) 
     def y(value: float) -> float:
         return 8 + (_HEIGHT - 16) * (1 - heights.at(value) / 100)
 
-    parts, told = [], []
+    parts = []
     for tick in heights.ticks:
         parts.append(line("grid", 0, y(tick), 100, y(tick)))
     if heights.low <= sweep.baseline <= heights.high:
@@ -195,7 +195,6 @@ def _panel(sweep: Sweep, condition: Condition, title: str, arms: Sequence[Arm]) 
         [[y(arm.value.mean) for arm in some] for some in by_series.values()], within=1.5
     )
     names = list(by_series)
-    told = [f"{' and '.join(names[at] for at in group)} coincide" for group in groups]
     alt = "; ".join(
         f"{arm.short} {number(arm.value.mean)}" for some in by_series.values() for arm in some
     )
@@ -209,7 +208,7 @@ def _panel(sweep: Sweep, condition: Condition, title: str, arms: Sequence[Arm]) 
         ticks=svg("ticks", _HEIGHT + 20, "", ticks),
         plot=svg("plane", _HEIGHT + 20, f"{sweep.metric} by {sweep.across_key}: {alt}", parts),
         labels=_labels(ends),
-        told="; ".join(told),
+        told=coincide([names[at] for at in group] for group in groups),
     )
 
 

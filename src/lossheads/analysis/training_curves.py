@@ -10,7 +10,7 @@ from markupsafe import Markup
 from lossheads.analysis.aggregate import curve, is_cut, over_seeds
 from lossheads.analysis.curves import together
 from lossheads.analysis.drawing import scale_of
-from lossheads.analysis.format import number
+from lossheads.analysis.format import coincide, number
 from lossheads.analysis.planes import Line, Plane
 from lossheads.analysis.sweep import Arm, names_of
 from lossheads.records import Result
@@ -92,9 +92,7 @@ def _plane(metric: str, lines: Lines) -> TrainingPlane:
         ),
     ]
     last = "; ".join(f"{arm.short} {number(_last(line))}" for arm, line in lines.items())
-    same = "; ".join(
-        f"{' and '.join(names)} coincide" for names in together(_in_step(lines), within=span / 100)
-    )
+    same = coincide(together(_in_step(lines), within=span / 100))
     return TrainingPlane(
         title=metric,
         says=f"{same}." if same else "",

@@ -12,7 +12,7 @@ from typing import Literal
 
 from lossheads.analysis.diagnosis import conclude, stricter
 from lossheads.analysis.estimates import UNKNOWN, Covers, Estimate, Sample, estimate
-from lossheads.analysis.format import percent
+from lossheads.analysis.format import listed, percent
 from lossheads.analysis.statistics import (
     Conclusion,
     Discordance,
@@ -231,11 +231,6 @@ def _sentence(decided: Mapping[str, Conclusion]) -> str:
         if names := [name for name, found in decided.items() if found == conclusion]:
             parts.append(f"{listed(names)} {plural if len(names) > 1 else conclusion}")
     return " and ".join(parts)
-
-
-def listed(names: Sequence[str]) -> str:
-    """A, B and C"""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 @dataclass(frozen=True)

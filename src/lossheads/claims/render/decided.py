@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
-from lossheads.analysis.dots import Dot, coincide, dot_strip, scale_of, track_strip
+from lossheads.analysis.dots import Dot, dot_strip, said_to_coincide, scale_of, track_strip
 from lossheads.analysis.drawing import Scale, icon, number_line
 from lossheads.analysis.forest import point_strip, scale_for, scale_over
 from lossheads.analysis.format import (
@@ -166,7 +166,7 @@ def _panel(data: Data, cells: Cells, key: Key, names: Sequence[str], drawn: str)
         ),
         arms=tuple(_arm_row(name, dot, of_arms) for name, dot in dots.items()),
         axis=number_line(of_arms) if kind == "Difference" else Markup(""),
-        same=coincide({name: dot.at.mean for name, dot in dots.items()}),
+        same=said_to_coincide({name: dot.at.mean for name, dot in dots.items()}),
         strips=tuple(
             _without_metric(Row.of(name, one, bars[name], scale), metrics)
             for name, one in found.items()

@@ -8,6 +8,7 @@ from lossheads.analysis.format import (
     count_of,
     interval_text,
     levels,
+    listed,
     nan_if_null,
     number,
     recorded_interval,
@@ -15,7 +16,7 @@ from lossheads.analysis.format import (
 )
 from lossheads.analysis.html import humanize
 from lossheads.analysis.statistics import Conclusion
-from lossheads.claims.judge import listed, rests_on
+from lossheads.claims.judge import rests_on
 from lossheads.claims.schema import needs
 from lossheads.records import MetricInfo
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lossheads.analysis.format import interval_text, number, recorded_interval
+from lossheads.analysis.format import interval_text, number, p_text, recorded_interval
 from lossheads.claims.reading import list_claims
 from lossheads.claims.render.html import claims_page
 from lossheads.claims.render.markdown import to_markdown
@@ -54,9 +54,9 @@ def test_every_number_of_the_findings_appears(page):
             mean, ends = interval_text(plain).split(" ", 1)
             corrected = interval_text(tested).split(" ", 1)[1]
             row = f"{name} {found['condition']} {mean} {ends} {corrected} "
-            p = f", p = {number(found['p'])}" if found["p"] else ""
+            p = f", p {p_text(found['p'])}" if found["p"] else ""
             assert row + f"at {100 * tested.level:.3g} %{p} " in said
-            assert f"p = {number(found['sign_flip_test']['p'])} {plain.n}" in said
+            assert f"p {p_text(found['sign_flip_test']['p'])} {plain.n}" in said
 
 
 def test_every_check_and_every_cell_appears(page):
@@ -107,6 +107,8 @@ def test_the_headline_counts_the_words(page):
     for word, count in counts.items():
         assert re.search(rf"\b{count} \S {word.replace('_', ' ')}", said)
     assert f"{len(VERDICTS)} claims, each" in said
+    assert "A loss head is what stands between" in said
+    assert "the numbers come of the metric, not of the loss" in said
 
 
 def test_the_evidence_is_what_the_verdict_rests_on():

@@ -109,12 +109,23 @@ def test_highlighted_numbers_are_ringed():
     assert legend(figure) == ["cce", "bce", BASELINE, left, highlighted]
 
 
+def test_a_title_that_is_a_sentence_is_broken_and_the_figure_grows():
+    sentence = " ".join(["binary cross-entropy leads"] * 7)
+    short, long = (puzzle_figure(puzzle(), [ARGMAX], title=text) for text in ("a claim", sentence))
+    assert short.get_suptitle() == "a claim"
+    assert long.get_suptitle().split() == sentence.split()
+    assert max(map(len, long.get_suptitle().split("\n"))) <= 88
+    assert long.get_size_inches()[1] > short.get_size_inches()[1]
+
+
 def test_the_axis_says_split_and_n():
     (axes,) = puzzle_figure(puzzle(), [ARGMAX]).axes
-    assert axes.get_xlabel() == "test split, mean and 95 % interval over n = 3 seeds"
+    assert axes.get_xlabel() == "test split, mean and 95 % interval over n = 3 seeds alone"
     short = {"cce": puzzle()["cce"], "bce": puzzle()["bce"][:2]}
     (axes,) = puzzle_figure(short, [ARGMAX], split="val").axes
-    assert axes.get_xlabel() == "validation split, mean and 95 % interval over n = 2 to 3 seeds"
+    assert (
+        axes.get_xlabel() == "validation split, mean and 95 % interval over n = 2 to 3 seeds alone"
+    )
 
 
 def test_an_arm_without_a_value_leaves_its_place_empty():
@@ -153,7 +164,9 @@ def test_the_epochs_axis_serves_the_end_of_training():
     (axes,) = epochs_figure(puzzle(), [ARGMAX, CELLS]).axes
     assert axes.get_ylim() == pytest.approx((0.7, 1.0))
     assert [0.9, 0.9] in [list(line.get_ydata()) for line in axes.lines]
-    assert axes.get_xlabel() == "epochs; validation split, mean and 95 % band over n = 3 seeds"
+    assert (
+        axes.get_xlabel() == "epochs; validation split, mean and 95 % band over n = 3 seeds alone"
+    )
 
 
 def test_a_baseline_off_the_axis_is_in_the_legend_and_not_drawn():
@@ -234,7 +247,9 @@ def test_one_seed_claims_neither_interval_nor_band():
     assert label == "epochs; validation split, one seed, no band"
     both = {"cce": puzzle()["cce"], "bce": puzzle()["bce"][:1]}
     label = puzzle_figure(both, [ARGMAX]).axes[0].get_xlabel()
-    assert label.endswith("mean and 95 % interval over n = 1 to 3 seeds, none at one seed")
+    assert label.endswith(
+        "mean and 95 % interval over n = 1 to 3 seeds alone, no interval at one seed"
+    )
 
 
 def stopping(steps):

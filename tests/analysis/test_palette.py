@@ -168,6 +168,12 @@ def test_arms_of_one_head_that_differ_by_the_rate_alone_are_told_by_lightness():
     assert found == {str(rate): mark(place, shade) for rate, shade in rates.items()}
 
 
+def test_two_settings_of_three_heads_have_six_markers():
+    heads = ("softmax_cce", "softmax_bce", "sigmoid_bce")
+    found = marks({f"{head}{n}": {"head": head, "hidden": n} for n in (128, 256) for head in heads})
+    assert len({look.marker for look in found.values()}) == 6
+
+
 def test_other_settings_of_one_head_have_its_colour_and_another_marker():
     settings = {"a": {"head": "focal", "gamma": 1}, "b": {"head": "focal", "gamma": 2}}
     beside = marks({**settings, "x": {"head": "softmax_cce"}})

@@ -11,6 +11,7 @@ from lossheads.claims.history import FILE, NOTHING, WORDS_ALONE, Version, histor
 from lossheads.claims.render.console import print_verdict
 from lossheads.claims.render.html import claims_page
 from lossheads.claims.render.markdown import to_markdown
+from lossheads.claims.render.section import section_of
 from lossheads.claims.runner import run_claim
 from lossheads.claims.verdict_file import read_verdicts, to_json
 from lossheads.cli.claim import command as claim_command
@@ -67,6 +68,17 @@ def test_what_somebody_noted_is_told_of_words_too_and_the_verdict_until_then():
     (only,) = history_text([FIRST, early], early.sha256).changes
     assert "after its first verdict" not in only
     assert "until then" not in only
+
+
+@pytest.mark.parametrize(("was", "is_told"), [("mixed", True), ("refuted", False), ("", False)])
+def test_another_verdict_that_stood_before_is_told_on_the_first_screen(was, is_told, tmp_path):
+    asked = claim(tmp_path)
+    data = to_json(run_claim(asked, compose, Engine(level)))
+    assert data["verdict"] == "refuted"
+    version = replace(MOVED, sha256=asked.sha256, verdict_before=was)
+    said = section_of(data, (FIRST, version)).was
+    assert ("“mixed” until 2026-02-03" in said) == is_told
+    assert bool(said) == is_told
 
 
 def test_the_words_that_stood_before_are_those_of_git():

@@ -1,12 +1,15 @@
 """Which runs are drawn, under which names, and in how many pictures."""
 
+from dataclasses import replace
+
 import pytest
 from matplotlib.figure import Figure
 
-from lossheads.analysis import PUZZLE_METRICS
 from lossheads.claims.render import pictures
 from lossheads.claims.render.pictures import draw
+from lossheads.claims.render.words import finding
 from lossheads.claims.runner import run_claim
+from lossheads.claims.verdict_file import to_json
 
 from .making import Engine, claim, compose, result
 
@@ -31,6 +34,11 @@ def drawn(monkeypatch):
     return seen
 
 
+def only(drawn):
+    (arms,) = drawn.values()
+    return arms
+
+
 def test_pictures_and_the_overview_are_written(tmp_path):
     verdict = run_claim(claim(tmp_path), compose, Engine(scored))
     assert draw(verdict, tmp_path, tmp_path / "page") == ["metrics.png", "epochs.png"]
@@ -43,18 +51,40 @@ def test_pictures_and_the_overview_are_written(tmp_path):
 
 def test_arms_are_drawn_under_the_claims_own_names(tmp_path, drawn):
     draw(run_claim(claim(tmp_path), compose, Engine(scored)), tmp_path, tmp_path / "page")
-    assert [(arm, len(runs)) for arm, runs in drawn["a-claim"].items()] == [("a", 4), ("b", 4)]
+    assert [(arm, len(runs)) for arm, runs in only(drawn).items()] == [("a", 4), ("b", 4)]
 
 
-@pytest.mark.parametrize(
-    ("third", "title"), [("keras_3_accuracy", ""), ("macro_f1_score", "a-claim")]
-)
-def test_only_accuracies_are_titled_several_accuracies(tmp_path, drawn, third, title):
-    metrics = dict.fromkeys((*PUZZLE_METRICS, third), 0.8)
-    asked = claim(tmp_path, ("seeds: 4", f"seeds: 4\nshow: [{', '.join(metrics)}]"))
-    verdict = run_claim(asked, compose, Engine(lambda config: result(config, metrics)))
+def test_a_picture_is_titled_by_what_was_found(tmp_path, drawn):
+    verdict = run_claim(claim(tmp_path), compose, Engine(scored))
     draw(verdict, tmp_path, tmp_path / "page")
-    assert list(drawn) == [title]
+    (title,) = drawn
+    assert title == f"a-claim: {finding(to_json(verdict))[0]}"
+    assert "fails" in title
+
+
+def test_a_metric_is_drawn_that_was_measured_at_the_end_alone(tmp_path, drawn, monkeypatch):
+    shown = {}
+
+    def noted(name):
+        def figure(arms, metrics, title=""):
+            shown[name] = list(metrics)
+            return Figure((1, 1))
+
+        return figure
+
+    for name in ("puzzle_figure", "epochs_figure"):
+        monkeypatch.setattr(pictures, name, noted(name))
+    asked = claim(tmp_path, ("seeds: 4", "seeds: 4\nshow: [mean_average_precision_score]"))
+    end = {"accuracy_score": 0.8, "mean_average_precision_score": 0.7}
+
+    def late(config):
+        whole = result(config, end)
+        (first, *rest) = whole.history
+        val = replace(first.val, metrics={"accuracy_score": 0.1})
+        return replace(whole, history=[replace(first, val=val), *rest])
+
+    draw(run_claim(asked, compose, Engine(late)), tmp_path, tmp_path / "page")
+    assert shown == {"puzzle_figure": list(reversed(end)), "epochs_figure": ["accuracy_score"]}
 
 
 def test_runs_that_a_tuned_arm_did_not_choose_are_in_no_picture(tmp_path, drawn):
@@ -72,7 +102,7 @@ def test_runs_that_a_tuned_arm_did_not_choose_are_in_no_picture(tmp_path, drawn)
         return result(config, {"accuracy_score": score}, {"accuracy_score": score})
 
     draw(run_claim(tuned, compose, Engine(best_at_three_tenths)), tmp_path, tmp_path / "page")
-    rates = [run.config["optimizer.lr"] for runs in drawn["a-claim"].values() for run in runs]
+    rates = [run.config["optimizer.lr"] for runs in only(drawn).values() for run in runs]
     assert rates == ["0.3"] * 8
 
 
@@ -83,8 +113,8 @@ def test_more_arms_than_colours_are_drawn_case_by_case(tmp_path, drawn):
     verdict = run_claim(claim(tmp_path, ("arms:\n", CASES)), compose, Engine(scored))
     names = draw(verdict, tmp_path, tmp_path / "page")
     assert names == [f"{stem}-c{k}.png" for k in range(2, 7) for stem in ("metrics", "epochs")]
-    assert list(drawn) == [f"a-claim: c{k}" for k in range(2, 7)]
-    assert list(drawn["a-claim: c2"]) == ["c2/a", "c2/b"]
+    assert list(drawn) == [f"a-claim, c{k}: refuted" for k in range(2, 7)]
+    assert list(drawn["a-claim, c2: refuted"]) == ["c2/a", "c2/b"]
     assert all((tmp_path / "page" / name).read_bytes().startswith(PNG) for name in names)
 
 
@@ -103,7 +133,7 @@ def test_diverged_runs_and_losses_are_left_out(tmp_path, drawn):
 
     shown = claim(tmp_path, ("seeds: 4", "seeds: 4\nshow: [nll_loss]"))
     draw(run_claim(shown, compose, Engine(flaky)), tmp_path, tmp_path / "page")
-    assert [len(runs) for runs in drawn["a-claim"].values()] == [3, 3]
+    assert [len(runs) for runs in only(drawn).values()] == [3, 3]
 
 
 def test_without_a_finished_run_nothing_is_drawn(tmp_path, drawn):

@@ -21,6 +21,7 @@ def hypothesis(conclusion, says="", relation="greater"):
         "says": says,
         "condition": "m: a - b > 0",
         "relation": relation,
+        "metrics": ["m", "m"],
         "margin": 0.01,
         "interval": AT,
     }
@@ -119,6 +120,15 @@ def test_a_verdict_that_holds_is_told_by_what_it_rests_on_alone():
     assert "B leads" not in found_in_words(data(rule, found))
 
 
+def test_what_came_out_alike_on_two_metrics_is_told_of_both():
+    found = {name: hypothesis("holds", f"{name} leads") for name in ("x", "y", "z")}
+    found["z"]["metrics"] = ["other", "other"]
+    said = found_in_words(data({"metric_artefact": list(found)}, found))
+    assert "x leads" in said
+    assert "y leads" not in said
+    assert said.endswith("z leads: 0.5000 [0.4000, 0.6000], n = 20 seeds, holds")
+
+
 TWO_PARTS = (
     ("  better: {", "  level: {metric: accuracy_score, arms: [a], relation: greater, value: 0.95,"
      " margin: 0, says: A decides more than 95 %}\n  better: {says: A leads by a point, "),
@@ -163,7 +173,7 @@ def test_seeds_that_lie_apart_are_named_on_every_page(tmp_path, capsys):
     for shown in (text, capsys.readouterr().out, page):
         assert "2 of 20 seeds lie apart (seed 7: -0.0100, seed 9: -0.0100;" in shown
     assert doubts(to_json(verdict)["hypotheses"])
-    assert "leaves no trace among 20 seeds with a chance of 12.2 %" in text
+    assert "goes unseen among 20 seeds with a chance of 12.2 %" in text
 
 
 def test_no_page_says_by_itself_that_a_rule_is_older_than_its_runs(tmp_path):

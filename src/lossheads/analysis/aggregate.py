@@ -159,8 +159,9 @@ def over_seeds(counts: Sequence[int], kind: str) -> str:
         return f"one seed, no {kind}" if most else "no seed has a value"
     shown = f"mean and 95 % {kind} over n ="
     if fewest == most:
-        return f"{shown} {most} seeds"
-    return f"{shown} {fewest} to {most} seeds{', none at one seed' if 1 in counts else ''}"
+        return f"{shown} {most} seeds alone"
+    none = f", no {kind} at one seed" if 1 in counts else ""
+    return f"{shown} {fewest} to {most} seeds alone{none}"
 
 
 def axis_label(metrics: Sequence[str]) -> str:

@@ -288,6 +288,7 @@ Dash = Literal["-"] | tuple[float, tuple[float, ...]]
 DASHES: tuple[Dash, ...] = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
 DOTS: Dash = (0, (2, 2))
 # Letters in a line of a legend, at least: below that names are unreadable whatever is done.
+_TITLE = 64, 88  # letters of one line, and of several in smaller type
 _MIN_LETTERS = 20
 _USUAL_LEGEND = 0.8  # inches that the height of a figure has for it
 INK, GREY, PALE = "#222222", "#6B6B6B", "#E4E4E4"
@@ -330,7 +331,18 @@ def annotate(
 
 def add_title_and_legend(figure: Figure, title: str, keys: Sequence[Line2D]) -> None:
     """The title at the left above, the legend at the left below, outside the axes."""
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
+    is_long = max(map(len, title.split("\n"))) > _TITLE[0]
+    lines = [
+        line
+        for part in title.split("\n")
+        for line in (wrap(part, _TITLE[1], break_on_hyphens=False) if is_long else [part])
+    ]
+    size = 10 if is_long else 12
+    figure.suptitle(
+        "\n".join(lines), x=0.01, ha="left", fontsize=size, fontweight="bold", color=INK
+    )
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + 0.17 * (len(lines) - 1))
     # A legend wider than the figure would be cut silently: take the most columns that fit.
     names = [str(key.get_label()) for key in keys]
     available_width = 0.98 * figure.bbox.width

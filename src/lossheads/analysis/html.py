@@ -36,6 +36,13 @@ SIGNS = {
     "holds": "✓",
     "fails": "✕",
 }
+MEANINGS = {
+    "reproduced": "it holds as tested",
+    "metric_artefact": "the numbers come of the metric, not of the loss",
+    "mixed": "one part holds, another fails",
+    "refuted": "it does not hold as tested",
+    "undecided": "the intervals leave it open",
+}
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,8 @@ def render(template: str, **parts: Any) -> str:
         "fenced": _fenced,
         "markdown": _table,
     }
-    environment.globals |= {"signs": SIGNS, "script": script, "arm_style": Markup(palette.style())}
+    words = {"signs": SIGNS, "meanings": MEANINGS}
+    environment.globals |= words | {"script": script, "arm_style": Markup(palette.style())}
     text = environment.get_template(template).render(**parts)
     return _UNPRINTABLE.sub(" ", text) if is_html else text
 

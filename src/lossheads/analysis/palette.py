@@ -170,13 +170,23 @@ def _settings_in(name: str) -> dict[str, Any]:
 
 def _free(taken: Counter[int], colour: int | None = None) -> int:
     """The first place that is free, of the colour or of one that is used least."""
-    uses = Counter[int]()
+    uses, shapes = Counter[int](), Counter[int]()
     for place, times in taken.items():
         uses[place % len(COLOURS)] += times
+        shapes[_shape(place)] += times
     places = [at for at in range(PLACES) if colour is None or at % len(COLOURS) == colour]
     shipped = [at < len(HEADS) and bool(HEADS[at]) for at in range(PLACES)]
-    # No shipped head's, as long as others are free; beyond 64 they come back.
-    return min(places, key=lambda at: (taken[at], shipped[at], uses[at % len(COLOURS)], at))
+    # No shipped head's as long as others are free, with a marker of its own; beyond 64 they repeat.
+    return min(
+        places,
+        key=lambda at: (taken[at], shipped[at], uses[at % len(COLOURS)], shapes[_shape(at)], at),
+    )
+
+
+def _shape(place: int) -> int:
+    """Its marker."""
+    row, colour = divmod(place, len(COLOURS))
+    return (colour + row) % len(MARKERS)
 
 
 def shades_of(values: Sequence[Any]) -> list[int]:
@@ -197,8 +207,7 @@ def _order(value: Any) -> tuple[int, float, str]:
 
 def mark(place: int, shade: int = 0) -> Mark:
     """The mark of a place, from 0: 64 differ, then they repeat; and of a shade of its colour."""
-    row, colour = divmod(place, len(COLOURS))
-    shape = (colour + row) % len(MARKERS)
+    colour, shape = place % len(COLOURS), _shape(place)
     light, dark = shaded(COLOURS[colour], shade, "#ffffff"), shaded(DARK_COLOURS[colour], shade)
     css = f"arm-{colour}-{shade}" if shade else f"arm-{colour}"
     return Mark(light, dark, MARKERS[shape], _PATHS[shape], css, place, _ON_TERMINAL[colour])

@@ -59,10 +59,15 @@ class Version:
 
 @dataclass(frozen=True)
 class History:
-    """What a page says about when its claim was written; empty where nothing is recorded."""
+    """What a page says about when its claim was written; empty where nothing is recorded.
+
+    Attributes:
+        was: The verdict that stood until this version was written, and its date.
+    """
 
     says: str = ""
     changes: tuple[str, ...] = ()
+    was: tuple[str, str] = ("", "")
 
 
 NO_HISTORY = History()
@@ -107,7 +112,8 @@ def history_text(versions: Sequence[Version], sha256: str) -> History:
             "it was written.",
             changes,
         )
-    return History(_says(versions, known[-1]), changes)
+    judged = known[-1]
+    return History(_says(versions, judged), changes, (judged.verdict_before, judged.date))
 
 
 def _says(versions: Sequence[Version], judged: Version) -> str:

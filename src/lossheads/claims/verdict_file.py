@@ -158,7 +158,10 @@ def _protocol_text(claim: Claim) -> str:
         )
     if claim.match_first_step:
         return "Learning rates are scaled so that the first steps are equally long."
-    return "All arms use the learning rate given; that is itself a choice, see the gradients."
+    return (
+        "All arms use the learning rate given; that is itself a choice: see each arm's first "
+        "gradient."
+    )
 
 
 def _commands(claim: Claim) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from lossheads.analysis.format import (
 )
 from lossheads.analysis.palette import Mark, marks
 from lossheads.analysis.statistics import Interval
-from lossheads.claims.render.tables import Data, Row, bar_of, computed, stated, unit_kind
+from lossheads.claims.render.tables import OVER, Data, Row, bar_of, computed, stated, unit_kind
 from lossheads.claims.render.words import decisive, facts_of, unit_of
 from lossheads.claims.standings import SAME_BASELINE
 from lossheads.records import skill
@@ -161,9 +161,7 @@ def _panel(data: Data, cells: Cells, key: Key, names: Sequence[str], drawn: str)
     return Panel(
         metric=" and ".join(metrics),
         case=case,
-        conditions=_conditions(
-            data, metrics, [recorded_interval(one["interval"]) for one in found.values()]
-        ),
+        conditions=_conditions(data, metrics, list(found.values())),
         arms=tuple(_arm_row(name, dot, of_arms) for name, dot in dots.items()),
         axis=number_line(of_arms) if kind == "Difference" else Markup(""),
         same=said_to_coincide({name: dot.at.mean for name, dot in dots.items()}),
@@ -205,11 +203,13 @@ def _baseline_of(found: Data, cells: Cells) -> float:
     return nan_if_null(cell["baseline"]) if cell else math.nan
 
 
-def _conditions(data: Data, metrics: Sequence[str], intervals: Sequence[Interval]) -> str:
-    """Unit, n and interval."""
+def _conditions(data: Data, metrics: Sequence[str], found: Sequence[Data]) -> str:
+    """Unit, n, interval and what it covers."""
+    intervals = [recorded_interval(one["interval"]) for one in found]
+    over = " or ".join(dict.fromkeys(OVER[one["covers"]] for one in found))
     units = dict.fromkeys(filter(None, (unit_of(data, metric) for metric in metrics)))
     n = seeds_of(intervals)
-    return "; ".join([*units, f"mean of n = {n} seeds, {levels(intervals)} interval"])
+    return "; ".join([*units, f"mean of n = {n} seeds, {levels(intervals)} interval {over}"])
 
 
 def _dots(looks: Looks, cells: Cells) -> dict[str, Dot]:

@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lossheads.analysis import PUZZLE_METRICS
-from lossheads.analysis.aggregate import axis_label, is_score_up_to_one
+from lossheads.analysis.aggregate import is_score_up_to_one
 from lossheads.analysis.figures import epochs_figure, puzzle_figure, save
+from lossheads.analysis.html import humanize
 from lossheads.analysis.overview import write_overview
 from lossheads.analysis.palette import COLOURS
 from lossheads.claims.judge import Verdict
-from lossheads.claims.schema import Claim
-from lossheads.claims.verdict_file import STEMS
+from lossheads.claims.render.words import finding
+from lossheads.claims.verdict_file import STEMS, to_json
 from lossheads.records import Result
 
 Arms = Mapping[str, Sequence[Result]]
@@ -30,7 +31,7 @@ def draw(verdict: Verdict, outputs: Path, folder: Path) -> list[str]:
             old.unlink()
     found = []
     for case, arms in _arms_by_picture(verdict).items():
-        found += _draw_arms(verdict.claim, case, arms, outputs, folder)
+        found += _draw_arms(verdict, case, arms, outputs, folder)
     return found
 
 
@@ -49,27 +50,24 @@ def _arms_by_picture(verdict: Verdict) -> dict[str, Arms]:
     return {case: own for case, own in cases.items() if len(own) <= len(COLOURS)}
 
 
-def _draw_arms(claim: Claim, case: str, arms: Arms, outputs: Path, folder: Path) -> list[str]:
-    shown = [metric for metric in claim.metrics if _drawable(metric, arms)]
-    if not shown:
+def _draw_arms(verdict: Verdict, case: str, arms: Arms, outputs: Path, folder: Path) -> list[str]:
+    claim, runs = verdict.claim, [run for own in arms.values() for run in own]
+    shown = [
+        metric
+        for metric in claim.metrics
+        if is_score_up_to_one(runs, metric) and all(metric in run.test.metrics for run in runs)
+    ]
+    known = [name for name in shown if all(name in run.history[0].val.metrics for run in runs)]
+    if not known:
         return []
-    puzzle = [metric for metric in PUZZLE_METRICS if metric in shown] or shown[:2]
-    name, tail = (f"{claim.slug}: {case}", f"-{case}") if case else (claim.slug, "")
-    # Only a figure of the puzzle's two metrics has its title; others are titled by their claim.
-    if case or tuple(puzzle) != PUZZLE_METRICS or axis_label(shown) != "accuracy":
-        ends = puzzle_figure(arms, shown, title=name)
-        curves = epochs_figure(arms, puzzle, title=name)
-    else:
-        ends, curves = puzzle_figure(arms, shown), epochs_figure(arms, puzzle)
-    for stem, figure in zip(STEMS, (ends, curves), strict=True):
-        save(figure, folder / f"{stem}{tail}")
-    write_overview(outputs, f"{claim.slug}{tail}", arms, puzzle)
-    return [f"{stem}{tail}.png" for stem in STEMS]
-
-
-def _drawable(metric: str, arms: Arms) -> bool:
-    """Whether all runs have a metric, at the end and along the way, whose best value is 1."""
-    results = [run for runs in arms.values() for run in runs]
-    return is_score_up_to_one(results, metric) and all(
-        metric in measured.metrics for run in results for measured in (run.test, run.history[0].val)
+    curves = [metric for metric in PUZZLE_METRICS if metric in known] or known[:2]
+    name, tail = (f"{claim.slug}, {case}", f"-{case}") if case else (claim.slug, "")
+    said = humanize(verdict.verdict) if case else finding(to_json(verdict))[0]
+    figures = (
+        puzzle_figure(arms, shown, title=f"{name}: {said}"),
+        epochs_figure(arms, curves, title=f"{name}: {' and '.join(curves)} while training"),
     )
+    for stem, figure in zip(STEMS, figures, strict=True):
+        save(figure, folder / f"{stem}{tail}")
+    write_overview(outputs, f"{claim.slug}{tail}", arms, curves)
+    return [f"{stem}{tail}.png" for stem in STEMS]

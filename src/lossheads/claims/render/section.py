@@ -16,7 +16,7 @@ from lossheads.analysis.format import (
     percent,
     recorded_interval,
 )
-from lossheads.analysis.html import Picture, picture
+from lossheads.analysis.html import Picture, humanize, picture
 from lossheads.analysis.page_tables import PageTable, table_from_records
 from lossheads.analysis.statistics import EXACT_FLIPS, MIN_FORECAST, smallest_flip_p
 from lossheads.claims.history import NO_HISTORY, History, Version, history_text
@@ -110,6 +110,7 @@ class Section:
     rule_reads: str = RULE_READS
     rule_words: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
     history: History = NO_HISTORY
+    was: str = ""
     forests: tuple[Forest, ...] = ()
     forests_more: str = ""
     hypotheses: tuple[tuple[str, str], ...] = ()
@@ -173,6 +174,7 @@ def section_of(data: Data, history: Sequence[Version] = ()) -> Section:
     )
     several = environments is not None and len(environments.rows) > 1
     said, conditions = finding(data)
+    told = history_text(history, data["claim_sha256"])
     return Section(
         slug=data["slug"],
         anchor="",
@@ -201,7 +203,8 @@ def section_of(data: Data, history: Sequence[Version] = ()) -> Section:
         failed=tuple(data["failed"]),
         rule=_rule(data["rule"], {**checks, **hypotheses}),
         rule_words=rule_in_words(data),
-        history=history_text(history, data["claim_sha256"]),
+        history=told,
+        was=_was(told, data["verdict"]),
         forests=tuple(forests(dict(islice(hypotheses.items(), STRIPS)))),
         forests_more=(
             f"{len(hypotheses) - STRIPS:,} more hypotheses are in the table below."
@@ -226,6 +229,17 @@ def section_of(data: Data, history: Sequence[Version] = ()) -> Section:
         would_change=data["would_change"],
         commands=tuple(data["commands"]),
         environment=environment_text(data["environment"]),
+    )
+
+
+def _was(history: History, verdict: str) -> str:
+    """That another verdict stood until the claim was changed; empty where none did."""
+    word, date = history.was
+    if not word or word == humanize(verdict):
+        return ""
+    return (
+        f"Its verdict was “{word}” until {date}, when its file was changed: see “When the claim "
+        "was written”."
     )
 
 
@@ -302,12 +316,12 @@ def _method(data: Data) -> str:
 def _diagnosis(n: int) -> str:
     """What is done about seeds that lie apart, and what n seeds cannot show."""
     text = (
-        f"Numbers that are skewed, as by seeds that lie apart, must stand at a {STRICTER}th of the "
-        "level as well, or their conclusion is undecided. "
+        f"Numbers that are skewed, as by seeds that lie apart, must stand at a level {STRICTER} "
+        "times as strict as well, or their conclusion is undecided. "
     )
     return (
-        f"{text if n >= MIN_SEEDS else ''}What strikes one seed in ten leaves no trace among {n} "
-        f"seeds with a chance of {percent(missed(n))}."
+        f"{text if n >= MIN_SEEDS else ''}What strikes one seed in ten goes unseen among {n} seeds "
+        f"with a chance of {percent(missed(n))}."
     )
 
 
@@ -321,7 +335,11 @@ def _rule(rule: Data, judged: Mapping[str, Data]) -> Any:
 
 def _seeds(data: Data) -> str:
     seeds = data["seeds"]
-    return f"n = {len(seeds)} seeds ({', '.join(map(str, seeds))})" if seeds else ""
+    if not seeds:
+        return ""
+    in_a_row = len(seeds) > 2 and list(seeds) == list(range(seeds[0], seeds[-1] + 1))
+    which = f"{seeds[0]} to {seeds[-1]}" if in_a_row else ", ".join(map(str, seeds))
+    return f"n = {len(seeds)} seeds ({which})"
 
 
 def _link(source: Data) -> Link:

@@ -16,6 +16,7 @@ from lossheads.analysis.format import (
     levels,
     nan_if_null,
     number,
+    p_text,
     percent,
     recorded_interval,
     seeds_of,
@@ -55,7 +56,8 @@ class Row:
         return cls(
             name=name,
             says=in_words(name, found) if found["says"] else "",
-            condition=found["condition"],
+            condition=found["condition"]
+            + (", on this test set" if found["about"] == "this_test_set" else ""),
             conclusion=found["conclusion"],
             picture=strip(bar, scale),
             number=number(bar.plain.mean),
@@ -151,7 +153,7 @@ def _finding_row(name: str, found: Data) -> tuple[Cell, ...]:
 
 def _p(value: float) -> str:
     """Of numbers that are equal at every seed it is 0, which says nothing."""
-    return f", p = {number(value)}" if value else ""
+    return f", p {p_text(value)}" if value else ""
 
 
 def _needed(found: Data) -> str:
@@ -164,6 +166,11 @@ def _needed(found: Data) -> str:
     return f"more seeds would not decide, {examples:,} more test examples would" if examples else ""
 
 
+OVER = {
+    "training": "over seeds alone",
+    "training_and_examples": "over seeds and test examples",
+    "training_and_data": "over seeds, each with data of its own",
+}
 _COVERS = {
     "training": "training alone",
     "training_and_examples": "training, test examples",
@@ -185,7 +192,7 @@ def _covers(found: Data) -> list[str]:
 def _sign_flip_cell(test: Data, level: float, n: int) -> Cell:
     conclusion = test["conclusion"]
     smallest = nan_if_null(test["smallest_p"])
-    return text_cell(sign_flip_text(conclusion, smallest, level, n), f"p = {number(test['p'])}")
+    return text_cell(sign_flip_text(conclusion, smallest, level, n), f"p {p_text(test['p'])}")
 
 
 def checks_table(checks: Mapping[str, Data]) -> PageTable | None:

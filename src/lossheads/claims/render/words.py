@@ -96,15 +96,27 @@ def in_words(name: str, found: Data) -> str:
 
 
 def found_in_words(data: Data) -> str:
-    """The first hypothesis of each conclusion among those `_telling` gives, else the checks."""
-    said: dict[Conclusion, str] = {}
-    for name, conclusion in _telling(data).items():
-        if name in data["hypotheses"] and conclusion not in said:
-            found = data["hypotheses"][name]
-            at = recorded_interval(found["interval"])
-            numbers = f"{interval_text(at)}, n = {at.n} seeds"
-            said[conclusion] = f"{in_words(name, found)}: {numbers}, {conclusion}"
-    return "; ".join(said.values()) or checks_text(data["checks"])
+    """The first hypothesis of each conclusion among those `_telling` gives, else the checks.
+
+    Where all came out alike, the first on another metric is told as well.
+    """
+    hypotheses = data["hypotheses"]
+    telling = {name: found for name, found in _telling(data).items() if name in hypotheses}
+    told: dict[Conclusion, str] = {}
+    for name, conclusion in telling.items():
+        told.setdefault(conclusion, name)
+    names = list(told.values())
+    if len(names) == 1:
+        first = set(hypotheses[names[0]]["metrics"])
+        names += [name for name in telling if set(hypotheses[name]["metrics"]) != first][:1]
+    return "; ".join(_told_alone(name, hypotheses[name]) for name in names) or checks_text(
+        data["checks"]
+    )
+
+
+def _told_alone(name: str, found: Data) -> str:
+    at = recorded_interval(found["interval"])
+    return f"{in_words(name, found)}: {interval_text(at)}, n = {at.n} seeds, {found['conclusion']}"
 
 
 def _telling(data: Data) -> dict[str, Conclusion]:
@@ -201,7 +213,7 @@ def rule_in_words(data: Data) -> tuple[tuple[str, tuple[tuple[str, Conclusion], 
     found = []
     for verdict, items in data["rule"].items():
         lines: list[tuple[str, Conclusion]] = []
-        for wanted, must in (("holds", ""), ("fails", " must fail")):
+        for wanted, must in (("holds", ""), ("fails", ", required to fail")):
             names = [name for name, want in map(needs, items) if want == wanted]
             asked = [name for name in names if name in data["hypotheses"]]
             lines += [

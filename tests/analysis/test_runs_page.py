@@ -87,7 +87,7 @@ def test_every_arm_has_every_metric_with_interval_and_the_baseline_stands_once()
     assert said.count("0.8800 [0.8529, 0.9027]") >= 2
     assert "2 arms, 6 runs; test split, n = 1000 examples" in said
     # What Keras printed has another baseline in each arm, so it stands in the cells.
-    assert "baseline 0.1000 0.9000 in the cells" in said
+    assert "baseline 0.1000 0.9000 each its own" in said
     assert "[0.9705, 0.9805] baseline 0.9000" in said
     assert "[0.8529, 0.9027] baseline 0.1000" in said
 
@@ -104,7 +104,7 @@ def test_the_best_of_each_head_is_chosen_on_validation_and_others_are_held_again
     # a at 0.01 and b at 0.001 are alike to a ten-thousandth; c is 0.2 below.
     best, other = ("a lr=0.01", "b") if "a lr=0.01 is best" in said else ("b lr=0.001", "a")
     assert f"{best} is best on validation" in said
-    assert f"{other} undecided against it; c worse" in said
+    assert f"{other} cannot be told from it; c worse" in said
     assert "worse than best, by 0.2 to 0.2" in said
     assert "n = 5 seeds" in said
 
@@ -194,7 +194,7 @@ def test_ten_thousand_classes_and_two_hundred_arms_give_a_page_of_bounded_size()
     arms = {f"head{at}": {0.01: 0.5 + at / 1000, 0.1: 0.4} for at in range(100)}
     page = Page(runs_page(sweep(arms, seeds=2)))
     said = page.below["data-1"]
-    assert said.count("worse than best") + page.text.count("undecided against best") > 100
+    assert said.count("worse than best") + page.text.count("cannot be told from best") > 100
     assert "the best 24 of 100 arms are listed" in words(page.text)
 
 
@@ -506,6 +506,18 @@ def test_a_group_that_is_a_column_is_no_panel_too():
     assert {arm.short for arm in arms} == {
         f"{head} optimizer={kind}" for head in "ab" for kind in ("sgd", "adam")
     }
+
+
+def test_an_interval_that_is_cut_off_says_so():
+    runs = []
+    for one in sweep({"a": {0.01: 0.8, 0.1: 0.81}, "b": {0.01: 0.8, 0.1: 0.81}}, seeds=2):
+        apart = 0.4 if one.config["optimizer"]["lr"] == 0.1 else 0.001
+        last = replace(one.test, metrics={ARGMAX: 0.5 + apart * one.config["seed"]})
+        history = [*one.history[:-1], replace(one.history[-1], val=last, test=last)]
+        runs.append(replace(one, history=history))
+    cut, whole = runs_page(runs), runs_page(sweep(TUNED))
+    assert (cut.count(">▾<"), cut.count(">▴<")) == (2, 2)
+    assert (whole.count(">▾<"), whole.count(">▴<")) == (0, 0)
 
 
 @pytest.mark.parametrize("by", [("head", "head"), ("lr", "optimizer.lr")])

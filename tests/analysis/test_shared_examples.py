@@ -138,7 +138,7 @@ def test_the_page_has_one_level_and_one_word_for_a_pair():
     corrected = {one or two for one, two in levels} - {"95 %"}
     assert corrected == {"98.3 %"}  # b - a, c - b and a - c: 1 - 0.05 / 3
     plain = words(Page(runs_page(runs)).below["data-1"])
-    assert "a undecided against it" in plain
+    assert "a cannot be told from it" in plain
     assert "b minus a: 0.0144, undecided" in plain
     assert "interval on new examples" in plain
     assert "worse" not in plain.split("All arms")[0]

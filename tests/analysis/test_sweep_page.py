@@ -13,7 +13,7 @@ from .test_runs_page import TUNED, sweep
 
 def test_a_sweep_leaves_its_page_and_says_where(tmp_path):
     write_sweep_page(sweep(TUNED), tmp_path)
-    assert "undecided against it" in (tmp_path / "sweep.html").read_text(encoding="utf-8")
+    assert "cannot be told from it" in (tmp_path / "sweep.html").read_text(encoding="utf-8")
     assert how_to_see(tmp_path) == f"as a page: {tmp_path / 'sweep.html'}"
 
 

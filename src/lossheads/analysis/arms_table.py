@@ -93,7 +93,7 @@ def arms_table(sweep: Sweep, metrics: Sequence[str], sort: str = "") -> SortTabl
         note = {True: "higher is better", False: "lower is better", None: ""}[better]
         head.append((metric, note, True))
     empty = len(keys) - 1 + others + 1
-    row = ["baseline", *[""] * empty, *(shared.get(metric, "in the cells") for metric in metrics)]
+    row = ["baseline", *[""] * empty, *(shared.get(metric, "each its own") for metric in metrics)]
     if shows_standing:
         head.append(("against the best", "", False))
         row.append("")

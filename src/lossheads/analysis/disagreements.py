@@ -106,8 +106,8 @@ def disagreements(
             f"in at least one of {count_of(count, 'seed')}"
         ),
         caption=(
-            f"The {len(cards)} examples on which most of the {seeds} of heads at one seed decide "
-            f"differently: a column of bars a head. {sums}; outlined: sigmoid of each logit. "
+            f"The {len(cards)} examples that heads decide differently most often ({seeds} of heads "
+            f"at one seed); one column of bars per head. {sums}; outlined: sigmoid of each logit. "
             f"Scale 0 to 1, {'one seed' if count == 1 else f'mean over n = {count} seeds'}; bold: "
             f"the label.{left}"
         ),

@@ -52,7 +52,7 @@ def ends_text(interval: Interval) -> str:
     return f"[{number(interval.low)}, {number(interval.high)}]"
 
 
-SPREAD = "mean and 95 % interval over n seeds, ± half of it or its ends"
+SPREAD = "mean over n seeds, ± half of its 95 % interval over seeds alone, or its ends"
 
 
 def spread_text(interval: Interval) -> str:

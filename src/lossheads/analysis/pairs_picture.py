@@ -1,4 +1,4 @@
-"""Paired differences to one reference arm: a dot a seed, the mean, its interval, the margin."""
+"""Paired differences to one reference arm: one dot per seed, the mean, its interval, the margin."""
 
 import math
 from collections.abc import Sequence
@@ -88,7 +88,7 @@ def pairs_picture(
     return PairsPicture(
         title=_title(drawn, first, found, margin, sweep),
         caption=(
-            f"{sweep.metric} on test, each arm minus {first.short}, seed by seed: a dot a seed, "
+            f"{sweep.metric} on test, each arm minus {first.short}, one dot per seed, "
             + _over(found, condition)
             + shade
         ),

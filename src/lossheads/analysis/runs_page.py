@@ -1,6 +1,6 @@
 """One page over the finished runs of a folder, no claim needed: made from run folders alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -186,7 +186,7 @@ def _part(
         ),
         scores=arms_table(sweep, first, asked.sort),
         more_scores=tuple(arms_table(sweep, some, asked.sort) for some in rest),
-        runs=_runs(runs, left),
+        runs=_runs(runs, left, {run.key: arm.name for arm in sweep.arms for run in arm.runs}),
         environments=tuple(
             f"{run.name} was made with {text}" for run in fulls if (text := _environment(run))
         ),
@@ -265,10 +265,11 @@ def _kept(arms: Sequence[Arm], kept: Kept | None) -> tuple[KeptTest | None, tupl
     return test, test.notes, True
 
 
-def _runs(runs: Sequence[Result], left: int) -> PageTable:
+def _runs(runs: Sequence[Result], left: int, arms: Mapping[str, str]) -> PageTable:
     rows = tuple(
         (
             code_cell(run.name),
+            text_cell(arms.get(run.key, "")),
             text_cell(run.status),
             number_cell(str(run.config["seed"])),
             number_cell(f"{run.history[-1].epoch:g}" if run.history else "–"),
@@ -279,7 +280,7 @@ def _runs(runs: Sequence[Result], left: int) -> PageTable:
     more = f" {left} further runs are left out: lossheads report --csv has all." if left else ""
     return PageTable(
         f"Every run is a folder of this name.{more}",
-        ("run", "status", "seed", "epochs", "notes"),
+        ("run", "arm", "status", "seed", "epochs", "notes"),
         rows,
     )
 

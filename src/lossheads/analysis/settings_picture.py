@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
-from lossheads.analysis.aggregate import over_seeds
+from lossheads.analysis.aggregate import final, over_seeds
 from lossheads.analysis.drawing import (
     JOIN,
     Scale,
@@ -128,12 +128,16 @@ def _title(sweep: Sweep, condition: Condition) -> str:
     best = condition.best
     if best is None or not condition.compared:
         return f"{sweep.metric} of every arm"
-    text = f"{best.short} is best on validation: {number(best.value.mean)} on test"
+    chosen = final([run for run in best.runs if run.status == "finished"], sweep.metric, "val")
+    text = (
+        f"{best.short} is best on validation ({number(chosen.mean)}): {number(best.value.mean)} "
+        "on test"
+    )
     others = [arm for arm in condition.optima.values() if arm is not best]
     words = []
     for standing, said in (
         ("equal", "equal to it at every seed"),
-        ("tied", "undecided against it"),
+        ("tied", "cannot be told from it"),
         ("worse", "worse"),
         ("better", "better on test"),
         ("unknown", "not compared, too few shared seeds"),
@@ -153,7 +157,7 @@ def _caption(sweep: Sweep, condition: Condition, has_panels: bool) -> str:
     counts = sorted({arm.value.n for arm in condition.arms if arm.value.n})
     over = over_seeds(counts, "interval")
     looks, level = condition.looks, percent(condition.level)
-    text = f"Test split, {over}."
+    text = f"{sweep.metric} on test, {over}."
     if condition.compared and counts[-1] > 1:
         choice = f" of each {short_key(sweep.series_key)}" if has_panels else ""
         text += f" Ringed: the best on validation{choice}." if has_panels else ""
@@ -187,7 +191,7 @@ def _panel(sweep: Sweep, condition: Condition, title: str, arms: Sequence[Arm]) 
     for index, some in enumerate(by_series.values()):
         shift = 7 * (index - middle) if len(by_series) <= 8 else 0
         points = [(places[texts.index(setting_text(arm.across))], arm) for arm in some]
-        parts.append(_series(points, y, shift, condition))
+        parts.append(_series(points, y, shift, condition, heights))
     parts += [
         letters(places[at], _HEIGHT + 14, texts[at], "middle") for at in _named(texts, places)
     ]
@@ -217,6 +221,7 @@ def _series(
     y: Callable[[float], float],
     shift: float,
     condition: Condition,
+    heights: Scale,
 ) -> Markup:
     parts = []
     for (x1, one), (x2, two) in pairwise(points):
@@ -226,6 +231,10 @@ def _series(
         if math.isfinite(at.half_width):
             low, high = min(y(at.low), _HEIGHT), max(y(at.high), 0)
             parts.append(line("whisker", x, low, x, high))
+            if at.low < heights.low:  # it goes on beyond the plane
+                parts.append(letters(x, _HEIGHT, "▾", "middle", "off"))
+            if at.high > heights.high:
+                parts.append(letters(x, 9, "▴", "middle", "off"))
         if condition.optima.get(arm.series) is arm:
             best = " best" if condition.best is arm else ""
             parts.append(

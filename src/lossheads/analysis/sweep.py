@@ -395,7 +395,7 @@ def _compared(arm: Arm, best: Arm, metric: str, level: float) -> Compared:
     if standing == "unknown":
         return Compared(standing, "one shared seed or none: not compared with best")
     if standing == "tied":
-        undecided = Compared(standing, "undecided against best")
+        undecided = Compared(standing, "cannot be told from best")
         return EQUAL if found.direction == "equal" else undecided
     is_better = standing == "better"
     word = "better on test than the best on validation" if is_better else "worse than best"

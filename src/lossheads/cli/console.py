@@ -72,7 +72,8 @@ def print_answers(found: Sequence[Comparison], outputs: Path, console: Console) 
     more = f"{count_of(left, 'further comparison')} left out; " if left > 0 else ""
     if any(one.value.n > 1 for comparison in found for one in comparison.candidates):
         console.print(
-            "Heads: 95 % over seeds (initialisation, batch order; data where each draws its own)."
+            "Heads: 95 % over seeds alone (initialisation, batch order; data, where each draws its "
+            "own)."
         )
     console.print(
         f"{more}every metric: the same call with --all\n{how_to_see(outputs)}",

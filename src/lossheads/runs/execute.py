@@ -45,6 +45,8 @@ from lossheads.runs.workers import in_processes, in_threads
 
 _SECONDS_BETWEEN_LOOKS = 0.3  # at runs that another process trains
 
+WORTH_SAYING = 10_000_000  # bytes of predictions that a cohort writes
+
 
 def execute(
     configs: Sequence[Mapping[str, Any]],
@@ -222,10 +224,11 @@ class DeviceRunner:
                 f"at most {MAX_BYTES / 1e9:.1f} GB are written; set recording.predictions=false, "
                 f"or use a smaller test split"
             )
-        self._reporter.say(
-            f"{title_of(runs)}: recording.predictions writes {size / 1e6:.2f} MB for each of "
-            f"{number} run(s) ({about})"
-        )
+        if size * number >= WORTH_SAYING:
+            self._reporter.say(
+                f"{title_of(runs)}: recording.predictions writes {size / 1e6:.2f} MB for each of "
+                f"{number} run(s) ({about})"
+            )
 
     @contextmanager
     def _record_failures(self, runs: Sequence[Run]) -> Iterator[None]:

@@ -75,8 +75,9 @@ def test_another_verdict_that_stood_before_is_told_on_the_first_screen(was, is_t
     asked = claim(tmp_path)
     data = to_json(run_claim(asked, compose, Engine(level)))
     assert data["verdict"] == "refuted"
-    version = replace(MOVED, sha256=asked.sha256, verdict_before=was)
-    said = section_of(data, (FIRST, version)).was
+    moved = replace(MOVED, verdict_before=was)
+    worded = replace(WORDED, sha256=asked.sha256, verdict_before="refuted")
+    said = section_of(data, (FIRST, moved, worded)).was
     assert ("“mixed” until 2026-02-03" in said) == is_told
     assert bool(said) == is_told
 

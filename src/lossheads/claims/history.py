@@ -62,12 +62,12 @@ class History:
     """What a page says about when its claim was written; empty where nothing is recorded.
 
     Attributes:
-        was: The verdict that stood until this version was written, and its date.
+        verdicts: Verdicts that stood until a version was written, each with its date, in order.
     """
 
     says: str = ""
     changes: tuple[str, ...] = ()
-    was: tuple[str, str] = ("", "")
+    verdicts: tuple[tuple[str, str], ...] = ()
 
 
 NO_HISTORY = History()
@@ -112,8 +112,9 @@ def history_text(versions: Sequence[Version], sha256: str) -> History:
             "it was written.",
             changes,
         )
-    judged = known[-1]
-    return History(_says(versions, judged), changes, (judged.verdict_before, judged.date))
+    until = [v for v in versions[: versions.index(known[-1]) + 1] if v.verdict_before]
+    verdicts = tuple((version.verdict_before, version.date) for version in until)
+    return History(_says(versions, known[-1]), changes, verdicts)
 
 
 def _says(versions: Sequence[Version], judged: Version) -> str:

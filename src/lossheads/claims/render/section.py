@@ -234,9 +234,10 @@ def section_of(data: Data, history: Sequence[Version] = ()) -> Section:
 
 def _was(history: History, verdict: str) -> str:
     """That another verdict stood until the claim was changed; empty where none did."""
-    word, date = history.was
-    if not word or word == humanize(verdict):
+    others = [(word, date) for word, date in history.verdicts if word != humanize(verdict)]
+    if not others:
         return ""
+    word, date = others[-1]
     return (
         f"Its verdict was “{word}” until {date}, when its file was changed: see “When the claim "
         "was written”."

@@ -50,7 +50,7 @@ def test_the_markdown_shows_mean_interval_baseline_and_n():
     assert lines[3] == (
         f"| {KERAS} | {ARGMAX_CELL} | 0.9760<br>[0.9705, 0.9805]<br>baseline 0.9000 |"
     )
-    assert lines[5].startswith("test split; mean and 95 % interval over n seeds")
+    assert lines[5].startswith("test split; mean over n seeds, ± half of its 95 % interval")
 
 
 def test_the_terminal_shows_the_same_numbers():

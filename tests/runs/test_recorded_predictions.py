@@ -52,6 +52,15 @@ def test_they_are_not_saved_unless_asked_for_and_make_no_other_run(
     execute([tiny(KEEP, "force=true")])
     size = (folder / NAME).stat().st_size
     assert 0 <= size - bytes_needed(without.test.n, 10, 8) < 2_000
+    assert "MB" not in capfd.readouterr().err
+
+
+def test_it_says_how_large_large_files_are(
+    tiny: Composer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(execution, "WORTH_SAYING", 10_000)
+    (run,) = execute([tiny(KEEP)])
+    size = bytes_needed(run.test.n, 10, 8)
     assert f"writes {size / 1e6:.2f} MB for each of 1 run(s)" in capfd.readouterr().err
 
 

@@ -94,6 +94,7 @@ def classes_picture(arms: Sequence[tuple[Arm, Sequence[Result]]]) -> ClassesPict
         caption=(
             "Mean score of a class, 0 to 1, over test examples that lack it (hollow) and that have "
             f"it (filled): the longer the line, the better the head tells them apart; {over}."
+            + (" Intervals of recall may go on beyond its axis." if recalls else "")
             + (some if len(chosen) < len(names) else "")
             + left
         ),

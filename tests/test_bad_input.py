@@ -3,6 +3,7 @@
 `test_cli.py` holds the commonest mistakes; these were found by trying to break the program.
 """
 
+import errno
 import os
 import subprocess
 import sys
@@ -12,7 +13,46 @@ import pytest
 
 from calling import lossheads, refusal
 from lossheads.analysis.html import write_html
+from lossheads.cli.main import _interrupted
 from lossheads.errors import UserError
+from lossheads.runs.messages import message_and_status
+
+EMPTY_OR_TWICE = [
+    ("report --html=", "--html got nothing"),
+    ("report --metric=", "--metric got nothing"),
+    ("report --by head --by lr", "--by is given twice"),
+    ("evaluate a.npz --head softmax_cce --head=sigmoid_bce", "--head is given twice"),
+    ("evaluate a.npz --html=", "--html got nothing"),
+    ("compare a.npz b.npz --metric x --metric x", "--metric is given twice"),
+    ("claim run double-sigmoid double-softmax", "'double-softmax' as well: one claim a call"),
+    ("claim new My.yaml", "My.yaml is not a name for a claim file"),
+]
+
+
+@pytest.mark.parametrize(("words", "named"), EMPTY_OR_TWICE)
+def test_what_is_empty_or_given_twice_is_refused(words: str, named: str, tmp_path: Path) -> None:
+    assert named in refusal(*words.split(), cwd=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_output_in_another_encoding_loses_nothing(tmp_path: Path) -> None:
+    # The encoding is read when Python starts: no call of the fork server.
+    env = os.environ | {"PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0", "COLUMNS": "200"}
+    words = [sys.executable, "-P", "-m", "lossheads", "heads"]
+    told = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, check=True)
+    assert b"\\u03c3" in told.stdout  # a sigma
+
+
+def test_standard_output_that_is_full_is_not_called_a_folder(tmp_path: Path) -> None:
+    error = message_and_status(OSError(errno.ENOSPC, "full"))[0]
+    assert "the output cannot be written: no space left on device" in error
+
+
+def test_an_interrupted_command_without_runs_speaks_of_none() -> None:
+    assert "runs" not in _interrupted(["evaluate", "a.npz"])
+    for words in (["claim", "run", "x"], ["train", "seed=1"], ["seed=1"], ["-m", "seed=1,2"]):
+        assert "finished runs are kept" in _interrupted(words)
+
 
 DIGITS = ["train", "dataset=digits", "training.steps=2", "recording.tensorboard=false"]
 

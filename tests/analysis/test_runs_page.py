@@ -520,6 +520,20 @@ def test_an_interval_that_is_cut_off_says_so():
     assert (whole.count(">▾<"), whole.count(">▴<")) == (0, 0)
 
 
+def test_the_best_among_settings_is_not_called_the_best_of_all():
+    runs = []
+    for one in sweep(TUNED):
+        for hidden in (16, 32):
+            config = one.config | {"model": {"hidden": hidden}}
+            runs.append(replace(one, key=f"{one.key}{hidden}", config=config))
+    alone = replace(runs[0], key="alone", config=runs[0].config | {"model": {"hidden": 8}})
+    of_all = sweep_of([*runs, alone], [ARGMAX], Asked())
+    last = [row[-1].text for row in arms_table(of_all, [ARGMAX]).rows]
+    assert last.count("best on validation among its settings") == 2
+    assert last.count("alone in its settings") == 1
+    assert "best on validation" not in last
+
+
 @pytest.mark.parametrize("by", [("head", "head"), ("lr", "optimizer.lr")])
 def test_a_setting_is_asked_for_once(by):
     with pytest.raises(UserError, match=r"--by .*twice"):

@@ -54,6 +54,28 @@ def test_arms_are_drawn_under_the_claims_own_names(tmp_path, drawn):
     assert [(arm, len(runs)) for arm, runs in only(drawn).items()] == [("a", 4), ("b", 4)]
 
 
+def test_an_interruption_leaves_the_pictures_there_were(tmp_path, monkeypatch):
+    verdict = run_claim(claim(tmp_path), compose, Engine(scored))
+    page = tmp_path / "page"
+    draw(verdict, tmp_path, page)
+    (page / "metrics-other.png").write_bytes(PNG)
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pictures, "puzzle_figure", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            draw(verdict, tmp_path, page)
+    assert {path.name for path in page.glob("*.png")} == {
+        "metrics.png", "epochs.png", "metrics-other.png",
+    }  # fmt: skip
+    draw(verdict, tmp_path, page)
+    assert {path.name for path in page.iterdir()} == {
+        f"{stem}.{kind}" for stem in ("metrics", "epochs") for kind in ("png", "svg")
+    }
+
+
 def test_a_picture_is_titled_by_what_was_found(tmp_path, drawn):
     verdict = run_claim(claim(tmp_path), compose, Engine(scored))
     draw(verdict, tmp_path, tmp_path / "page")

@@ -61,13 +61,25 @@ def six(sweep: Sweep, metrics: Sequence[str]) -> list[str]:
     return list(dict.fromkeys([sweep.metric, *usual, *metrics]))[:COLUMNS]
 
 
+def _words(sweep: Sweep) -> dict[str, str]:
+    """Arm -> how it stands to the best; where settings part the arms, the best among its own."""
+    found: dict[str, str] = {}
+    several = len(sweep.conditions) > 1
+    for condition in sweep.conditions:
+        alone = "alone in its settings" if len(condition.arms) == 1 else ""
+        for name, one in condition.compared.items():
+            is_best = several and one.standing == "best"
+            found[name] = alone or f"{one.words} among its settings" if is_best else one.words
+    return found
+
+
 def arms_table(sweep: Sweep, metrics: Sequence[str], sort: str = "") -> SortTable:
     """All arms under these metrics."""
     arms = sorted_arms(sweep, sweep.arms, sort)
     runs = [run for arm in arms for run in arm.runs]
     keys = sweep.by
     others = any(arm.others for arm in arms)
-    compared = {n: c for condition in sweep.conditions for n, c in condition.compared.items()}
+    compared = _words(sweep)
     shows_standing = sweep.metric in metrics and bool(compared)
     baselines = {
         metric: {number(baseline_of(arm.runs, metric, "test")) for arm in arms}
@@ -82,7 +94,7 @@ def arms_table(sweep: Sweep, metrics: Sequence[str], sort: str = "") -> SortTabl
         cells.append(SortCell(str(arm.value.n), _lost(arm), str(arm.value.n), True))
         cells += [_metric(arm, metric, metric not in shared) for metric in metrics]
         if shows_standing:
-            cells.append(SortCell(compared.get(arm.name, NOT_COMPARED).words))
+            cells.append(SortCell(compared.get(arm.name, NOT_COMPARED.words)))
         rows.append(tuple(cells))
     head = [(short_key(key), "", False) for key in keys]
     if others:

@@ -3,6 +3,7 @@
 python -m lossheads.claims.keys > docs/claim-format.md
 """
 
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -228,6 +229,22 @@ def format_page() -> str:
     return "\n".join(parts)
 
 
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+def refuse_name(path: Path) -> None:
+    """Refuse a file whose name no claim can have.
+
+    Raises:
+        UserError: With the rule.
+    """
+    if not NAME.fullmatch(path.stem):
+        raise UserError(
+            f"{path.name} is not a name for a claim file; names have lower-case letters, digits, - "
+            f"and _ only"
+        )
+
+
 def write_template(path: Path) -> None:
     """A claim to start from, which runs as it is.
 
@@ -236,6 +253,7 @@ def write_template(path: Path) -> None:
     """
     if path.suffix not in (".yaml", ".yml"):
         raise UserError(f"claim new got {path}: name a file that ends in .yaml")
+    refuse_name(path)
     template = Path(__file__).with_name("new_claim.yaml").read_text(encoding="utf-8")
     try:
         with path.open("x", encoding="utf-8") as file:

@@ -38,11 +38,7 @@ def load_claim(path: Path) -> Claim:
     Raises:
         UserError: On anything unexpected, by file, line and key, with what is allowed.
     """
-    if not NAME.fullmatch(path.stem):
-        raise UserError(
-            f"{path.name} is not a name for a claim file; names have lower-case letters, digits, - "
-            f"and _ only"
-        )
+    keys.refuse_name(path)
     text = read_text(path, path.name, "a claim file")
     top = parse(text, path.name)
     fields = top.fields(keys.CLAIM.required, keys.CLAIM.optional)
@@ -259,16 +255,13 @@ def _needed(item: Item, names: Sequence[str]) -> list[str]:
     return meant if conclusion == "holds" else [f"not {name}" for name in meant]
 
 
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
-
-
 def named(item: Item) -> dict[str, Item]:
     """Entries under names of lower-case letters, digits, - and _; at least one."""
     found = item.mapping()
     if not found:
         item.refuse("expected at least one entry")
     for name, entry in found.items():
-        if not NAME.fullmatch(name):
+        if not keys.NAME.fullmatch(name):
             entry.refuse(
                 f"{name!r} is not a name; names have lower-case letters, digits, - and _ only"
             )

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from lossheads.errors import UserError
 
@@ -58,8 +58,33 @@ def take_view(arguments: Sequence[str], who: str) -> tuple[list[str], View]:
     return rest, View(**{word.removeprefix("--"): True for word in given})
 
 
+class _Once(argparse.Action):
+    """Store a value that is given once, and not empty: an empty one is an unset shell variable."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        if option_string and isinstance(parser, Parser):
+            if values == "" and self.nargs is None:
+                parser.error(f"{option_string} got nothing: give a value, or leave it out")
+            if self.dest in parser.taken:
+                parser.error(f"{option_string} is given twice: give it once")
+            parser.taken.add(self.dest)
+        setattr(namespace, self.dest, values)
+
+
 class Parser(argparse.ArgumentParser):
     """Raises `UserError` instead of printing its usage and ending the process."""
+
+    def __init__(self, *words: Any, **named: Any) -> None:
+        super().__init__(*words, **named)
+        self.taken = set[str]()  # options that were given
+        for name in (None, "store"):
+            self.register("action", name, _Once)
 
     def add_view(self) -> None:
         """The flags of a `View`, which `take_view` has taken: for the help."""

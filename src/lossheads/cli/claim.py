@@ -190,7 +190,9 @@ def _settings(words: Sequence[str]) -> tuple[Seeds, list[str]]:
     seeds: Seeds = None
     for word in words:
         key, equals, value = word.partition("=")
-        if not equals or not (key in ALLOWED or key.lstrip("+").startswith("executor.")):
+        if not equals:
+            raise UserError(f"claim run got {word!r} as well: one claim a call, or all")
+        if not (key in ALLOWED or key.lstrip("+").startswith("executor.")):
             raise UserError(
                 f"claim run got {word!r}: a claim's settings are fixed; only "
                 f"{', '.join(ALLOWED)} can be set"

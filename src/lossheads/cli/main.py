@@ -94,6 +94,9 @@ def _guarded(arguments: list[str]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.stdout = sys.stdout or io.StringIO()  # `>&-` leaves none, `2>&-` none for errors
     sys.stderr = sys.stderr or io.StringIO()
+    for stream in (sys.stdout, sys.stderr):  # of another encoding than UTF-8: ★ is \u2605 there
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     threading.excepthook = _ignore_disk_errors_in_threads
     signal.signal(signal.SIGTERM, _on_sigterm)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored
@@ -101,7 +104,8 @@ def _guarded(arguments: list[str]) -> int:
     try:
         return run(arguments)
     except KeyboardInterrupt as stopped:
-        return _print_error(_INTERRUPTED, 143 if isinstance(stopped, _Terminated) else 130)
+        status = 143 if isinstance(stopped, _Terminated) else 130
+        return _print_error(_interrupted(arguments), status)
     except SystemExit as ended:
         # rich exits with status 1 when the reader of its output has left.
         if isinstance(ended.__context__, BrokenPipeError):
@@ -114,9 +118,9 @@ def _guarded(arguments: list[str]) -> int:
     except Exception as error:
         # A library that was interrupted at a bad moment may fail with an error of its own.
         if _Terminated.came:
-            return _print_error(_INTERRUPTED, 143)
+            return _print_error(_interrupted(arguments), 143)
         if _came_of_an_interruption(error):
-            return _print_error(_INTERRUPTED, 130)
+            return _print_error(_interrupted(arguments), 130)
         if isinstance(error, UserError) and not getattr(error, "__notes__", ()):
             return _print_error(" ".join(str(error).split()), 2)
         from lossheads.runs.messages import message_and_status
@@ -125,7 +129,10 @@ def _guarded(arguments: list[str]) -> int:
         return _print_error(message, status)
 
 
-_INTERRUPTED = "interrupted; finished runs are kept; run the same command again for the others"
+def _interrupted(arguments: Sequence[str]) -> str:
+    trains = next((word for word in arguments if word in COMMANDS), "train") in ("train", "claim")
+    kept = "; finished runs are kept; run the same command again for the others" if trains else ""
+    return f"interrupted{kept}"
 
 
 class _Terminated(KeyboardInterrupt):

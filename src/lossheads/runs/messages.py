@@ -51,10 +51,10 @@ def _system_error(cause: BaseException, outermost: bool) -> str:
     # Libraries try files and continue without them: such an error deeper down explains nothing.
     if isinstance(cause, OSError) and cause.errno and (unwritable or outermost):
         verb = "written" if unwritable else "used"
-        where = cause.filename or "the outputs"
+        where = cause.filename or "the output"
         return (
-            f"{where} cannot be {verb}: {os.strerror(cause.errno).lower()}; fix that, or choose "
-            f"another folder (output_dir=FOLDER)"
+            f"{where} cannot be {verb}: {os.strerror(cause.errno).lower()}; fix that, or write "
+            f"elsewhere (a run: output_dir=FOLDER)"
         )
     full = isinstance(cause, MemoryError) or type(cause).__name__ == "OutOfMemoryError"
     full |= any(f"can't {what}" in str(cause) for what in ("allocate memory", "start new thread"))

@@ -26,12 +26,13 @@ def draw(verdict: Verdict, outputs: Path, folder: Path) -> list[str]:
     Returns:
         Names of the files to show, in order.
     """
-    for stem in STEMS:  # of an earlier run with other arms
-        for old in folder.glob(f"{stem}*.*"):
-            old.unlink()
     found = []
     for case, arms in _arms_by_picture(verdict).items():
         found += _draw_arms(verdict, case, arms, outputs, folder)
+    # Of an earlier run with other arms, and last: an interruption must not leave it without any.
+    for old in (path for stem in STEMS for path in folder.glob(f"{stem}*.*")):
+        if f"{old.stem}.png" not in found:
+            old.unlink()
     return found
 
 

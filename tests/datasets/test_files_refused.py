@@ -52,7 +52,9 @@ def few(folder):
 PETS = ["cat", "dog"]
 
 REFUSED_ARRAYS = [
-    (objects, r"mine.npz cannot be read as an .npz of plain arrays"),
+    (objects, r"mine.npz cannot be read as an .npz of plain arrays \(it holds Python objects"),
+    (lambda f: npz(f, labels=np.zeros(0, int), inputs=np.zeros((0, 4))), "mine.npz holds no rows"),
+    (lambda f: npz(f, labels=np.arange(60) % 3 - 1), "label -1: .*; count classes from 0"),
     (
         lambda f: npz(f, labels=None),
         "mine.npz must have the arrays inputs and labels; labels is missing",
@@ -80,7 +82,7 @@ REFUSED_ARRAYS = [
         lambda f: npz(f, labels=np.array(["cat", "dgo", "dog"] * 20), class_names=np.array(PETS)),
         r"mine.npz, row 1 has the unknown class 'dgo'; did you mean dog",
     ),
-    (lambda f: npz(f, labels=np.zeros(0, "U3")), "at least one example"),
+    (lambda f: npz(f, labels=np.zeros(0, "U3")), "mine.npz holds no rows"),
     (few, r"has 4 examples, .*val_share=0.1 give 1 to test, 0 to validation and 3 to training"),
     (lambda f: npz(f, labels=np.zeros((60, 1, 1), dtype=int)), r"labels of shape \(60, 1, 1\)"),
     (lambda f: npz(f, labels=np.arange(60) % 3 * 2), "has no example of 1, 3"),
@@ -117,8 +119,9 @@ def saved_array() -> bytes:
 )
 def test_files_that_are_no_archives_are_refused(tmp_path, content):
     (tmp_path / "mine.npz").write_bytes(content)
-    with pytest.raises(UserError, match=r"mine.npz cannot be read as an .npz"):
+    with pytest.raises(UserError, match=r"mine.npz cannot be read as an .npz") as caught:
         replace(SOURCE, path=str(tmp_path / "mine.npz")).load(None, tmp_path)
+    assert "pickle" not in str(caught.value)
 
 
 def odd_size(folder, names):
@@ -172,6 +175,21 @@ def test_wrong_tables_are_refused_by_line(tmp_path, header, change, kind, rule):
         rows[row] = cells
     with pytest.raises(UserError, match=rule):
         table(tmp_path, header, rows, kind).load(None, tmp_path)
+
+
+def test_a_table_without_rows_is_said_to_have_none(tmp_path):
+    with pytest.raises(UserError, match=r"labels.csv holds no rows"):
+        table(tmp_path, ["file", "side"], [], "one_of").load(None, tmp_path)
+
+
+def test_of_many_classes_without_an_image_five_are_named(tmp_path):
+    pictures(tmp_path / "side")
+    for number in range(40):
+        (tmp_path / f"other_{number:02}").mkdir()
+    named = ", ".join(f"other_{number:02}" for number in range(5))
+    with pytest.raises(UserError, match=f"has no example of {named} and 35 more: ") as caught:
+        replace(SOURCE, path=str(tmp_path)).load(None, tmp_path)
+    assert "other_05" not in str(caught.value)
 
 
 def test_unknown_class_in_a_table_is_refused_with_near_matches(tmp_path):

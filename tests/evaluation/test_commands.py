@@ -144,11 +144,16 @@ MISTAKES: list[tuple[list[str], list[str]]] = [
     (["evaluate", "a.npz", "--json", "--csv"], ["--json and --csv"]),
     (["evaluate", "a.npz", "--reject-recall", "most"], ["reject-recall"]),
     (["evaluate", "a.npz", "--pos-weight", "a,b"], ["pos-weight", "a,b"]),
+    (
+        ["evaluate", "a.npz", "--head", "softmax_cce", "--prevalence", "0.4,0.2,0.2,0.2"],
+        ["prevalence", "--train-prevalence"],
+    ),
     (["evaluate"], ["file"]),
     (["evaluate", "a.npz", "--head", "softmax_cce", "--html", "a.npz/page.html"], ["page.html"]),
     (["compare", "a.npz"], ["at least 2"]),
     (["compare", "a.npz", "tags.npz", "--head", "softmax_cce,sigmoid_bce"], ["OneOf", "AnyOf"]),
     (["compare", "a.npz", "b.npz", "--margin", "wide"], ["margin"]),
+    (["compare", "a.npz", "b.npz", "--head", "softmax_cce", "--margin", "5"], ["margin", "5", "1"]),
     (["compare", "A=", "b.npz"], ["A="]),
     (["compar", "a.npz", "b.npz"], ["did you mean compare"]),
 ]

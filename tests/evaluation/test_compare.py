@@ -1,6 +1,7 @@
 """Two models on the same examples: exact here, an interval for new ones, no word more."""
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,40 @@ def test_a_loss_that_falls_is_better() -> None:
         lh.compare((GOOD, LABELS), (BAD, LABELS), head="softmax_cce", metric="nll_loss").conclusion
         == "worse"
     )
+
+
+@pytest.mark.parametrize(
+    ("factor", "margin", "conclusion", "words"),
+    [
+        (1.5, 0.0, "higher", "B is higher in fitted_temperature than A:"),
+        (0.7, 0.0, "lower", "B is lower in fitted_temperature than A:"),
+        (1.5, 0.2, "higher", "B is higher in fitted_temperature than A by more than 0.2:"),
+        (0.7, 0.5, "undecided", "B is lower in fitted_temperature than A, undecided whether by"),
+        (0.7, 0.8, "within", "B is within 0.8 of A:"),
+    ],
+)
+def test_a_metric_without_a_better_side_is_only_said_to_differ(
+    factor: float, margin: float, conclusion: str, words: str
+) -> None:
+    found = lh.compare(
+        (BAD, LABELS),
+        (factor * BAD, LABELS),
+        head="softmax_cce",
+        metric="fitted_temperature",
+        margin=margin,
+    )
+    assert found.conclusion == conclusion, found["fitted_temperature"]
+    assert found["fitted_temperature"].second == pytest.approx(1.8314 * factor, abs=1e-3)
+    assert words in str(found)
+    assert not re.search("better|worse", str(found))
+
+
+def test_a_margin_of_a_loss_may_be_large() -> None:
+    """Only a margin that no difference could exceed asks nothing."""
+    found = lh.compare(
+        (GOOD, LABELS), (BAD, LABELS), head="softmax_cce", metric="nll_loss", margin=5
+    )
+    assert found.conclusion == "within"
 
 
 def test_equal_models_are_undecided_without_a_margin_and_within_a_wide_one() -> None:
@@ -303,6 +338,7 @@ WRONG: list[tuple[str, tuple[Any, ...], dict[str, Any], list[str]]] = [
         ["OneOf", "AnyOf"],
     ),
     ("a margin below 0", ((GOOD, LABELS), (BAD, LABELS)), {"margin": -1.0}, ["margin", "-1"]),
+    ("a margin of 100 points", ((GOOD, LABELS), (BAD, LABELS)), {"margin": 1}, ["below 1, got 1"]),
     ("a metric", ((GOOD, LABELS), (BAD, LABELS)), {"metric": "acuracy_score"}, ["accuracy_score"]),
     ("3 heads", ((GOOD, LABELS), (BAD, LABELS)), {"head": ["softmax_cce"] * 3}, ["3 values"]),
     ("a number", ((GOOD, LABELS), 3), {}, ["int"]),

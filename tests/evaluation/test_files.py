@@ -1,6 +1,7 @@
 """The same predictions from every kind of file, and one sentence for whatever is wrong in one."""
 
 import io
+import pickle
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -245,6 +246,7 @@ WRONG: list[tuple[str, str, Callable[[Path], Any], list[str]]] = [
     ("columns alike", "own.csv", csv_text("p_a,p_a,label\n1,2,0\n"), ["'p_a'"]),
     ("semicolons", "own.csv", csv_text("p_a;p_b;label\n0,5;0,5;1\n"), ["semicolons", "sep=';'"]),
     ("tabs", "own.csv", csv_text("p_a\tp_b\tlabel\n0.5\t0.5\t1\n"), ["tabs", "sep="]),
+    ("a header alone", "own.csv", csv_text(HEAD), ["holds no rows"]),
     ("other columns", "own.csv", csv_text("a,b,label\n1,2,0\n"), ["a, b, label", "--columns"]),
     ("not UTF-8", "own.csv", content("own.csv", b"p_a,p_b,label\n1,2,\xff\n"), ["own.csv"]),
     ("nested columns", "own.parquet", nested_parquet, ["nested", "prob_0"]),
@@ -284,6 +286,39 @@ def test_a_wrong_file_is_one_sentence(
     assert "\n" not in sentence
     assert all(word in sentence for word in words), sentence
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".npz"])
+@pytest.mark.parametrize("name", ["label", "logit_cat"])
+@pytest.mark.parametrize("what", ["part", "ids", "clusters"])
+def test_a_column_is_labels_or_numbers_and_nothing_else(
+    suffix: str, name: str, what: str, tmp_path: Path
+) -> None:
+    called = {"columns": "logit_*", "labels": "label"}
+    if suffix == ".csv":
+        path = csv_file(tmp_path)[0]
+    else:
+        path = npz(tmp_path, logit_cat=LOGITS, label=LABELS)
+        called["columns"] = "logit_cat"
+    with pytest.raises(lh.UserError, match=rf"'{name}' was named twice, as (labels|numbers) and"):
+        lh.evaluate(path, head="softmax_cce", given="logits", **called, **{what: name})
+
+
+def test_one_column_may_be_part_and_cluster(tmp_path: Path) -> None:
+    path = tmp_path / "own.csv"
+    frame(fold=np.arange(N) % 5).to_csv(path, index=False)
+    said = {"head": "softmax_cce", "given": "logits", "tune_on": "0", "measure_on": "1"}
+    assert lh.evaluate(path, part="fold", clusters="fold", **said).n == N // 5
+
+
+def test_a_plain_pickle_is_refused_without_a_warning(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    """Torch warns of the protocol, in two lines before the refusal."""
+    (tmp_path / "own.pt").write_bytes(pickle.dumps({"logits": [1.0]}, protocol=4))
+    with pytest.raises(lh.UserError, match=r"own\.pt"):
+        lh.evaluate(tmp_path / "own.pt", head="softmax_cce", given="logits")
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize("name", ["own.npz", "own.npy", "own.pt"])

@@ -91,6 +91,27 @@ ASKED: list[tuple[str, dict[str, Any], dict[str, Any], list[str], list[str]]] = 
         [],
     ),
     (
+        "equal logits with a head",
+        {"logits": np.zeros((N, C)), "labels": LABELS},
+        {"head": "softmax_cce"},
+        ["fits: --head softmax_cce --given logits"],
+        ["probabilities"],
+    ),
+    (
+        "equal logits with a head of sigmoids",
+        {"logits": np.zeros((N, C)), "labels": LABELS},
+        {"head": "sigmoid_bce"},
+        ["--head sigmoid_bce --given logits | --head sigmoid_bce --given probabilities"],
+        [],
+    ),
+    (
+        "a head that was built",
+        {"logits": PROBS, "labels": LABELS},
+        {"head": lh.SoftmaxCCE(lh.OneOf(C))},
+        ["fits: --given logits | --given probabilities"],
+        ["--link", "--head"],
+    ),
+    (
         "logits",
         {"logits": LOGITS, "labels": LABELS},
         {},
@@ -141,13 +162,16 @@ def test_what_is_not_said_is_asked_with_evidence_and_calls_that_fit(
 
 
 def test_every_call_that_is_offered_is_accepted(tmp_path: Path) -> None:
-    for number, (_, arrays, *_) in enumerate(ASKED):
+    cases = [(arrays, said) for _, arrays, given, *_ in ASKED for said in ({}, given)]
+    for number, (arrays, asked) in enumerate(cases):
         path = npz(tmp_path, f"{number}.npz", **arrays)
         with pytest.raises(lh.UserError) as caught:
-            lh.evaluate(path)
+            lh.evaluate(path, **asked)
         for call in str(caught.value).split("what fits: ")[1].split(" | "):
             words = call.split()
-            said = {w[2:]: v for w, v in zip(words[::2], words[1::2], strict=True)}
+            said: dict[str, Any] = {w[2:]: v for w, v in zip(words[::2], words[1::2], strict=True)}
+            if not said.keys() & {"head", "link"}:
+                said |= asked
             assert lh.evaluate(path, intervals=False, **said).n == N
 
 
@@ -243,6 +267,16 @@ def test_a_certain_wrong_softmax_costs_infinity_and_a_certain_sigmoid_is_cut(
     assert np.isfinite(cut["nll_loss"].value)
     assert "costs 100 nats" in str(cut.notes)
     assert "nats" not in str(found.notes)
+
+
+def test_low_probabilities_behind_a_sigmoid_are_read_as_any(tmp_path: Path) -> None:
+    """Of rare labels log p is near the logit, and is none."""
+    logits = np.minimum(TAG_LOGITS, 3.0) - 6
+    path = npz(tmp_path, probs=sigmoid(logits), labels=TAGS)
+    found = lh.evaluate(path, head="sigmoid_bce", given="probabilities", intervals=False)
+    expected = lh.evaluate(logits, TAGS, head="sigmoid_bce")
+    np.testing.assert_allclose(values(found), values(expected), rtol=1e-6, atol=1e-9)
+    assert not any("divided" in note for note in found.notes)
 
 
 @pytest.mark.parametrize(("factor", "told"), [(1.0, False), (1.01, True), (0.992, True)])

@@ -230,6 +230,7 @@ def test_none_of_these_keeps_the_share_that_was_asked_for(tmp_path: Path) -> Non
     path = npz(tmp_path, logits=logits, labels=labels)
     found = lh.evaluate(path, head="softmax_cce", reject_recall=0.9, none_label=-1)
     assert found.n == N
+    assert any("100 of 400 examples" in note for note in found.notes), found.notes
     assert found["accuracy_score"].value == (LOGITS.argmax(1) == LABELS).mean()
     rows = answer(found, "None of these")
     score = softmax(logits).max(axis=1)

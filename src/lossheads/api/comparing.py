@@ -13,6 +13,7 @@ from lossheads.evaluation.meaning import Meaning, OwnPredictions, own_prediction
 from lossheads.evaluation.paired import Comparison as Comparison
 from lossheads.evaluation.paired import compared, matched
 from lossheads.evaluation.raw import Columns
+from lossheads.metrics.base import Metric
 from lossheads.metrics.evaluate import SHIPPED
 from lossheads.outcomes import Outcome
 
@@ -42,8 +43,10 @@ def compare(
         models: Two or more: paths as `evaluate` takes them, pairs of arrays (logits, labels), or
             lists of either: several training runs of one model. The first is the reference.
         metric: What is concluded on; by default exact_match_score, the share of examples with
-            every decision right, which is what McNemar's test is about.
-        margin: Differences up to it count as none: "within" is concluded only for a margin above 0.
+            every decision right, which is what McNemar's test is about. Of a metric without a
+            better side only "higher" or "lower" is concluded.
+        margin: Differences up to it count as none: "within" is concluded only for a margin above 0,
+            below what the metric can differ by.
         head, link, given, columns: As `evaluate`; one for all models, or one for each.
         outcome, labels, class_names, ids, clusters: As `evaluate`, for all files.
         names: Of the models.
@@ -72,9 +75,21 @@ def compare(
     chosen = SHIPPED.find(metric or "exact_match_score", first.head.outcome)
     if chosen.needs_true_posterior:
         raise UserError(f"{WHO}: {chosen.name} needs a known posterior, which files do not have")
+    _refuse_wide_margin(margin, chosen)
     return compared(
         _names(names, models, len(models)), loaded, chosen.name, float(margin), how, full
     )
+
+
+def _refuse_wide_margin(margin: float, metric: Metric) -> None:
+    """A margin that no difference exceeds asks nothing; most such are points of a percentage."""
+    low, high = metric.range
+    if margin >= high - low:
+        raise UserError(
+            f"{WHO}: margin must be below {high - low:g}, got {margin:g}: no difference of "
+            f"{metric.name} exceeds {high - low:g}, so the models would always be within it; give "
+            f"margin in the unit of the metric (one point of a share is 0.01)"
+        )
 
 
 def _runs(model: Any) -> list[Any]:

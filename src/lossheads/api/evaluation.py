@@ -100,6 +100,11 @@ def evaluate(
         UserError: In one sentence, on anything that does not fit.
     """
     meaning = Meaning(head, link, given, outcome, class_names, none_label)
+    if prevalence is not None and train_prevalence is None:
+        raise UserError(
+            f"{WHO} got prevalence without train-prevalence: base rates to move to need those to "
+            f"move from, --train-prevalence P,P (train_prevalence=…)"
+        )
     if isinstance(logits, str | os.PathLike):
         names = {"labels": labels, "ids": ids, "clusters": clusters, "part": part}
         for what, value in names.items():
@@ -128,6 +133,11 @@ def evaluate(
     done = measured(parts.measured, chosen, intervals=asked, full=full)
     found = evaluation_of(done, chosen)
     notes = list(found.notes)
+    if parts.none is not None:
+        notes.append(
+            f"{parts.none.n} of {held.n} examples are of no class (none-label {none_label}) and "
+            f"not measured; --reject-recall tells how many of them a threshold rejects"
+        )
     if done.left_out:
         notes.append(
             f"{', '.join(done.left_out)}, calibration and thresholds are left out: on "

@@ -189,7 +189,7 @@ def _outcome(kind: Kind, table: Table) -> Outcome:
             "classification needs at least 2"
         )
     if len(set(names)) < len(names):
-        raise UserError(f"{table.source}: class names must differ, got {', '.join(names)}")
+        raise UserError(f"{table.source}: class names must differ, got {_some(names)}")
     if kind == "any_of":
         return AnyOf(table.labels.shape[1])
     return OneOf(len(names)) if kind == "one_of" else EachOneOf(table.labels.shape[1], len(names))
@@ -205,14 +205,20 @@ def _refuse_labels(table: Table, outcome: Outcome) -> None:
             row = int(np.argwhere(wrong)[0][0])
             raise UserError(
                 f"{table.row(row)} has label {table.labels[row].tolist()}: labels must be in "
-                f"0 … {outcome.n - 1}, one per class ({', '.join(names)})"
+                f"0 … {outcome.n - 1}, one per class ({_some(names)}); count classes from 0"
             )
-    empty = ", ".join(_without_example(table.labels, table, outcome))
+    empty = _some(_without_example(table.labels, table, outcome))
     if empty:
         raise UserError(
             f"{table.source} has no example of {empty}: a class without "
             f"examples can be neither learnt nor evaluated; leave it out"
         )
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = len(names) - _MAX_NAMED
+    return ", ".join(names[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _without_example(labels: NDArray[Any], table: Table, outcome: Outcome) -> list[str]:
@@ -251,7 +257,7 @@ def _refuse_inputs(table: Table, inputs: NDArray[np.float32]) -> None:
 
 
 def _refuse_untrained(table: Table, outcome: Outcome, train: NDArray[np.int64]) -> None:
-    lost = ", ".join(_without_example(table.labels[train], table, outcome))
+    lost = _some(_without_example(table.labels[train], table, outcome))
     if lost:
         raise UserError(
             f"{table.source} has so few examples of {lost} that none is among the "

@@ -49,6 +49,8 @@ def read_npz(path: Path, kind: Kind, class_names: Sequence[str] | None) -> Table
     if "labels" not in arrays:
         raise UserError(f"{path} must have the arrays inputs and labels; labels is missing")
     labels: NDArray[Any] = np.atleast_1d(arrays["labels"])
+    if len(labels) == 0:
+        raise UserError(f"{path} holds no rows: at least one example of every class is needed")
     given = arrays.get("class_names") if class_names is None else np.array(class_names)
     if kind == "any_of":
         labels = _as_binary_labels(path, labels)
@@ -170,13 +172,14 @@ def _npz_arrays(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
     try:
         # Opened here: numpy does not close what it opened itself and then cannot read.
         with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("a single array")
+            archive = np.lib.npyio.NpzFile(file, allow_pickle=False)
             return {name: archive[name] for name in names if name in archive}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        said = reason(error)
+        if "allow_pickle" in said:  # numpy's remedy, to trust the file, is none
+            said = "it holds Python objects, which are never unpickled"
         raise UserError(
-            f"{path} cannot be read as an .npz of plain arrays ({reason(error)}); write it with "
+            f"{path} cannot be read as an .npz of plain arrays ({said}); write it with "
             f"numpy.savez(path, inputs=…, labels=…), without objects; words are labels.astype(str)"
         ) from error
 
@@ -241,6 +244,10 @@ def _lines(path: Path) -> list[tuple[int, list[str]]]:
             lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} cannot be read as a table in UTF-8 ({reason(error)})") from error
+    if len(lines) == 1 and len(lines[0][1]) > 1:
+        raise UserError(
+            f"{path} holds no rows, only the names of columns: it needs one line per image"
+        )
     if len(lines) < 2 or len(lines[0][1]) < 2:
         raise UserError(
             f"{path} must have a header of at least 2 columns, the first with image files, and one "

@@ -355,10 +355,28 @@ def _check_together(known: dict[str, Any]) -> None:
             f"prevalence must have one share for each of the {classes} classes, got 1: leave it "
             f"out for balanced classes"
         )
-    if known.get("units", 2) == 1 and classes is not None and classes > 2:
+    _check_units(known.get("units"), classes)
+    labels, positives = known.get("labels"), known.get("positives")
+    if labels is not None and positives is not None and positives > labels:
+        raise UserError(
+            f"positives, the true labels per example, must be at most labels={labels}, got "
+            f"{positives:g}"
+        )
+
+
+def _check_units(units: int | None, classes: int | None) -> None:
+    if units is None or classes is None or units == classes:
+        return
+    if units == 1 and classes > 2:
         raise UserError(
             f"units=1 tells two classes apart, got classes={classes}: use classes=2, or leave "
             f"units out"
+        )
+    if units != 1:
+        either = "1 or 2" if classes == 2 else f"{classes}"
+        raise UserError(
+            f"units must be {either}, one for each of classes={classes}"
+            f"{' or one for both' * (classes == 2)}, got {units}: leave units out"
         )
 
 

@@ -1,6 +1,7 @@
 """Arrays in .npy, .npz and .pt files: never unpickled, sizes looked at before anything is read."""
 
 import struct
+import warnings
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -158,7 +159,9 @@ def read_torch(path: Path) -> dict[str, Array]:
         elif path.stat().st_size > MAX_BYTES:
             size = in_words(path.stat().st_size)
             raise UserError(f"{path} has {size}: save it as .npy arrays instead")
-        held = torch.load(path, map_location="cpu", weights_only=True)
+        # Of protocols and formats of its own past: what is refused or read needs no second voice.
+        with warnings.catch_warnings(action="ignore"):
+            held = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(
             f"{path} holds more than tensors, and nothing of it was run: save a dictionary of "

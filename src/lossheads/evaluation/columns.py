@@ -10,7 +10,15 @@ import numpy as np
 
 from lossheads.errors import UserError, near_matches
 from lossheads.evaluation.arrays import MAX_BYTES, in_words, unreadable
-from lossheads.evaluation.raw import IDS, LABELS, Array, Columns, RawPredictions, checked_lengths
+from lossheads.evaluation.raw import (
+    IDS,
+    LABELS,
+    Array,
+    Columns,
+    RawPredictions,
+    checked_lengths,
+    refuse_named_twice,
+)
 
 _MAX_TEXT_BYTES = 2 << 30  # a CSV takes several times its size while it is read
 _PATTERNS = (
@@ -41,12 +49,17 @@ def read_table(path: Path, suffix: str, columns: Columns) -> RawPredictions:
             ("part", columns.part, ()),
         )
     }
-    wanted = [*numbers, *labels, *(name for name in single.values() if name)]
+    refuse_named_twice(path, {"numbers": numbers, "labels": labels, **single})
+    wanted = list(dict.fromkeys([*numbers, *labels, *filter(None, single.values())]))
     if suffix == ".csv":
         frame = _csv_frame(path, wanted, [n for n in single.values() if n])
     else:
         frame = _parquet_frame(path, wanted)
     assert isinstance(frame, pd.DataFrame)
+    if frame.empty:
+        raise UserError(
+            f"{path} holds no rows, only the names of columns: at least one example is needed"
+        )
     array, names = _numbers(path, frame, numbers), _varied(numbers)
     numbers_of_labels, words = _labels(path, frame, labels), _varied(labels)
     if len(labels) > 1 and sorted(words) == sorted(names):  # the same classes in another order

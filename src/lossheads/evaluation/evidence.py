@@ -1,5 +1,6 @@
 """What numbers and labels show of themselves, for the sentence that asks what they mean."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,8 +79,14 @@ class Evidence:
         return abs(self.sum_low - 1) < SUM_TOLERANCE and abs(self.sum_high - 1) < SUM_TOLERANCE
 
 
-def ask(raw: RawPredictions, columns: int, who: str) -> UserError:
-    """The question, with the evidence and the calls that fit it; the caller raises it."""
+def ask(
+    raw: RawPredictions, columns: int, who: str, fitting: Sequence[str] | None = None
+) -> UserError:
+    """The question, with the evidence and the calls that fit it; the caller raises it.
+
+    Args:
+        fitting: Those calls, where a head is named; None finds them.
+    """
     evidence = Evidence.of(raw)
     numbers = (
         f"{columns} number{'s' * (columns > 1)} a row{f' ({raw.named})' if raw.named else ''} "
@@ -94,12 +101,17 @@ def ask(raw: RawPredictions, columns: int, who: str) -> UserError:
             f"outcome beside {columns} numbers a row: they must be class indices or words (N,), "
             f"rows of 0 and 1 or of shares (N, {columns}), or one class per group (N, S)"
         )
-    calls = _fitting_calls(raw, columns, evidence)
+    calls = _fitting_calls(raw, columns, evidence) if fitting is None else fitting
     return UserError(
         f"{who} is not told what the numbers of {raw.source} are: it finds {numbers}; labels are "
         f"{_labels_in_words(raw.labels)}; "
         f"what fits: {' | '.join(calls) or 'no last layer of this project'}"
     )
+
+
+def called_logits(raw: RawPredictions) -> bool:
+    """Whether the file calls its numbers so: evidence, never an answer."""
+    return raw.named.startswith("logit")
 
 
 def _labels_in_words(labels: NDArray[Any]) -> str:
@@ -132,7 +144,7 @@ def _fitting_calls(raw: RawPredictions, columns: int, evidence: Evidence) -> lis
             )
             wrong_on_purpose = link == "softmax" and kind_of(outcome) == "any_of"
             given = "probabilities" if behind else "logits"
-            if given == "logits" and evidence.in_unit_interval:
+            if given == "logits" and evidence.in_unit_interval and not called_logits(raw):
                 continue
             score = (wrong_on_purpose, link == "sigmoid" and evidence.sums_to_one)
             calls.append((score, f"--link {link} --given {given} --outcome {kind_of(outcome)}"))

@@ -21,6 +21,7 @@ from lossheads.evaluation.raw import (
     Columns,
     RawPredictions,
     checked_lengths,
+    refuse_named_twice,
 )
 
 _READABLE = (".npz", ".npy", ".csv", ".parquet", ".pt", ".pth")
@@ -99,6 +100,10 @@ def _as_raw(
     names = one("class names", None, NAMES, needed=False)
     assert numbers is not None
     assert labels is not None
+    refuse_named_twice(
+        path,
+        {"numbers": numbers, "labels": labels, "ids": ids, "cluster": cluster, "part": part},
+    )
     raw = RawPredictions(
         source=str(path),
         numbers=arrays[numbers],

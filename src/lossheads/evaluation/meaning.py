@@ -6,6 +6,7 @@ the evidence that the numbers themselves give, and the calls that fit it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from lossheads.evaluation.evidence import (
     SUM_TOLERANCE,
     Evidence,
     ask,
+    called_logits,
     refuse_values,
     sample_of,
 )
@@ -213,8 +215,10 @@ def understood(raw: RawPredictions, meaning: Meaning, who: str) -> OwnPrediction
     given = meaning.given
     if given is None:
         evidence = Evidence.of(raw)
-        if meaning.head is None or evidence.in_unit_interval:
+        if meaning.head is None:
             raise ask(raw, columns, who)
+        if evidence.in_unit_interval:
+            raise ask(raw, columns, who, _calls_of_head(raw, meaning, heads[0], who))
         given = "logits"  # a number below 0 or above 1 is no probability
     names = _names(raw, meaning, outcome, who)
     raw, none = _without_none(raw, meaning, names, who)
@@ -242,6 +246,20 @@ def understood(raw: RawPredictions, meaning: Meaning, who: str) -> OwnPrediction
             *_divided(raw, heads[0], inverse),
         ),
     )
+
+
+def _calls_of_head(raw: RawPredictions, meaning: Meaning, head: Head, who: str) -> list[str]:
+    """What may be said of numbers in [0, 1] beside a head, the likelier first.
+
+    Any numbers may be logits; probabilities are what the head's last layer could give.
+    """
+    said = f"--head {meaning.head} " if isinstance(meaning.head, str) else ""
+    kind = f" --outcome {meaning.outcome}" if isinstance(meaning.outcome, str) else ""
+    givens = ["logits"]
+    with suppress(UserError):
+        _inverse(raw, head, who)
+        givens.insert(1 if called_logits(raw) else 0, "probabilities")
+    return [f"{said}--given {given}{kind}" for given in givens]
 
 
 def _cut(raw: RawPredictions, inverse: Callable[[Tensor], Tensor]) -> list[str]:
@@ -379,7 +397,11 @@ def _inverse(raw: RawPredictions, head: Head, who: str) -> Callable[[Tensor], Te
     """
     rows = _sampled_rows(raw)
     refuse_values(rows, 0, raw.source, "probabilities")
+    # The head says which, not the rows: of low ones sigmoid(log p) = p / (1 + p) is near p.
+    shown = head.framework_outputs(torch.linspace(-1, 1, rows.shape[1]).double().unsqueeze(0))
     for inverse in (_log, _logit):
+        if not torch.allclose(head.framework_outputs(inverse(shown)), shown):
+            continue
         gap = (head.framework_outputs(inverse(rows)) - rows).abs()
         if bool((gap <= SUM_TOLERANCE).all()):
             return inverse

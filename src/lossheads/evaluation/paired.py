@@ -25,7 +25,8 @@ from lossheads.metrics.base import Metric
 from lossheads.metrics.evaluate import SHIPPED
 from lossheads.records import plain
 
-Conclusion = Literal["better", "worse", "within", "undecided"]
+# Higher and lower: of a metric without a better side.
+Conclusion = Literal["better", "worse", "higher", "lower", "within", "undecided"]
 MAX_MORE = 10_000_000
 
 
@@ -58,6 +59,12 @@ class Difference:
     def difference(self) -> float:
         """Second - first."""
         return self.second - self.first
+
+    def side(self, gap: float) -> Literal["better", "worse", "higher", "lower"]:
+        """What a second model is that exceeds the first by `gap`, which is not 0."""
+        if self.higher_is_better is None:
+            return "higher" if gap > 0 else "lower"
+        return "better" if (gap > 0) == self.higher_is_better else "worse"
 
 
 @dataclass(frozen=True)
@@ -168,7 +175,7 @@ def sentence(pair: Pair) -> str:
         return f"On new examples {pair.second} is {said}: {interval}"
     by_more = f" by more than {verdict.margin:g}" if verdict.margin else ""
     if verdict.conclusion != "undecided":
-        said = f"{verdict.conclusion} than {pair.first}{by_more}"
+        said = f"{_side_in_words(verdict.conclusion, pair)}{by_more}"
         return f"On new examples {pair.second} is {said}: {interval}"
     more = "more examples alone would hardly decide"
     if verdict.more is not None:
@@ -178,11 +185,16 @@ def sentence(pair: Pair) -> str:
     elif verdict.margin == 0 and (verdict.low > 0 or verdict.high < 0):
         more = f"the interval leaves 0, McNemar's exact test does not (p {p_text(verdict.p)})"
     if by_more and (verdict.low > 0 or verdict.high < 0):
-        sign = -1 if pair[verdict.metric].higher_is_better is False else 1
-        side = "better" if sign * verdict.low > 0 else "worse"
-        said = f"{side} than {pair.first}, undecided whether{by_more}"
+        side = pair[verdict.metric].side(verdict.low)
+        said = f"{_side_in_words(side, pair)}, undecided whether{by_more}"
         return f"On new examples {pair.second} is {said}: {interval}; {more}"
     return f"On new examples undecided between {pair.first} and {pair.second}: {interval}; {more}"
+
+
+def _side_in_words(side: str, pair: Pair) -> str:
+    """A metric without a better side says which model has more of it, and no more."""
+    of_metric = f" in {pair.verdict.metric}" if side in ("higher", "lower") else ""
+    return f"{side}{of_metric} than {pair.first}"
 
 
 # --- matching ----------------------------------------------------------------------------------
@@ -401,12 +413,11 @@ def _verdict(one: Difference, margin: float, level: float, p: float, n: int, run
     half = float(stats.t.isf((1 - level) / 2, one.freedom)) * one.error
     low, high = one.difference - half, one.difference + half
     low, high = max(-one.most, low), min(one.most, high)
-    sign = -1 if one.higher_is_better is False else 1
     conclusion: Conclusion = "undecided"
     if margin > 0 and -margin <= low and high <= margin:
         conclusion = "within"
     elif (low > margin or high < -margin) and (margin > 0 or p <= 1 - level):
-        conclusion = "better" if sign * one.difference > 0 else "worse"
+        conclusion = one.side(one.difference)
     more = None
     if conclusion == "undecided" and (runs == 1 or runs >= MIN_FORECAST):
         more = _more(one, margin, level, n)

@@ -1,5 +1,6 @@
 """What a file of predictions holds, before anybody says what it means."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +58,26 @@ class RawPredictions:
     parts: Array | None = None
     class_names: tuple[str, ...] = ()
     digest: str = ""
+
+
+def refuse_named_twice(source: object, named: Mapping[str, str | Sequence[str] | None]) -> None:
+    """Refuse numbers or labels that are named as something else, too.
+
+    Args:
+        named: What each is called in the file, by "numbers", "labels", "ids" and so on.
+
+    Raises:
+        UserError: Naming the column and both uses.
+    """
+    met: dict[str, str] = {}
+    for what, names in named.items():
+        for name in [names] if isinstance(names, str) else names or ():
+            if met.get(name) in ("numbers", "labels"):
+                raise UserError(
+                    f"{source}: {name!r} was named twice, as {met[name]} and as {what}: name "
+                    f"another one for either"
+                )
+            met[name] = what
 
 
 def checked_lengths(raw: RawPredictions) -> RawPredictions:

@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -122,6 +123,14 @@ def test_files_that_are_no_archives_are_refused(tmp_path, content):
     with pytest.raises(UserError, match=r"mine.npz cannot be read as an .npz") as caught:
         replace(SOURCE, path=str(tmp_path / "mine.npz")).load(None, tmp_path)
     assert "pickle" not in str(caught.value)
+
+
+def test_a_member_that_is_no_array_is_refused(tmp_path):
+    source = npz(tmp_path, inputs=None)
+    with ZipFile(str(source.path), "a") as archive:
+        archive.writestr("inputs.npy", b"text")
+    with pytest.raises(UserError, match="inputs is no array"):
+        source.load(None, tmp_path)
 
 
 def odd_size(folder, names):

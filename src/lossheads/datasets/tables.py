@@ -173,7 +173,11 @@ def _npz_arrays(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
         # Opened here: numpy does not close what it opened itself and then cannot read.
         with path.open("rb") as file:
             archive = np.lib.npyio.NpzFile(file, allow_pickle=False)
-            return {name: archive[name] for name in names if name in archive}
+            arrays = {name: archive[name] for name in names if name in archive}
+        other = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
+        if other:  # numpy returns a member of another kind as its bytes
+            raise ValueError(f"{other[0]} is no array")
+        return arrays
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         said = reason(error)
         if "allow_pickle" in said:  # numpy's remedy, to trust the file, is none

@@ -1,12 +1,13 @@
 """Predictions of one member or several on a split: the only input of metrics."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from torch import Tensor
 
-from lossheads.heads.base import FrameworkLoss, Head
+from lossheads.heads.base import FrameworkLoss, Head, log_odds
 from lossheads.outcomes import Outcome
 
 # What differs between members; the rest of `Predictions` depends on head and labels alone.
@@ -27,6 +28,8 @@ class Predictions:
         framework_target: (N, U) float, the target a framework user would pass.
         framework_loss: Keras's name of the loss.
         logits: (N, U) float32 as trained; for OOD metrics and framework metrics.
+        log_odds: Reads logits (N, U) as what rises with the scores and does not saturate, shaped
+            like them; None where scores are all that is known.
         true_posterior: The true posterior, float64 (N, *outcome.columns), where the data know it.
     """
 
@@ -40,6 +43,7 @@ class Predictions:
     framework_loss: FrameworkLoss
     logits: Tensor
     true_posterior: Tensor | None = None
+    log_odds: Callable[[Tensor], Tensor] | None = None
 
 
 def predict(
@@ -57,6 +61,7 @@ def predict(
         framework_loss=head.framework_loss,
         logits=logits,
         true_posterior=true_posterior,
+        log_odds=partial(log_odds, head),
     )
 
 

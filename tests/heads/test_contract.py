@@ -10,12 +10,16 @@ from lossheads.errors import HeadMismatch
 from lossheads.heads import (
     GroupedLogitAdjustedCCE,
     Head,
+    LinearSquaredError,
     PerLabelCCE,
     SigmoidBCE,
     SingleLogitSoftmaxCCE,
     SoftmaxBCE,
+    SoftmaxCCE,
+    SoftmaxLogitNormCCE,
     SoftmaxMultihot,
 )
+from lossheads.heads.base import log_odds
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf, Outcome
 
 from .pairings import NAMES, OUTCOMES, build, config, draw, draw_labels, loss_and_gradient, pairings
@@ -153,6 +157,54 @@ def test_scores_lie_between_zero_and_one(head):
         scores = head.scores(z)
         assert scores.shape == (len(logits), *head.outcome.columns)
         assert ((scores >= 0) & (scores <= 1)).all()
+
+
+@each_pair
+def test_log_odds_rise_with_the_scores(head):
+    """In each column and along each row, wherever float64 scores tell cells apart."""
+    logits, _ = draw(head)
+    z = logits.double()
+    odds, scores = log_odds(head, z), head.scores(z)
+    assert odds.shape == scores.shape
+    for dim in (0, -1):
+        order = scores.argsort(dim=dim)
+        gaps, steps = (x.gather(dim, order).diff(dim=dim) for x in (scores, odds))
+        assert (steps[gaps > 1e-9] > 0).all()
+        assert (steps[gaps == 0].abs() < 1e-9).all()
+
+
+@pytest.mark.parametrize(
+    "head", _without(SingleLogitSoftmaxCCE, LinearSquaredError, SoftmaxLogitNormCCE)
+)
+def test_log_odds_go_on_where_scores_round_to_one(head):
+    logits, _ = draw(head)
+    top = logits + 40 * torch.eye(1, logits.shape[1])  # pairs hold "off" first
+    higher = top + 1e-3 * torch.eye(1, logits.shape[1])
+    steps = (log_odds(head, higher) - log_odds(head, top)).abs().flatten(1).amax(dim=1)
+    assert ((steps > 2e-4) & (steps < 5e-3)).all()  # a head may scale its logits
+
+
+def test_equal_log_odds_are_ties():
+    """Neither other classes in another order nor one number on all logits moves a class's odds."""
+    random = torch.Generator().manual_seed(0)
+    others = torch.randint(-9, 10, (9,), generator=random).float()
+    rows = torch.stack(
+        [
+            torch.cat([torch.ones(1), others[torch.randperm(9, generator=random)]]) + k
+            for k in range(200)
+        ]
+    )
+    assert len(log_odds(SoftmaxCCE(OneOf(10)), rows)[:, 0].unique()) == 1
+
+
+def test_scores_of_an_own_reading_stand_in_for_inherited_log_odds():
+    class Reversed(SoftmaxCCE):
+        def scores(self, logits):
+            return super().scores(-logits)
+
+    logits = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+    head = Reversed(OneOf(3))
+    assert torch.equal(log_odds(head, logits), head.scores(logits))
 
 
 @each_plain_pair

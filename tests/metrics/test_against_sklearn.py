@@ -8,9 +8,10 @@ import torch
 from sklearn import metrics as sk_metrics
 from sklearn.calibration import calibration_curve
 
+from lossheads.heads import GroupedCCE, PerLabelCCE, SigmoidBCE, SingleLogitBCE, SoftmaxCCE
 from lossheads.metrics import measure
 from lossheads.outcomes import AnyOf, EachOneOf, OneOf, Outcome
-from lossheads.predictions import Predictions
+from lossheads.predictions import Predictions, predict
 
 from .making import draw, from_logits
 
@@ -84,6 +85,43 @@ def test_order_of_scores_per_class(p):
     same(seen.per_class["average_precision_score"], per_column(p, precision))
     gaps = sum(math.isnan(value) for value in seen.per_class["roc_auc_score"])
     assert seen.undefined.get("roc_auc_score", 0) == gaps
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rankings_go_on_where_scores_round_to_one(dtype):
+    """Logits of 18 and more: their float32 sigmoid is 1. Classes 0 and 1 mirror each other."""
+    random = np.random.default_rng(0)
+    y = (random.random(400) < 0.4).astype(int)
+    z = (18 + 6 * random.normal(size=400) + 6 * y).astype(np.float32)
+    one = torch.from_numpy(z).to(dtype).unsqueeze(1)
+    area = sk_metrics.roc_auc_score(y, z)
+    precisions = [sk_metrics.average_precision_score(k == y, (2 * k - 1) * z) for k in (0, 1)]
+    for head, logits in (
+        (SingleLogitBCE(OneOf(2)), one),
+        (SoftmaxCCE(OneOf(2)), torch.cat([-one / 2, one / 2], dim=1)),
+        (SigmoidBCE(AnyOf(2)), torch.cat([-one, one], dim=1)),
+        (PerLabelCCE(AnyOf(2)), torch.cat([one, -one, -one, one], dim=1) / 2),
+        (GroupedCCE(EachOneOf(1, 2)), torch.cat([-one / 2, one / 2], dim=1)),
+    ):
+        labels = torch.from_numpy(y)
+        if isinstance(head.outcome, AnyOf):
+            labels = torch.stack([labels == 0, labels == 1], dim=1)
+        if isinstance(head.outcome, EachOneOf):
+            labels = labels.unsqueeze(1)
+        found = measure(predict(head, logits, labels), full=True).per_class
+        assert found["roc_auc_score"] == pytest.approx([area, area])
+        assert found["average_precision_score"] == pytest.approx(precisions)
+
+
+def test_order_of_labels_goes_on_where_scores_round_to_one():
+    random = np.random.default_rng(0)
+    y = random.random((200, 5)) < 0.4
+    z = (25 + 3 * random.normal(size=y.shape) + 3 * y).astype(np.float32)
+    y[:, 0], y[:, 1] = True, False  # every example has pairs
+    found = measure(predict(SigmoidBCE(AnyOf(5)), torch.from_numpy(z), torch.from_numpy(y)), True)
+    assert found.metrics["ranking_loss"] == pytest.approx(sk_metrics.label_ranking_loss(y, z))
+    excess = sk_metrics.coverage_error(y, z) - y.sum(axis=1).mean()
+    assert found.metrics["excess_coverage_error"] == pytest.approx(excess)
 
 
 @pytest.mark.parametrize("p", CASES)

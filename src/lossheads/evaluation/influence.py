@@ -20,7 +20,7 @@ def macro(
     stats: PredictionStats, one: Callable[[Floats, NDArray[np.bool_]], tuple[float, Floats]]
 ) -> tuple[float, Floats]:
     """Mean over the columns that have a value."""
-    scores, present = stats.scores.double().numpy(), stats.label_stats.present.numpy()
+    scores, present = stats.ranks.double().numpy(), stats.label_stats.present.numpy()
     values, total = [], np.zeros(stats.n)
     for column in range(scores.shape[1]):
         value, influence = one(scores[:, column], present[:, column])

@@ -91,6 +91,22 @@ def check_numbers(head: object, **options: object) -> None:
             raise UserError(f"{type(head).__name__}: {name} must be a finite number, got {value!r}")
 
 
+def log_odds(head: Head, logits: Tensor) -> Tensor:
+    """(N, U) -> (N, *outcome.columns): rises with the head's scores, and does not saturate.
+
+    In float32 the sigmoid of every logit above 17 is 1; rankings need the order beyond. A head
+    says it by a method `log_odds` beside `scores`. One of your own need not have it, and where it
+    overrides `scores` alone, an inherited `log_odds` is of another reading: scores then stand in.
+    """
+    for kind in type(head).__mro__:
+        if "log_odds" in vars(kind):
+            read: Tensor = head.log_odds(logits)  # type: ignore[attr-defined]
+            return read
+        if "scores" in vars(kind):
+            break
+    return head.scores(logits)
+
+
 # How logits are read; a loss that means something else by them needs its own.
 _READING = ("scores", "log_probs", "decide")
 

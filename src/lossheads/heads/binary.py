@@ -73,6 +73,10 @@ class SingleLogitBCE(_SingleLogit):
         """(N, 1) -> (N, 2): sigmoid(-z), sigmoid(z)."""
         return sigmoid(torch.cat([-logits, logits], dim=-1))
 
+    def log_odds(self, logits: Tensor) -> Tensor:
+        """(N, 1) -> (N, 2): -z, z."""
+        return torch.cat([-logits, logits], dim=-1)
+
     def log_probs(self, logits: Tensor) -> Tensor:
         """(N, 1) -> (N, 2) float64."""
         z = logits.double()

@@ -129,6 +129,16 @@ def softmax_focal_cost(logits: Tensor, target: Tensor, gamma: float) -> Tensor:
     return -(target * (gamma * log_others).exp() * log_softmax(logits)).sum(dim=-1)
 
 
+def log_odds_of_classes(logits: Tensor) -> Tensor:
+    """log p_k - log(1 - p_k) of softmax(z) over the last dimension: float64, shape unchanged.
+
+    Rounded to 11 decimals, for classes in another order, or all logits moved by one number, change
+    the last bits of equal odds, and equal odds must stay ties.
+    """
+    z = logits.double()
+    return (z - log_sum_of_others(z)).round(decimals=11)
+
+
 def unit_norm(logits: Tensor) -> Tensor:
     """z / |z| over the last dimension, 0 at 0; shape unchanged, at most 1e-12 shorter than 1."""
     return logits / ((logits * logits).sum(dim=-1, keepdim=True) + _TINY_SQUARE).sqrt()

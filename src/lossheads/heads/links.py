@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from lossheads.errors import HeadMismatch
 from lossheads.heads.base import Head
 from lossheads.heads.criterion import mean_loss
+from lossheads.heads.functional import log_odds_of_classes
 from lossheads.numerics import log_softmax, sigmoid, softmax
 from lossheads.outcomes import AnyOf, Outcome
 
@@ -79,6 +80,10 @@ class SoftmaxLink(Link):
         """(N, C) -> (N, C): the softmax probabilities."""
         return softmax(logits)
 
+    def log_odds(self, logits: Tensor) -> Tensor:
+        """(N, C) -> (N, C) float64: of each class against all others."""
+        return log_odds_of_classes(logits)
+
     def log_probs(self, logits: Tensor) -> Tensor:
         """(N, C) -> (N, C) float64."""
         return log_softmax(logits.double())
@@ -107,6 +112,10 @@ class SigmoidLink(Link):
     def scores(self, logits: Tensor) -> Tensor:
         """(N, U) -> (N, U): the sigmoids; for OneOf they need not sum to 1."""
         return sigmoid(logits)
+
+    def log_odds(self, logits: Tensor) -> Tensor:
+        """(N, U) -> (N, U): the logits."""
+        return logits
 
     def log_probs(self, logits: Tensor) -> Tensor:
         """(N, U) -> (N, C), or (N, L, 2) holding [off, on]; float64.
@@ -154,6 +163,10 @@ class GroupedLink(Link):
     def scores(self, logits: Tensor) -> Tensor:
         """(N, S * M) -> (N, S, M): the softmax probabilities of each group."""
         return softmax(self.in_groups(logits))
+
+    def log_odds(self, logits: Tensor) -> Tensor:
+        """(N, S * M) -> (N, S, M) float64: of each class against its group's others."""
+        return log_odds_of_classes(self.in_groups(logits))
 
     def log_probs(self, logits: Tensor) -> Tensor:
         """(N, S * M) -> (N, S, M) float64."""

@@ -205,6 +205,10 @@ class SigmoidOffsetBCE(SigmoidLink):
         """(N, C) -> (N, C): sigmoid(z - ln C); they need not sum to 1."""
         return super().scores(logits - self._offset)
 
+    def log_odds(self, logits: Tensor) -> Tensor:
+        """(N, C) -> (N, C): z - ln C."""
+        return super().log_odds(logits - self._offset)
+
     def prior_bias(self, base_rates: Tensor) -> Tensor:
         """(C,) -> (C,): that of `SigmoidBCE` plus the offset."""
         return super().prior_bias(base_rates) + self._offset

@@ -104,6 +104,10 @@ class MultilabelCCE(SigmoidLink):
         """(N, L) -> (N, L): sigmoid(score_scale * s)."""
         return super().scores(self.score_scale * logits)
 
+    def log_odds(self, logits: Tensor) -> Tensor:
+        """(N, L) -> (N, L): score_scale * s."""
+        return super().log_odds(self.score_scale * logits)
+
     def log_probs(self, logits: Tensor) -> Tensor:
         """(N, L) -> (N, L, 2), holding [off, on]; float64."""
         return super().log_probs(self.score_scale * logits.double())

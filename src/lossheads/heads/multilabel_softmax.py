@@ -7,7 +7,11 @@ import torch
 from torch import Tensor
 
 from lossheads.heads.base import FrameworkLoss
-from lossheads.heads.functional import log_sum_of_others, softmax_cross_entropy
+from lossheads.heads.functional import (
+    log_odds_of_classes,
+    log_sum_of_others,
+    softmax_cross_entropy,
+)
 from lossheads.heads.links import Link, safe_base_rates
 from lossheads.heads.multilabel import default_mismatch, refuse_unless_any_of
 from lossheads.numerics import log_softmax, sigmoid, softmax
@@ -59,6 +63,11 @@ class PerLabelCCE(Link):
         """(N, 2 L) -> (N, L): the probability of "on"."""
         off, on = _pairs(logits).unbind(dim=-1)
         return sigmoid(on - off)
+
+    def log_odds(self, logits: Tensor) -> Tensor:
+        """(N, 2 L) -> (N, L): "on" less "off"."""
+        off, on = _pairs(logits).unbind(dim=-1)
+        return on - off
 
     def log_probs(self, logits: Tensor) -> Tensor:
         """(N, 2 L) -> (N, L, 2), holding [off, on]; float64."""
@@ -118,6 +127,10 @@ class SoftmaxMultihot(Link):
     def scores(self, logits: Tensor) -> Tensor:
         """(N, L) -> (N, L): the softmax, which sums to 1 over labels."""
         return softmax(logits)
+
+    def log_odds(self, logits: Tensor) -> Tensor:
+        """(N, L) -> (N, L) float64: of each label against all others."""
+        return log_odds_of_classes(logits)
 
     def log_probs(self, logits: Tensor) -> Tensor:
         """(N, L) -> (N, L, 2), holding [off, on]: each softmax score read as P(on); float64."""

@@ -269,6 +269,10 @@ class SoftmaxLogitNormCCE(SoftmaxLink):
         """(N, C) -> (N, C): the softmax, of divided or bare logits."""
         return super().scores(self._read(logits))
 
+    def log_odds(self, logits: Tensor) -> Tensor:
+        """(N, C) -> (N, C) float64, of divided or bare logits."""
+        return super().log_odds(self._read(logits.double()))
+
     def log_probs(self, logits: Tensor) -> Tensor:
         """(N, C) -> (N, C) float64."""
         return super().log_probs(self._read(logits.double()))

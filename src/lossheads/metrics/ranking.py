@@ -65,7 +65,7 @@ def ranking_loss(stats: PredictionStats) -> Tensor:
     to rank. scikit-learn's label_ranking_loss counts them as 0 and divides by all examples: its
     value is this one times the share of examples that have pairs.
     """
-    return misordered_pairs(stats.scores, stats.label_stats.present).nanmean()
+    return misordered_pairs(stats.ranks, stats.label_stats.present).nanmean()
 
 
 @metric(
@@ -84,8 +84,8 @@ def excess_coverage_error(stats: PredictionStats) -> Tensor:
     a good order's.
     """
     present = stats.label_stats.present
-    lowest = stats.scores.where(present, torch.inf).amin(dim=1, keepdim=True)
-    covered = (stats.scores >= lowest).sum(dim=1)
+    lowest = stats.ranks.where(present, torch.inf).amin(dim=1, keepdim=True)
+    covered = (stats.ranks >= lowest).sum(dim=1)
     return (covered - present.sum(dim=1)).double().mean()
 
 

@@ -129,6 +129,12 @@ class PredictionStats:
         return self.predictions.scores.flatten(1)
 
     @cached_property
+    def ranks(self) -> Tensor:
+        """(N, K) what rises with `scores` and still differs where they round to 0 or 1."""
+        read = self.predictions.log_odds
+        return self.scores if read is None else read(self.predictions.logits).flatten(1)
+
+    @cached_property
     def scores_above_half(self) -> Tensor:
         """(N, K) bool: scores above 1/2. Exactly 1/2 is negative."""
         return self.scores > 0.5
@@ -199,7 +205,7 @@ class PredictionStats:
     @cached_property
     def ranking(self) -> tuple[Tensor, Tensor]:
         """(K,), (K,) float64: area under the ROC curve and average precision of the scores."""
-        return roc_auc_and_average_precision(self.scores, self.label_stats.present)
+        return roc_auc_and_average_precision(self.ranks, self.label_stats.present)
 
     @cached_property
     def has_nan(self) -> Tensor:

@@ -94,6 +94,21 @@ def test_the_puzzle_both_losses_are_shown_where_only_the_link_is_said(tmp_path: 
         assert f"loss {loss}_crossentropy" in by
 
 
+@pytest.mark.parametrize(
+    ("logits", "labels", "head"),
+    [(LOGITS, np.where(np.arange(N) % 3, LABELS, 0), "softmax_cce"), (TAG_LOGITS, TAGS, "focal")],
+    ids=["one", "any"],
+)
+def test_one_number_has_one_interval(logits: Any, labels: Any, head: str) -> None:
+    found = lh.evaluate(logits, labels, head=head, intervals=True)
+    equal = {p.name: p for p in found.printed if p.same_as}
+    assert equal.keys() >= ({"argmax", "balanced"} if head == "softmax_cce" else {"cells", "rows"})
+    for name, printed in equal.items():
+        metric = found[printed.same_as]
+        assert (printed.low, printed.high) == (metric.low, metric.high), name
+        assert printed.low < printed.value < printed.high, name
+
+
 def test_a_head_says_the_loss_and_logits_handed_over_are_a_case_of_their_own(
     tmp_path: Path,
 ) -> None:

@@ -276,7 +276,9 @@ def _printed(done: Measured, values: Mapping[str, MetricValue]) -> tuple[Printed
         name = metric.name.removeprefix("printed_")
         sampled = done.sampled[metric.name]
         open_ = metric.name in free
-        ends = ends_of(sampled)
+        same_as = "" if open_ else _same_as(sampled.value, plain)
+        # One number has one interval: that of the metric whose form is known best.
+        ends = values[same_as] if same_as else ends_of(sampled)
         found.append(
             PrintedValue(
                 name=name,
@@ -285,7 +287,7 @@ def _printed(done: Measured, values: Mapping[str, MetricValue]) -> tuple[Printed
                 baseline=done.printed_baselines[metric.name],
                 low=math.nan if open_ else ends.low,
                 high=math.nan if open_ else ends.high,
-                same_as="" if open_ else _same_as(sampled.value, plain),
+                same_as=same_as,
                 reason=_NEEDS_LOGITS if open_ else QUANTITIES[name],
             )
         )

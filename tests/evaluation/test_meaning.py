@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn import metrics as sk
 
 import lossheads as lh
 from evaluation.making import C, N, classes, groups, npz, sigmoid, softmax, tags
@@ -307,3 +308,24 @@ def test_logits_of_any_size_are_measured_without_a_warning(tmp_path: Path) -> No
     huge = lh.evaluate(npz(tmp_path, logits=logits * 1e300, labels=labels), head="softmax_cce")
     plain = lh.evaluate(npz(tmp_path, logits=logits, labels=labels), head="softmax_cce")
     assert huge["accuracy_score"].value == plain["accuracy_score"].value
+    assert huge["macro_roc_auc_score"].value > 0.9
+
+
+def test_probabilities_of_exactly_zero_and_one_are_ties(tmp_path: Path) -> None:
+    labels = np.arange(300) % 3
+    random = np.random.default_rng(0)
+    probs = np.eye(3)[np.where(random.random(300) < 0.8, labels, random.integers(3, size=300))]
+    probs[::5] = 0.2 + 0.4 * probs[::5]
+    found = lh.evaluate(
+        npz(tmp_path, probs=probs, labels=labels),
+        head="softmax_cce",
+        given="probabilities",
+        intervals=True,
+    )
+    for name, reference in (
+        ("macro_roc_auc_score", sk.roc_auc_score),
+        ("mean_average_precision_score", sk.average_precision_score),
+    ):
+        expected = np.mean([reference(labels == k, probs[:, k]) for k in range(3)])
+        assert found[name].value == pytest.approx(expected), name
+        assert found[name].low < expected < found[name].high, name

@@ -61,7 +61,7 @@ def average_precision(scores: Floats, present: NDArray[np.bool_]) -> tuple[float
         return math.nan, np.full(len(scores), np.nan)
     order = np.argsort(-scores, kind="stable")
     ranked, y = scores[order], present[order].astype(float)
-    ends = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
+    ends = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1)
     last = ends[np.searchsorted(ends, np.arange(len(ranked)))]  # the end of each one's tie
     above, hits = (last + 1).astype(float), np.cumsum(y)[last]
     precision = hits / above

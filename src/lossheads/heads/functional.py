@@ -136,7 +136,9 @@ def log_odds_of_classes(logits: Tensor) -> Tensor:
     the last bits of equal odds, and equal odds must stay ties.
     """
     z = logits.double()
-    return (z - log_sum_of_others(z)).round(decimals=11)
+    odds = z - log_sum_of_others(z)
+    # Beyond, float64 itself is about as coarse, and rounding would overflow.
+    return torch.where(odds.abs() < 1e4, odds.round(decimals=11), odds)
 
 
 def unit_norm(logits: Tensor) -> Tensor:

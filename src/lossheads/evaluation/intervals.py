@@ -1,7 +1,10 @@
 """Intervals of metrics over examples.
 
 Metrics that cannot leave [0, 1] have Wilson's interval with the effective number of examples, the
-number whose coin flips would vary as much; other positive ones an interval on the log scale.
+number whose coin flips would vary as much; other positive ones an interval on the log scale. A
+binned calibration error is no share: a coin that nearly always falls on one side hardly varies, a
+gap near 0 varies as any other, and Wilson's interval of it missed perfect calibration in every
+second draw. It has value ± t·error, cut at 0 and 1.
 """
 
 import math
@@ -39,12 +42,14 @@ def ends_of(sampled: Sampled, level: float = LEVEL) -> Ends:
         low = min(ends_of(part, level).low for part in sampled.parts)
         high = min(ends_of(part, stricter).high for part in sampled.parts)
         return Ends(low, high, "least of Wilson")
-    if sampled.in_unit_interval:
-        low, high = wilson(value, sampled, level)
-        if sampled.bias:
-            low = min(low, wilson(max(0.0, value - sampled.bias), sampled, level)[0])
-        return Ends(low, high, "Wilson, effective n")
     half = quantile(level, units) * sampled.error
+    if sampled.of_gaps:
+        # Two half examples, one each way, as for differences: where none varies, the next may.
+        half = math.hypot(half, quantile(level, units) / sampled.edge_units)
+        low, high = max(0.0, value - sampled.bias - half), min(1.0, value + half)
+        return Ends(low, high, "normal, cut at 0 and 1")
+    if sampled.in_unit_interval:
+        return Ends(*wilson(value, sampled, level), "Wilson, effective n")
     if value > 0:
         return Ends(value * math.exp(-half / value), value * math.exp(half / value), "log scale")
     return Ends(value - half, value + half, "normal")

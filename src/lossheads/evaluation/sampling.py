@@ -243,6 +243,8 @@ class Sampled:
         in_unit_interval: Whether the metric cannot leave [0, 1].
         edge_units: At 0 and 1 no error shows; so many coin flips would tell as much.
         bias: By how much the value lies above what it estimates; 0 for most.
+        of_gaps: Whether the value is the size of gaps that may point either way: unlike a share,
+            it varies near 0 as it does elsewhere.
         parts: Of a metric that is the least of several, all of them.
     """
 
@@ -254,6 +256,7 @@ class Sampled:
     edge_units: float
     units: int
     bias: float = 0.0
+    of_gaps: bool = False
     parts: "tuple[Sampled, ...]" = ()
 
 
@@ -291,7 +294,6 @@ class Sampler:
         influence: Floats,
         in_unit_interval: bool,
         edge: float,
-        bias: float = 0.0,
     ) -> Sampled:
         """A metric whose influence function (N,) is known, summed over clusters."""
         if self.clusters is not None:
@@ -300,7 +302,7 @@ class Sampler:
             edge *= self.units / self.rows.n
         error = standard_error(influence)
         bounded = in_unit_interval and 0 <= value <= 1
-        return Sampled(name, value, influence, error, bounded, max(1.0, edge), self.units, bias)
+        return Sampled(name, value, influence, error, bounded, max(1.0, edge), self.units)
 
     def of_counts(self, name: str, function: Any, metric: Metric) -> Sampled:
         """A function of counts, by its derivatives; the least of several with its parts."""
@@ -399,9 +401,8 @@ def sample_others(sampler: Sampler, predictions: Predictions) -> dict[str, Sampl
             found[metric.name] = sampler.of_influence(metric.name, value, influence, False, edge)
         elif metric.name == expected_calibration_error.name:
             value, influence, bias = calibration(stats)
-            found[metric.name] = sampler.of_influence(
-                metric.name, value, influence, True, stats.n, bias
-            )
+            one = sampler.of_influence(metric.name, value, influence, True, stats.n)
+            found[metric.name] = replace(one, bias=bias, of_gaps=True)
         else:
             found[metric.name] = _jackknife(sampler, metric, predictions)
     return found

@@ -124,11 +124,23 @@ class Reduced(SoftmaxCCE):
         return super().loss(logits, target).mean()
 
 
+@dataclass(frozen=True)
+class FlatOdds(SoftmaxCCE):
+    def log_odds(self, logits: Tensor) -> Tensor:
+        return super().log_odds(logits)[:, 0]
+
+
+class NoOdds(SoftmaxCCE):
+    log_odds = 3  # type: ignore[assignment]
+
+
 @pytest.mark.parametrize(
     ("head", "said"),
     [
         (Broken(OneOf(3), epsilon="abc"), "cannot compute a loss"),  # type: ignore[arg-type]
         (Reduced(OneOf(3)), "one loss per row"),
+        (FlatOdds(OneOf(3)), r"must return log_odds of shape \(2, 3\)"),
+        (NoOdds(OneOf(3)), "head mine .*not callable"),
     ],
 )
 def test_a_head_that_breaks_is_refused_when_built(head: Head, said: str) -> None:

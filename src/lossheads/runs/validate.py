@@ -11,7 +11,7 @@ from lossheads.datasets.dataset import Dataset
 from lossheads.engine.augmentation import MAX_CROP, Augmentation
 from lossheads.engine.member import BackboneBuilder
 from lossheads.errors import UserError, near_matches
-from lossheads.heads.base import Head
+from lossheads.heads.base import Head, log_odds
 from lossheads.metrics import Metric, MetricSet, PerClassMetric
 from lossheads.outcomes import AnyOf, Outcome
 from lossheads.predictions import predict
@@ -207,7 +207,7 @@ def check_head(head: Head, name: str) -> None:
         losses = ready.loss(logits, ready.encode(labels))
         log_probs, decisions = ready.log_probs(logits), ready.decide(logits)
         scores, outputs = ready.scores(logits), ready.framework_outputs(logits)
-        target = ready.framework_target(labels)
+        target, odds = ready.framework_target(labels), log_odds(ready, logits)
     except UserError:
         raise
     except Exception as error:
@@ -225,6 +225,7 @@ def check_head(head: Head, name: str) -> None:
         ("log_probs", (log_probs, events)),
         ("decisions", (decisions, events[:-1])),
         ("scores", (scores, (2, *outcome.columns))),
+        ("log_odds", (odds, (2, *outcome.columns))),
         ("framework_outputs", (outputs, logits.shape)),
         ("framework_target", (target, logits.shape)),
     ):

@@ -252,6 +252,12 @@ def test_a_number_that_has_not_reached_its_border_does_not_read_as_if(
     assert row.numbers == text
 
 
+def test_digits_that_somebody_printed_are_no_border(tmp_path):
+    check = CHECK | {"relation": "less", "stated": "1", "computed": 1 - 2**-40}
+    (row,) = decided(whole(tmp_path, {"checks": {"c": check}})).checks
+    assert row.numbers == "1, stated 1"
+
+
 @pytest.mark.parametrize(
     ("computed", "stated", "words"),
     [(0.86474, "0.8647", "is 0.86474, not 0.8647"), (None, 0.8647, "is undefined, not 0.8647")],

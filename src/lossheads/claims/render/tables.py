@@ -238,9 +238,10 @@ def digits(value: float | None) -> str:
 
 def computed(check: Data) -> str:
     """What a check found: by its distance from a border that it reads like and has not reached."""
-    at, border = check["computed"], check["stated"]
+    at, border = nan_if_null(check["computed"]), check["stated"]
     text = digits(at)
-    if check["relation"] != "equals" and at != border and text == digits(border):
+    is_number = isinstance(border, int | float)  # else digits as the source printed them
+    if check["relation"] != "equals" and is_number and at != border and text == digits(border):
         return f"{text} {'-' if at < border else '+'} {abs(at - border):.2g}"
     return text
 
